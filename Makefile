@@ -1,0 +1,96 @@
+# Everything runs in .venv, made here from nothing but cargo, cc and Python 3.11 with pip.
+# What is already done is not done again: each step leaves a stamp in .venv/stamps.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+MATURIN_VERSION := 1.16.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+# Versions that are known to work together; `make lock` renews them.
+CONSTRAINTS := .ci/constraints.txt
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS)
+
+# PyO3 reads the interpreter's facts from here, so that no system-wide Python headers are needed.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+SOURCES := Cargo.toml $(wildcard Cargo.lock) pyproject.toml $(shell find src -name '*.rs')
+EXTRAS := bench demo docs jax lint test torch
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Print this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: $(STAMPS)/build ## Build the package (release) into .venv.
+
+.PHONY: demo
+demo: $(STAMPS)/build $(STAMPS)/demo ## Train on real images through a loader; under 3 minutes, no server.
+	$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: test-rust test-python ## Run every test: Rust, Python, documentation, examples.
+
+.PHONY: test-rust
+test-rust: $(STAMPS)/uv ## Run the Rust tests, those in the documentation included.
+	cargo test
+
+.PHONY: test-python
+test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests and the examples.
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(STAMPS)/build $(STAMPS)/lint ## Check format, lints, types, and the stub against the module.
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	cargo clippy --quiet --all-targets --features python -- -D warnings
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest stokehold._native
+
+.PHONY: format
+format: $(STAMPS)/lint ## Format the Rust and the Python code.
+	cargo fmt
+	$(BIN)/ruff check --quiet --fix-only
+	$(BIN)/ruff format --quiet
+
+.PHONY: bench
+bench: $(STAMPS)/build $(STAMPS)/bench ## Run the benchmarks; benches/README.md says how to read them.
+	cargo bench --bench ipc
+	$(BIN)/python benches/ipc/plot.py
+
+.PHONY: docs
+docs: $(STAMPS)/build $(STAMPS)/docs ## Build the documentation into target/doc and target/python-doc.
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
+	$(BIN)/python -m pdoc --output-directory target/python-doc --docformat google stokehold
+
+.PHONY: lock
+lock: $(STAMPS)/uv ## Renew .ci/constraints.txt from the newest releases.
+	$(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --no-emit-index-url --python $(BIN)/python \
+	    pyproject.toml $(EXTRAS:%=--extra %) --output-file $(CONSTRAINTS)
+
+.PHONY: clean
+clean: ## Remove what the other targets made.
+	rm -rf target $(VENV) demo-data python/stokehold/_native*.so .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find python tests examples benches -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMPS)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+# One stamp for each extra of pyproject.toml.
+$(EXTRAS:%=$(STAMPS)/%): $(STAMPS)/%: $(STAMPS)/uv pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) --requirements pyproject.toml --extra $*
+	@touch $@
+
+# An editable install: an edit under python/ needs no rebuild.
+$(STAMPS)/build: $(SOURCES) $(STAMPS)/uv $(CONSTRAINTS)
+	$(INSTALL) maturin==$(MATURIN_VERSION) --requirements pyproject.toml
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --uv --quiet
+	@touch $@

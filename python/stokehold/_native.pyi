@@ -1,0 +1,112 @@
+"""The native half of stokehold. Use the names that `stokehold` gives; these are its parts."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer, CapsuleType
+
+__version__: str
+__file__: str
+
+class DecodeError(Exception):
+    """A sample's bytes are not what they should be, or a transform cannot take it."""
+
+    index: int
+    key: str
+    stage: str
+    worker: int | None
+    reason: str
+
+class WorkerError(RuntimeError):
+    """The pool is over or could not start, or a sample ended every worker that touched it."""
+
+class SlotsExhausted(RuntimeError):
+    """The trainer holds so many batches that none can be filled, and the arena may not grow."""
+
+def check_transform(description: str) -> None: ...
+def auto_workers(ranks: int) -> int: ...
+def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
+def serve() -> None: ...
+@final
+class Arrays:
+    def __new__(cls, rows: int, arrays: Sequence[tuple[str, str, Sequence[int], npt.NDArray[np.uint8]]]) -> Arrays: ...
+    @property
+    def rows(self) -> int: ...
+
+@final
+class Field(Buffer):
+    """One field of a batch: a view of its slot, which it keeps.
+
+    Any library that takes DLPack, NumPy's array interface or the buffer protocol takes it without a copy.
+    """
+
+    @property
+    def shape(self) -> list[int]:
+        """The array's shape: rows, then the shape of one row."""
+    @property
+    def dtype(self) -> str:
+        """The dtype's name, as NumPy has it."""
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: object = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> CapsuleType: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Batch:
+    @property
+    def rows(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def indices(self) -> list[int]: ...
+    def field(self, position: int) -> Field: ...
+
+@final
+class Loader:
+    def __new__(
+        cls,
+        source: Arrays | str,
+        transforms: Mapping[str, str],
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        drop_last: bool,
+        rank: int,
+        world_size: int,
+        num_workers: int,
+        threads_per_worker: int,
+        prefetch: int,
+        memory_limit: int,
+        on_error: str,
+        stall_timeout: float,
+        coordinator: tuple[str, str],
+    ) -> Loader: ...
+    @property
+    def fields(self) -> list[tuple[str, str, list[int]]]: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def classes(self) -> list[str]: ...
+    @property
+    def batches(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    def begin(self) -> int: ...
+    def next(self, iteration: int) -> Batch | None: ...
+    def set_epoch(self, epoch: int) -> None: ...
+    def state(self) -> str: ...
+    def load_state(self, state: str) -> None: ...
+    def stats(self) -> dict[str, Any]: ...
+    def close(self) -> None: ...

@@ -1,0 +1,253 @@
+"""The loader."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from stokehold import _native
+from stokehold.batch import OUTPUTS, Batch, Output
+from stokehold.sources import Arrays, ImageFolder, Source
+from stokehold.transforms import Transform
+
+__all__ = ["FieldSpec", "Loader"]
+
+_UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+class FieldSpec(NamedTuple):
+    """One field of a sample; a batch adds the row axis in front."""
+
+    dtype: str
+    """The dtype's name, as NumPy has it."""
+    shape: tuple[int, ...]
+    """The shape of one sample."""
+
+
+class Loader:
+    """Feeds a training loop with batches that worker processes make.
+
+    Each iteration is one epoch. What a batch holds depends on ``seed``, the epoch and the samples' indices alone,
+    never on the number of workers, on workers that were killed, or on where an epoch was resumed. Arguments that
+    torch's ``DataLoader`` has are spelled as there.
+
+    Args:
+        source: Where samples come from: an `ImageFolder` or `Arrays`.
+        batch_size: Rows of a batch.
+        shuffle: Whether each epoch has its own random order; else the order is the source's.
+        seed: The seed of every random choice, 0 to 2**64 - 1.
+        drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
+            smaller, and with several ranks the first samples of the order come again to even the ranks out.
+        transforms: For each field that is to be changed, its transforms in order.
+        num_workers: Worker processes; 0 does the work in this process when a batch is asked for; ``"auto"`` takes the
+            processors that affinity and cgroup allow, shared among the ranks of this machine (``LOCAL_WORLD_SIZE``).
+        threads_per_worker: Decoding threads of each worker.
+        prefetch: Batches that may be finished ahead of the one in your hands, in total (not per worker).
+        memory_limit: How large the arena, and so everything that is buffered, may become: bytes, or text such as
+            ``"512MiB"``. It begins with ``prefetch`` + 2 slots and grows when you hold batches.
+        rank: This trainer's number; None takes ``RANK``, as torchrun sets it, else 0.
+        world_size: The number of trainers; None takes ``WORLD_SIZE``, else 1.
+        output: What fields of a batch are: ``"numpy"``, ``"torch"`` or ``"jax"`` arrays, all without a copy.
+        on_error: What becomes of a sample that cannot be read or decoded: ``"raise"`` fails its batch, and iteration
+            can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
+            comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic.
+        stall_timeout: Seconds that a worker may go without finishing a sample before it is reported, killed and
+            replaced.
+
+    Raises:
+        ValueError: An argument cannot work, or a transform cannot take its field.
+        OSError: The source cannot be opened (``FileNotFoundError`` and so on), or a process cannot be started.
+        MemoryError: The arena does not fit under ``memory_limit``, a cgroup's limit or the machine's free memory.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        transforms: Mapping[str, Sequence[Transform]] | None = None,
+        num_workers: int | Literal["auto"] = "auto",
+        threads_per_worker: int = 1,
+        prefetch: int = 4,
+        memory_limit: int | str = "2GiB",
+        rank: int | None = None,
+        world_size: int | None = None,
+        output: Output = "numpy",
+        on_error: Literal["raise", "skip", "replace"] = "raise",
+        stall_timeout: float = 60.0,
+    ) -> None:
+        if not isinstance(source, ImageFolder | Arrays):
+            raise TypeError(f"source must be an ImageFolder or Arrays, not {type(source).__name__}")
+        if output not in OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}, not {output!r}")
+        if num_workers == "auto":
+            num_workers = _native.auto_workers(_from_env("LOCAL_WORLD_SIZE", 1))
+        counts = {
+            "batch_size": batch_size,
+            "seed": seed,
+            "rank": _from_env("RANK", 0) if rank is None else rank,
+            "world_size": _from_env("WORLD_SIZE", 1) if world_size is None else world_size,
+            "num_workers": num_workers,
+            "threads_per_worker": threads_per_worker,
+            "prefetch": prefetch,
+        }
+        self.source = source
+        self.output: Output = output
+        self._native = _native.Loader(
+            source._native if isinstance(source, Arrays) else os.fspath(source.root),
+            {field: json.dumps([step.spec() for step in steps]) for field, steps in (transforms or {}).items()},
+            **{name: _count(name, value) for name, value in counts.items()},
+            shuffle=bool(shuffle),
+            drop_last=bool(drop_last),
+            memory_limit=_bytes(memory_limit),
+            on_error=on_error,
+            stall_timeout=stall_timeout,
+            coordinator=(sys.executable or "", _native.__file__),
+        )
+        self._num_workers = num_workers
+        self._batch_size = batch_size
+        self._positions = {name: place for place, (name, _, _) in enumerate(self._native.fields)}
+
+    @property
+    def spec(self) -> dict[str, FieldSpec]:
+        """The dtype and the shape of one row of each field, known before the first sample is read."""
+        return {name: FieldSpec(dtype, tuple(shape)) for name, dtype, shape in self._native.fields}
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of their labels; empty where the source has none."""
+        return self._native.classes
+
+    @property
+    def samples(self) -> int:
+        """The number of samples of the source, over all ranks."""
+        return self._native.samples
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, or the next one if none is going on."""
+        return self._native.epoch
+
+    def __len__(self) -> int:
+        """Returns the number of batches that this rank gets in a whole epoch."""
+        return self._native.batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Begins the next epoch: the one that was set or loaded, else the one after the last that was begun.
+
+        An iteration of this loader that was still going on ends; its iterator raises ``RuntimeError``.
+        """
+        return _Epoch(self._native, self._positions, self.output)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes the next iteration begin with this epoch, as ``DistributedSampler.set_epoch`` does.
+
+        A place that was loaded in the same epoch is kept.
+        """
+        self._native.set_epoch(_count("epoch", epoch))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns where the loader is, as a small dict that JSON can hold.
+
+        Batches handed out so far are behind it. It does not depend on the number of workers, the batch size or the
+        world size, and is the same on every rank that has had the same number of batches.
+        """
+        state: dict[str, Any] = json.loads(self._native.state())
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Makes the next iteration go on where `state_dict` was taken; nothing is replayed.
+
+        Raises:
+            ValueError: The state is of another version, seed, order or source.
+        """
+        self._native.load_state(json.dumps(dict(state_dict)))
+
+    def stats(self) -> dict[str, Any]:
+        """Returns what the loader has done since it was made.
+
+        ``batches``, ``samples``: handed out. ``wait_seconds``: how long you waited for them. ``ready_slots``: batches
+        that are finished and wait for you. ``slots``, ``held_slots``, ``arena_bytes``: slots in all, those that you
+        hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
+        ``restarts``: workers that were replaced. ``failed_samples``, ``quarantine``: how many failed, and which first.
+        ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``.
+        """
+        stats: dict[str, Any] = self._native.stats()
+        return stats
+
+    def close(self) -> None:
+        """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
+        self._native.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> str:
+        raise TypeError("a loader owns processes and cannot be pickled; pickle its arguments and state_dict()")
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}: {spec.dtype}{list(spec.shape)}" for name, spec in self.spec.items())
+        return (
+            f"Loader({self.source!r}, batch_size={self._batch_size}, num_workers={self._num_workers}, "
+            f"{len(self)} batches of {fields})"
+        )
+
+
+class _Epoch(Iterator[Batch]):
+    """One epoch's batches. Goes on after an error in a batch."""
+
+    __slots__ = ("_iteration", "_native", "_output", "_positions")
+
+    def __init__(self, native: _native.Loader, positions: Mapping[str, int], output: Output) -> None:
+        self._native = native
+        self._positions = positions
+        self._output = output
+        self._iteration = native.begin()
+
+    def __next__(self) -> Batch:
+        native = self._native.next(self._iteration)
+        if native is None:
+            raise StopIteration
+        return Batch(native, self._positions, self._output)
+
+
+def _from_env(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    try:
+        return int(text) if text else default
+    except ValueError:
+        raise ValueError(f"the environment's {name} is {text!r}, not a number") from None
+
+
+def _count(name: str, value: int) -> int:
+    try:
+        count = value.__index__()
+    except AttributeError:
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
+    if not 0 <= count < (2**64 if name in {"seed", "epoch"} else 2**32):
+        raise ValueError(f"{name} is out of range: {count}")
+    return count
+
+
+def _bytes(limit: int | str) -> int:
+    if isinstance(limit, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", limit)
+        if match is None or match[2].lower() not in _UNITS:
+            raise ValueError(f"memory_limit must be bytes or text such as '512MiB', not {limit!r}")
+        limit = int(float(match[1]) * _UNITS[match[2].lower()])
+    if not 0 < limit < 2**63:
+        raise ValueError(f"memory_limit is out of range: {limit}")
+    return limit

@@ -1,0 +1,31 @@
+//! The coordinator: a small, single-threaded process that forks the workers, plans, supervises and respawns.
+//!
+//! It can fork at any time, whatever threads, locks or devices the trainer has. It decides nothing itself: the
+//! [`schedule`](Schedule) does, the supervisor turns the world into its events and its actions into deeds.
+//!
+//! # How everything ends
+//!
+//! | what happens | who notices, and how | what follows |
+//! | --- | --- | --- |
+//! | the epoch is over | the trainer, which knows the number of batches | the workers wait; the next epoch is begun in advance |
+//! | an iteration is abandoned | the next `Start` has another generation | runs in flight are reported and thrown away |
+//! | the loader is closed or dropped | the coordinator: end of its socket | it kills its workers, waits for them, exits |
+//! | the trainer is killed, or ends | the coordinator: end of its socket, or the trainer's pidfd where a forked stranger holds the socket open | the same |
+//! | the trainer runs another program | the coordinator: end of its socket, which is close-on-exec | the same |
+//! | the coordinator is killed | the workers: the kernel kills them; also the end of their sockets. The trainer: end of its socket | `next()` raises; held batches stay valid |
+//! | a worker is killed | the coordinator: its pidfd, or the end of its socket | its rows are done again by a new worker |
+//! | a worker hangs | the coordinator: no row finished for `stall_timeout` | it is reported, killed, and treated as killed |
+//! | a worker cannot be killed | the coordinator: no exit a second after the signal | its slots are lost until it ends; its batches begin again elsewhere |
+//! | Ctrl-C, or SIGTERM to the group | the trainer only: coordinator and workers ignore both | the loader is usable, or closed |
+//! | the interpreter exits | as "closed", or as "killed" | nothing outlives the trainer |
+//!
+//! Memory has no name: the kernel frees it when the last process that maps it is gone.
+
+mod schedule;
+mod serve;
+mod supervisor;
+
+pub use self::{
+    schedule::{Action, Event, LANES, Schedule},
+    serve::{Farewell, PoolStats, Welcome, serve},
+};

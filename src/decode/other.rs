@@ -1,0 +1,157 @@
+//! Every format but JPEG, by the `image` crate.
+
+use std::io::Cursor;
+
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use super::{Image, check_pixels};
+
+/// The most memory a decoder may take per pixel allowed: four 16-bit channels.
+const MAX_PIXEL_BYTES: u64 = 8;
+/// What a decoder may take beside its pixels.
+const OVERHEAD_BYTES: u64 = 64 << 20;
+
+/// Decodes an image of at most `limit` pixels into `out`.
+pub(super) fn decode(data: &[u8], format: ImageFormat, out: &mut Image, limit: u64) -> Result<(), String> {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(limit.saturating_mul(MAX_PIXEL_BYTES).saturating_add(OVERHEAD_BYTES));
+    let mut reader = ImageReader::with_format(Cursor::new(data), format);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(reason)?;
+    let (width, height) = decoder.dimensions();
+    check_pixels(u64::from(width), u64::from(height), limit)?;
+    if decoder.color_type() == ColorType::Rgb8 {
+        return decoder.read_image(out.reset(width, height)).map_err(reason);
+    }
+    let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
+    write_rgb(&image, out.reset(width, height))
+}
+
+/// Converts as Pillow's `convert("RGB")`: without alpha, with the high byte of 16 bits.
+fn write_rgb(image: &DynamicImage, out: &mut [u8]) -> Result<(), String> {
+    const fn high(value: u16) -> u8 {
+        (value >> 8) as u8
+    }
+    match image {
+        DynamicImage::ImageLuma8(pixels) => from_grey(pixels, 1, out, |v| v),
+        DynamicImage::ImageLumaA8(pixels) => from_grey(pixels, 2, out, |v| v),
+        DynamicImage::ImageRgb8(pixels) => from_colour(pixels, 3, out, |v| v),
+        DynamicImage::ImageRgba8(pixels) => from_colour(pixels, 4, out, |v| v),
+        DynamicImage::ImageLuma16(pixels) => from_grey(pixels, 1, out, high),
+        DynamicImage::ImageLumaA16(pixels) => from_grey(pixels, 2, out, high),
+        DynamicImage::ImageRgb16(pixels) => from_colour(pixels, 3, out, high),
+        DynamicImage::ImageRgba16(pixels) => from_colour(pixels, 4, out, high),
+        other => return Err(format!("pixels of type {:?} have no 8-bit meaning", other.color())),
+    }
+    Ok(())
+}
+
+fn from_grey<T: Copy>(pixels: &[T], channels: usize, out: &mut [u8], byte: impl Fn(T) -> u8) {
+    for (from, to) in pixels.chunks_exact(channels).zip(out.chunks_exact_mut(3)) {
+        to.fill(byte(from[0]));
+    }
+}
+
+fn from_colour<T: Copy>(pixels: &[T], channels: usize, out: &mut [u8], byte: impl Fn(T) -> u8) {
+    for (from, to) in pixels.chunks_exact(channels).zip(out.chunks_exact_mut(3)) {
+        to[0] = byte(from[0]);
+        to[1] = byte(from[1]);
+        to[2] = byte(from[2]);
+    }
+}
+
+fn reason(error: ImageError) -> String {
+    match error {
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "unexpected end of data".to_owned()
+        }
+        ImageError::IoError(error) => error.to_string(),
+        // The format stands in front already, so only the cause is of use.
+        ImageError::Decoding(error) => match std::error::Error::source(&error) {
+            Some(cause) => cause.to_string(),
+            None => error.to_string(),
+        },
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ImageBuffer, Luma, LumaA, Rgb, Rgba};
+
+    use super::{super::MAX_PIXELS, *};
+
+    const SIZE: (u32, u32) = (5, 3);
+
+    fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn read(data: &[u8], format: ImageFormat) -> Result<Image, String> {
+        let mut image = Image::default();
+        decode(data, format, &mut image, MAX_PIXELS).map(|()| image)
+    }
+
+    fn rgb(x: u32, y: u32) -> [u8; 3] {
+        [(x * 50) as u8, (y * 80) as u8, (200 - x) as u8]
+    }
+
+    fn expected() -> Vec<u8> {
+        (0..SIZE.1).flat_map(|y| (0..SIZE.0).flat_map(move |x| rgb(x, y))).collect()
+    }
+
+    #[test]
+    fn lossless_formats_give_back_their_pixels() {
+        let image = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| Rgb(rgb(x, y)));
+        for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::Tiff] {
+            let decoded = read(&encode(image.clone(), format), format).unwrap();
+            assert_eq!((decoded.width(), decoded.height()), SIZE);
+            assert_eq!(decoded.pixels(), expected(), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn alpha_is_dropped_not_blended() {
+        let image = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| {
+            let [r, g, b] = rgb(x, y);
+            Rgba([r, g, b, x as u8])
+        });
+        for format in [ImageFormat::Png, ImageFormat::Tiff] {
+            assert_eq!(read(&encode(image.clone(), format), format).unwrap().pixels(), expected());
+        }
+    }
+
+    #[test]
+    fn sixteen_bits_are_cut_and_grey_is_repeated() {
+        let deep = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| Rgb(rgb(x, y).map(|v| u16::from(v) << 8 | 0xff)));
+        assert_eq!(read(&encode(deep, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), expected());
+        let grey = ImageBuffer::from_pixel(2, 1, Luma([0x12ff_u16]));
+        assert_eq!(read(&encode(grey, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), [0x12; 6]);
+        let grey = ImageBuffer::from_pixel(2, 1, LumaA([9_u8, 0]));
+        assert_eq!(read(&encode(grey, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), [9; 6]);
+    }
+
+    #[test]
+    fn floating_point_pixels_are_refused() {
+        let image = DynamicImage::ImageRgb32F(ImageBuffer::from_pixel(2, 1, Rgb([0.5; 3])));
+        let error = read(&encode(image, ImageFormat::Tiff), ImageFormat::Tiff).unwrap_err();
+        assert!(error.contains("no 8-bit meaning"), "{error}");
+    }
+
+    #[test]
+    fn cut_files_are_errors() {
+        let image = ImageBuffer::from_fn(64, 64, |x, y| Rgb(rgb(x, y)));
+        for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::Tiff] {
+            let bytes = encode(image.clone(), format);
+            assert!(read(&bytes[..bytes.len() / 2], format).is_err(), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_huge_header_is_refused() {
+        let error = read(b"P6 60000 60000 255\n", ImageFormat::Pnm).unwrap_err();
+        assert_eq!(error, "the header says 60000x60000, more than the limit of 178956970 pixels");
+    }
+}

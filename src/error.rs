@@ -1,0 +1,150 @@
+//! The one public error type, with variants by who must act on it.
+//!
+//! Messages are lower-case fragments without a final stop. Whatever goes wrong with a sample names the
+//! sample: its index, its key (a path where there is one), the stage and the worker.
+
+use std::{fmt, io};
+
+use serde::{Deserialize, Serialize};
+
+/// The crate's result type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller passed something that cannot work. Python: `ValueError`.
+    #[error("{0}")]
+    Config(String),
+    /// The memory asked for does not fit under a limit. Python: `MemoryError`.
+    #[error("{0}")]
+    Memory(String),
+    /// One sample could not be read, decoded or transformed. Python: an `OSError` for a failed read,
+    /// `DecodeError` for bad bytes, `WorkerError` for a sample that kills its workers.
+    #[error(transparent)]
+    Sample(#[from] Box<SampleError>),
+    /// The pool itself ended, or could not start. Python: `WorkerError`, a `RuntimeError`.
+    #[error("{0}")]
+    Worker(String),
+    /// The consumer holds so many batches that none can be filled. Python: `SlotsExhausted`, a `RuntimeError`.
+    #[error("{0}")]
+    SlotsExhausted(String),
+    /// Something took longer than its limit. Python: `TimeoutError`.
+    #[error("{0}")]
+    Timeout(String),
+    /// A system call failed. Python: `OSError` with its errno.
+    #[error("{call}: {source}")]
+    Sys {
+        /// The call, with what it was asked for.
+        call: String,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The loader was used in a way that cannot work: closed, from a fork, or through an old iterator.
+    /// Python: `RuntimeError`.
+    #[error("{0}")]
+    Usage(String),
+    /// A message or a state that a correct peer cannot send. Python: `RuntimeError`.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl Error {
+    /// Returns a [`Error::Config`] with this message.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::Config(message.into())
+    }
+
+    /// Returns a [`Error::Sys`] for a failed system call.
+    pub fn sys(call: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Sys { call: call.into(), source: source.into() }
+    }
+}
+
+/// The stage of the pipeline at which a sample failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Getting the record's bytes from the source.
+    Read,
+    /// Turning the record into a tensor.
+    Decode,
+    /// Changing the tensor.
+    Transform,
+    /// The worker that had the sample in hand died or stalled.
+    Worker,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Decode => "decode",
+            Self::Transform => "transform",
+            Self::Worker => "finish",
+        })
+    }
+}
+
+/// One failed sample: which, where, and why. It crosses processes as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleError {
+    /// The sample's index in its source.
+    pub index: u64,
+    /// What the source calls the sample: a path, or a field and a row.
+    pub key: String,
+    /// The stage that failed.
+    pub stage: Stage,
+    /// The reason, a fragment.
+    pub reason: String,
+    /// The system's error number, where a system call failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+    /// The worker that met the error; none with `num_workers=0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u32>,
+}
+
+impl fmt::Display for SampleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} sample {} (`{}`): {}", self.stage, self.index, self.key, self.reason)?;
+        if let Some(worker) = self.worker {
+            write!(f, " [worker {worker}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SampleError {}
+
+/// A failure inside a stage, before it is known which sample it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The stage that failed.
+    pub stage: Stage,
+    /// The reason, a fragment.
+    pub reason: String,
+    /// The system's error number, where a system call failed.
+    pub errno: Option<i32>,
+}
+
+impl Failure {
+    /// Returns a failure of `stage` for this reason.
+    pub fn new(stage: Stage, reason: impl Into<String>) -> Self {
+        Self { stage, reason: reason.into(), errno: None }
+    }
+
+    /// Returns the read failure that `error` means, with its errno.
+    pub fn io(context: &str, error: &io::Error) -> Self {
+        let reason = if context.is_empty() { error.to_string() } else { format!("{context}: {error}") };
+        Self { stage: Stage::Read, reason, errno: error.raw_os_error() }
+    }
+
+    /// Names the sample that failed.
+    #[must_use]
+    pub fn of(self, index: u64, key: String) -> SampleError {
+        let Self { stage, reason, errno } = self;
+        SampleError { index, key, stage, reason, errno, worker: None }
+    }
+}

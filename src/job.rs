@@ -1,0 +1,111 @@
+//! What a loader is to do, as data: it crosses from the trainer to the coordinator as JSON.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result},
+    pipeline::PipelineSpec,
+    sampler::Sampler,
+};
+
+/// What becomes of a sample that cannot be read, decoded or transformed.
+///
+/// Batches stay full and deterministic in each case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// Its batch raises the error; the iteration can go on with the next batch.
+    #[default]
+    Raise,
+    /// Its row gets the next sample of the epoch's order that works, which so comes twice.
+    Skip,
+    /// Its row gets a sample drawn from the whole source by (seed, epoch, index).
+    Replace,
+}
+
+impl OnError {
+    /// Returns the policy with this name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a name that is none.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "raise" => Ok(Self::Raise),
+            "skip" => Ok(Self::Skip),
+            "replace" => Ok(Self::Replace),
+            _ => Err(Error::Config(format!("on_error must be \"raise\", \"skip\" or \"replace\", not {name:?}"))),
+        }
+    }
+}
+
+/// How many samples are tried for one row before its batch fails after all.
+pub const MAX_ATTEMPTS: u32 = 16;
+
+/// The parts of a loader's configuration that the workers and the coordinator need.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// Rows of a batch.
+    pub batch_size: u32,
+    /// Whether each epoch has its own random order.
+    pub shuffle: bool,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// Whether samples that do not fill a batch on every rank are left out.
+    pub drop_last: bool,
+    /// This trainer's number.
+    pub rank: u32,
+    /// The number of trainers.
+    pub world_size: u32,
+    /// Worker processes; 0 means that the trainer does the work itself.
+    pub num_workers: u32,
+    /// Decoding threads of each worker.
+    pub threads_per_worker: u32,
+    /// What becomes of bad samples.
+    pub on_error: OnError,
+    /// How long a worker may go without finishing a row before it is replaced.
+    pub stall_timeout: Duration,
+}
+
+impl Options {
+    /// Checks each value by itself.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the option and what it may be.
+    pub fn validate(&self) -> Result<()> {
+        let positive = [
+            ("batch_size", self.batch_size),
+            ("threads_per_worker", self.threads_per_worker),
+            ("world_size", self.world_size),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(Error::Config(format!("{name} must be at least 1, not 0")));
+        }
+        if self.rank >= self.world_size {
+            return Err(Error::Config(format!("rank {} is not below world_size {}", self.rank, self.world_size)));
+        }
+        if self.num_workers > 1024 {
+            return Err(Error::Config(format!("num_workers must be at most 1024, not {}", self.num_workers)));
+        }
+        if self.stall_timeout.is_zero() {
+            return Err(Error::config("stall_timeout must be more than 0 seconds"));
+        }
+        Ok(())
+    }
+
+    /// Returns the sampler over a source of `len` samples.
+    pub fn sampler(&self, len: u64) -> Sampler {
+        let Self { batch_size, shuffle, seed, drop_last, rank, world_size, .. } = *self;
+        Sampler { len, shuffle, seed, batch_size, drop_last, rank, world_size }
+    }
+}
+
+/// Pipeline and options: all that a coordinator must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// What makes a sample; none where the coordinator was forked and has the pipeline already.
+    pub pipeline: Option<PipelineSpec>,
+    /// How samples become batches.
+    pub options: Options,
+}

@@ -1,0 +1,72 @@
+//! A data-loader worker pool for deep learning.
+//!
+//! A coordinator process forks workers; they read, decode and transform samples straight into slots in shared
+//! memory, and say so with 64-byte messages over sockets; the training loop gets views of the slot. Nothing is
+//! pickled and nothing is copied.
+//!
+//! ```no_run
+//! use ndarray::ArrayView4;
+//! use stokehold::{Input, Loader, Transform};
+//!
+//! fn main() -> stokehold::Result<()> {
+//!     // A loader starts this program again as its coordinator, so this comes first.
+//!     stokehold::init();
+//!     let loader = Loader::builder(Input::image_folder("train"))
+//!         .transforms("image", [Transform::random_resized_crop(224), Transform::random_horizontal_flip()])
+//!         .batch_size(64)
+//!         .shuffle(true)
+//!         .num_workers(2)
+//!         .build()?;
+//!     for batch in &loader {
+//!         let batch = batch?;
+//!         let images: ArrayView4<u8> = batch.view("image")?; // (64, 224, 224, 3)
+//!         println!("{} images of {:?}", images.len_of(ndarray::Axis(0)), batch.indices());
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! What a batch holds is a function of (seed, epoch, index) alone: never of the number of workers, of a worker that
+//! was killed, or of where an epoch was resumed.
+//!
+//! Modules are declared lowest first, and use only those above them; a test enforces that.
+
+pub mod error;
+pub mod spec;
+
+pub mod rng;
+pub mod sampler;
+
+pub mod sys;
+
+pub mod shm;
+
+pub mod protocol;
+
+pub mod source;
+
+pub mod decode;
+
+pub mod transform;
+
+pub mod pipeline;
+
+pub mod job;
+
+pub mod worker;
+
+pub mod coordinator;
+
+pub mod loader;
+
+#[cfg(feature = "python")]
+mod python;
+
+pub use crate::{
+    error::{Error, Result, SampleError, Stage},
+    job::OnError,
+    loader::{Batch, Builder, Element, Input, Launch, Loader, SharedArrays, State, Stats, init},
+    source::{Source, SourceSpec},
+    spec::{DType, FieldSpec},
+    transform::Transform,
+};

@@ -1,0 +1,115 @@
+//! A batch in the trainer's hands.
+
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use ndarray::{ArrayView, Dimension, IxDyn};
+
+use crate::{
+    error::{Error, Result},
+    shm::SlotRef,
+    spec::{DType, FieldSpec},
+};
+
+/// A Rust type that the elements of a field may have.
+pub trait Element: bytemuck::Pod {
+    /// The dtype that it stands for.
+    const DTYPE: DType;
+}
+
+macro_rules! elements {
+    ($($type:ty => $dtype:ident),*) => {
+        $(impl Element for $type {
+            const DTYPE: DType = DType::$dtype;
+        })*
+    };
+}
+
+elements! {
+    u8 => UInt8, i8 => Int8, u16 => UInt16, i16 => Int16, u32 => UInt32, i32 => Int32, u64 => UInt64, i64 => Int64,
+    f16 => Float16, bf16 => BFloat16, f32 => Float32, f64 => Float64
+}
+
+/// One batch: views of a slot in shared memory, without a copy.
+///
+/// The slot goes back to the pool when the batch and every clone of it are dropped, in any order among batches.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    slot: Arc<SlotRef>,
+    fields: Arc<[FieldSpec]>,
+    epoch: u64,
+}
+
+impl Batch {
+    pub(super) fn new(slot: Arc<SlotRef>, fields: Arc<[FieldSpec]>, epoch: u64) -> Self {
+        Self { slot, fields, epoch }
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        self.slot.rows()
+    }
+
+    /// Returns the epoch that the batch belongs to.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Returns the index of each row's sample in the source.
+    pub fn indices(&self) -> Vec<u64> {
+        self.slot.indices()
+    }
+
+    /// Returns the fields; shapes are those of one row.
+    pub fn fields(&self) -> &[FieldSpec] {
+        &self.fields
+    }
+
+    /// Returns the slot, for views that keep it.
+    pub fn slot(&self) -> &Arc<SlotRef> {
+        &self.slot
+    }
+
+    /// Returns the place of a field among the fields.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a name that no field has.
+    pub fn position(&self, name: &str) -> Result<usize> {
+        self.fields.iter().position(|field| field.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.fields.iter().map(|field| field.name.as_str()).collect();
+            Error::Config(format!("no field `{name}`; the batch has {}", known.join(", ")))
+        })
+    }
+
+    /// Returns the shape of a field of this batch: its rows, then the shape of one row.
+    pub fn shape(&self, field: usize) -> Vec<usize> {
+        [&[self.rows()][..], &self.fields[field].shape].concat()
+    }
+
+    /// Returns the bytes of a field.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a name that no field has.
+    pub fn bytes(&self, name: &str) -> Result<&[u8]> {
+        Ok(self.slot.field(self.position(name)?))
+    }
+
+    /// Returns a field as an array whose first axis is the row.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a name that no field has, or a field of another dtype or number of axes.
+    pub fn view<T: Element, D: Dimension>(&self, name: &str) -> Result<ArrayView<'_, T, D>> {
+        let field = self.position(name)?;
+        let spec = &self.fields[field];
+        if spec.dtype != T::DTYPE {
+            return Err(Error::Config(format!("field `{name}` is {}, not {}", spec.dtype, T::DTYPE)));
+        }
+        let elements = bytemuck::try_cast_slice(self.slot.field(field))
+            .map_err(|error| Error::Protocol(format!("field `{name}`: {error}")))?;
+        let shape = self.shape(field);
+        let axes = shape.len();
+        ArrayView::from_shape(IxDyn(&shape), elements)
+            .and_then(ArrayView::into_dimensionality)
+            .map_err(|_| Error::Config(format!("field `{name}` has {axes} axes, {shape:?}")))
+    }
+}

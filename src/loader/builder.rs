@@ -1,0 +1,261 @@
+//! Putting a loader together.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, atomic::AtomicU32},
+    time::Duration,
+};
+
+use super::{Feed, Loader, SharedArrays, Tick, arrays::View, inline::Inline, launch::Launch, pool, pool::Pool};
+use crate::{
+    coordinator::Welcome,
+    error::{Error, Result},
+    job::{Job, OnError, Options},
+    pipeline::{Pipeline, PipelineSpec},
+    shm::{Arena, SlotLayout},
+    source::{Bytes, Source, SourceSpec},
+    sys::limits,
+    transform::Transform,
+    worker::Filler,
+};
+
+/// Where samples come from.
+pub enum Input {
+    /// A source that can be described as data.
+    Spec(SourceSpec),
+    /// Arrays of this process.
+    Arrays(SharedArrays),
+    /// Any source. With workers it needs [`Launch::Fork`].
+    Custom(Arc<dyn Source>),
+}
+
+impl Input {
+    /// Returns a folder of class folders of images.
+    pub fn image_folder(root: impl AsRef<Path>) -> Self {
+        let root: PathBuf = root.as_ref().into();
+        Self::Spec(SourceSpec::ImageFolder { root })
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spec(spec) => f.debug_tuple("Spec").field(spec).finish(),
+            Self::Arrays(arrays) => f.debug_tuple("Arrays").field(arrays).finish(),
+            Self::Custom(source) => f.debug_tuple("Custom").field(source).finish(),
+        }
+    }
+}
+
+impl From<SourceSpec> for Input {
+    fn from(spec: SourceSpec) -> Self {
+        Self::Spec(spec)
+    }
+}
+
+impl From<SharedArrays> for Input {
+    fn from(arrays: SharedArrays) -> Self {
+        Self::Arrays(arrays)
+    }
+}
+
+/// Collects what a loader is to be; [`build`](Self::build) checks it and starts the pool.
+#[derive(Debug)]
+pub struct Builder {
+    input: Input,
+    transforms: BTreeMap<String, Vec<Transform>>,
+    options: Options,
+    prefetch: usize,
+    memory_limit: u64,
+    launch: Launch,
+}
+
+macro_rules! options {
+    ($($(#[$doc:meta])* $name:ident: $type:ty),* $(,)?) => {
+        $($(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.options.$name = $name;
+            self
+        })*
+    };
+}
+
+impl Builder {
+    pub(super) fn new(input: Input) -> Self {
+        let options = Options {
+            batch_size: 1,
+            shuffle: false,
+            seed: 0,
+            drop_last: false,
+            rank: 0,
+            world_size: 1,
+            num_workers: 0,
+            threads_per_worker: 1,
+            on_error: OnError::Raise,
+            stall_timeout: Duration::from_mins(1),
+        };
+        let transforms = BTreeMap::new();
+        Self { input, transforms, options, prefetch: 4, memory_limit: 2 << 30, launch: Launch::default() }
+    }
+
+    options! {
+        /// Sets the rows of a batch. Default: 1.
+        batch_size: u32,
+        /// Sets whether each epoch has its own random order. Default: false.
+        shuffle: bool,
+        /// Sets the seed of every random choice. Default: 0.
+        seed: u64,
+        /// Sets whether samples that do not fill a batch on every rank are left out. Default: false.
+        drop_last: bool,
+        /// Sets this trainer's number. Default: 0.
+        rank: u32,
+        /// Sets the number of trainers. Default: 1.
+        world_size: u32,
+        /// Sets the number of worker processes; 0 does the work in this process. Default: 0.
+        num_workers: u32,
+        /// Sets the decoding threads of each worker. Default: 1.
+        threads_per_worker: u32,
+        /// Sets what becomes of bad samples. Default: their batch fails.
+        on_error: OnError,
+        /// Sets how long a worker may go without finishing a sample before it is replaced. Default: 60 s.
+        stall_timeout: Duration,
+    }
+
+    /// Sets the transforms of a field, in order. Default: none.
+    #[must_use]
+    pub fn transforms(mut self, field: impl Into<String>, transforms: impl Into<Vec<Transform>>) -> Self {
+        self.transforms.insert(field.into(), transforms.into());
+        self
+    }
+
+    /// Sets how many batches may be finished ahead of the one in the trainer's hands, in total. Default: 4.
+    #[must_use]
+    pub fn prefetch(mut self, batches: usize) -> Self {
+        self.prefetch = batches;
+        self
+    }
+
+    /// Sets how large the arena, and so everything that is buffered, may become, in bytes. Default: 2 GiB.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
+    /// Sets how the coordinator is started. Default: [`Launch::Again`].
+    #[must_use]
+    pub fn launch(mut self, launch: Launch) -> Self {
+        self.launch = launch;
+        self
+    }
+
+    /// Checks everything, opens the source and starts the workers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for options, transforms or a source that cannot work, [`Error::Memory`] for an arena that
+    /// does not fit under a limit, [`Error::Sys`] for a source that cannot be opened or a process that cannot be
+    /// started.
+    pub fn build(self) -> Result<Loader> {
+        self.build_with(&mut || Ok(()))
+    }
+
+    /// As [`build`](Self::build); calls `tick` at least every 100 ms while it waits.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and those of `tick`.
+    pub fn build_with(self, tick: Tick<'_>) -> Result<Loader> {
+        self.options.validate()?;
+        if self.prefetch == 0 {
+            return Err(Error::config("prefetch must be at least 1, not 0"));
+        }
+        let Self { input, transforms, options, prefetch, memory_limit, launch } = self;
+        let opened = Opened::of(input, transforms)?;
+        let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
+        check_limit(&layout, prefetch, memory_limit)?;
+        let budget = (Arena::new(layout), prefetch, memory_limit);
+        let fields = opened.fields.clone().into();
+        let (feed, welcome) = if options.num_workers == 0 {
+            let pipeline = opened.pipeline()?;
+            let source = pipeline.source();
+            let welcome = Welcome { len: source.len(), classes: source.classes().to_vec() };
+            let filler = Filler::new(pipeline, options.on_error, None);
+            (Feed::Inline(Box::new(Inline::new(filler, budget, options.threads_per_worker)?)), welcome)
+        } else {
+            let job = Job { pipeline: opened.spec.clone(), options: options.clone() };
+            let forked = matches!(launch, Launch::Fork);
+            if job.pipeline.is_none() && !forked {
+                return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
+            }
+            let memory = opened.memory.as_ref().map(|arrays| Arc::clone(arrays.memory()));
+            let pipeline = if forked { Some(opened.pipeline()?) } else { None };
+            let (pool, welcome) = Pool::start_up(&job, &launch, (pipeline, memory), budget, tick)?;
+            (Feed::Pool(Box::new(pool)), welcome)
+        };
+        let closer = if let Feed::Pool(pool) = &feed { Some(pool.closer()) } else { None };
+        Ok(Loader {
+            fields,
+            sampler: options.sampler(welcome.len),
+            options,
+            classes: welcome.classes,
+            feed: Mutex::new(feed),
+            closer,
+            position: Mutex::default(),
+            stats: Mutex::default(),
+            owner: AtomicU32::new(std::process::id()),
+        })
+    }
+}
+
+/// An input with what is known of it before it is opened.
+struct Opened {
+    fields: Vec<crate::spec::FieldSpec>,
+    spec: Option<PipelineSpec>,
+    memory: Option<SharedArrays>,
+    custom: Option<Arc<Pipeline>>,
+}
+
+impl Opened {
+    fn of(input: Input, transforms: BTreeMap<String, Vec<Transform>>) -> Result<Self> {
+        let (source, memory) = match input {
+            Input::Spec(spec) => (spec, None),
+            Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
+            Input::Custom(source) => {
+                let pipeline = Pipeline::new(source, &transforms)?;
+                let fields = pipeline.fields().to_vec();
+                return Ok(Self { fields, spec: None, memory: None, custom: Some(Arc::new(pipeline)) });
+            }
+        };
+        let spec = PipelineSpec { source, transforms };
+        Ok(Self { fields: spec.fields()?, spec: Some(spec), memory, custom: None })
+    }
+
+    /// Opens the source in this process.
+    fn pipeline(&self) -> Result<Arc<Pipeline>> {
+        let bytes = self.memory.as_ref().map(|arrays| Arc::new(View(Arc::clone(arrays.memory()))) as Bytes);
+        match (&self.custom, &self.spec) {
+            (Some(pipeline), _) => Ok(Arc::clone(pipeline)),
+            (None, Some(spec)) => Ok(Arc::new(spec.clone().open(bytes)?)),
+            (None, None) => Err(Error::config("a loader needs a source")),
+        }
+    }
+}
+
+fn check_limit(layout: &SlotLayout, prefetch: usize, memory_limit: u64) -> Result<()> {
+    let slots = pool::initial_slots(prefetch) as u64;
+    let slot = layout.bytes() as u64;
+    let need = slots.saturating_mul(slot);
+    if need <= memory_limit {
+        return Ok(());
+    }
+    let rows = layout.rows();
+    Err(Error::Memory(format!(
+        "{slots} slots (prefetch={prefetch}, and two) of {} for {rows} rows need {}, and memory_limit is {}; lower \
+         batch_size or prefetch, or raise memory_limit",
+        limits::Size(slot),
+        limits::Size(need),
+        limits::Size(memory_limit)
+    )))
+}

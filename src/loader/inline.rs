@@ -1,0 +1,168 @@
+//! `num_workers=0`: the same work, in the trainer's own process, when a batch is asked for.
+
+#![expect(unsafe_code, reason = "takes slots that the list of free ones handed out")]
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rayon::prelude::*;
+
+use super::{
+    lock,
+    pool::{exhausted, growth, initial_slots},
+    stats::{Stats, Waits},
+};
+use crate::{
+    error::{Error, Result, SampleError},
+    sampler::EpochPlan,
+    shm::{Arena, GiveBack, RowMut, SlotRef},
+    worker::{Filler, RowJob, Tally},
+};
+
+/// How many failed samples the statistics list; all are counted.
+const QUARANTINE: usize = 100;
+
+/// The slots that nobody has.
+#[derive(Debug, Default)]
+struct Free {
+    slots: Mutex<Vec<u32>>,
+    held: AtomicUsize,
+}
+
+impl GiveBack for Free {
+    fn give_back(&self, slot: u32) {
+        self.held.fetch_sub(1, Ordering::AcqRel);
+        lock(&self.slots).push(slot);
+    }
+}
+
+/// The whole engine but for the processes.
+#[derive(Debug)]
+pub(super) struct Inline {
+    filler: Filler,
+    arena: Arena,
+    free: Arc<Free>,
+    prefetch: usize,
+    memory_limit: u64,
+    pool: Option<rayon::ThreadPool>,
+    done: Tally,
+    failed_samples: u64,
+    quarantine: Vec<SampleError>,
+}
+
+impl Inline {
+    pub(super) fn new(
+        filler: Filler,
+        (mut arena, prefetch, memory_limit): (Arena, usize, u64),
+        threads: u32,
+    ) -> Result<Self> {
+        arena.grow(initial_slots(prefetch))?;
+        let free = Free::default();
+        lock(&free.slots).extend((0..arena.slots() as u32).rev());
+        let build = || {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads as usize)
+                .build()
+                .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))
+        };
+        Ok(Self {
+            filler,
+            arena,
+            free: Arc::new(free),
+            prefetch,
+            memory_limit,
+            pool: (threads > 1).then(build).transpose()?,
+            done: Tally::default(),
+            failed_samples: 0,
+            quarantine: Vec::new(),
+        })
+    }
+
+    /// Makes a batch.
+    pub(super) fn make(&mut self, plan: &EpochPlan, batch: u64) -> Result<SlotRef> {
+        let slot = self.free_slot()?;
+        let rows = plan.rows(batch) as usize;
+        // SAFETY: the slot was on the list of free ones, so nobody else has a right to it.
+        let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
+        let job = RowJob { plan, batch, attempt: 0 };
+        let filler = &self.filler;
+        let fill = |rows: &mut dyn Iterator<Item = RowMut>| {
+            let (mut tally, mut scratch, mut record) = (Tally::default(), filler.pipeline().scratch(), Vec::new());
+            for mut row in rows {
+                let fetched = filler.fetch(job, &mut row, &mut record, &mut tally);
+                filler.fill(job, &mut row, &mut record, fetched, &mut scratch, &mut tally);
+            }
+            tally
+        };
+        let tally = match &self.pool {
+            None => fill(&mut rights.into_rows()),
+            Some(pool) => {
+                let mut rows: Vec<RowMut> = rights.into_rows().collect();
+                let mut parts = Vec::new();
+                let size = rows.len().div_ceil(pool.current_num_threads() * 2).max(1);
+                while !rows.is_empty() {
+                    parts.push(rows.split_off(rows.len().saturating_sub(size)));
+                }
+                let tallies: Vec<Tally> =
+                    pool.install(|| parts.into_par_iter().map(|part| fill(&mut part.into_iter())).collect());
+                tallies.into_iter().fold(Tally::default(), |mut sum, tally| {
+                    sum.merge(tally);
+                    sum
+                })
+            }
+        };
+        self.free.held.fetch_add(1, Ordering::AcqRel);
+        // SAFETY: every right to the slot's rows is gone with the loop above.
+        let slot = unsafe { self.arena.take(slot, rows, Arc::clone(&self.free) as Arc<dyn GiveBack>) }?;
+        self.book(tally).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))
+    }
+
+    /// Books what a batch took, and returns the error that it fails with, if any.
+    fn book(&mut self, mut tally: Tally) -> Option<SampleError> {
+        let failures = std::mem::take(&mut tally.failures);
+        self.done.merge(tally);
+        self.failed_samples += failures.len() as u64;
+        let room = QUARANTINE - self.quarantine.len();
+        self.quarantine.extend(failures.iter().take(room).map(|failure| failure.error.clone()));
+        failures
+            .into_iter()
+            .filter(|failure| failure.fatal)
+            .min_by_key(|failure| failure.row)
+            .map(|failure| failure.error)
+    }
+
+    fn free_slot(&mut self) -> Result<u32> {
+        let popped = lock(&self.free.slots).pop();
+        if let Some(slot) = popped {
+            return Ok(slot);
+        }
+        let held = self.free.held.load(Ordering::Acquire);
+        let first = self.arena.slots() as u32;
+        let more = growth(&self.arena, self.prefetch, self.memory_limit);
+        if more == 0 {
+            return Err(exhausted(held, &self.arena, self.memory_limit, None));
+        }
+        self.arena.grow(more).map_err(|error| exhausted(held, &self.arena, self.memory_limit, Some(error)))?;
+        lock(&self.free.slots).extend((first + 1..first + more as u32).rev());
+        Ok(first)
+    }
+
+    pub(super) fn stats(&self, waits: Waits) -> Stats {
+        Stats {
+            batches: waits.batches,
+            samples: waits.samples,
+            wait: waits.wait,
+            slots: self.arena.slots(),
+            held_slots: self.free.held.load(Ordering::Acquire),
+            arena_bytes: self.arena.bytes(),
+            read_seconds: self.done.read.as_secs_f64(),
+            decode_seconds: self.done.times.decode.as_secs_f64(),
+            transform_seconds: self.done.times.transform.as_secs_f64(),
+            failed_samples: self.failed_samples,
+            quarantine: self.quarantine.clone(),
+            ..Stats::default()
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The trainer's side: a loader that hands out batches.
+
+mod arrays;
+mod batch;
+mod builder;
+mod inline;
+mod launch;
+mod pool;
+mod state;
+mod stats;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Instant,
+};
+
+pub use self::{
+    arrays::SharedArrays,
+    batch::{Batch, Element},
+    builder::{Builder, Input},
+    launch::{Launch, init, serve_stdin},
+    state::State,
+    stats::Stats,
+};
+use self::{inline::Inline, pool::Pool, state::Position};
+use crate::{
+    error::{Error, Result},
+    job::Options,
+    sampler::Sampler,
+    shm::SlotRef,
+    spec::FieldSpec,
+};
+
+/// What the trainer does while it waits: looks at its signals, say. An error ends the wait.
+pub type Tick<'a> = &'a mut dyn FnMut() -> Result<()>;
+
+/// How a batch is made.
+#[derive(Debug)]
+enum Feed {
+    Inline(Box<Inline>),
+    Pool(Box<Pool>),
+}
+
+/// Feeds a training loop: an endless supply of epochs, each a sequence of batches.
+///
+/// All methods take `&self`; two threads may share a loader, and each batch goes to one of them.
+pub struct Loader {
+    fields: Arc<[FieldSpec]>,
+    options: Options,
+    sampler: Sampler,
+    classes: Vec<String>,
+    feed: Mutex<Feed>,
+    /// The pool's way to be closed while another thread waits in it.
+    closer: Option<pool::Closer>,
+    position: Mutex<Position>,
+    stats: Mutex<stats::Waits>,
+    /// The process that made the loader; a fork of it must not touch its sockets.
+    owner: AtomicU32,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Loader {
+    /// Returns a builder over this source.
+    pub fn builder(input: impl Into<Input>) -> Builder {
+        Builder::new(input.into())
+    }
+
+    /// Returns the fields of every batch; shapes are those of one row.
+    pub fn spec(&self) -> &[FieldSpec] {
+        &self.fields
+    }
+
+    /// Returns the options that the loader was built with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Returns the number of samples of the source.
+    pub fn samples(&self) -> u64 {
+        self.sampler.len
+    }
+
+    /// Returns the names of the classes, where the source has any.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Returns the number of batches that this rank gets in a whole epoch.
+    pub fn batches(&self) -> u64 {
+        self.sampler.plan(0, 0).batches()
+    }
+
+    /// Begins the next epoch and returns its batches.
+    pub fn iter(&self) -> Epoch<'_> {
+        Epoch { loader: self, generation: self.begin().map_err(Some) }
+    }
+
+    /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends.
+    ///
+    /// Returns the iteration's number, for [`next`](Self::next).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the loader is closed or belongs to another process.
+    pub fn begin(&self) -> Result<u64> {
+        self.check_owner()?;
+        let mut feed = lock(&self.feed);
+        let mut position = lock(&self.position);
+        let (generation, plan) = position.begin(&self.sampler);
+        match &mut *feed {
+            Feed::Inline(_) => {}
+            Feed::Pool(pool) => pool.start(generation, plan.epoch(), plan.cursor())?,
+        }
+        Ok(generation)
+    }
+
+    /// Returns the next batch of an iteration, or none at its end.
+    ///
+    /// Waits for it, and calls `tick` at least every 100 ms meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Sample`] for a batch with a bad sample, after which the iteration can go on with the next one;
+    /// [`Error::SlotsExhausted`] where the caller holds so many batches that none can be filled;
+    /// [`Error::Worker`] where the pool is over; [`Error::Usage`] for an iteration that a newer one has ended.
+    pub fn next(&self, generation: u64, tick: Tick<'_>) -> Result<Option<Batch>> {
+        self.check_owner()?;
+        let begun = Instant::now();
+        let mut feed = lock(&self.feed);
+        let (plan, batch) = {
+            let mut position = lock(&self.position);
+            let Some(plan) = position.plan_of(generation)? else { return Ok(None) };
+            let batch = position.delivered();
+            if batch >= plan.batches() {
+                position.finish();
+                return Ok(None);
+            }
+            (plan, batch)
+        };
+        let made = match &mut *feed {
+            Feed::Inline(inline) => inline.make(&plan, batch),
+            Feed::Pool(pool) => pool.next(generation, batch, &plan, tick),
+        };
+        // A batch that failed is behind us as much as one that did not; a wait that was broken off is not.
+        if matches!(made, Ok(_) | Err(Error::Sample(_))) {
+            lock(&self.position).deliver(generation);
+        }
+        let slot = made?;
+        lock(&self.stats).add(begun.elapsed(), slot.rows() as u64);
+        Ok(Some(self.batch(slot, plan.epoch())))
+    }
+
+    fn batch(&self, slot: SlotRef, epoch: u64) -> Batch {
+        Batch::new(Arc::new(slot), Arc::clone(&self.fields), epoch)
+    }
+
+    /// Makes the next iteration begin with this epoch. Keeps a loaded state's place if that is in the same epoch.
+    pub fn set_epoch(&self, epoch: u64) {
+        lock(&self.position).set_epoch(epoch);
+    }
+
+    /// Returns the epoch of the current iteration, or of the next one if none is going on.
+    pub fn epoch(&self) -> u64 {
+        lock(&self.position).place().0
+    }
+
+    /// Returns where the loader is: the batches handed out so far are behind, all others before it.
+    pub fn state(&self) -> State {
+        let (epoch, cursor) = lock(&self.position).place();
+        State::new(&self.sampler, &self.classes, epoch, cursor)
+    }
+
+    /// Makes the next iteration begin where `state` was taken, with any number of workers, batch size and world size.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a state of another version, seed, order or source.
+    pub fn load_state(&self, state: &State) -> Result<()> {
+        state.check(&State::new(&self.sampler, &self.classes, 0, 0))?;
+        lock(&self.position).load(state.epoch, state.cursor);
+        Ok(())
+    }
+
+    /// Returns what the loader has done so far.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] where the pool is over.
+    pub fn stats(&self, tick: Tick<'_>) -> Result<Stats> {
+        self.check_owner()?;
+        let mut feed = lock(&self.feed);
+        let waits = lock(&self.stats).clone();
+        match &mut *feed {
+            Feed::Inline(inline) => Ok(inline.stats(waits)),
+            Feed::Pool(pool) => pool.stats(waits, tick),
+        }
+    }
+
+    /// Ends the pool, within two seconds. Batches that are still held stay valid. May be called again.
+    pub fn close(&self) {
+        if let Some(closer) = &self.closer
+            && self.check_owner().is_ok()
+        {
+            closer.close();
+        }
+    }
+
+    fn check_owner(&self) -> Result<()> {
+        let (owner, here) = (self.owner.load(Ordering::Relaxed), std::process::id());
+        if owner == here {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "this loader belongs to process {owner}, and this is process {here}, a fork of it; make a loader here"
+        )))
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fields, options, sampler, .. } = self;
+        let mut out = f.debug_struct("Loader");
+        out.field("fields", fields).field("options", options).field("samples", &sampler.len).finish_non_exhaustive()
+    }
+}
+
+/// The batches of one epoch, as an iterator.
+#[derive(Debug)]
+pub struct Epoch<'a> {
+    loader: &'a Loader,
+    generation: Result<u64, Option<Error>>,
+}
+
+impl Iterator for Epoch<'_> {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.generation {
+            Ok(generation) => self.loader.next(*generation, &mut || Ok(())).transpose(),
+            Err(error) => error.take().map(Err),
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Loader {
+    type Item = Result<Batch>;
+    type IntoIter = Epoch<'a>;
+
+    fn into_iter(self) -> Epoch<'a> {
+        self.iter()
+    }
+}

@@ -1,0 +1,181 @@
+//! Where in the epochs a loader is, and how that is saved.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::{
+    error::{Error, Result},
+    sampler::{EpochPlan, Sampler},
+};
+
+const VERSION: u32 = 1;
+
+/// A place in the epochs, small enough to be written with every checkpoint.
+///
+/// It does not depend on the number of workers, the batch size or the world size: all of them may be others when it
+/// is loaded. Every rank's state is the same, since all ranks have had the same number of batches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// The version of this format.
+    pub version: u32,
+    /// A hash of what must not change: the source's length and classes, and whether it is shuffled.
+    pub fingerprint: String,
+    /// The seed.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u64,
+    /// How many samples of the epoch's global order have been handed out, over all ranks.
+    pub cursor: u64,
+}
+
+impl State {
+    pub(super) fn new(sampler: &Sampler, classes: &[String], epoch: u64, cursor: u64) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(&sampler.len.to_le_bytes());
+        hash.update(&[u8::from(sampler.shuffle)]);
+        for class in classes {
+            hash.update(&(class.len() as u64).to_le_bytes());
+            hash.update(class.as_bytes());
+        }
+        let fingerprint = format!("{:032x}", hash.digest128());
+        Self { version: VERSION, fingerprint, seed: sampler.seed, epoch, cursor }
+    }
+
+    pub(super) fn check(&self, own: &Self) -> Result<()> {
+        let what = if self.version != own.version {
+            format!("has version {}, and this stokehold reads version {}", self.version, own.version)
+        } else if self.seed != own.seed {
+            format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
+        } else if self.fingerprint != own.fingerprint {
+            "was taken from another source, or with another value of shuffle".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::Config(format!("this state cannot be resumed: it {what}")))
+    }
+}
+
+/// The loader's place.
+#[derive(Debug, Default)]
+pub(super) struct Position {
+    /// Where the next iteration begins, if that has been said.
+    next: Option<(u64, u64)>,
+    generation: u64,
+    current: Option<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    plan: EpochPlan,
+    delivered: u64,
+    finished: bool,
+}
+
+impl Position {
+    /// Begins an iteration and returns its number and plan.
+    pub(super) fn begin(&mut self, sampler: &Sampler) -> (u64, EpochPlan) {
+        let after = self.current.as_ref().map_or((0, 0), |current| (current.plan.epoch() + 1, 0));
+        let (epoch, cursor) = self.next.take().unwrap_or(after);
+        let plan = sampler.plan(epoch, cursor);
+        self.generation += 1;
+        self.current = Some(Current { plan: plan.clone(), delivered: 0, finished: false });
+        (self.generation, plan)
+    }
+
+    /// Returns the plan of an iteration; none if it is over.
+    pub(super) fn plan_of(&self, generation: u64) -> Result<Option<EpochPlan>> {
+        match &self.current {
+            Some(current) if generation == self.generation => Ok((!current.finished).then(|| current.plan.clone())),
+            _ => Err(Error::Usage(
+                "this iterator was ended by a newer one: a loader runs one iteration at a time".into(),
+            )),
+        }
+    }
+
+    pub(super) fn delivered(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.delivered)
+    }
+
+    pub(super) fn deliver(&mut self, generation: u64) {
+        if generation == self.generation
+            && let Some(current) = &mut self.current
+        {
+            current.delivered += 1;
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.finished = true;
+        }
+    }
+
+    pub(super) fn set_epoch(&mut self, epoch: u64) {
+        if self.next.is_none_or(|(next, _)| next != epoch) {
+            self.next = Some((epoch, 0));
+        }
+    }
+
+    pub(super) fn load(&mut self, epoch: u64, cursor: u64) {
+        self.next = Some((epoch, cursor));
+    }
+
+    /// Returns the epoch and the cursor up to which samples have been handed out.
+    pub(super) fn place(&self) -> (u64, u64) {
+        match (&self.next, &self.current) {
+            (Some(next), _) => *next,
+            (None, None) => (0, 0),
+            (None, Some(Current { plan, finished: true, .. })) => (plan.epoch() + 1, 0),
+            (None, Some(Current { plan, delivered, .. })) => (plan.epoch(), plan.cursor_after(*delivered)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampler() -> Sampler {
+        Sampler { len: 10, shuffle: true, seed: 3, batch_size: 4, drop_last: false, rank: 0, world_size: 1 }
+    }
+
+    #[test]
+    fn epochs_follow_each_other_also_after_a_break() {
+        let mut position = Position::default();
+        assert_eq!(position.place(), (0, 0));
+        let (first, _) = position.begin(&sampler());
+        position.deliver(first);
+        assert_eq!(position.place(), (0, 4));
+        let (second, plan) = position.begin(&sampler());
+        assert_eq!(plan.epoch(), 1);
+        assert!(position.plan_of(first).is_err());
+        (0..3).for_each(|_| position.deliver(second));
+        assert_eq!(position.place(), (1, 10));
+        position.finish();
+        assert_eq!(position.place(), (2, 0));
+        assert!(position.plan_of(second).unwrap().is_none());
+    }
+
+    #[test]
+    fn setting_the_epoch_of_a_loaded_state_keeps_its_place() {
+        let mut position = Position::default();
+        position.load(5, 4);
+        position.set_epoch(5);
+        assert_eq!(position.place(), (5, 4));
+        position.set_epoch(6);
+        assert_eq!(position.place(), (6, 0));
+    }
+
+    #[test]
+    fn a_state_says_why_it_does_not_fit() {
+        let classes = ["a".to_owned(), "b".to_owned()];
+        let own = State::new(&sampler(), &classes, 0, 0);
+        assert!(State { epoch: 7, cursor: 9, ..own.clone() }.check(&own).is_ok());
+        let reason = |state: State| state.check(&own).unwrap_err().to_string();
+        assert!(reason(State { version: 9, ..own.clone() }).contains("version 9"));
+        assert!(reason(State { seed: 1, ..own.clone() }).contains("seed 1"));
+        assert!(reason(State::new(&sampler(), &classes[..1], 0, 0)).contains("another source"));
+        assert!(reason(State::new(&Sampler { shuffle: false, ..sampler() }, &classes, 0, 0)).contains("shuffle"));
+    }
+}

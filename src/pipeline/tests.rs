@@ -1,0 +1,273 @@
+//! Tests of whole pipelines: what is compiled is what is written.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageFormat, RgbImage};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    source::ArrayField,
+    spec::DType,
+    transform::{Interpolation, Layout},
+};
+
+/// A source whose records are given.
+#[derive(Debug)]
+struct Given {
+    records: Vec<Vec<u8>>,
+    fields: Vec<SourceField>,
+}
+
+impl Source for Given {
+    fn len(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    fn fields(&self) -> &[SourceField] {
+        &self.fields
+    }
+
+    fn key(&self, index: u64) -> String {
+        format!("record {index}")
+    }
+
+    fn does_io(&self) -> bool {
+        false
+    }
+
+    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
+        record.clone_from(&self.records[index as usize]);
+        Ok(())
+    }
+
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
+        assert_ne!(record, b"panic", "field {field} of {index} is cursed");
+        record
+    }
+}
+
+fn key(index: u64) -> Key {
+    Key { seed: 5, epoch: 1, index }
+}
+
+fn transforms(ops: &[Transform]) -> BTreeMap<String, Vec<Transform>> {
+    BTreeMap::from([("image".to_owned(), ops.to_vec())])
+}
+
+fn images(records: Vec<Vec<u8>>, ops: &[Transform]) -> Result<Pipeline> {
+    let fields = vec![SourceField::EncodedImage { name: "image".to_owned() }];
+    Pipeline::new(Arc::new(Given { records, fields }), &transforms(ops))
+}
+
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let image = RgbImage::from_fn(width, height, |x, y| image::Rgb([(x * 7) as u8, (y * 5) as u8, (x ^ y) as u8]));
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::from(image).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+/// Fills a row of old content, at an odd address.
+fn filled(pipeline: &Pipeline, index: u64, scratch: &mut Scratch, old: u8) -> Result<Vec<u8>, Failure> {
+    let mut record = Vec::new();
+    pipeline.source().fetch(index, &mut record)?;
+    let mut row = vec![old; pipeline.fields()[0].row_bytes().unwrap() + 1];
+    pipeline.fill(key(index), &record, scratch, &mut [&mut row[1..]], &mut Times::default())?;
+    Ok(row.split_off(1))
+}
+
+fn train() -> Vec<Transform> {
+    vec![
+        Transform::RandomResizedCrop {
+            size: vec![16],
+            scale: [0.08, 1.0],
+            ratio: [0.75, 1.333],
+            interpolation: Interpolation::Bilinear,
+        },
+        Transform::RandomHorizontalFlip { p: 0.5 },
+        Transform::Normalize { mean: vec![0.5], std: vec![0.25] },
+        Transform::ToLayout { layout: Layout::Chw },
+    ]
+}
+
+fn any_filter() -> impl Strategy<Value = Interpolation> {
+    prop_oneof![
+        Just(Interpolation::Nearest),
+        Just(Interpolation::Bilinear),
+        Just(Interpolation::Bicubic),
+        Just(Interpolation::Lanczos)
+    ]
+}
+
+fn any_size(most: usize) -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(1..40_u32, 1..=most)
+}
+
+fn any_geometry() -> impl Strategy<Value = Transform> {
+    prop_oneof![
+        (any_size(2), any_filter()).prop_map(|(size, interpolation)| Transform::Resize {
+            size,
+            interpolation,
+            max_size: None
+        }),
+        any_size(2).prop_map(|size| Transform::CenterCrop { size }),
+        (any_size(2), any_filter(), 0.01..0.5_f64).prop_map(|(size, interpolation, low)| {
+            Transform::RandomResizedCrop { size, scale: [low, 1.0], ratio: [0.5, 2.0], interpolation }
+        }),
+        Just(Transform::RandomHorizontalFlip { p: 0.5 }),
+    ]
+}
+
+fn any_tail() -> impl Strategy<Value = Vec<Transform>> {
+    let normalize = Transform::Normalize { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.3, 0.4] };
+    let layout = |layout| Transform::ToLayout { layout };
+    let cast = |dtype, scale| Transform::ToDtype { dtype, scale };
+    prop_oneof![
+        Just(vec![]),
+        Just(vec![layout(Layout::Chw)]),
+        Just(vec![normalize.clone()]),
+        Just(vec![layout(Layout::Chw), normalize.clone()]),
+        Just(vec![cast(DType::BFloat16, true), normalize, layout(Layout::Chw)]),
+        Just(vec![cast(DType::Int64, false)]),
+        Just(vec![cast(DType::Float64, false), layout(Layout::Chw), layout(Layout::Hwc)]),
+    ]
+}
+
+#[test]
+fn the_spec_is_known_without_io() {
+    let source = SourceSpec::ImageFolder { root: "/nowhere".into() };
+    let spec = PipelineSpec { source, transforms: transforms(&train()) };
+    let fields = spec.fields().unwrap();
+    assert_eq!(fields[0].to_string(), "image: float32[3, 16, 16]");
+    assert_eq!(fields[1].to_string(), "label: int64[]");
+    let json = serde_json::to_string(&spec).unwrap();
+    assert_eq!(serde_json::from_str::<PipelineSpec>(&json).unwrap(), spec);
+    assert!(matches!(spec.open(None), Err(Error::Sys { .. })));
+}
+
+#[test]
+fn mistakes_are_named_before_a_byte_is_read() {
+    let message = |ops: &[Transform]| images(vec![], ops).unwrap_err().to_string();
+    let resize = Transform::Resize { size: vec![8], interpolation: Interpolation::Bilinear, max_size: None };
+    let flip = Transform::RandomHorizontalFlip { p: 0.5 };
+    assert!(message(&[]).starts_with("field `image` has no fixed size: end the geometry with"));
+    assert!(message(&[resize, flip.clone()]).starts_with("field `image` has no fixed size"));
+    let late = [train(), vec![flip.clone()]].concat();
+    assert!(message(&late).contains("transform 4: RandomHorizontalFlip: must stand before Normalize"));
+
+    let unknown = BTreeMap::from([("picture".to_owned(), vec![])]);
+    let spec = PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into() }, transforms: unknown };
+    let message = spec.fields().unwrap_err().to_string();
+    assert_eq!(message, "there is no field `picture` to transform; the source has `image`, `label`");
+
+    let mut labels = transforms(&train());
+    labels.insert("label".to_owned(), vec![flip]);
+    let spec = PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into() }, transforms: labels };
+    let message = spec.fields().unwrap_err().to_string();
+    assert!(message.starts_with("field `label`: RandomHorizontalFlip takes uint8 images"), "{message}");
+    assert!(message.ends_with("not int64 of shape []"), "{message}");
+}
+
+#[test]
+fn bytes_depend_on_the_key_alone() {
+    let pipeline = images(vec![png(60, 40), png(9, 200), png(31, 31)], &train()).unwrap();
+    let fresh = |index| filled(&pipeline, index, &mut pipeline.scratch(), 0).unwrap();
+    let expected = [fresh(0), fresh(1), fresh(2)];
+    let mut scratch = pipeline.scratch();
+    for index in [2, 0, 1, 1, 0, 2] {
+        assert_eq!(filled(&pipeline, index, &mut scratch, 0xff).unwrap(), expected[index as usize]);
+    }
+}
+
+#[test]
+fn arrays_take_image_transforms_and_keep_their_rank() {
+    let array = |name: &str, shape: &[usize], offset| ArrayField {
+        spec: FieldSpec { name: name.to_owned(), dtype: DType::UInt8, shape: shape.to_vec() },
+        offset,
+    };
+    let fields = vec![array("image", &[4, 6], 0), array("raw", &[3], 48)];
+    let ops = [Transform::CenterCrop { size: vec![2] }, Transform::ToDtype { dtype: DType::Int16, scale: false }];
+    let spec = PipelineSpec { source: SourceSpec::Arrays { len: 2, fields }, transforms: transforms(&ops) };
+    let bytes: Vec<u8> = (0..54).collect();
+    let pipeline = spec.open(Some(Arc::new(bytes))).unwrap();
+    assert_eq!(pipeline.fields()[0].to_string(), "image: int16[2, 2]");
+
+    let (mut image, mut raw) = ([0xee; 8], [0xee; 3]);
+    let rows = &mut [&mut image[..], &mut raw[..]];
+    pipeline.fill(key(1), &[], &mut pipeline.scratch(), rows, &mut Times::default()).unwrap();
+    let expected = [32_i16, 33, 38, 39].map(i16::to_ne_bytes);
+    assert_eq!(image, expected.as_flattened());
+    assert_eq!(raw, [51, 52, 53]);
+}
+
+#[test]
+fn a_panic_becomes_a_failure() {
+    let pipeline = images(vec![b"panic".to_vec()], &train()).unwrap();
+    let failure = filled(&pipeline, 0, &mut pipeline.scratch(), 0).unwrap_err();
+    assert!(failure.reason.starts_with("panicked: "), "{}", failure.reason);
+    assert!(failure.reason.contains("field 0 of 0 is cursed"), "{}", failure.reason);
+}
+
+#[test]
+fn huge_resizes_are_failures() {
+    let huge = Transform::Resize { size: vec![20_000], interpolation: Interpolation::Bilinear, max_size: None };
+    let small = Transform::Resize { size: vec![8, 8], interpolation: Interpolation::Bilinear, max_size: None };
+    let pipeline = images(vec![png(10, 10)], &[huge, small]).unwrap();
+    let failure = filled(&pipeline, 0, &mut pipeline.scratch(), 0).unwrap_err();
+    assert_eq!(failure.stage, Stage::Transform);
+    assert!(failure.reason.contains("resizing to 20000x20000 takes more than the limit"), "{}", failure.reason);
+}
+
+proptest! {
+    #[test]
+    fn every_byte_of_the_row_is_written(
+        width in 1..80_u32, height in 1..80_u32, ops in prop::collection::vec(any_geometry(), 0..4),
+        size in any_size(2), tail in any_tail(),
+    ) {
+        let ops = [ops, vec![Transform::CenterCrop { size }], tail].concat();
+        let pipeline = images(vec![png(width, height)], &ops).unwrap();
+        let mut scratch = pipeline.scratch();
+        // Extreme aspect ratios may leave no pixel to resize to; that is a failure, never a panic.
+        match (filled(&pipeline, 0, &mut scratch, 0), filled(&pipeline, 0, &mut scratch, 0xff)) {
+            (Ok(first), Ok(second)) => prop_assert_eq!(first, second),
+            (first, second) => {
+                prop_assert_eq!(&first, &second);
+                prop_assert!(!first.unwrap_err().reason.contains("panicked"));
+            }
+        }
+    }
+
+    #[test]
+    fn mutated_files_never_panic_and_never_escape(
+        file in 0..8_usize, edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let jpegs: [&[u8]; 4] = [
+            include_bytes!("../../tests/data/420.jpg"),
+            include_bytes!("../../tests/data/progressive.jpg"),
+            include_bytes!("../../tests/data/cmyk.jpg"),
+            include_bytes!("../../tests/data/restart.jpg"),
+        ];
+        let encode = |format| {
+            let mut bytes = Cursor::new(Vec::new());
+            image::load_from_memory(&png(20, 13)).unwrap().write_to(&mut bytes, format).unwrap();
+            bytes.into_inner()
+        };
+        let mut data = match file {
+            0..4 => jpegs[file].to_vec(),
+            4 => png(20, 13),
+            5 => encode(ImageFormat::WebP),
+            6 => encode(ImageFormat::Gif),
+            _ => encode(ImageFormat::Tiff),
+        };
+        for (at, value) in edits {
+            let at = at.index(data.len());
+            data[at] = value;
+        }
+        if let Some(cut) = cut {
+            data.truncate(cut.index(data.len()));
+        }
+        let pipeline = images(vec![data], &train()).unwrap();
+        let _ = filled(&pipeline, 0, &mut pipeline.scratch(), 0);
+    }
+}

@@ -1,0 +1,411 @@
+//! Fixed-size messages, encoded by hand so that every byte on the wire is known.
+//!
+//! Little-endian: `u16` magic, `u8` version, `u8` kind, `u32 n`, `u64 a`, `u64 b`, `u32 slot`, `u32 first_row`,
+//! `u32 rows`, `u32 tag`, `u64 c`, `u64 d`, `u64 e`. What the letters hold depends on the kind; unused ones are 0.
+
+/// The size of every message.
+pub const MESSAGE_BYTES: usize = 64;
+const MAGIC: u16 = 0x5348;
+const VERSION: u8 = 1;
+
+/// A message's bytes, taken apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see the module's table")]
+pub struct Frame {
+    pub kind: u8,
+    pub n: u32,
+    pub a: u64,
+    pub b: u64,
+    pub slot: u32,
+    pub first_row: u32,
+    pub rows: u32,
+    pub tag: u32,
+    pub c: u64,
+    pub d: u64,
+    pub e: u64,
+}
+
+impl Frame {
+    /// Returns the message's bytes.
+    pub fn encode(&self) -> [u8; MESSAGE_BYTES] {
+        let mut bytes = [0; MESSAGE_BYTES];
+        let mut at = 0;
+        let mut put = |part: &[u8]| {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        };
+        put(&MAGIC.to_le_bytes());
+        put(&[VERSION, self.kind]);
+        put(&self.n.to_le_bytes());
+        put(&self.a.to_le_bytes());
+        put(&self.b.to_le_bytes());
+        for part in [self.slot, self.first_row, self.rows, self.tag] {
+            put(&part.to_le_bytes());
+        }
+        for part in [self.c, self.d, self.e] {
+            put(&part.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Takes a message apart; none for bytes of another size, magic or version.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; MESSAGE_BYTES] = bytes.try_into().ok()?;
+        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        let known = u16::from_le_bytes([bytes[0], bytes[1]]) == MAGIC && bytes[2] == VERSION;
+        known.then(|| Self {
+            kind: bytes[3],
+            n: u32_at(4),
+            a: u64_at(8),
+            b: u64_at(16),
+            slot: u32_at(24),
+            first_row: u32_at(28),
+            rows: u32_at(32),
+            tag: u32_at(36),
+            c: u64_at(40),
+            d: u64_at(48),
+            e: u64_at(56),
+        })
+    }
+}
+
+/// A message type that travels in one direction.
+pub trait Wire: Sized {
+    /// Returns the message as a frame.
+    fn frame(&self) -> Frame;
+    /// Returns the message that a frame holds; none for a kind that this direction does not have.
+    fn from_frame(frame: &Frame) -> Option<Self>;
+}
+
+/// Some rows of one slot, the unit of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The slot to write to.
+    pub slot: u32,
+    /// The first row.
+    pub first_row: u32,
+    /// The number of rows.
+    pub rows: u32,
+}
+
+/// What a worker is to do with a run: which samples belong there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Names the run in the report.
+    pub tag: u32,
+    /// The rows.
+    pub run: Run,
+    /// The epoch.
+    pub epoch: u64,
+    /// Where in the epoch's global order its plan starts.
+    pub cursor: u64,
+    /// The batch of that plan.
+    pub batch: u64,
+    /// How many candidates for the run's first row have been given up before; see [`OnError`](crate::OnError).
+    pub attempt: u32,
+}
+
+/// Coordinator to worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Fill these rows.
+    Fill(Fill),
+    /// A descriptor of a new segment of the arena comes with this message.
+    Segment,
+}
+
+/// Worker to coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The worker is ready for its first command.
+    Up,
+    /// The run is finished: its rows are written, but for those in the list of failures.
+    Done {
+        /// The run's name.
+        tag: u32,
+        /// The length of the list of failures in the worker's mailbox, as JSON; 0 for none.
+        failures: u32,
+        /// Nanoseconds spent reading.
+        read: u64,
+        /// Nanoseconds spent decoding.
+        decode: u64,
+        /// Nanoseconds spent transforming and writing.
+        transform: u64,
+    },
+}
+
+/// Trainer to coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Begin an epoch; whatever belongs to an earlier generation is cancelled.
+    Start {
+        /// The iteration's number, counted by the trainer.
+        generation: u64,
+        /// The epoch.
+        epoch: u64,
+        /// Where in the epoch's global order to begin.
+        cursor: u64,
+    },
+    /// The slot is free again.
+    Release {
+        /// The slot.
+        slot: u32,
+    },
+    /// A descriptor of a new segment of the arena comes with this message.
+    Segment,
+    /// Write the statistics into the trainer's mailbox.
+    Stats,
+    /// The first message: the descriptor of the trainer's mailbox comes with it, the job lies in there.
+    Boot {
+        /// The job's length.
+        len: u32,
+    },
+    /// The descriptor of the source's shared bytes comes with this message.
+    Bytes,
+}
+
+/// Coordinator to trainer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The pool is up; a description of the source lies in the mailbox.
+    Up {
+        /// Its length.
+        len: u32,
+    },
+    /// The pool is over, or never came up; the reason lies in the mailbox.
+    Over {
+        /// Its length.
+        len: u32,
+    },
+    /// A batch is ready.
+    Ready {
+        /// The iteration it belongs to.
+        generation: u64,
+        /// Its number in the plan.
+        batch: u64,
+        /// Its slot.
+        slot: u32,
+        /// Its rows.
+        rows: u32,
+    },
+    /// A batch could not be made; the reason lies in its slot.
+    Failed {
+        /// The iteration it belongs to.
+        generation: u64,
+        /// Its number in the plan.
+        batch: u64,
+        /// Its slot.
+        slot: u32,
+        /// The length of the reason.
+        len: u32,
+    },
+    /// The statistics lie in the mailbox.
+    Stats {
+        /// Their length.
+        len: u32,
+    },
+}
+
+impl Wire for Command {
+    fn frame(&self) -> Frame {
+        match *self {
+            Self::Fill(Fill { tag, run: Run { slot, first_row, rows }, epoch, cursor, batch, attempt }) => Frame {
+                kind: 1,
+                n: attempt,
+                slot,
+                first_row,
+                rows,
+                tag,
+                a: epoch,
+                b: cursor,
+                c: batch,
+                ..Frame::default()
+            },
+            Self::Segment => Frame { kind: 2, ..Frame::default() },
+        }
+    }
+
+    fn from_frame(frame: &Frame) -> Option<Self> {
+        let &Frame { kind, n, a, b, slot, first_row, rows, tag, c, .. } = frame;
+        match kind {
+            1 => Some(Self::Fill(Fill {
+                tag,
+                run: Run { slot, first_row, rows },
+                epoch: a,
+                cursor: b,
+                batch: c,
+                attempt: n,
+            })),
+            2 => Some(Self::Segment),
+            _ => None,
+        }
+    }
+}
+
+impl Wire for Report {
+    fn frame(&self) -> Frame {
+        match *self {
+            Self::Up => Frame { kind: 11, ..Frame::default() },
+            Self::Done { tag, failures, read, decode, transform } => {
+                Frame { kind: 12, n: failures, tag, c: read, d: decode, e: transform, ..Frame::default() }
+            }
+        }
+    }
+
+    fn from_frame(frame: &Frame) -> Option<Self> {
+        let &Frame { kind, n, tag, c, d, e, .. } = frame;
+        match kind {
+            11 => Some(Self::Up),
+            12 => Some(Self::Done { tag, failures: n, read: c, decode: d, transform: e }),
+            _ => None,
+        }
+    }
+}
+
+impl Wire for Request {
+    fn frame(&self) -> Frame {
+        match *self {
+            Self::Start { generation, epoch, cursor } => {
+                Frame { kind: 21, a: generation, b: epoch, c: cursor, ..Frame::default() }
+            }
+            Self::Release { slot } => Frame { kind: 22, slot, ..Frame::default() },
+            Self::Segment => Frame { kind: 23, ..Frame::default() },
+            Self::Stats => Frame { kind: 24, ..Frame::default() },
+            Self::Boot { len } => Frame { kind: 25, n: len, ..Frame::default() },
+            Self::Bytes => Frame { kind: 26, ..Frame::default() },
+        }
+    }
+
+    fn from_frame(frame: &Frame) -> Option<Self> {
+        let &Frame { kind, n, a, b, c, slot, .. } = frame;
+        match kind {
+            21 => Some(Self::Start { generation: a, epoch: b, cursor: c }),
+            22 => Some(Self::Release { slot }),
+            23 => Some(Self::Segment),
+            24 => Some(Self::Stats),
+            25 => Some(Self::Boot { len: n }),
+            26 => Some(Self::Bytes),
+            _ => None,
+        }
+    }
+}
+
+impl Wire for Reply {
+    fn frame(&self) -> Frame {
+        match *self {
+            Self::Up { len } => Frame { kind: 31, n: len, ..Frame::default() },
+            Self::Over { len } => Frame { kind: 32, n: len, ..Frame::default() },
+            Self::Ready { generation, batch, slot, rows } => {
+                Frame { kind: 33, a: generation, b: batch, slot, rows, ..Frame::default() }
+            }
+            Self::Failed { generation, batch, slot, len } => {
+                Frame { kind: 34, n: len, a: generation, b: batch, slot, ..Frame::default() }
+            }
+            Self::Stats { len } => Frame { kind: 35, n: len, ..Frame::default() },
+        }
+    }
+
+    fn from_frame(frame: &Frame) -> Option<Self> {
+        let &Frame { kind, n, a, b, slot, rows, .. } = frame;
+        match kind {
+            31 => Some(Self::Up { len: n }),
+            32 => Some(Self::Over { len: n }),
+            33 => Some(Self::Ready { generation: a, batch: b, slot, rows }),
+            34 => Some(Self::Failed { generation: a, batch: b, slot, len: n }),
+            35 => Some(Self::Stats { len: n }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_fill_are_these() {
+        let fill = Fill {
+            tag: 0x0102_0304,
+            run: Run { slot: 5, first_row: 16, rows: 8 },
+            epoch: 3,
+            cursor: 0x1122_3344_5566_7788,
+            batch: 9,
+            attempt: 2,
+        };
+        let mut golden = [0; MESSAGE_BYTES];
+        golden[..8].copy_from_slice(&[0x48, 0x53, 1, 1, 2, 0, 0, 0]);
+        golden[8] = 3;
+        golden[16..24].copy_from_slice(&[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]);
+        (golden[24], golden[28], golden[32]) = (5, 16, 8);
+        golden[36..40].copy_from_slice(&[4, 3, 2, 1]);
+        golden[40] = 9;
+        assert_eq!(Command::Fill(fill).frame().encode(), golden);
+    }
+
+    #[test]
+    fn the_bytes_of_a_ready_are_these() {
+        let ready = Reply::Ready { generation: 1, batch: 2, slot: 3, rows: 64 };
+        let mut golden = [0; MESSAGE_BYTES];
+        golden[..4].copy_from_slice(&[0x48, 0x53, 1, 33]);
+        (golden[8], golden[16], golden[24], golden[32]) = (1, 2, 3, 64);
+        assert_eq!(ready.frame().encode(), golden);
+    }
+
+    fn round_trip<M: Wire + PartialEq + std::fmt::Debug>(message: M) {
+        let frame = Frame::decode(&message.frame().encode()).unwrap();
+        assert_eq!(M::from_frame(&frame), Some(message));
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let mut bytes = Report::Up.frame().encode();
+        bytes[2] = VERSION + 1;
+        assert_eq!(Frame::decode(&bytes), None);
+    }
+
+    #[test]
+    fn a_direction_refuses_the_kinds_of_the_others() {
+        assert_eq!(Command::from_frame(&Report::Up.frame()), None);
+        assert_eq!(Report::from_frame(&Command::Segment.frame()), None);
+        assert_eq!(Request::from_frame(&Reply::Up { len: 1 }.frame()), None);
+        assert_eq!(Reply::from_frame(&Request::Stats.frame()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_round_trips(n: u32, slot: u32, rows: u32, tag: u32, a: u64, b: u64, c: u64) {
+            round_trip(Command::Fill(Fill { tag, run: Run { slot, first_row: n, rows }, epoch: a, cursor: b, batch: c, attempt: n }));
+            round_trip(Command::Segment);
+            round_trip(Report::Up);
+            round_trip(Report::Done { tag, failures: n, read: a, decode: b, transform: c });
+            round_trip(Request::Start { generation: a, epoch: b, cursor: c });
+            round_trip(Request::Release { slot });
+            round_trip(Request::Segment);
+            round_trip(Request::Stats);
+            round_trip(Request::Boot { len: n });
+            round_trip(Request::Bytes);
+            round_trip(Reply::Up { len: n });
+            round_trip(Reply::Over { len: n });
+            round_trip(Reply::Ready { generation: a, batch: b, slot, rows });
+            round_trip(Reply::Failed { generation: a, batch: b, slot, len: n });
+            round_trip(Reply::Stats { len: n });
+        }
+
+        #[test]
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Frame::decode(&bytes);
+        }
+
+        #[test]
+        fn random_frames_never_panic(mut bytes in prop::collection::vec(any::<u8>(), MESSAGE_BYTES)) {
+            bytes[..3].copy_from_slice(&[0x48, 0x53, VERSION]);
+            let frame = Frame::decode(&bytes).unwrap();
+            let _ = (Command::from_frame(&frame), Report::from_frame(&frame), Request::from_frame(&frame), Reply::from_frame(&frame));
+            let again = frame.encode();
+            prop_assert_eq!(again.as_slice(), bytes.as_slice());
+        }
+    }
+}

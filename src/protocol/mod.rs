@@ -1,0 +1,12 @@
+//! The messages between trainer, coordinator and workers, and the typed channels that carry them.
+//!
+//! Every message is one datagram of [`MESSAGE_BYTES`] bytes. Whatever varies in length (an error's text, a
+//! description, a reply's JSON) lies in shared memory, and the message says how long it is.
+
+mod channel;
+mod message;
+
+pub use self::{
+    channel::{Channel, Incoming},
+    message::{Command, Fill, Frame, MESSAGE_BYTES, Reply, Report, Request, Run, Wire},
+};

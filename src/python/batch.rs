@@ -1,0 +1,36 @@
+//! A batch, as Python holds it.
+
+use pyo3::prelude::*;
+
+use super::buffer::Field;
+use crate::loader;
+
+/// One batch. Its slot goes back when it and every field taken from it are gone.
+#[pyclass(frozen, module = "stokehold._native")]
+pub(super) struct Batch(pub(super) loader::Batch);
+
+#[pymethods]
+impl Batch {
+    /// The number of rows.
+    #[getter]
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    /// The epoch that the batch belongs to.
+    #[getter]
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    /// The index of each row's sample in the source.
+    #[getter]
+    fn indices(&self) -> Vec<u64> {
+        self.0.indices()
+    }
+
+    /// Returns the field at this place among the loader's fields.
+    fn field(&self, position: usize) -> PyResult<Field> {
+        Field::new(&self.0, position)
+    }
+}

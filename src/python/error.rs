@@ -1,0 +1,76 @@
+//! Errors as exceptions: the only place that maps one to the other.
+
+use pyo3::{
+    create_exception,
+    exceptions::{PyException, PyMemoryError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError},
+    prelude::*,
+};
+
+use crate::error::{Error, SampleError, Stage};
+
+create_exception!(
+    stokehold._native,
+    DecodeError,
+    PyException,
+    "A sample's bytes are not what they should be, or a transform cannot take it.\n\n\
+     Attributes: ``index``, ``key`` (a path where there is one), ``stage``, ``worker``, ``reason``."
+);
+create_exception!(
+    stokehold._native,
+    WorkerError,
+    PyRuntimeError,
+    "The pool is over or could not start, or a sample ended every worker that touched it."
+);
+create_exception!(
+    stokehold._native,
+    SlotsExhausted,
+    PyRuntimeError,
+    "The trainer holds so many batches that none can be filled, and the arena may not grow."
+);
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Config(_) => PyValueError::new_err(message),
+            Error::Memory(_) => PyMemoryError::new_err(message),
+            Error::Sample(error) => sample_error(&error, message),
+            Error::Worker(_) => WorkerError::new_err(message),
+            Error::SlotsExhausted(_) => SlotsExhausted::new_err(message),
+            Error::Timeout(_) => PyTimeoutError::new_err(message),
+            Error::Sys { call, source } => os_error(source.raw_os_error(), call, &message),
+            Error::Usage(_) | Error::Protocol(_) => PyRuntimeError::new_err(message),
+        }
+    }
+}
+
+/// With its errno, the exception is of the right class: `FileNotFoundError`, `PermissionError` and so on.
+fn os_error(errno: Option<i32>, context: String, message: &str) -> PyErr {
+    match errno {
+        Some(errno) => {
+            let words = std::io::Error::from_raw_os_error(errno).to_string();
+            let words = words.split(" (os error").next().unwrap_or_default().to_owned();
+            PyOSError::new_err((errno, format!("{context}: {words}")))
+        }
+        None => PyOSError::new_err(message.to_owned()),
+    }
+}
+
+fn sample_error(sample: &SampleError, message: String) -> PyErr {
+    let error = match (sample.stage, sample.errno) {
+        (Stage::Read, Some(errno)) => PyOSError::new_err((errno, message)),
+        (Stage::Read, None) => PyOSError::new_err(message),
+        (Stage::Worker, _) => WorkerError::new_err(message),
+        (Stage::Decode | Stage::Transform, _) => DecodeError::new_err(message),
+    };
+    Python::attach(|py| {
+        let value = error.value(py);
+        let named = value
+            .setattr("index", sample.index)
+            .and_then(|()| value.setattr("key", &sample.key))
+            .and_then(|()| value.setattr("stage", sample.stage.to_string()))
+            .and_then(|()| value.setattr("worker", sample.worker))
+            .and_then(|()| value.setattr("reason", &sample.reason));
+        named.map_or_else(|failed| failed, |()| error.clone_ref(py))
+    })
+}

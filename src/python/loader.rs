@@ -1,0 +1,223 @@
+//! A loader, as Python holds it.
+
+use std::{collections::BTreeMap, ffi::CString, path::PathBuf, sync::Arc, time::Duration};
+
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyDict, PyList},
+};
+
+use super::{arrays::Arrays, batch::Batch};
+use crate::{
+    error::{Error, SampleError},
+    job::OnError,
+    loader::{self, Input, Launch},
+    transform::Transform,
+};
+
+/// Loads the extension module from its file alone, without `site` and packages, and becomes the coordinator.
+const COORDINATOR: &str = "\
+import sys
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import ExtensionFileLoader
+path = sys.argv[1]
+loader = ExtensionFileLoader('stokehold._native', path)
+module = loader.create_module(ModuleSpec('stokehold._native', loader, origin=path))
+loader.exec_module(module)
+module.serve()
+";
+
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough over lifetimes")]
+fn check_signals() -> PyResult<()> {
+    Python::attach(|py| py.check_signals())
+}
+
+/// Calls into the core while the interpreter is detached, and looks at Python's signals whenever the core asks.
+fn waiting<T: Send>(py: Python<'_>, run: impl FnOnce(loader::Tick<'_>) -> crate::Result<T> + Send) -> PyResult<T> {
+    let mut interrupted = None;
+    let result = py.detach(|| {
+        run(&mut || {
+            check_signals().map_err(|error| {
+                interrupted = Some(error);
+                Error::Usage("interrupted".into())
+            })
+        })
+    });
+    match interrupted {
+        Some(error) => Err(error),
+        None => Ok(result?),
+    }
+}
+
+/// The native loader; see `stokehold.Loader`.
+#[pyclass(frozen, module = "stokehold._native")]
+pub(super) struct Loader(Arc<loader::Loader>);
+
+#[pymethods]
+impl Loader {
+    #[new]
+    #[expect(clippy::too_many_arguments, reason = "the keyword arguments of stokehold.Loader, one for one")]
+    #[pyo3(signature = (source, transforms, *, batch_size, shuffle, seed, drop_last, rank, world_size, num_workers,
+                        threads_per_worker, prefetch, memory_limit, on_error, stall_timeout, coordinator))]
+    fn new(
+        py: Python<'_>,
+        source: &Bound<'_, PyAny>,
+        transforms: BTreeMap<String, String>,
+        batch_size: u32,
+        shuffle: bool,
+        seed: u64,
+        drop_last: bool,
+        rank: u32,
+        world_size: u32,
+        num_workers: u32,
+        threads_per_worker: u32,
+        prefetch: usize,
+        memory_limit: u64,
+        on_error: &str,
+        stall_timeout: f64,
+        coordinator: (String, String),
+    ) -> PyResult<Self> {
+        let input = match source.cast::<Arrays>() {
+            Ok(arrays) => Input::Arrays(arrays.get().0.clone()),
+            Err(_) => Input::image_folder(source.extract::<PathBuf>()?),
+        };
+        let stall_timeout = Duration::try_from_secs_f64(stall_timeout)
+            .map_err(|_| PyValueError::new_err(format!("stall_timeout must be seconds, not {stall_timeout}")))?;
+        let mut builder = loader::Loader::builder(input)
+            .batch_size(batch_size)
+            .shuffle(shuffle)
+            .seed(seed)
+            .drop_last(drop_last)
+            .rank(rank)
+            .world_size(world_size)
+            .num_workers(num_workers)
+            .threads_per_worker(threads_per_worker)
+            .prefetch(prefetch)
+            .memory_limit(memory_limit)
+            .on_error(OnError::parse(on_error)?)
+            .stall_timeout(stall_timeout)
+            .launch(launch(coordinator)?);
+        for (field, chain) in transforms {
+            let chain: Vec<Transform> = serde_json::from_str(&chain)
+                .map_err(|error| Error::Config(format!("transforms of field `{field}`: {error}")))?;
+            builder = builder.transforms(field, chain);
+        }
+        waiting(py, |tick| builder.build_with(tick)).map(|loader| Self(Arc::new(loader)))
+    }
+
+    /// The fields of a batch: (name, dtype, shape of one row).
+    #[getter]
+    fn fields(&self) -> Vec<(String, &'static str, Vec<usize>)> {
+        self.0.spec().iter().map(|field| (field.name.clone(), field.dtype.name(), field.shape.clone())).collect()
+    }
+
+    /// The number of samples of the source.
+    #[getter]
+    fn samples(&self) -> u64 {
+        self.0.samples()
+    }
+
+    /// The names of the classes.
+    #[getter]
+    fn classes(&self) -> Vec<String> {
+        self.0.classes().to_vec()
+    }
+
+    /// The number of batches of a whole epoch.
+    #[getter]
+    fn batches(&self) -> u64 {
+        self.0.batches()
+    }
+
+    /// The current epoch, or the next one if none is going on.
+    #[getter]
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    /// Begins an epoch and returns the iteration's number.
+    fn begin(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(py.detach(|| self.0.begin())?)
+    }
+
+    /// Returns the next batch of an iteration, or None at its end.
+    fn next(&self, py: Python<'_>, iteration: u64) -> PyResult<Option<Batch>> {
+        Ok(waiting(py, |tick| self.0.next(iteration, tick))?.map(Batch))
+    }
+
+    /// Makes the next iteration begin with this epoch.
+    fn set_epoch(&self, epoch: u64) {
+        self.0.set_epoch(epoch);
+    }
+
+    /// Returns the loader's state as JSON.
+    fn state(&self) -> PyResult<String> {
+        serde_json::to_string(&self.0.state()).map_err(|error| Error::Protocol(error.to_string()).into())
+    }
+
+    /// Loads a state from JSON.
+    fn load_state(&self, state: &str) -> PyResult<()> {
+        let state =
+            serde_json::from_str(state).map_err(|error| Error::Config(format!("not a loader's state: {error}")))?;
+        Ok(self.0.load_state(&state)?)
+    }
+
+    /// Returns what the loader has done so far.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = waiting(py, |tick| self.0.stats(tick))?;
+        let dict = PyDict::new(py);
+        dict.set_item("batches", stats.batches)?;
+        dict.set_item("samples", stats.samples)?;
+        dict.set_item("wait_seconds", stats.wait.as_secs_f64())?;
+        dict.set_item("ready_slots", stats.ready_slots)?;
+        dict.set_item("slots", stats.slots)?;
+        dict.set_item("held_slots", stats.held_slots)?;
+        dict.set_item("arena_bytes", stats.arena_bytes)?;
+        dict.set_item("read_seconds", stats.read_seconds)?;
+        dict.set_item("decode_seconds", stats.decode_seconds)?;
+        dict.set_item("transform_seconds", stats.transform_seconds)?;
+        dict.set_item("restarts", stats.restarts)?;
+        dict.set_item("failed_samples", stats.failed_samples)?;
+        dict.set_item("quarantine", list(py, stats.quarantine.iter().map(|error| failure(py, error)))?)?;
+        dict.set_item("endings", stats.endings)?;
+        let workers = stats.workers.iter().map(|&(seat, pid)| {
+            let worker = PyDict::new(py);
+            worker.set_item("worker", seat)?;
+            worker.set_item("pid", pid)?;
+            Ok(worker)
+        });
+        dict.set_item("workers", list(py, workers)?)?;
+        dict.set_item("coordinator_pid", stats.coordinator_pid)?;
+        Ok(dict)
+    }
+
+    /// Ends the pool.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}
+
+fn list<'py>(
+    py: Python<'py>,
+    items: impl Iterator<Item = PyResult<Bound<'py, PyDict>>>,
+) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)
+}
+
+fn failure<'py>(py: Python<'py>, error: &SampleError) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("index", error.index)?;
+    dict.set_item("key", &error.key)?;
+    dict.set_item("stage", error.stage.to_string())?;
+    dict.set_item("reason", &error.reason)?;
+    dict.set_item("worker", error.worker)?;
+    Ok(dict)
+}
+
+fn launch((interpreter, module): (String, String)) -> PyResult<Launch> {
+    let text = |text: &str| CString::new(text).map_err(|_| PyValueError::new_err("a path has no NUL"));
+    let args = [&*interpreter, "-I", "-S", "-c", COORDINATOR, &*module];
+    let args = args.into_iter().map(text).collect::<PyResult<Vec<_>>>()?;
+    Ok(Launch::Program(text(&interpreter)?, args))
+}

@@ -1,0 +1,69 @@
+//! The Python extension module `stokehold._native`: converts, detaches from the interpreter, delegates.
+//!
+//! Nothing here takes a decision. What Python users see is made of these parts in `python/stokehold`.
+
+mod arrays;
+mod batch;
+mod buffer;
+mod error;
+mod loader;
+
+use pyo3::prelude::*;
+
+use crate::{
+    error::Error,
+    source::{ImageFolder, Source},
+    sys::limits,
+    transform::Transform,
+};
+
+/// The native half of stokehold.
+#[pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use super::{
+        arrays::Arrays,
+        auto_workers,
+        batch::Batch,
+        buffer::Field,
+        check_transform,
+        error::{DecodeError, SlotsExhausted, WorkerError},
+        image_folder_classes,
+        loader::Loader,
+        serve,
+    };
+
+    #[pymodule_init]
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// Checks a transform's description; raises `ValueError` if it is none, or its values cannot work.
+#[pyfunction]
+fn check_transform(description: &str) -> PyResult<()> {
+    parse_transform(description)?.validate()?;
+    Ok(())
+}
+
+fn parse_transform(description: &str) -> PyResult<Transform> {
+    Ok(serde_json::from_str(description).map_err(|error| Error::Config(format!("not a transform: {error}")))?)
+}
+
+/// Returns how many workers suit one of `ranks` trainers on this machine: processors by affinity and quota, shared.
+#[pyfunction]
+fn auto_workers(ranks: usize) -> usize {
+    (limits::processors() / ranks.max(1)).max(1)
+}
+
+/// Returns the class names of an image folder.
+#[pyfunction]
+fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<String>> {
+    Ok(py.detach(|| ImageFolder::open(&root).map(|folder| folder.classes().to_vec()))?)
+}
+
+/// Serves the trainer at the other end of standard input, as its coordinator, and ends this process.
+#[pyfunction]
+fn serve() {
+    crate::sys::process::exit_now(crate::loader::serve_stdin());
+}

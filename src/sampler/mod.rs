@@ -1,0 +1,11 @@
+//! The order of samples as a pure function of (seed, epoch, position), and how ranks and batches cut it.
+//!
+//! Nothing here depends on workers: any process can compute which sample belongs in which row.
+
+mod permutation;
+mod plan;
+
+pub use self::{
+    permutation::Permutation,
+    plan::{EpochPlan, Sampler},
+};

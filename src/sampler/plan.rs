@@ -1,0 +1,205 @@
+//! How an epoch's global order is cut into ranks, batches and rows.
+
+use serde::{Deserialize, Serialize};
+
+use super::Permutation;
+
+/// Everything that decides which sample comes when: the order, and this rank's part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sampler {
+    /// The number of samples of the source.
+    pub len: u64,
+    /// Whether the order is shuffled anew for each epoch; else it is the source's.
+    pub shuffle: bool,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// Rows of a batch.
+    pub batch_size: u32,
+    /// Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be smaller,
+    /// and the first samples of the order fill up the ranks that would get fewer, as in torch's `DistributedSampler`.
+    pub drop_last: bool,
+    /// This trainer's number.
+    pub rank: u32,
+    /// The number of trainers.
+    pub world_size: u32,
+}
+
+impl Sampler {
+    /// Returns the plan of an epoch from `cursor` on, a position in its global order.
+    ///
+    /// The cursor is all that a resumed epoch needs to know: rank r of W takes the positions cursor + r,
+    /// cursor + r + W, and so on, whatever the number of ranks and the batch size were before.
+    pub fn plan(&self, epoch: u64, cursor: u64) -> EpochPlan {
+        let cursor = cursor.min(self.len);
+        let order = self.shuffle.then(|| Permutation::new(self.len, self.seed, epoch));
+        EpochPlan { sampler: self.clone(), order, epoch, cursor }
+    }
+}
+
+/// One epoch, or the rest of it, for one rank. Every rank has the same number of batches of the same sizes.
+#[derive(Clone, Debug)]
+pub struct EpochPlan {
+    sampler: Sampler,
+    order: Option<Permutation>,
+    epoch: u64,
+    cursor: u64,
+}
+
+impl EpochPlan {
+    /// Returns the epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Returns the position in the global order at which the plan begins.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Returns the seed of every random choice.
+    pub fn seed(&self) -> u64 {
+        self.sampler.seed
+    }
+
+    fn rows_of_rank(&self) -> u64 {
+        let left = self.sampler.len - self.cursor;
+        let (world, batch) = (u64::from(self.sampler.world_size), u64::from(self.sampler.batch_size));
+        if self.sampler.drop_last { left / (world * batch) * batch } else { left.div_ceil(world) }
+    }
+
+    /// Returns the number of batches.
+    pub fn batches(&self) -> u64 {
+        self.rows_of_rank().div_ceil(u64::from(self.sampler.batch_size))
+    }
+
+    /// Returns the number of rows of a batch; 0 past the end.
+    pub fn rows(&self, batch: u64) -> u32 {
+        let size = u64::from(self.sampler.batch_size);
+        let before = batch.saturating_mul(size);
+        self.rows_of_rank().saturating_sub(before).min(size) as u32
+    }
+
+    /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
+    /// each one steps on to the next of the order.
+    pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
+        let nth = batch * u64::from(self.sampler.batch_size) + u64::from(row);
+        let step = nth * u64::from(self.sampler.world_size) + u64::from(self.sampler.rank) + u64::from(attempt);
+        let position = (u128::from(self.cursor) + u128::from(step)) % u128::from(self.sampler.len);
+        self.at(position as u64)
+    }
+
+    /// Returns the sample at a position of the global order.
+    pub fn at(&self, position: u64) -> u64 {
+        self.order.as_ref().map_or(position, |order| order.get(position))
+    }
+
+    /// Returns the cursor at which an epoch goes on after `batches` batches on every rank.
+    pub fn cursor_after(&self, batches: u64) -> u64 {
+        let rows = batches.saturating_mul(u64::from(self.sampler.batch_size)).min(self.rows_of_rank());
+        let world = u64::from(self.sampler.world_size);
+        self.cursor.saturating_add(rows.saturating_mul(world)).min(self.sampler.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sampler(len: u64, batch_size: u32, world_size: u32, drop_last: bool, shuffle: bool) -> Sampler {
+        Sampler { len, shuffle, seed: 1, batch_size, drop_last, rank: 0, world_size }
+    }
+
+    /// What every rank sees: all rows of all its batches.
+    fn indices(sampler: &Sampler, epoch: u64, cursor: u64, batches: Option<u64>) -> Vec<u64> {
+        (0..sampler.world_size)
+            .flat_map(|rank| {
+                let plan = Sampler { rank, ..sampler.clone() }.plan(epoch, cursor);
+                let batches = batches.unwrap_or(u64::MAX).min(plan.batches());
+                (0..batches).flat_map(move |batch| {
+                    let plan = plan.clone();
+                    (0..plan.rows(batch)).map(move |row| plan.index(batch, row, 0))
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_last_batch_may_be_smaller() {
+        let plan = sampler(10, 4, 1, false, false).plan(0, 0);
+        assert_eq!((0..4).map(|batch| plan.rows(batch)).collect::<Vec<_>>(), [4, 4, 2, 0]);
+        assert_eq!(plan.batches(), 3);
+        assert_eq!(sampler(10, 4, 1, true, false).plan(0, 0).batches(), 2);
+    }
+
+    #[test]
+    fn ranks_are_padded_from_the_front() {
+        assert_eq!(indices(&sampler(5, 2, 2, false, false), 0, 0, None), [0, 2, 4, 1, 3, 0]);
+    }
+
+    #[test]
+    fn a_given_up_sample_is_stepped_over() {
+        let plan = sampler(5, 5, 1, false, false).plan(0, 0);
+        assert_eq!([0, 1, 2].map(|attempt| plan.index(0, 3, attempt)), [3, 4, 0]);
+    }
+
+    #[test]
+    fn an_epoch_resumed_at_its_end_has_no_batches() {
+        assert_eq!(sampler(10, 4, 1, false, true).plan(0, 10).batches(), 0);
+        assert_eq!(sampler(10, 4, 1, false, true).plan(0, u64::MAX).batches(), 0);
+    }
+
+    #[test]
+    fn epochs_differ_and_repeat() {
+        let sampler = sampler(100, 10, 1, false, true);
+        assert_ne!(indices(&sampler, 0, 0, None), indices(&sampler, 1, 0, None));
+        assert_eq!(indices(&sampler, 1, 0, None), indices(&sampler, 1, 0, None));
+    }
+
+    proptest! {
+        #[test]
+        fn each_sample_comes_exactly_once(len in 1u64..500, batch in 1u32..40, world in 1u32..9, drop_last: bool, shuffle: bool) {
+            let mut all = indices(&sampler(len, batch, world, drop_last, shuffle), 3, 0, None);
+            let total = all.len() as u64;
+            all.sort_unstable();
+            all.dedup();
+            if drop_last {
+                prop_assert_eq!(all.len() as u64, total);
+                prop_assert!(len - total < u64::from(batch) * u64::from(world));
+            } else {
+                prop_assert_eq!(all.len() as u64, len);
+                prop_assert!(total < len + u64::from(world));
+            }
+        }
+
+        /// Stop after any batch, go on with another batch size and world size: together, each sample once.
+        #[test]
+        fn a_resumed_epoch_takes_exactly_the_rest(
+            len in 1u64..400, stop in 0u64..20,
+            before in (1u32..20, 1u32..5), after in (1u32..20, 1u32..5), shuffle: bool,
+        ) {
+            let first = sampler(len, before.0, before.1, false, shuffle);
+            let cursor = first.plan(2, 0).cursor_after(stop);
+            let mut all = indices(&first, 2, 0, Some(stop));
+            all.extend(indices(&sampler(len, after.0, after.1, false, shuffle), 2, cursor, None));
+            all.sort_unstable();
+            let padding = u64::from(before.1 + after.1);
+            prop_assert!(all.len() as u64 <= len + padding);
+            all.dedup();
+            prop_assert_eq!(all.len() as u64, len);
+        }
+
+        #[test]
+        fn every_rank_has_the_same_batches(len in 1u64..500, batch in 1u32..40, world in 1u32..9, drop_last: bool, cursor in 0u64..600) {
+            let sampler = sampler(len, batch, world, drop_last, false);
+            let sizes = |rank| {
+                let plan = Sampler { rank, ..sampler.clone() }.plan(0, cursor);
+                (0..plan.batches()).map(|batch| plan.rows(batch)).collect::<Vec<_>>()
+            };
+            for rank in 1..world {
+                prop_assert_eq!(sizes(rank), sizes(0));
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Rights to the bytes of a slot.
+
+#![expect(unsafe_code, reason = "turns a place in shared memory into slices; the ownership rule makes them exclusive")]
+
+use std::{fmt, ops::Range, slice, sync::Arc};
+
+use super::layout::{Progress, SlotLayout};
+use crate::sys::memory::SharedMemory;
+
+/// A slot's place in memory. It gives no right to its bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) memory: Arc<SharedMemory>,
+    pub(super) layout: Arc<SlotLayout>,
+    pub(super) offset: usize,
+}
+
+impl Place {
+    /// Returns the address of the byte at `at` in this slot.
+    fn at(&self, at: usize) -> *mut u8 {
+        assert!(at <= self.layout.bytes() && self.offset + self.layout.bytes() <= self.memory.len());
+        // SAFETY: the assertion keeps the sum inside the mapping.
+        unsafe { self.memory.as_mut_ptr().add(self.offset + at) }
+    }
+
+    fn read_progress(&self, row: usize) -> Progress {
+        // SAFETY: the address is inside the mapping. A worker may be writing the byte: any value is a valid u8,
+        // and the read is volatile, so the compiler assumes nothing of it.
+        unsafe { self.at(self.layout.progress(row)).read_volatile() }.into()
+    }
+
+    fn index(&self, row: usize) -> u64 {
+        // SAFETY: the 8 bytes lie inside the mapping.
+        u64::from_ne_bytes(unsafe { self.at(self.layout.index(row)).cast::<[u8; 8]>().read_volatile() })
+    }
+}
+
+/// Reads how far each row of a run is. A hint: the worker that owns the rows may be writing.
+pub(super) fn progress(place: &Place, rows: Range<usize>) -> Vec<Progress> {
+    rows.map(|row| place.read_progress(row)).collect()
+}
+
+/// The right to write some rows of a slot.
+#[derive(Debug)]
+pub struct SlotMut {
+    place: Place,
+    rows: Range<usize>,
+}
+
+impl SlotMut {
+    /// # Safety
+    /// Until the value, and every row made of it, is gone, nobody else may touch these rows: the coordinator
+    /// assigned them to this process alone, and this process made no other right to them.
+    pub(super) unsafe fn new(place: Place, rows: Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end <= place.layout.rows());
+        Self { place, rows }
+    }
+
+    /// Splits the right into one for each row, marked as not begun.
+    pub fn into_rows(self) -> impl Iterator<Item = RowMut> {
+        let Self { place, rows } = self;
+        rows.map(move |row| {
+            let mut row = RowMut { place: place.clone(), row };
+            row.mark(Progress::Waiting);
+            row
+        })
+    }
+}
+
+/// The right to write one row of a slot: one sample.
+#[derive(Debug)]
+pub struct RowMut {
+    place: Place,
+    row: usize,
+}
+
+impl RowMut {
+    /// Returns which row of the slot this is.
+    pub fn row(&self) -> usize {
+        self.row
+    }
+
+    /// Writes down how far the row is, for whoever has to clean up after this process.
+    pub fn mark(&mut self, progress: Progress) {
+        // SAFETY: the address is inside the mapping, and this value is the only right to the row. Volatile, so
+        // that the byte is written before the work that it announces may kill this process.
+        unsafe { self.place.at(self.place.layout.progress(self.row)).write_volatile(progress as u8) };
+    }
+
+    /// Writes down which sample the row holds.
+    pub fn set_index(&mut self, index: u64) {
+        let bytes = index.to_ne_bytes();
+        // SAFETY: the 8 bytes lie inside the mapping, and this value is the only right to the row.
+        unsafe { self.place.at(self.place.layout.index(self.row)).cast::<[u8; 8]>().write_volatile(bytes) };
+    }
+
+    /// Returns the row's bytes in each field.
+    pub fn fields(&mut self) -> Vec<&mut [u8]> {
+        let Self { place, row } = self;
+        let field = |field: &super::FieldLayout| {
+            let start = place.at(field.offset + *row * field.row_bytes);
+            // SAFETY: the row lies inside its field's region, which lies inside the mapping; regions do not overlap
+            // (a property test of the layout); and this value, borrowed mutably, is the only right to the row.
+            unsafe { slice::from_raw_parts_mut(start, field.row_bytes) }
+        };
+        place.layout.fields().iter().map(field).collect()
+    }
+}
+
+/// Takes slots back from their last holder.
+pub trait GiveBack: Send + Sync {
+    /// Called once, from any thread, when nobody can see the slot any more.
+    fn give_back(&self, slot: u32);
+}
+
+/// A finished batch. Its holder has it alone, and gives the slot back by dropping it.
+///
+/// The memory stays mapped for as long as the value lives, also after its loader is gone.
+pub struct SlotRef {
+    place: Place,
+    slot: u32,
+    rows: usize,
+    owner: Arc<dyn GiveBack>,
+}
+
+impl SlotRef {
+    /// # Safety
+    /// The slot's writers have committed it, and until the value is dropped no other right to the slot exists.
+    pub(super) unsafe fn new(place: Place, slot: u32, rows: usize, owner: Arc<dyn GiveBack>) -> Self {
+        assert!(rows <= place.layout.rows());
+        Self { place, slot, rows, owner }
+    }
+
+    /// Returns the number of rows of the batch, at most the slot's.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns the slot's layout.
+    pub fn layout(&self) -> &SlotLayout {
+        &self.place.layout
+    }
+
+    /// Returns the sample index of each row.
+    pub fn indices(&self) -> Vec<u64> {
+        (0..self.rows).map(|row| self.place.index(row)).collect()
+    }
+
+    /// Returns the bytes of a field, all rows of the batch one after the other.
+    pub fn field(&self, field: usize) -> &[u8] {
+        let (start, len) = self.field_parts(field);
+        // SAFETY: the region lies inside the mapping, which self keeps; the slot is committed, so no process writes.
+        unsafe { slice::from_raw_parts(start, len) }
+    }
+
+    /// Returns where a field's first row begins and how many bytes its rows have, for views that outlive a borrow.
+    ///
+    /// Such a view must keep the `SlotRef`. It may be written to: the batch belongs to its holder alone.
+    pub fn field_parts(&self, field: usize) -> (*mut u8, usize) {
+        let layout = &self.place.layout.fields()[field];
+        (self.place.at(layout.offset), self.rows * layout.row_bytes)
+    }
+
+    /// Returns the text that the coordinator left in the slot in place of a batch.
+    pub fn text(&self, len: usize) -> String {
+        let len = len.min(self.place.layout.bytes());
+        // SAFETY: inside the mapping; the coordinator wrote the text before it handed the slot over.
+        let bytes = unsafe { slice::from_raw_parts(self.place.at(0), len) };
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
+/// Writes a text into a slot in place of a batch, cut to the slot's size, and returns its length.
+///
+/// # Safety
+/// The caller owns the whole slot.
+pub(super) unsafe fn write_text(place: &Place, text: &str) -> usize {
+    let len = text.floor_char_boundary(place.layout.bytes());
+    // SAFETY: len bytes fit the slot, which lies inside the mapping and is the caller's alone.
+    unsafe { place.at(0).copy_from_nonoverlapping(text.as_ptr(), len) };
+    len
+}
+
+impl Drop for SlotRef {
+    fn drop(&mut self) {
+        self.owner.give_back(self.slot);
+    }
+}
+
+impl fmt::Debug for SlotRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotRef").field("slot", &self.slot).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}

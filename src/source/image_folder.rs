@@ -1,0 +1,113 @@
+//! A folder of class folders of images, by torchvision's rules.
+
+mod index;
+mod read;
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use self::index::Index;
+use super::{Source, SourceField};
+use crate::{
+    error::{Failure, Result},
+    spec::{DType, FieldSpec},
+};
+
+/// Images in class folders, labelled as torchvision's `ImageFolder` does it.
+///
+/// The class names are the sorted names of the root's folders. A class's samples are found by a sorted walk
+/// that follows symbolic links, and are the files with the extension of an image. A link to a folder above
+/// itself is not followed, and a folder that cannot be listed is an error; torchvision goes round the first
+/// until the path is too long and leaves out the second silently.
+///
+/// The fields are `image`, an encoded image, and `label`, an `int64` scalar.
+#[derive(Debug)]
+pub struct ImageFolder {
+    root: PathBuf,
+    index: Index,
+    fields: Vec<SourceField>,
+}
+
+impl ImageFolder {
+    /// Returns the fields of every image folder.
+    pub fn source_fields() -> Vec<SourceField> {
+        vec![
+            SourceField::EncodedImage { name: "image".to_owned() },
+            SourceField::Tensor(FieldSpec { name: "label".to_owned(), dtype: DType::Int64, shape: Vec::new() }),
+        ]
+    }
+
+    /// Lists the folder `root`.
+    ///
+    /// # Errors
+    /// [`Config`](crate::Error::Config) where `root` is no folder, has no class folders, or one of them has no image;
+    /// [`Sys`](crate::Error::Sys) where a folder is missing or cannot be listed.
+    pub fn open(root: &Path) -> Result<Self> {
+        Ok(Self { root: root.to_owned(), index: Index::build(root)?, fields: Self::source_fields() })
+    }
+
+    fn path(&self, index: u64) -> PathBuf {
+        self.root.join(OsStr::from_bytes(self.index.path(index)))
+    }
+}
+
+impl Source for ImageFolder {
+    fn len(&self) -> u64 {
+        self.index.len()
+    }
+
+    fn fields(&self) -> &[SourceField] {
+        &self.fields
+    }
+
+    fn key(&self, index: u64) -> String {
+        self.path(index).to_string_lossy().into_owned()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.index.classes()
+    }
+
+    fn does_io(&self) -> bool {
+        true
+    }
+
+    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
+        read::read_file(&self.path(index), record)
+    }
+
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
+        if field == 0 { record } else { self.index.label(index) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_sample_is_a_file_and_its_class() {
+        let root = tempfile::tempdir().unwrap();
+        for (path, bytes) in [("b/x.jpg", "1"), ("a/y.PNG", "22")] {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let folder = ImageFolder::open(root.path()).unwrap();
+        let mut record = vec![0; 100];
+        folder.fetch(1, &mut record).unwrap();
+        assert_eq!(folder.len(), 2);
+        assert_eq!(folder.classes(), ["a", "b"]);
+        assert_eq!(folder.field(0, 1, &record), b"1");
+        assert_eq!(folder.field(1, 1, &record), 1_i64.to_ne_bytes());
+        assert_eq!(folder.key(1), root.path().join("b/x.jpg").to_str().unwrap());
+
+        fs::remove_file(root.path().join("b/x.jpg")).unwrap();
+        assert_eq!(folder.fetch(1, &mut record).unwrap_err().errno, Some(libc::ENOENT));
+    }
+}

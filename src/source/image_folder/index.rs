@@ -1,0 +1,258 @@
+//! Finding the files of an image folder, and keeping them in flat buffers that forked workers share.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::MetadataExt,
+    },
+    path::Path,
+};
+
+use crate::error::{Error, Result};
+
+/// torchvision's `IMG_EXTENSIONS`.
+const EXTENSIONS: [&[u8]; 9] = [b".jpg", b".jpeg", b".png", b".ppm", b".bmp", b".pgm", b".tif", b".tiff", b".webp"];
+
+/// The samples' paths relative to the root, and their labels.
+#[derive(Debug)]
+pub(super) struct Index {
+    classes: Vec<String>,
+    paths: Vec<u8>,
+    /// Where each path ends.
+    ends: Vec<u64>,
+    /// The labels as eight native-endian bytes each, as a field wants them.
+    labels: Vec<u8>,
+}
+
+impl Index {
+    /// Walks `root`.
+    pub(super) fn build(root: &Path) -> Result<Self> {
+        let mut index = Self { classes: Vec::new(), paths: Vec::new(), ends: Vec::new(), labels: Vec::new() };
+        let mut empty = Vec::new();
+        for (label, class) in class_folders(root)?.into_iter().enumerate() {
+            let before = index.ends.len();
+            index.add_class(root, &class, label as i64)?;
+            let name = String::from_utf8_lossy(&class).into_owned();
+            if index.ends.len() == before {
+                empty.push(format!("`{name}`"));
+            }
+            index.classes.push(name);
+        }
+        if !empty.is_empty() {
+            let extensions = EXTENSIONS.map(|extension| String::from_utf8_lossy(extension).into_owned()).join(" ");
+            return Err(Error::Config(format!(
+                "`{}` has class folders without an image: {}; remove them, or add files ending in {extensions}",
+                root.display(),
+                empty.join(", ")
+            )));
+        }
+        index.paths.shrink_to_fit();
+        index.ends.shrink_to_fit();
+        index.labels.shrink_to_fit();
+        Ok(index)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.ends.len() as u64
+    }
+
+    pub(super) fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    pub(super) fn path(&self, index: u64) -> &[u8] {
+        let at = index as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.paths[start as usize..self.ends[at] as usize]
+    }
+
+    pub(super) fn label(&self, index: u64) -> &[u8] {
+        let at = index as usize * 8;
+        &self.labels[at..at + 8]
+    }
+
+    fn add_class(&mut self, root: &Path, class: &[u8], label: i64) -> Result<()> {
+        let mut folders = Vec::new();
+        walk(root, class, &mut Vec::new(), &mut folders)?;
+        // torchvision sorts the walk by the folders' whole paths, then each folder's files.
+        folders.sort_unstable();
+        for (folder, mut files) in folders {
+            files.sort_unstable();
+            for file in files {
+                self.paths.extend_from_slice(&folder);
+                self.paths.push(b'/');
+                self.paths.extend_from_slice(&file);
+                self.ends.push(self.paths.len() as u64);
+                self.labels.extend_from_slice(&label.to_ne_bytes());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the sorted names of the folders in `root`.
+fn class_folders(root: &Path) -> Result<Vec<Vec<u8>>> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTDIR) => {
+            return Err(Error::Config(format!(
+                "`{}` is not a folder: pass the folder that holds one folder per class",
+                root.display()
+            )));
+        }
+        entries => entries.map_err(|error| cannot_list(root, error))?,
+    };
+    let mut classes = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| cannot_list(root, error))?;
+        if is_folder(&entry) {
+            classes.push(entry.file_name().into_vec());
+        }
+    }
+    if classes.is_empty() {
+        return Err(Error::Config(format!(
+            "`{}` has no class folders: put the images of each class into a folder of its own",
+            root.display()
+        )));
+    }
+    classes.sort_unstable();
+    Ok(classes)
+}
+
+/// Adds `folder` and every folder below it to `found`, each with its image files.
+///
+/// `above` identifies the folders that lead here, so that a link to one of them is not followed for ever.
+fn walk(
+    root: &Path,
+    folder: &[u8],
+    above: &mut Vec<(u64, u64)>,
+    found: &mut Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+) -> Result<()> {
+    let path = root.join(OsStr::from_bytes(folder));
+    let metadata = fs::metadata(&path).map_err(|error| cannot_list(&path, error))?;
+    let identity = (metadata.dev(), metadata.ino());
+    if above.contains(&identity) {
+        return Ok(());
+    }
+    let mut files = Vec::new();
+    let mut below = Vec::new();
+    for entry in fs::read_dir(&path).map_err(|error| cannot_list(&path, error))? {
+        let entry = entry.map_err(|error| cannot_list(&path, error))?;
+        let name = entry.file_name().into_vec();
+        if is_folder(&entry) {
+            below.push([folder, b"/", &name].concat());
+        } else if is_image(&name) {
+            files.push(name);
+        }
+    }
+    found.push((folder.to_vec(), files));
+    above.push(identity);
+    for folder in below {
+        walk(root, &folder, above, found)?;
+    }
+    above.pop();
+    Ok(())
+}
+
+/// Tells whether the entry is a folder or a link to one, without a system call where the listing tells.
+fn is_folder(entry: &fs::DirEntry) -> bool {
+    match entry.file_type() {
+        Ok(kind) if kind.is_symlink() => fs::metadata(entry.path()).is_ok_and(|target| target.is_dir()),
+        Ok(kind) => kind.is_dir(),
+        Err(_) => false,
+    }
+}
+
+fn is_image(name: &[u8]) -> bool {
+    EXTENSIONS.iter().any(|extension| {
+        name.len().checked_sub(extension.len()).is_some_and(|at| name[at..].eq_ignore_ascii_case(extension))
+    })
+}
+
+fn cannot_list(folder: &Path, error: io::Error) -> Error {
+    Error::sys(format!("cannot list the image folder `{}`", folder.display()), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn tree(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        root
+    }
+
+    fn paths(index: &Index) -> Vec<(&str, i64)> {
+        (0..index.len())
+            .map(|at| {
+                let label = i64::from_ne_bytes(index.label(at).try_into().unwrap());
+                (str::from_utf8(index.path(at)).unwrap(), label)
+            })
+            .collect()
+    }
+
+    fn message(root: &Path) -> String {
+        match Index::build(root) {
+            Err(Error::Config(message)) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn order_is_that_of_torchvision() {
+        let root = tree(&[
+            "b/2.jpg",
+            "b/10.JPG",
+            "b/sub/a.webp",
+            "b/sub-x/a.tif",
+            "b/note.txt",
+            "b/.jpeg",
+            "a/z.png",
+            "stray.jpg",
+        ]);
+        // `-` sorts before `/`, so `b/sub-x` comes before `b/sub/...` but after `b/sub`.
+        let expected = [
+            ("a/z.png", 0),
+            ("b/.jpeg", 1),
+            ("b/10.JPG", 1),
+            ("b/2.jpg", 1),
+            ("b/sub/a.webp", 1),
+            ("b/sub-x/a.tif", 1),
+        ];
+        assert_eq!(paths(&Index::build(root.path()).unwrap()), expected);
+    }
+
+    #[test]
+    fn linked_folders_are_followed_once_round() {
+        let root = tree(&["a/1.jpg", "b/2.jpg"]);
+        symlink(root.path().join("a"), root.path().join("b/other")).unwrap();
+        symlink("..", root.path().join("a/loop")).unwrap();
+        let index = Index::build(root.path()).unwrap();
+        let found = paths(&index);
+        assert!(found.contains(&("b/other/1.jpg", 1)), "{found:?}");
+        assert!(found.len() < 20, "{found:?}");
+    }
+
+    #[test]
+    fn folders_that_cannot_be_used_are_explained() {
+        let root = tree(&["a/1.jpg", "b/readme.txt"]);
+        assert!(message(root.path()).contains("without an image: `b`"));
+        assert!(message(&root.path().join("a/1.jpg")).contains("is not a folder"));
+        assert!(message(&root.path().join("a")).contains("no class folders"));
+        match Index::build(&root.path().join("missing")) {
+            Err(Error::Sys { call, source }) => {
+                assert!(call.contains("missing"));
+                assert_eq!(source.raw_os_error(), Some(libc::ENOENT));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

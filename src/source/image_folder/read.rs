@@ -1,0 +1,109 @@
+//! Reading a whole regular file into a buffer that is used again.
+
+use std::{
+    fs::{FileType, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    path::Path,
+};
+
+use crate::error::{Failure, Stage};
+
+/// The largest file that is read as one sample. A larger one is more likely a mistake than an image.
+pub(super) const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Reads the file at `path` into `record`, which keeps its capacity.
+pub(super) fn read_file(path: &Path, record: &mut Vec<u8>) -> Result<(), Failure> {
+    record.clear();
+    // Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
+    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| cannot_open(path, &error))?;
+    let metadata = file.metadata().map_err(|error| Failure::io("", &error))?;
+    if !metadata.is_file() {
+        return Err(not_regular(metadata.file_type()));
+    }
+    let size = metadata.len();
+    if size == 0 {
+        return Err(Failure::new(Stage::Read, "the file is empty (0 bytes)"));
+    }
+    if size > MAX_FILE_BYTES {
+        return Err(Failure::new(
+            Stage::Read,
+            format!("the file has {size} bytes, more than the {MAX_FILE_BYTES} allowed"),
+        ));
+    }
+    record.reserve(size as usize);
+    let read = file.take(size).read_to_end(record).map_err(|error| Failure::io("", &error))?;
+    if read as u64 != size {
+        return Err(Failure::new(
+            Stage::Read,
+            format!("the file was cut short while it was read: {read} of {size} bytes"),
+        ));
+    }
+    Ok(())
+}
+
+/// Names a socket, which cannot be opened and would otherwise read "No such device or address".
+fn cannot_open(path: &Path, error: &io::Error) -> Failure {
+    if error.raw_os_error() == Some(libc::ENXIO)
+        && let Ok(metadata) = path.metadata()
+        && !metadata.is_file()
+    {
+        return not_regular(metadata.file_type());
+    }
+    Failure::io("", error)
+}
+
+fn not_regular(kind: FileType) -> Failure {
+    let kind = if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    Failure::new(Stage::Read, format!("is {kind}, not a regular file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::net::UnixListener, process::Command};
+
+    use super::*;
+
+    fn reason(path: &Path) -> String {
+        read_file(path, &mut Vec::new()).unwrap_err().reason
+    }
+
+    #[test]
+    fn the_buffer_is_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, "abc").unwrap();
+        let mut record = Vec::with_capacity(4096);
+        record.extend_from_slice(b"old content");
+        read_file(&path, &mut record).unwrap();
+        assert_eq!(record, b"abc");
+        assert_eq!(record.capacity(), 4096);
+    }
+
+    #[test]
+    fn only_regular_files_with_content_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("empty"), "").unwrap();
+        fs::File::create(at("huge")).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        assert!(Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+
+        assert_eq!(reason(&at("empty")), "the file is empty (0 bytes)");
+        assert!(reason(&at("huge")).contains("more than the 1073741824 allowed"));
+        assert_eq!(reason(&at("socket")), "is a socket, not a regular file");
+        assert_eq!(reason(&at("fifo")), "is a FIFO, not a regular file");
+        assert_eq!(reason(folder.path()), "is a directory, not a regular file");
+        assert_eq!(reason(Path::new("/dev/null")), "is a device, not a regular file");
+    }
+}

@@ -1,0 +1,179 @@
+//! Shared memory without a name.
+
+#![expect(unsafe_code, reason = "an advice that writes pages is unsafe in memmap2")]
+
+use std::{
+    ffi::CString,
+    fs::File,
+    ops::Range,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    slice,
+};
+
+use memmap2::{Advice, MmapRaw, UncheckedAdvice};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, SealFlag, fcntl},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        stat::Mode,
+    },
+    unistd::ftruncate,
+};
+
+use super::retry;
+use crate::error::{Error, Result};
+
+/// Memory that is mapped here and that other processes may map through its descriptor.
+///
+/// Its size never changes: where the kernel can, it is sealed, so that no process can truncate it and
+/// make the others fault. It is unmapped when the value is dropped, and freed by the kernel when the
+/// last process has dropped it, however that process ended.
+#[derive(Debug)]
+pub struct SharedMemory {
+    file: File,
+    map: MmapRaw,
+}
+
+impl SharedMemory {
+    /// Creates `len` zeroed bytes. `name` shows up in `/proc/<pid>/maps` and nowhere else.
+    ///
+    /// Uses a memfd, or an unlinked file where memfds are refused. Pages are allocated when they are
+    /// first written; see [`super::limits::check_memory`] for the limits to look at before.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] where the memory cannot be created, sized or mapped.
+    pub fn create(name: &str, len: usize) -> Result<Self> {
+        let (file, sealable) = create_file(name)?;
+        let size =
+            i64::try_from(len).map_err(|_| Error::Memory(format!("{len} bytes are more than a file can hold")))?;
+        retry(&format!("ftruncate to {len} bytes"), || ftruncate(&file, size))?;
+        if sealable {
+            let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+            retry("fcntl(F_ADD_SEALS)", || fcntl(&file, FcntlArg::F_ADD_SEALS(seals)))?;
+        }
+        Self::map(file)
+    }
+
+    /// Maps memory that another process created.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] where it cannot be mapped.
+    pub fn open(fd: OwnedFd) -> Result<Self> {
+        Self::map(File::from(fd))
+    }
+
+    fn map(file: File) -> Result<Self> {
+        let map = MmapRaw::map_raw(&file).map_err(|error| Error::sys("mmap of shared memory", error))?;
+        Ok(Self { file, map })
+    }
+
+    /// Returns the first byte's address. It stays the same, and valid, for as long as the value lives.
+    pub fn as_mut_ptr(&self) -> *mut u8 {
+        self.map.as_mut_ptr()
+    }
+
+    /// Returns the size in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "an empty mapping cannot be made")]
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Allocates and maps the pages of `range` now, so that writing them later does not fault.
+    ///
+    /// Returns whether the kernel did; older ones (before 5.14) cannot. A refusal costs speed only.
+    pub fn populate(&self, range: Range<usize>) -> bool {
+        self.map.advise_range(Advice::PopulateWrite, range.start, range.len()).is_ok()
+    }
+
+    /// Gives the pages of `range` back to the system; they read as zeros afterwards.
+    ///
+    /// # Safety
+    /// No reference into the range may be alive, in any process.
+    pub unsafe fn forget(&self, range: Range<usize>) -> bool {
+        // SAFETY: the caller promises that nobody looks at these bytes.
+        unsafe { self.map.unchecked_advise_range(UncheckedAdvice::Remove, range.start, range.len()).is_ok() }
+    }
+
+    /// Returns the bytes as a plain slice.
+    ///
+    /// # Safety
+    /// No process may write to the memory for as long as the slice lives.
+    pub unsafe fn as_slice(&self) -> &[u8] {
+        // SAFETY: the mapping is len() bytes long and lives as long as self; the caller rules out writers.
+        unsafe { slice::from_raw_parts(self.map.as_ptr(), self.map.len()) }
+    }
+}
+
+impl AsFd for SharedMemory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Returns a nameless file in memory, and whether it can be sealed.
+fn create_file(name: &str) -> Result<(File, bool)> {
+    let label = CString::new(name).map_err(|_| Error::Config("a memory's name has no NUL".into()))?;
+    let base = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let noexec = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    // Kernels before 6.3 answer EINVAL to a flag that they do not know.
+    for flags in [base | noexec, base] {
+        match memfd_create(label.as_c_str(), flags) {
+            Ok(fd) => return Ok((fd.into(), true)),
+            Err(Errno::EINVAL) => {}
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => return Ok((unlinked_file()?, false)),
+            Err(errno) => return Err(Error::sys("memfd_create", errno)),
+        }
+    }
+    Ok((unlinked_file()?, false))
+}
+
+/// The fallback for a sandbox that refuses memfds: a file that never gets a name.
+fn unlinked_file() -> Result<File> {
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_EXCL;
+    let temp = std::env::temp_dir();
+    let open = |dir: &std::path::Path| {
+        retry(&format!("memfd_create was refused; open(O_TMPFILE) in {}", dir.display()), || {
+            nix::fcntl::open(dir, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        })
+    };
+    open("/dev/shm".as_ref()).or_else(|_| open(&temp)).map(File::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::{errno::Errno, unistd::ftruncate};
+
+    use super::SharedMemory;
+
+    #[test]
+    fn memory_is_shared_through_its_descriptor() {
+        let one = SharedMemory::create("test", 8192).unwrap();
+        let two = SharedMemory::open(one.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        assert_ne!(one.as_mut_ptr(), two.as_mut_ptr());
+        // SAFETY: both mappings are 8192 bytes and this thread alone uses them.
+        unsafe {
+            one.as_mut_ptr().add(5000).write(7);
+            assert_eq!(two.as_mut_ptr().add(5000).read(), 7);
+        }
+    }
+
+    #[test]
+    fn sealed_memory_cannot_be_resized() {
+        let memory = SharedMemory::create("test", 4096).unwrap();
+        assert_eq!(ftruncate(memory.as_fd(), 0), Err(Errno::EPERM));
+        assert_eq!(ftruncate(memory.as_fd(), 8192), Err(Errno::EPERM));
+    }
+
+    #[test]
+    fn the_fallback_works_like_a_memfd() {
+        let file = super::unlinked_file().unwrap();
+        ftruncate(&file, 4096).unwrap();
+        let memory = SharedMemory::map(file).unwrap();
+        // SAFETY: the mapping is 4096 bytes and this thread alone uses it.
+        unsafe { memory.as_mut_ptr().write(1) };
+        assert_eq!(memory.len(), 4096);
+    }
+}

@@ -1,0 +1,369 @@
+//! Making processes, watching them, ending them, and behaving well as one.
+
+#![expect(unsafe_code, reason = "fork, and calls that nix has no wrapper for")]
+
+use std::{
+    ffi::{CStr, CString},
+    fmt, fs,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::unix::ffi::OsStringExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn},
+    sys::{
+        prctl,
+        signal::{SigHandler, Signal, kill, signal},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, Pid, fork, getppid},
+};
+
+use super::{poll, retry};
+use crate::error::{Error, Result};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this status.
+    Exited(i32),
+    /// A signal killed it.
+    Killed(i32),
+    /// It is gone, but another part of the program took its status.
+    Unknown,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Exited(status) => write!(f, "exited with status {status}"),
+            Self::Killed(number) => match Signal::try_from(number) {
+                Ok(name) => write!(f, "killed by signal {number} ({name})"),
+                Err(_) => write!(f, "killed by signal {number}"),
+            },
+            Self::Unknown => f.write_str("ended (its status was taken by another part of the program)"),
+        }
+    }
+}
+
+/// A child process of this one.
+///
+/// Dropping it neither ends nor reaps it: [`Child::end`] does.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    /// Readable once the process has ended; none where the kernel or a sandbox refuses pidfds.
+    pidfd: Option<OwnedFd>,
+    ended: Option<Ended>,
+}
+
+impl Child {
+    fn new(pid: Pid) -> Self {
+        Self { pid, pidfd: pidfd_open(pid), ended: None }
+    }
+
+    /// Returns the process's id.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Returns a descriptor that can be read once the process has ended.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Sends SIGKILL. The process is not gone yet when this returns.
+    pub fn kill(&self) {
+        // An unreaped child keeps its id, so the signal cannot reach a stranger.
+        if self.ended.is_none() {
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
+    }
+
+    /// Reaps the process if it has ended, and tells how.
+    pub fn ended(&mut self) -> Option<Ended> {
+        if self.ended.is_none() {
+            self.ended = match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, status)) => Some(Ended::Exited(status)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(Ended::Killed(signal as i32)),
+                Err(Errno::ECHILD) if kill(self.pid, None) == Err(Errno::ESRCH) => Some(Ended::Unknown),
+                // Reaped elsewhere, and the id may be somebody else's by now: the pidfd knows.
+                Err(Errno::ECHILD) => match self.pidfd() {
+                    Some(fd) if !poll::readable(fd, Duration::ZERO).unwrap_or(true) => None,
+                    _ => Some(Ended::Unknown),
+                },
+                _ => None,
+            };
+        }
+        self.ended
+    }
+
+    /// Waits for the process to end, at most this long.
+    pub fn wait(&mut self, limit: Duration) -> Option<Ended> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(ended) = self.ended() {
+                return Some(ended);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            match &self.pidfd {
+                Some(fd) => drop(poll::readable(fd.as_fd(), left)),
+                None => std::thread::sleep(left.min(Duration::from_millis(5))),
+            }
+        }
+    }
+
+    /// Waits a while for the process to end by itself, then kills it and waits a while longer.
+    pub fn end(&mut self, grace: Duration) -> Option<Ended> {
+        self.wait(grace).or_else(|| {
+            self.kill();
+            self.wait(grace)
+        })
+    }
+}
+
+/// Another process, watched for its end.
+#[derive(Debug)]
+pub struct Parent {
+    pid: Pid,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Parent {
+    /// Watches the parent of this process.
+    pub fn watch() -> Self {
+        let pid = getppid();
+        Self { pid, pidfd: pidfd_open(pid) }
+    }
+
+    /// Returns a descriptor that can be read once the parent has ended.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Tells whether this process has been handed to another parent, which means that its own has ended.
+    pub fn gone(&self) -> bool {
+        getppid() != self.pid
+    }
+}
+
+fn pidfd_open(pid: Pid) -> Option<OwnedFd> {
+    // SAFETY: the call takes two integers; the descriptor it returns belongs to nobody else.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0);
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// Returns the number of threads of this process.
+pub fn thread_count() -> usize {
+    fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// Forks. The child runs `body` and exits with its result, or with 101 if it panics: it never returns from here.
+///
+/// # Safety
+/// No other thread of this process may be running: a lock that it holds would stay held in the child for good.
+///
+/// # Errors
+/// [`Error::Sys`] where the system has no room for another process.
+pub unsafe fn fork_child(body: impl FnOnce() -> i32) -> Result<Child> {
+    // SAFETY: the caller promises that this is the only thread.
+    match unsafe { fork() }.map_err(|errno| Error::sys("fork", errno))? {
+        ForkResult::Parent { child } => Ok(Child::new(child)),
+        ForkResult::Child => {
+            // A panic must not unwind into frames that belong to the parent's half of the stack.
+            let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+            exit_now(status)
+        }
+    }
+}
+
+/// Ends this process at once: no destructors, no exit handlers, no flushing of buffers it inherited.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit takes an integer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Starts a program with `stdin` as its standard input and this process's environment.
+///
+/// Copies nothing of this process, so it is as quick in a trainer of 100 GB as in a small one.
+///
+/// # Errors
+/// [`Error::Sys`] where the program cannot be started.
+pub fn spawn(program: &CStr, args: &[CString], stdin: BorrowedFd<'_>) -> Result<Child> {
+    let call = format!("posix_spawn of {}", program.to_string_lossy());
+    let start = || {
+        let mut files = PosixSpawnFileActions::init()?;
+        files.add_dup2(stdin.as_raw_fd(), 0)?;
+        let env: Vec<CString> = std::env::vars_os()
+            .filter_map(|(name, value)| CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()).ok())
+            .collect();
+        posix_spawn(program, &files, &PosixSpawnAttr::init()?, args, &env)
+    };
+    start().map(Child::new).map_err(|errno| Error::sys(call, errno))
+}
+
+/// Takes the socket that [`spawn`] put in the place of standard input, and puts `/dev/null` there.
+///
+/// # Errors
+/// [`Error::Sys`] where the descriptors cannot be moved.
+pub fn take_stdin() -> Result<OwnedFd> {
+    let raw = retry("fcntl(F_DUPFD_CLOEXEC)", || {
+        nix::fcntl::fcntl(std::io::stdin(), nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(3))
+    })?;
+    // SAFETY: the call above has just made this descriptor; nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    let null = fs::File::open("/dev/null").map_err(|error| Error::sys("open /dev/null", error))?;
+    retry("dup2", || nix::unistd::dup2_stdin(&null))?;
+    Ok(fd)
+}
+
+/// Closes every descriptor but standard input, output, error and those in `keep`.
+pub fn close_others(keep: &[RawFd]) {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|&fd| u32::try_from(fd).ok()).filter(|&fd| fd > 2).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for &fd in &keep {
+        if first < fd {
+            close_range(first, fd - 1);
+        }
+        first = fd + 1;
+    }
+    close_range(first, u32::MAX);
+}
+
+fn close_range(first: u32, last: u32) {
+    // SAFETY: the caller names descriptors that this process has inherited and no value of it owns.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if done == 0 {
+        return;
+    }
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<u32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| (first..=last).contains(fd)) {
+        // SAFETY: as above; the directory's own descriptor is closed already, which the kernel answers with EBADF.
+        unsafe { libc::close(fd as RawFd) };
+    }
+}
+
+/// Makes this process die with its parent, which must be `parent` and must have only one thread.
+///
+/// Returns false if the parent is gone already.
+pub fn die_with(parent: i32) -> bool {
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    getppid().as_raw() == parent
+}
+
+/// Makes this process deaf to what a terminal or a batch system sends to the whole process group.
+///
+/// The trainer decides when its loader ends; until then, `next()` must work, also in its SIGTERM handler.
+pub fn ignore_group_signals() {
+    let deaf = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGPIPE,
+        Signal::SIGXFSZ,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGTSTP,
+    ];
+    for name in deaf {
+        // SAFETY: ignoring a signal installs no code.
+        let _ = unsafe { signal(name, SigHandler::SigIgn) };
+    }
+    // A host that ignores SIGCHLD would pass that on, and a child's status would be lost.
+    // SAFETY: the default action installs no code.
+    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+}
+
+/// Names this process, so that users find it in `ps` and `top`.
+pub fn set_name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        let _ = prctl::set_name(&name);
+    }
+}
+
+/// Lets the out-of-memory killer take this process before the trainer, and leaves no core file of user data.
+pub fn be_expendable() {
+    let _ = fs::write("/proc/self/oom_score_adj", "500");
+    let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+    let _ = prctl::set_no_new_privs();
+}
+
+/// Writes one line to standard error at once, past every buffer and lock.
+pub fn report(line: &str) {
+    let _ = nix::unistd::write(std::io::stderr(), format!("stokehold: {line}\n").as_bytes());
+}
+
+/// Returns what the kernel says of another process: its state letter and, where readable, where it waits.
+pub fn describe(pid: i32) -> String {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let stat = read("stat");
+    // The command's name, in parentheses, may hold anything; the state follows the last one.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or("?").to_owned();
+    let waits = read("wchan");
+    let stack = read("stack").lines().take(4).map(str::trim).collect::<Vec<_>>().join(" < ");
+    match (waits.trim(), stack.as_str()) {
+        ("" | "0", "") => format!("state {state}"),
+        (wchan, "") => format!("state {state}, in {wchan}"),
+        (_, stack) => format!("state {state}, kernel stack {stack}"),
+    }
+}
+
+/// Returns this process's id.
+pub fn own_pid() -> i32 {
+    process::id() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spawned_program_is_watched_and_reaped() {
+        let null = fs::File::open("/dev/null").unwrap();
+        let args = ["sh", "-c", "exit 7"].map(|arg| CString::new(arg).unwrap());
+        let mut child = spawn(c"/bin/sh", &args, null.as_fd()).unwrap();
+        assert_eq!(child.wait(Duration::from_secs(10)), Some(Ended::Exited(7)));
+        assert_eq!(child.ended(), Some(Ended::Exited(7)));
+    }
+
+    #[test]
+    fn a_program_that_goes_on_is_killed_after_its_grace() {
+        let null = fs::File::open("/dev/null").unwrap();
+        let args = ["sleep", "1000"].map(|arg| CString::new(arg).unwrap());
+        let mut child = spawn(c"/bin/sleep", &args, null.as_fd()).unwrap();
+        assert_eq!(child.ended(), None);
+        assert_eq!(child.end(Duration::from_millis(20)), Some(Ended::Killed(9)));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let null = fs::File::open("/dev/null").unwrap();
+        let error = spawn(c"/no/such/program", &[], null.as_fd()).unwrap_err();
+        assert!(error.to_string().contains("/no/such/program"), "{error}");
+    }
+
+    #[test]
+    fn endings_are_put_into_words() {
+        assert_eq!(Ended::Killed(9).to_string(), "killed by signal 9 (SIGKILL)");
+        assert_eq!(Ended::Exited(3).to_string(), "exited with status 3");
+    }
+
+    #[test]
+    fn a_process_can_be_described() {
+        assert!(describe(own_pid()).starts_with("state "), "{}", describe(own_pid()));
+    }
+}

@@ -1,0 +1,224 @@
+//! Message-preserving sockets between two processes.
+
+#![expect(unsafe_code, reason = "a received descriptor must be adopted")]
+
+use std::{
+    io::{IoSlice, IoSliceMut},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, recv, recvmsg,
+        send, sendmsg, shutdown, socketpair,
+    },
+};
+
+use super::retry;
+use crate::error::{Error, Result};
+
+/// One end of a `SOCK_SEQPACKET` pair: one send is one receive, in order, or the end of the stream.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+}
+
+/// What a receive found.
+#[derive(Debug)]
+pub enum Received {
+    /// A message of this many bytes.
+    Message(usize),
+    /// Nothing, and the receive was not to wait.
+    Empty,
+    /// The other end is gone.
+    Closed,
+}
+
+impl Socket {
+    /// Returns two connected ends.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] where the system has no descriptors left.
+    pub fn pair() -> Result<(Self, Self)> {
+        let (one, two) =
+            retry("socketpair", || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC))?;
+        Ok((Self { fd: one }, Self { fd: two }))
+    }
+
+    /// Sends one message, waiting for room. Returns false if the other end is gone.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for anything else that the system refuses.
+    pub fn send(&self, message: &[u8]) -> Result<bool> {
+        self.send_flags(message, MsgFlags::MSG_NOSIGNAL).map(|sent| sent != Sent::Gone)
+    }
+
+    /// Sends one message if there is room for it now.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for anything that is not a full buffer or a lost peer.
+    pub fn try_send(&self, message: &[u8]) -> Result<Sent> {
+        self.send_flags(message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)
+    }
+
+    /// Ends the conversation for both sides, also while other values of this process keep the descriptor.
+    pub fn shut_down(&self) {
+        // A peer that is gone already makes this fail, which changes nothing.
+        let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Both);
+    }
+
+    /// Returns the descriptor.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
+    fn send_flags(&self, message: &[u8], flags: MsgFlags) -> Result<Sent> {
+        classify("send", || send(self.fd.as_raw_fd(), message, flags).map(drop))
+    }
+
+    /// Sends one message along with a descriptor, waiting for room. Returns false if the other end is gone.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for anything else that the system refuses.
+    pub fn send_with(&self, message: &[u8], fd: BorrowedFd<'_>) -> Result<bool> {
+        let fds = [fd.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let sent = classify("sendmsg", || {
+            sendmsg::<()>(self.fd.as_raw_fd(), &[IoSlice::new(message)], &rights, MsgFlags::MSG_NOSIGNAL, None)
+                .map(drop)
+        })?;
+        Ok(sent != Sent::Gone)
+    }
+
+    /// Receives one message into `buffer`; one that is longer is cut.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for anything that is neither a message nor the end.
+    pub fn recv(&self, buffer: &mut [u8], wait: bool) -> Result<Received> {
+        let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+        received(|| recv(self.fd.as_raw_fd(), buffer, flags))
+    }
+
+    /// Receives one message that may carry descriptors.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for anything that is neither a message nor the end, and with `EMFILE` where the message
+    /// carried a descriptor that did not fit under this process's limit: the kernel drops it silently.
+    pub fn recv_with(&self, buffer: &mut [u8], wait: bool) -> Result<(Received, Vec<OwnedFd>)> {
+        let wait = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC | wait;
+        let mut fds = Vec::new();
+        let mut cut = false;
+        let received = received(|| {
+            let mut space = nix::cmsg_space!([RawFd; 2]);
+            let mut parts = [IoSliceMut::new(buffer)];
+            let message = recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+            cut = message.flags.contains(MsgFlags::MSG_CTRUNC);
+            for control in message.cmsgs()? {
+                if let ControlMessageOwned::ScmRights(raw) = control {
+                    // SAFETY: the kernel has just made these descriptors for this process; nobody else owns them.
+                    fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                }
+            }
+            Ok(message.bytes)
+        })?;
+        if cut {
+            return Err(Error::sys("recvmsg: no descriptor left for shared memory; raise `ulimit -n`", Errno::EMFILE));
+        }
+        Ok((received, fds))
+    }
+}
+
+/// What became of a message that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way.
+    Yes,
+    /// There is no room for it now.
+    Full,
+    /// The other end is gone.
+    Gone,
+}
+
+fn classify(call: &str, mut run: impl FnMut() -> nix::Result<()>) -> Result<Sent> {
+    loop {
+        return match run() {
+            Ok(()) => Ok(Sent::Yes),
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => Ok(Sent::Full),
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => Ok(Sent::Gone),
+            Err(errno) => Err(Error::sys(call, errno)),
+        };
+    }
+}
+
+fn received(mut run: impl FnMut() -> nix::Result<usize>) -> Result<Received> {
+    loop {
+        return match run() {
+            // A datagram of no bytes cannot be told from the end, so nobody sends one.
+            Ok(0) | Err(Errno::ECONNRESET) => Ok(Received::Closed),
+            Ok(len) => Ok(Received::Message(len)),
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => Ok(Received::Empty),
+            Err(errno) => Err(Error::sys("recv", errno)),
+        };
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_keep_their_boundaries_and_the_end_is_seen() {
+        let (one, two) = Socket::pair().unwrap();
+        assert!(one.send(b"first").unwrap());
+        assert!(one.send(b"second").unwrap());
+        drop(one);
+        let mut buffer = [0; 16];
+        assert!(matches!(two.recv(&mut buffer, true).unwrap(), Received::Message(5)));
+        assert!(matches!(two.recv(&mut buffer, false).unwrap(), Received::Message(6)));
+        assert!(matches!(two.recv(&mut buffer, true).unwrap(), Received::Closed));
+        assert!(!two.send(b"late").unwrap());
+    }
+
+    #[test]
+    fn an_empty_socket_does_not_wait_unless_told() {
+        let (one, _two) = Socket::pair().unwrap();
+        assert!(matches!(one.recv(&mut [0; 8], false).unwrap(), Received::Empty));
+    }
+
+    #[test]
+    fn a_full_socket_says_so() {
+        let (one, _two) = Socket::pair().unwrap();
+        let sent = (0..100_000).map(|_| one.try_send(&[1; 64]).unwrap()).take_while(|&sent| sent == Sent::Yes).count();
+        assert!((1..100_000).contains(&sent));
+        assert_eq!(one.try_send(&[1; 64]).unwrap(), Sent::Full);
+    }
+
+    #[test]
+    fn a_descriptor_travels() {
+        let (one, two) = Socket::pair().unwrap();
+        let (far, near) = Socket::pair().unwrap();
+        assert!(one.send_with(b"x", far.as_fd()).unwrap());
+        drop(far);
+        let (received, mut fds) = two.recv_with(&mut [0; 8], true).unwrap();
+        assert!(matches!(received, Received::Message(1)));
+        let far = Socket::from(fds.pop().unwrap());
+        assert!(far.send(b"hello").unwrap());
+        assert!(matches!(near.recv(&mut [0; 8], true).unwrap(), Received::Message(5)));
+    }
+}

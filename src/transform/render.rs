@@ -1,0 +1,259 @@
+//! Resizing and copying: a view made into pixels.
+
+use fast_image_resize::{
+    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    images::{CroppedImage, Image, ImageRef},
+};
+
+use super::{
+    Interpolation,
+    geometry::{Rect, Size},
+    view::View,
+    write::Pixels,
+};
+
+/// Buffers of one thread, used again.
+#[derive(Debug, Default)]
+pub(super) struct Renderer {
+    resizer: Resizer,
+    /// What was resized of which only a part is shown.
+    whole: Vec<u8>,
+    /// What was resized and is still to be placed into a larger, padded image.
+    part: Vec<u8>,
+}
+
+impl Renderer {
+    /// Writes what `view` shows of `input` to `out`, without the view's flip.
+    pub(super) fn render(&mut self, view: &View, input: Pixels<'_>, out: &mut [u8]) -> Result<(), String> {
+        let Some(inner) = intersection(view.window, view.content()) else {
+            out.fill(0);
+            return Ok(());
+        };
+        if inner == view.window {
+            return self.render_inside(view, inner, input, out);
+        }
+        let channels = input.channels();
+        let mut part = std::mem::take(&mut self.part);
+        let len = inner.size.area() as usize * channels;
+        let filled = self.render_inside(view, inner, input, grown(&mut part, len));
+        if filled.is_ok() {
+            let at = Rect { top: inner.top - view.window.top, left: inner.left - view.window.left, size: inner.size };
+            place(&part[..len], at, out, view.window.size, channels);
+        }
+        self.part = part;
+        filled
+    }
+
+    /// Writes the box `inner` of the view's content, which lies inside it.
+    fn render_inside(&mut self, view: &View, inner: Rect, input: Pixels<'_>, out: &mut [u8]) -> Result<(), String> {
+        match view.scale {
+            None => {
+                copy(input.part(View { window: inner, ..*view }.inner_crop()), out);
+                Ok(())
+            }
+            Some((size, Interpolation::Nearest)) => {
+                nearest(input.part(view.crop), size, inner, out);
+                Ok(())
+            }
+            Some((size, Interpolation::Bilinear)) => {
+                self.convolve(view.crop, size, inner, FilterType::Bilinear, input, out)
+            }
+            Some((size, Interpolation::Bicubic)) => {
+                self.convolve(view.crop, size, inner, FilterType::CatmullRom, input, out)
+            }
+            Some((size, Interpolation::Lanczos)) => {
+                self.convolve(view.crop, size, inner, FilterType::Lanczos3, input, out)
+            }
+        }
+    }
+
+    /// Writes the box `inner` of what `crop` becomes when it is resized to `size`.
+    ///
+    /// The whole is resized even for a part: `fast_image_resize` 6.1 can resize from a box between pixels, but it
+    /// then takes its first and last column for the outermost ones, which they need not be, and reads outside its
+    /// buffer.
+    fn convolve(
+        &mut self,
+        crop: Rect,
+        size: Size,
+        inner: Rect,
+        filter: FilterType,
+        input: Pixels<'_>,
+        out: &mut [u8],
+    ) -> Result<(), String> {
+        if inner == Rect::whole(size) {
+            return resize(&mut self.resizer, input, crop, filter, out, size);
+        }
+        let channels = input.channels();
+        let whole = grown(&mut self.whole, size.area() as usize * channels);
+        resize(&mut self.resizer, input, crop, filter, whole, size)?;
+        copy(Pixels::new(whole, size, channels).part(inner), out);
+        Ok(())
+    }
+}
+
+/// Resizes the box `crop` of an image to `size`.
+fn resize(
+    resizer: &mut Resizer,
+    input: Pixels<'_>,
+    crop: Rect,
+    filter: FilterType,
+    out: &mut [u8],
+    size: Size,
+) -> Result<(), String> {
+    let pixel = if input.channels() == 3 { PixelType::U8x3 } else { PixelType::U8 };
+    let Size { height, width } = input.size();
+    let image = ImageRef::new(width, height, input.bytes(), pixel).map_err(text)?;
+    // The filter must not see what lies outside the crop, so the crop is made an image of its own.
+    let source = CroppedImage::new(&image, crop.left as u32, crop.top as u32, crop.size.width, crop.size.height)
+        .map_err(text)?;
+    let mut target = Image::from_slice_u8(size.width, size.height, out, pixel).map_err(text)?;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
+    resizer.resize(&source, &mut target, &options).map_err(text)
+}
+
+/// Returns `buffer` with at least `len` bytes, cut to that.
+pub(super) fn grown(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.len() < len {
+        *buffer = Vec::new();
+        *buffer = vec![0; len];
+    }
+    &mut buffer[..len]
+}
+
+/// Mirrors each row of an image, left to right.
+pub(super) fn mirror(image: &mut [u8], width: u32, channels: usize) {
+    for row in image.chunks_exact_mut(width as usize * channels) {
+        row.reverse();
+        if channels > 1 {
+            row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
+        }
+    }
+}
+
+fn intersection(part: Rect, image: Size) -> Option<Rect> {
+    let (top, left) = (part.top.max(0), part.left.max(0));
+    let (bottom, right) = (part.bottom().min(image.height.into()), part.right().min(image.width.into()));
+    (top < bottom && left < right).then(|| Rect {
+        top,
+        left,
+        size: Size { height: (bottom - top) as u32, width: (right - left) as u32 },
+    })
+}
+
+fn copy(from: Pixels<'_>, out: &mut [u8]) {
+    for (row, out) in from.rows().zip(out.chunks_exact_mut(from.row_bytes())) {
+        out.copy_from_slice(row);
+    }
+}
+
+/// Writes `part` to `at` of a zero image of `size`.
+fn place(part: &[u8], at: Rect, out: &mut [u8], size: Size, channels: usize) {
+    out.fill(0);
+    let (row_bytes, stride) = (at.size.width as usize * channels, size.width as usize * channels);
+    let start = at.left as usize * channels;
+    let rows = out.chunks_exact_mut(stride).skip(at.top as usize);
+    for (row, out) in part.chunks_exact(row_bytes).zip(rows) {
+        out[start..start + row_bytes].copy_from_slice(row);
+    }
+}
+
+/// Takes for each pixel that whose centre is nearest, as Pillow does.
+fn nearest(from: Pixels<'_>, size: Size, inner: Rect, out: &mut [u8]) {
+    let channels = from.channels();
+    let columns = neighbours(size.width, from.size().width, inner.left, inner.size.width);
+    let rows = neighbours(size.height, from.size().height, inner.top, inner.size.height);
+    for (y, out) in rows.into_iter().zip(out.chunks_exact_mut(inner.size.width as usize * channels)) {
+        let row = from.row(y);
+        for (x, out) in columns.iter().zip(out.chunks_exact_mut(channels)) {
+            out.copy_from_slice(&row[x * channels..(x + 1) * channels]);
+        }
+    }
+}
+
+/// Returns which of the `from` pixels of an edge each of `len` pixels from `start` of the resized edge takes.
+fn neighbours(to: u32, from: u32, start: i64, len: u32) -> Vec<usize> {
+    let scale = f64::from(from) / f64::from(to);
+    // Pillow adds the step up, and where two pixels are equally near, the rounding of its sums decides.
+    let places = std::iter::successors(Some(scale * 0.5), |place| Some(place + scale));
+    places.skip(start as usize).take(len as usize).map(|place| (place as usize).min(from as usize - 1)).collect()
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    format!("resizing failed: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn size(height: u32, width: u32) -> Size {
+        Size { height, width }
+    }
+
+    fn noise(size: Size, channels: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        (0..size.area() as usize * channels)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .collect()
+    }
+
+    fn shown(view: &View, input: Pixels<'_>) -> Vec<u8> {
+        let mut out = vec![0xee; view.size().area() as usize * input.channels()];
+        Renderer::default().render(view, input, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn the_window_of_a_resize_is_the_crop_of_the_resized() {
+        let image = noise(size(50, 70), 3);
+        let input = Pixels::new(&image, size(50, 70), 3);
+        for filter in [Interpolation::Bilinear, Interpolation::Bicubic, Interpolation::Lanczos, Interpolation::Nearest]
+        {
+            let mut whole = View::whole(input.size());
+            assert!(whole.resize(size(31, 43), filter).is_none());
+            let resized = shown(&whole, input);
+            let mut window = whole;
+            window.crop(Rect { top: 4, left: 7, size: size(20, 30) });
+            let mut expected = View::whole(size(31, 43));
+            expected.crop(window.window);
+            let expected = shown(&expected, Pixels::new(&resized, size(31, 43), 3));
+            assert_eq!(shown(&window, input), expected, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_resize_does_not_see_outside_its_crop() {
+        let mut image = vec![255; 20 * 20 * 3];
+        let crop = Rect { top: 5, left: 5, size: size(10, 10) };
+        for y in 5..15 {
+            image[(y * 20 + 5) * 3..(y * 20 + 15) * 3].fill(0);
+        }
+        let mut view = View::whole(size(20, 20));
+        view.crop(crop);
+        assert!(view.resize(size(4, 4), Interpolation::Bilinear).is_none());
+        assert_eq!(shown(&view, Pixels::new(&image, size(20, 20), 3)), [0; 48]);
+    }
+
+    #[test]
+    fn outside_the_image_is_zero() {
+        let image = [1, 2, 3, 4];
+        let mut view = View::whole(size(2, 2));
+        view.crop(Rect { top: -1, left: -1, size: size(4, 3) });
+        assert_eq!(shown(&view, Pixels::new(&image, size(2, 2), 1)), [0, 0, 0, 0, 1, 2, 0, 3, 4, 0, 0, 0]);
+        view.window.left = 5;
+        assert_eq!(shown(&view, Pixels::new(&image, size(2, 2), 1)), [0; 12]);
+    }
+
+    #[test]
+    fn mirrored_rows() {
+        let mut image = [1, 2, 3, 4, 5, 6];
+        mirror(&mut image, 2, 3);
+        assert_eq!(image, [4, 5, 6, 1, 2, 3]);
+        mirror(&mut image, 3, 1);
+        assert_eq!(image, [6, 5, 4, 3, 2, 1]);
+    }
+}

@@ -1,0 +1,157 @@
+//! How one row gets its sample, and what happens when the sample is bad.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Failure, SampleError},
+    job::{MAX_ATTEMPTS, OnError},
+    pipeline::{Pipeline, Scratch, Times},
+    rng::Key,
+    sampler::EpochPlan,
+    shm::{Progress, RowMut},
+};
+
+/// Sets the draws of replacements apart from those of transforms and of the order.
+const REPLACE_OP: u64 = u64::MAX - 1;
+
+/// A sample that failed in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowFailure {
+    /// The row of the slot.
+    pub row: u32,
+    /// Whether the row is left without a sample, so that its batch fails.
+    pub fatal: bool,
+    /// What happened.
+    pub error: SampleError,
+}
+
+/// What filling rows took, and which samples failed.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Time spent reading.
+    pub read: Duration,
+    /// Time spent decoding and transforming.
+    pub times: Times,
+    /// The failures, in the order in which they happened.
+    pub failures: Vec<RowFailure>,
+}
+
+impl Tally {
+    /// Adds another thread's tally of the same run.
+    pub fn merge(&mut self, other: Self) {
+        self.read += other.read;
+        self.times.decode += other.times.decode;
+        self.times.transform += other.times.transform;
+        self.failures.extend(other.failures);
+    }
+}
+
+/// A row and what belongs there.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The epoch's plan.
+    pub plan: &'a EpochPlan,
+    /// The batch.
+    pub batch: u64,
+    /// How many candidates for the row have been given up before.
+    pub attempt: u32,
+}
+
+/// Makes samples and writes them into rows.
+#[derive(Clone, Debug)]
+pub struct Filler {
+    pipeline: Arc<Pipeline>,
+    on_error: OnError,
+    worker: Option<u32>,
+}
+
+impl Filler {
+    /// Returns a filler; `worker` is the number that its errors name.
+    pub fn new(pipeline: Arc<Pipeline>, on_error: OnError, worker: Option<u32>) -> Self {
+        Self { pipeline, on_error, worker }
+    }
+
+    /// Returns the pipeline.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Returns the sample that belongs in a row, after `attempt` others have been given up.
+    pub fn candidate(&self, job: Job<'_>, row: u32, attempt: u32) -> u64 {
+        match self.on_error {
+            OnError::Replace if attempt > 0 => {
+                let index = job.plan.index(job.batch, row, 0);
+                let mut draws = Key { seed: job.plan.seed(), epoch: job.plan.epoch(), index }.rng(REPLACE_OP);
+                let len = self.pipeline.source().len();
+                for _ in 1..attempt {
+                    draws.below(len);
+                }
+                draws.below(len)
+            }
+            _ => job.plan.index(job.batch, row, attempt),
+        }
+    }
+
+    /// Reads the record of a row's first candidate.
+    ///
+    /// # Errors
+    /// The source's failure, which [`fill`](Self::fill) takes.
+    pub fn fetch(
+        &self,
+        job: Job<'_>,
+        row: &mut RowMut,
+        record: &mut Vec<u8>,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
+        let index = self.candidate(job, row.row() as u32, job.attempt);
+        row.mark(Progress::InHand);
+        let begun = Instant::now();
+        let fetched = self.pipeline.source().fetch(index, record);
+        tally.read += begun.elapsed();
+        row.mark(Progress::Fetched);
+        fetched
+    }
+
+    /// Writes a row from its first candidate, which has been fetched, or from the next ones by policy.
+    pub fn fill(
+        &self,
+        job: Job<'_>,
+        row: &mut RowMut,
+        record: &mut Vec<u8>,
+        mut fetched: Result<(), Failure>,
+        scratch: &mut Scratch,
+        tally: &mut Tally,
+    ) {
+        row.mark(Progress::InHand);
+        let number = row.row() as u32;
+        let mut attempt = job.attempt;
+        loop {
+            let index = self.candidate(job, number, attempt);
+            let key = Key { seed: job.plan.seed(), epoch: job.plan.epoch(), index };
+            let made =
+                fetched.and_then(|()| self.pipeline.fill(key, record, scratch, &mut row.fields(), &mut tally.times));
+            let Err(failure) = made else {
+                row.set_index(index);
+                break;
+            };
+            attempt += 1;
+            let fatal = self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS;
+            let mut error = failure.of(index, self.pipeline.source().key(index));
+            error.worker = self.worker;
+            tally.failures.push(RowFailure { row: number, fatal, error });
+            if fatal {
+                break;
+            }
+            let next = self.candidate(job, number, attempt);
+            let begun = Instant::now();
+            fetched = self.pipeline.source().fetch(next, record);
+            tally.read += begun.elapsed();
+        }
+        row.mark(Progress::Done);
+    }
+}
