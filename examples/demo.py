@@ -22,7 +22,7 @@ EPOCHS = 8
 PHOTO_EPOCHS = 6
 # Digits must not be mirrored, and only lightly cropped.
 TRAIN = [sh.RandomResizedCrop(32, scale=(0.8, 1.0), ratio=(0.9, 1.1)), sh.ToDtype("float32", scale=True)]
-HELD_OUT = [sh.Resize(32), sh.ToDtype("float32", scale=True)]
+HELD_OUT = [sh.Resize((32, 32)), sh.ToDtype("float32", scale=True)]
 ENOUGH = 0.9
 
 
@@ -74,8 +74,8 @@ def batches_of(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def gray(images: np.ndarray) -> np.ndarray:
     """Returns one flat row of brightness for each (height, width, 3) image."""
-    images = np.asarray(images)
-    return images.mean(axis=-1).reshape(len(images), -1)
+    brightness: np.ndarray = np.asarray(images).mean(axis=-1)
+    return brightness.reshape(len(images), -1)
 
 
 def read_photos() -> None:

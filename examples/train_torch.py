@@ -61,7 +61,7 @@ def main() -> int:
             print(f"epoch {epoch + 1}: loss {total / len(loader):.3f}")
 
     right = seen = 0
-    transforms = {"image": [sh.Resize(32), *FINISH]}
+    transforms = {"image": [sh.Resize((32, 32)), *FINISH]}
     with (
         torch.inference_mode(),
         sh.Loader(

@@ -52,7 +52,7 @@ impl Transport for Fresh {
         "fresh"
     }
 
-    fn round(&mut self, consume: &mut dyn FnMut(&[u8])) -> Result<()> {
+    fn pass(&mut self, consume: &mut dyn FnMut(&[u8])) -> Result<()> {
         let socket = self.producer.socket.as_raw_fd();
         for _ in 0..AHEAD.min(self.batches) {
             send(socket, &[1], MsgFlags::empty())?;

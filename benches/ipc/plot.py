@@ -8,7 +8,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402 (the backend comes first)
+from matplotlib import pyplot as plt
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 STYLES = {

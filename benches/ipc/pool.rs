@@ -27,7 +27,7 @@ impl Transport for Pool {
         "stokehold"
     }
 
-    fn round(&mut self, consume: &mut dyn FnMut(&[u8])) -> Result<()> {
+    fn pass(&mut self, consume: &mut dyn FnMut(&[u8])) -> Result<()> {
         for batch in &self.loader {
             consume(batch?.bytes("x")?);
         }

@@ -40,7 +40,7 @@ impl Transport for Socket {
         "socket"
     }
 
-    fn round(&mut self, consume: &mut dyn FnMut(&[u8])) -> Result<()> {
+    fn pass(&mut self, consume: &mut dyn FnMut(&[u8])) -> Result<()> {
         self.stream.write_all(&[1])?;
         for _ in 0..self.batches {
             self.stream.read_exact(&mut self.buffer)?;

@@ -618,3 +618,6 @@ impl Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,9 +108,10 @@ pub struct PoolStats {
 ///
 /// `pipeline` is the pipeline of a coordinator that was forked with it; a spawned one opens its own.
 pub fn serve(socket: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> i32 {
-    let trainer = Parent::watch();
     process::ignore_group_signals();
+    // First of all: from here on, every other descriptor is one that was opened here.
     process::close_others(&[socket.as_raw_fd()]);
+    let trainer = Parent::watch();
     process::set_name("stokehold-coord");
     let channel = Channel::over(Socket::from(socket));
     match boot(&channel, pipeline) {
@@ -216,13 +217,22 @@ impl Pool {
     fn run(mut self, channel: ToTrainer, trainer: &Parent) -> i32 {
         let mut watch = Watch::default();
         let mut next_check = Instant::now();
-        while let Ok(true) = self.turn(&channel, trainer, &mut watch, &mut next_check) {}
+        let failed = loop {
+            match self.turn(&channel, trainer, &mut watch, &mut next_check) {
+                Ok(true) => {}
+                Ok(false) => break None,
+                Err(error) => break Some(error),
+            }
+        };
         // The trainer need not wait for the workers to see that the loader is closed.
         let left = self.supervisor.end_all(END_GRACE);
         if !left.is_empty() {
             process::report(&format!("workers that cannot be killed, most likely waiting for a device: pids {left:?}"));
         }
-        0
+        failed.map_or(0, |error| {
+            process::report(&format!("coordinator ends: {error}"));
+            1
+        })
     }
 
     /// Waits for something to happen and deals with it. Returns false when the loader is to end.

@@ -1,0 +1,107 @@
+"""Fixtures: images, arrays, and a check that no test leaves anything behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import stokehold as sh
+from support import arena_mappings, eventually
+
+CLASSES = ("ash", "birch", "cedar")
+FORMATS = ((".jpg", "JPEG"), (".png", "PNG"), (".webp", "WEBP"), (".JPEG", "JPEG"))
+
+
+@pytest.fixture(autouse=True)
+def _a_plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def belongings() -> dict[str, Counter[str]]:
+    """What this process has: children, threads, descriptors, mapped arenas."""
+    descriptors: Counter[str] = Counter()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            descriptors[str(entry.readlink())] += 1
+        except FileNotFoundError:  # The listing's own.
+            continue
+    return {
+        "children": Counter(str(child.pid) for child in psutil.Process().children(recursive=True)),
+        "threads": Counter({"all": len(os.listdir("/proc/self/task"))}),  # noqa: PTH208: faster
+        "descriptors": descriptors,
+        "arenas": Counter(arena_mappings()),
+    }
+
+
+def added(before: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
+    gc.collect()
+    now = belongings()
+    return {kind: now[kind] - before[kind] for kind in before if now[kind] - before[kind]}
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    gc.collect()
+    before = belongings()
+    yield
+    assert eventually(lambda: not added(before), 3), f"left behind: {added(before)}"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 images in 3 classes, JPEG, PNG and WebP, of various sizes; not to be changed."""
+    image = pytest.importorskip("PIL.Image")
+    root = tmp_path_factory.mktemp("images") / "train"
+    for number in range(24):
+        width, height = 40 + 5 * (number % 7), 64 - 3 * (number % 5)
+        y, x = np.mgrid[0:height, 0:width]
+        pixels = np.stack([x * 255 // width, y * 255 // height, (x * y + 40 * number) % 256], -1).astype(np.uint8)
+        suffix, kind = FORMATS[number % len(FORMATS)]
+        path = root / CLASSES[number % len(CLASSES)] / f"{number:02}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.fromarray(pixels if number % 6 else pixels[:, :, 0]).save(path, kind)
+    return root
+
+
+@pytest.fixture
+def own_folder(folder: Path, tmp_path: Path) -> Path:
+    """A copy of `folder`, to be damaged."""
+    return Path(shutil.copytree(folder, tmp_path / "own"))
+
+
+@pytest.fixture(scope="session")
+def columns() -> dict[str, Any]:
+    """Two arrays of 50 rows."""
+    return {"x": np.random.default_rng(0).random((50, 3, 4), np.float32), "y": np.arange(50)}
+
+
+@pytest.fixture(scope="session")
+def arrays(columns: dict[str, Any]) -> sh.Arrays:
+    return sh.Arrays(columns)
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, its threads started."""
+    torch = pytest.importorskip("torch")
+    torch.ones(8).sum()
+    return torch
+
+
+@pytest.fixture(scope="session")
+def jax() -> Any:
+    """JAX, its threads started."""
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)  # noqa: FBT003: JAX's signature
+    jax.numpy.ones(8).sum().block_until_ready()
+    return jax
