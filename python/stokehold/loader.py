@@ -103,7 +103,7 @@ class Loader:
         self.output: Output = output
         self._native = _native.Loader(
             source._native if isinstance(source, Arrays) else os.fspath(source.root),
-            {field: json.dumps([step.spec() for step in steps]) for field, steps in (transforms or {}).items()},
+            _described(transforms or {}),
             **{name: _count(name, value) for name, value in counts.items()},
             shuffle=bool(shuffle),
             drop_last=bool(drop_last),
@@ -224,6 +224,15 @@ class _Epoch(Iterator[Batch]):
         return Batch(native, self._positions, self._output)
 
 
+def _described(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, str]:
+    if not isinstance(transforms, Mapping):
+        raise TypeError(f"transforms must map fields to lists of transforms, not be {type(transforms).__name__}")
+    for field, steps in transforms.items():
+        if not isinstance(steps, Sequence) or not all(isinstance(step, Transform) for step in steps):
+            raise TypeError(f"transforms of field `{field}` must be a list of stokehold's transforms, not {steps!r}")
+    return {field: json.dumps([step.spec() for step in steps]) for field, steps in transforms.items()}
+
+
 def _from_env(name: str, default: int) -> int:
     text = os.environ.get(name, "")
     try:
@@ -232,11 +241,15 @@ def _from_env(name: str, default: int) -> int:
         raise ValueError(f"the environment's {name} is {text!r}, not a number") from None
 
 
-def _count(name: str, value: int) -> int:
+def _integer(name: str, value: int) -> int:
     try:
-        count = value.__index__()
+        return value.__index__()
     except AttributeError:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
+
+
+def _count(name: str, value: int) -> int:
+    count = _integer(name, value)
     if not 0 <= count < (2**64 if name in {"seed", "epoch"} else 2**32):
         raise ValueError(f"{name} is out of range: {count}")
     return count
@@ -248,6 +261,7 @@ def _bytes(limit: int | str) -> int:
         if match is None or match[2].lower() not in _UNITS:
             raise ValueError(f"memory_limit must be bytes or text such as '512MiB', not {limit!r}")
         limit = int(float(match[1]) * _UNITS[match[2].lower()])
+    limit = _integer("memory_limit", limit)
     if not 0 < limit < 2**63:
         raise ValueError(f"memory_limit is out of range: {limit}")
     return limit

@@ -70,6 +70,8 @@ class Arrays:
             if rows is not None and len(array) != rows:
                 raise ValueError(f"array `{name}` has {len(array)} rows, and `{described[0][0]}` has {rows}")
             rows = len(array)
+            if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+                raise ValueError(f"array `{name}` has dtype {array.dtype}; a batch holds numbers and booleans only")
             if not array.dtype.isnative:
                 raise ValueError(f"array `{name}` is not in the machine's byte order; use .astype(dtype.newbyteorder('='))")
             flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)

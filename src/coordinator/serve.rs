@@ -108,7 +108,7 @@ pub struct PoolStats {
 ///
 /// `pipeline` is the pipeline of a coordinator that was forked with it; a spawned one opens its own.
 pub fn serve(socket: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> i32 {
-    process::ignore_group_signals();
+    process::reset_signals();
     // First of all: from here on, every other descriptor is one that was opened here.
     process::close_others(&[socket.as_raw_fd()]);
     let trainer = Parent::watch();

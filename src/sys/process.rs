@@ -262,10 +262,11 @@ pub fn die_with(parent: i32) -> bool {
     getppid().as_raw() == parent
 }
 
-/// Makes this process deaf to what a terminal or a batch system sends to the whole process group.
+/// Makes this process deaf to what a terminal or a batch system sends to the whole process group, and gives all other
+/// signals their plain meaning.
 ///
 /// The trainer decides when its loader ends; until then, `next()` must work, also in its SIGTERM handler.
-pub fn ignore_group_signals() {
+pub fn reset_signals() {
     let deaf = [
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -282,9 +283,13 @@ pub fn ignore_group_signals() {
         // SAFETY: ignoring a signal installs no code.
         let _ = unsafe { signal(name, SigHandler::SigIgn) };
     }
-    // A host that ignores SIGCHLD would pass that on, and a child's status would be lost.
-    // SAFETY: the default action installs no code.
-    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    // A host that ignores SIGCHLD would pass that on, and a child's status would be lost; one that handles crashes,
+    // as Rust's runtime does to see stack overflows, would hide how a worker ended.
+    let plain = [Signal::SIGCHLD, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT];
+    for name in plain {
+        // SAFETY: the default action installs no code.
+        let _ = unsafe { signal(name, SigHandler::SigDfl) };
+    }
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
 }
 

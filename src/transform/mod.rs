@@ -122,6 +122,32 @@ const fn default_ratio() -> [f64; 2] {
 }
 
 impl Transform {
+    /// Returns a [`Resize`](Self::Resize) to one size, for the shorter side, or to (height, width); bilinear.
+    pub fn resize(size: impl Into<Vec<u32>>) -> Self {
+        Self::Resize { size: size.into(), interpolation: Interpolation::default(), max_size: None }
+    }
+
+    /// Returns a [`CenterCrop`](Self::CenterCrop) to a square.
+    pub fn center_crop(size: u32) -> Self {
+        Self::CenterCrop { size: vec![size] }
+    }
+
+    /// Returns a [`RandomResizedCrop`](Self::RandomResizedCrop) to a square, with torchvision's defaults.
+    pub fn random_resized_crop(size: u32) -> Self {
+        let interpolation = Interpolation::default();
+        Self::RandomResizedCrop { size: vec![size], scale: default_scale(), ratio: default_ratio(), interpolation }
+    }
+
+    /// Returns a [`RandomHorizontalFlip`](Self::RandomHorizontalFlip) of half of the images.
+    pub fn random_horizontal_flip() -> Self {
+        Self::RandomHorizontalFlip { p: 0.5 }
+    }
+
+    /// Returns a [`Normalize`](Self::Normalize).
+    pub fn normalize(mean: impl Into<Vec<f32>>, std: impl Into<Vec<f32>>) -> Self {
+        Self::Normalize { mean: mean.into(), std: std.into() }
+    }
+
     /// Returns the transform's name.
     pub const fn name(&self) -> &'static str {
         match self {

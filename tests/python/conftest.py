@@ -49,11 +49,25 @@ def added(before: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
     return {kind: now[kind] - before[kind] for kind in before if now[kind] - before[kind]}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report: Any = yield
+    if report.failed:
+        # Its traceback keeps the frames, and they keep their loaders.
+        item.stash[FAILED] = True
+    return report
+
+
+FAILED = pytest.StashKey[bool]()
+
+
 @pytest.fixture(autouse=True)
-def _leaves_nothing_behind() -> Iterator[None]:
+def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     gc.collect()
     before = belongings()
     yield
+    if FAILED in request.node.stash:
+        return
     assert eventually(lambda: not added(before), 3), f"left behind: {added(before)}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,6 @@ def test_numpy_dtypes(dtype: str) -> None:
         (array,) = (batch["x"] for batch in loader)
         assert array.dtype == rows.dtype
         assert array.tobytes() == rows.tobytes()
-        assert np.from_dlpack(array).dtype == rows.dtype if dtype != "bfloat16" else True
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -231,7 +231,7 @@ def test_views_of_views_keep_the_slot(arrays: sh.Arrays, request: Any, output: A
     with sh.Loader(arrays, batch_size=4, num_workers=workers, output=output) as loader:
         batch = next(iter(loader))
         part = batch["x"][1:3]
-        before = np.array(part)
+        before = np.asarray(part).copy()
         del batch
         if output != "jax":  # A slice of a JAX array is an array of its own.
             assert held(loader) == 1
@@ -321,8 +321,6 @@ def test_a_batch_outlives_its_loader(folder: Path, workers: int, end: Callable[[
 
 @POOLS
 def test_batches_may_be_dropped_in_any_order_and_on_any_thread(arrays: sh.Arrays, workers: int) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with sh.Loader(arrays, batch_size=4, num_workers=workers) as loader, ThreadPoolExecutor(2) as threads:
         for epoch in range(4):
             kept = list(loader)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -50,13 +51,8 @@ def test_arrays_are_the_same_bytes_whatever_makes_them(
                 seen += list(batch.indices)
             assert sorted(seen) == list(range(50))
             assert seen != sorted(seen)
-    with sh.Loader(arrays, batch_size=8, shuffle=True, seed=3, num_workers=0) as inline:
-        assert order(inline) == sh_order(arrays, pool)
-
-
-def sh_order(arrays: sh.Arrays, pool: dict[str, int]) -> list[int]:
-    with sh.Loader(arrays, batch_size=8, shuffle=True, seed=3, **pool) as loader:
-        return order(loader)
+        loader.set_epoch(0)
+        assert order(loader) == order(sh.Loader(arrays, batch_size=8, shuffle=True, seed=3, num_workers=0))
 
 
 def test_epochs_and_seeds_have_orders_of_their_own(arrays: sh.Arrays) -> None:
@@ -282,7 +278,7 @@ ARRAYS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: {"x": np.zeros(3, "datetime64[s]")}, ValueError, "`x`"),
     (lambda: {"x": np.zeros(3, [("a", "i4")])}, ValueError, "`x`"),
     (lambda: {"x": np.zeros(3, ">f4")}, ValueError, "`x` is not in the machine's byte order"),
-    (lambda: {3: np.zeros(3)}, TypeError, ""),
+    (lambda: {3: np.zeros(3)}, TypeError, "str"),
 ]
 
 
@@ -379,18 +375,18 @@ def test_two_threads_that_share_an_iterator_get_each_batch_once(arrays: sh.Array
 
 
 def test_closing_from_another_thread_ends_a_wait(arrays: sh.Arrays) -> None:
-    loader = sh.Loader(arrays, batch_size=8, num_workers=1, memory_limit="1GiB", stall_timeout=1000)
+    loader = sh.Loader(arrays, batch_size=1, prefetch=1, num_workers=1)
     batches = iter(loader)
     worker = loader.stats()["workers"][0]["pid"]
-    os.kill(worker, 19)  # SIGSTOP: what is not finished now never comes.
-    raised: list[BaseException] = []
+    os.kill(worker, signal.SIGSTOP)
+    raised: list[str] = []
 
     def wait() -> None:
         try:
-            for _ in loader if False else batches:
+            for _ in batches:
                 pass
         except RuntimeError as error:
-            raised.append(error)
+            raised.append(str(error))
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -400,5 +396,4 @@ def test_closing_from_another_thread_ends_a_wait(arrays: sh.Arrays) -> None:
     thread.join(5)
     assert time.monotonic() - begun < 5
     assert not thread.is_alive()
-    # Prefetched batches may have been all of the epoch only if the worker was quick.
-    assert raised == [] or "closed" in str(raised[0])
+    assert raised == ["this loader is closed"]

@@ -1,0 +1,179 @@
+//! Workers that are killed, stopped, stuck or poisoned: the stream of batches is that of an undisturbed run.
+
+use std::{thread, time::Duration};
+
+use nix::sys::signal::Signal;
+use stokehold::{Error, OnError, Stage};
+
+use crate::{
+    Test,
+    sources::{Diary, Numbers, epoch, loader_of, signal_at, undisturbed, values, wait_at},
+    world::{eventually, send},
+};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_worker_killed_from_outside_at_any_row_is_not_seen", a_worker_killed_from_outside_at_any_row_is_not_seen),
+    ("a_worker_that_crashes_at_any_row_is_not_seen", a_worker_that_crashes_at_any_row_is_not_seen),
+    ("workers_killed_all_the_time_are_not_seen", workers_killed_all_the_time_are_not_seen),
+    ("a_poison_sample_is_named_and_the_rest_goes_on", a_poison_sample_is_named_and_the_rest_goes_on),
+    ("a_poison_sample_is_skipped_by_policy", a_poison_sample_is_skipped_by_policy),
+    ("a_stopped_worker_is_replaced", a_stopped_worker_is_replaced),
+    ("a_worker_stopped_for_a_moment_is_not_replaced", a_worker_stopped_for_a_moment_is_not_replaced),
+    ("a_sample_that_hangs_is_poison", a_sample_that_hangs_is_poison),
+    (
+        "a_panic_is_a_failed_sample_or_a_dead_worker_but_no_hang",
+        a_panic_is_a_failed_sample_or_a_dead_worker_but_no_hang,
+    ),
+];
+
+const LEN: u64 = 18;
+
+fn a_worker_killed_from_outside_at_any_row_is_not_seen() {
+    let expected = undisturbed(LEN);
+    for at in 0..LEN {
+        let diary = Diary::new();
+        let event = wait_at(at, &diary);
+        let loader = loader_of(Numbers::new(LEN, move |index| event(index)), 2).build().unwrap();
+        // One thread is all that a forking host may have, so the killer comes after the fork.
+        let killer = {
+            let diary = diary.clone();
+            thread::spawn(move || {
+                let diary = std::mem::ManuallyDrop::new(diary);
+                eventually("a worker at the row", || !diary.lines().is_empty());
+                thread::sleep(Duration::from_millis(1));
+                send(diary.lines()[0].parse().unwrap(), Signal::SIGKILL);
+            })
+        };
+        assert_eq!(epoch(&loader), expected, "killed at sample {at}");
+        killer.join().unwrap();
+        assert_eq!(loader.stats(&mut || Ok(())).unwrap().restarts, 1);
+    }
+}
+
+fn a_worker_that_crashes_at_any_row_is_not_seen() {
+    let expected = undisturbed(LEN);
+    let signals = [libc::SIGKILL, libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGFPE, libc::SIGILL];
+    for (at, signal) in (0..LEN).zip(signals.into_iter().cycle()) {
+        for threads in [1, 2] {
+            let diary = Diary::new();
+            let event = signal_at(at, 1, signal, &diary);
+            let loader =
+                loader_of(Numbers::new(LEN, move |index| event(index)), 2).threads_per_worker(threads).build().unwrap();
+            assert_eq!(epoch(&loader), expected, "signal {signal} at sample {at}, {threads} threads");
+            let stats = loader.stats(&mut || Ok(())).unwrap();
+            assert!(stats.endings[0].contains(&format!("killed by signal {signal}")), "{:?}", stats.endings);
+        }
+    }
+}
+
+fn workers_killed_all_the_time_are_not_seen() {
+    let expected = undisturbed(400);
+    let loader = loader_of(Numbers::new(400, |_| Ok(thread::sleep(Duration::from_millis(2)))), 3).build().unwrap();
+    let mut killed = 0;
+    let seen: Vec<_> = loader
+        .iter()
+        .enumerate()
+        .map(|(number, batch)| {
+            let batch = values(&batch.unwrap());
+            if number % 4 == 1 {
+                let stats = loader.stats(&mut || Ok(())).unwrap();
+                if let Some(&(_, pid)) = stats.workers.get(number % 3) {
+                    send(pid, Signal::SIGKILL);
+                    killed += 1;
+                }
+            }
+            batch
+        })
+        .collect();
+    assert_eq!(seen, expected);
+    eventually("every death is noticed", || loader.stats(&mut || Ok(())).unwrap().restarts == killed);
+    assert!(killed > 15);
+}
+
+fn a_poison_sample_is_named_and_the_rest_goes_on() {
+    let diary = Diary::new();
+    let event = signal_at(5, usize::MAX, libc::SIGABRT, &diary);
+    let loader = loader_of(Numbers::new(LEN, move |index| event(index)), 2).build().unwrap();
+    let mut errors = Vec::new();
+    let mut seen = 0;
+    for batch in &loader {
+        match batch {
+            Ok(batch) => seen += batch.rows(),
+            Err(Error::Sample(error)) => errors.push(error),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!((errors[0].index, errors[0].stage, errors[0].key.as_str()), (5, Stage::Worker, "number 5"));
+    assert!(errors[0].reason.contains("signal 6"), "{:?}", errors[0]);
+    assert!(seen >= LEN as usize - 4, "only its batch is lost");
+    assert_eq!(diary.count("hit"), 2, "it had two workers, no more");
+}
+
+fn a_poison_sample_is_skipped_by_policy() {
+    let diary = Diary::new();
+    let event = signal_at(5, usize::MAX, libc::SIGKILL, &diary);
+    let loader = loader_of(Numbers::new(LEN, move |index| event(index)), 2).on_error(OnError::Skip).build().unwrap();
+    let indices: Vec<u64> = epoch(&loader).into_iter().flat_map(|(indices, _)| indices).collect();
+    assert_eq!(indices.len(), LEN as usize);
+    assert!(!indices.contains(&5));
+    let stats = loader.stats(&mut || Ok(())).unwrap();
+    assert_eq!((stats.failed_samples, stats.quarantine[0].index), (1, 5));
+}
+
+fn a_stopped_worker_is_replaced() {
+    let diary = Diary::new();
+    let event = signal_at(9, 1, libc::SIGSTOP, &diary);
+    let loader = loader_of(Numbers::new(LEN, move |index| event(index)), 2)
+        .stall_timeout(Duration::from_millis(300))
+        .build()
+        .unwrap();
+    assert_eq!(epoch(&loader), undisturbed(LEN));
+    let stats = loader.stats(&mut || Ok(())).unwrap();
+    assert_eq!(stats.restarts, 1);
+    assert!(stats.endings[0].contains("stalled") && stats.endings[0].contains("state T"), "{:?}", stats.endings);
+}
+
+fn a_worker_stopped_for_a_moment_is_not_replaced() {
+    let diary = Diary::new();
+    let event = signal_at(9, 1, libc::SIGSTOP, &diary);
+    let loader = loader_of(Numbers::new(LEN, move |index| event(index)), 1).build().unwrap();
+    let worker = loader.stats(&mut || Ok(())).unwrap().workers[0].1;
+    let resume = thread::spawn(move || {
+        for _ in 0..100 {
+            thread::sleep(Duration::from_millis(10));
+            send(worker, Signal::SIGCONT);
+        }
+    });
+    assert_eq!(epoch(&loader), undisturbed(LEN));
+    assert_eq!(loader.stats(&mut || Ok(())).unwrap().restarts, 0);
+    resume.join().unwrap();
+}
+
+fn a_sample_that_hangs_is_poison() {
+    let hang = |index| {
+        if index == 3 {
+            thread::sleep(Duration::from_mins(10));
+        }
+        Ok(())
+    };
+    let loader = loader_of(Numbers::new(LEN, hang), 2).stall_timeout(Duration::from_millis(200)).build().unwrap();
+    let errors: Vec<_> = loader.iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("cannot finish sample 3 (`number 3`)") && errors[0].contains("stalled"), "{errors:?}");
+}
+
+fn a_panic_is_a_failed_sample_or_a_dead_worker_but_no_hang() {
+    let loader = loader_of(
+        Numbers::new(LEN, |index| {
+            assert!(index != 4, "a bug in a source");
+            Ok(())
+        }),
+        2,
+    )
+    .build()
+    .unwrap();
+    let errors: Vec<_> = loader.iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("sample 4"), "{errors:?}");
+}
