@@ -28,6 +28,8 @@ use crate::{
 
 /// The room for a run's list of failures. Pages that are never written cost nothing.
 const LIST_BYTES: usize = 64 << 10;
+/// How long after its socket a worker may end: the kernel closes the one a moment before it reports the other.
+const DEAF_GRACE: Duration = Duration::from_millis(100);
 /// How long a killed worker may take to end before its slots count as lost.
 const KILL_GRACE: Duration = Duration::from_secs(1);
 
@@ -51,8 +53,8 @@ struct Post {
     progress: (Instant, usize),
     /// When the worker was killed, and why.
     killed: Option<(Instant, String)>,
-    /// The socket has ended or is not to be trusted any more.
-    deaf: bool,
+    /// Since when the socket has ended or is not to be trusted any more.
+    deaf: Option<Instant>,
     abandoned: bool,
 }
 
@@ -103,7 +105,7 @@ impl Supervisor {
             })
         }?;
         let progress = (Instant::now(), 0);
-        let post = Post { seat, child, channel: ours, mailbox, progress, killed: None, deaf: false, abandoned: false };
+        let post = Post { seat, child, channel: ours, mailbox, progress, killed: None, deaf: None, abandoned: false };
         self.posts.insert(worker, post);
         Ok(())
     }
@@ -115,7 +117,7 @@ impl Supervisor {
             post.progress.0 = Instant::now();
         }
         if !post.channel.send(&Command::Fill(fill)).unwrap_or(false) {
-            post.deaf = true;
+            post.deaf = Some(Instant::now());
         }
     }
 
@@ -124,7 +126,7 @@ impl Supervisor {
         let Some(segment) = arena.segments().last() else { return };
         for post in self.posts.values_mut() {
             if !post.channel.send_with(&Command::Segment, segment.as_fd()).unwrap_or(false) {
-                post.deaf = true;
+                post.deaf = Some(Instant::now());
             }
         }
     }
@@ -144,7 +146,7 @@ impl Supervisor {
         self.posts
             .iter()
             .map(|(&worker, post)| {
-                let socket = (!post.deaf).then(|| watch.add(post.channel.as_fd(), false));
+                let socket = post.deaf.is_none().then(|| watch.add(post.channel.as_fd(), false));
                 let end = post.child.pidfd().map(|fd| watch.add(fd, false));
                 (worker, socket, end)
             })
@@ -153,30 +155,26 @@ impl Supervisor {
 
     /// Tells whether the loop must look at the workers now and then: some have no pidfd, or are to be gone soon.
     pub(super) fn needs_ticks(&self) -> bool {
-        self.posts.values().any(|post| post.child.pidfd().is_none() || post.killed.is_some() || post.deaf)
+        self.posts.values().any(|post| post.child.pidfd().is_none() || post.killed.is_some() || post.deaf.is_some())
     }
 
     /// Takes in what one worker reports.
     pub(super) fn receive(&mut self, worker: u32) -> Vec<Sighting> {
         let mut seen = Vec::new();
         let Some(post) = self.posts.get_mut(&worker) else { return seen };
-        while !post.deaf {
+        while post.deaf.is_none() {
             match post.channel.recv(false) {
                 Ok(Incoming::Message(Report::Up)) => seen.push(Sighting::Up),
                 Ok(Incoming::Message(Report::Done { tag, failures, read, decode, transform })) => {
                     post.progress = (Instant::now(), 0);
                     match list(&post.mailbox, tag, failures) {
                         Some(failures) => seen.push(Sighting::Done { lane: tag, failures, read, decode, transform }),
-                        None => post.deaf = true,
+                        None => post.deaf = Some(Instant::now()),
                     }
                 }
                 Ok(Incoming::Empty) => break,
-                Ok(Incoming::Closed) | Err(_) => post.deaf = true,
+                Ok(Incoming::Closed) | Err(_) => post.deaf = Some(Instant::now()),
             }
-        }
-        if post.deaf && post.killed.is_none() && post.child.ended().is_none() {
-            // Alive, but it hung up or talks nonsense: whatever it still writes must not count.
-            self.kill(worker, "broke off its connection");
         }
         seen
     }
@@ -196,6 +194,11 @@ impl Supervisor {
                 let _ = write!(ended, " (the kernel's out-of-memory killer struck {oom} times in this memory cgroup)");
             }
             return Some(Sighting::Down { ended });
+        }
+        if post.killed.is_none() && post.deaf.is_some_and(|since| since.elapsed() > DEAF_GRACE) {
+            // Alive, but it hung up or talks nonsense: whatever it still writes must not count.
+            post.child.kill();
+            post.killed = Some((Instant::now(), "broke off its connection".into()));
         }
         let (since, _) = post.killed.as_ref()?;
         (!post.abandoned && since.elapsed() > KILL_GRACE).then(|| {
