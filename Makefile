@@ -35,8 +35,9 @@ demo: $(STAMPS)/build $(STAMPS)/demo ## Train on real images through a loader; u
 test: test-rust test-python ## Run every test: Rust, Python, documentation, examples.
 
 .PHONY: test-rust
-test-rust: $(STAMPS)/uv ## Run the Rust tests, those in the documentation included.
+test-rust: ## Run the Rust tests, those in the documentation included, and the example.
 	cargo test
+	cargo run --quiet --example rust_loop
 
 .PHONY: test-python
 test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests and the examples.

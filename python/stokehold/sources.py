@@ -73,7 +73,9 @@ class Arrays:
             if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
                 raise ValueError(f"array `{name}` has dtype {array.dtype}; a batch holds numbers and booleans only")
             if not array.dtype.isnative:
-                raise ValueError(f"array `{name}` is not in the machine's byte order; use .astype(dtype.newbyteorder('='))")
+                raise ValueError(
+                    f"array `{name}` is not in the machine's byte order; use .astype(dtype.newbyteorder('='))"
+                )
             flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
             described.append((name, array.dtype.name, list(array.shape[1:]), flat))
         self._native = _native.Arrays(rows or 0, described)

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "forks, as a user's program may")]
 
 use std::{
+    os::unix::process::CommandExt,
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -13,7 +14,7 @@ use stokehold::Error;
 
 use crate::{
     ONE, Test,
-    sources::{Numbers, loader_of, values},
+    sources::{Numbers, loader_of, slowly, values},
     world::{alive, children, eventually, send},
 };
 
@@ -24,60 +25,48 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_killed_coordinator_is_an_error_and_batches_stay", a_killed_coordinator_is_an_error_and_batches_stay),
     ("group_signals_do_not_reach_the_pool", group_signals_do_not_reach_the_pool),
     ("a_fork_of_the_trainer_cannot_use_or_harm_the_loader", a_fork_of_the_trainer_cannot_use_or_harm_the_loader),
-    // Trainers for the tests above: run by name in a process of their own, they pass trivially when run as tests.
+];
+
+/// Trainers for these tests, each run in a process of its own.
+pub(crate) const TRAINERS: &[Test] = &[
     ("trainer", trainer),
     ("trainer_with_a_stranger", trainer_with_a_stranger),
     ("trainer_that_becomes_another_program", trainer_that_becomes_another_program),
 ];
 
-/// Set for a process that is to be a trainer for a test.
-const ROLE: &str = "STOKEHOLD_TRAINER";
-
-fn is_trainer() -> bool {
-    std::env::var_os(ROLE).is_some()
-}
-
-/// A loader in the middle of an epoch; returns it with its coordinator's pid.
+/// A loader in the middle of an epoch.
 fn busy_loader() -> stokehold::Loader {
-    let loader = loader_of(Numbers::new(100_000, |_| Ok(thread::sleep(Duration::from_millis(1)))), 2).build().unwrap();
-    drop(loader.iter().take(3).count());
+    let loader = loader_of(Numbers::new(100_000, slowly(Duration::from_millis(1))), 2).build().unwrap();
+    assert_eq!(loader.iter().take(3).count(), 3);
     loader
 }
 
 fn trainer() {
-    if is_trainer() {
-        let _loader = busy_loader();
-        thread::sleep(Duration::from_mins(10));
-    }
+    let _loader = busy_loader();
+    thread::sleep(Duration::from_mins(10));
 }
 
 fn trainer_with_a_stranger() {
-    if is_trainer() {
-        let _loader = busy_loader();
-        // A process that the user forked after the loader was made: it has a copy of the socket.
-        // SAFETY: this process has one thread.
-        if unsafe { nix::unistd::fork() }.unwrap().is_child() {
-            thread::sleep(Duration::from_secs(20));
-            std::process::exit(0);
-        }
-        thread::sleep(Duration::from_mins(10));
+    let _loader = busy_loader();
+    // A process that the user forked after the loader was made: it has a copy of the socket.
+    // SAFETY: this process has one thread.
+    if unsafe { nix::unistd::fork() }.unwrap().is_child() {
+        thread::sleep(Duration::from_secs(20));
+        std::process::exit(0);
     }
+    thread::sleep(Duration::from_mins(10));
 }
 
 fn trainer_that_becomes_another_program() {
-    if is_trainer() {
-        let loader = busy_loader();
-        std::mem::forget(loader);
-        use std::os::unix::process::CommandExt;
-        panic!("{}", Command::new("sleep").arg("600").exec());
-    }
+    // Nothing may be dropped on the way: the other program knows nothing of the loader.
+    std::mem::forget(busy_loader());
+    panic!("{}", Command::new("sleep").arg("600").exec());
 }
 
 /// Starts a trainer and returns it with the pids of its coordinator and workers, once they are at work.
 fn start(role: &str) -> (std::process::Child, Vec<i32>) {
     let child = Command::new(std::env::current_exe().unwrap())
         .env(ONE, role)
-        .env(ROLE, "1")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -112,7 +101,6 @@ fn a_killed_trainer_whose_socket_a_stranger_holds() {
 fn a_trainer_that_runs_another_program_ends_its_pool() {
     let child = Command::new(std::env::current_exe().unwrap())
         .env(ONE, "trainer_that_becomes_another_program")
-        .env(ROLE, "1")
         .spawn()
         .unwrap();
     let pid = child.id() as i32;
@@ -145,7 +133,9 @@ fn a_killed_coordinator_is_an_error_and_batches_stay() {
 fn group_signals_do_not_reach_the_pool() {
     let (mut child, pool) = start("trainer");
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
-        pool.iter().for_each(|&pid| send(pid, signal));
+        for &pid in &pool {
+            send(pid, signal);
+        }
     }
     thread::sleep(Duration::from_millis(100));
     assert!(pool.iter().all(|&pid| alive(pid)));
@@ -171,5 +161,5 @@ fn a_fork_of_the_trainer_cannot_use_or_harm_the_loader() {
             assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
         }
     }
-    assert_eq!(epoch.filter(Result::is_ok).count(), 249);
+    assert_eq!(epoch.map(Result::unwrap).count(), 249);
 }

@@ -7,7 +7,7 @@ use stokehold::{Error, OnError, Stage};
 
 use crate::{
     Test,
-    sources::{Diary, Numbers, epoch, loader_of, signal_at, undisturbed, values, wait_at},
+    sources::{Diary, Numbers, epoch, loader_of, signal_at, slowly, undisturbed, values, wait_at},
     world::{eventually, send},
 };
 
@@ -68,7 +68,7 @@ fn a_worker_that_crashes_at_any_row_is_not_seen() {
 
 fn workers_killed_all_the_time_are_not_seen() {
     let expected = undisturbed(400);
-    let loader = loader_of(Numbers::new(400, |_| Ok(thread::sleep(Duration::from_millis(2)))), 3).build().unwrap();
+    let loader = loader_of(Numbers::new(400, slowly(Duration::from_millis(2))), 3).build().unwrap();
     let mut killed = 0;
     let seen: Vec<_> = loader
         .iter()

@@ -126,6 +126,14 @@ pub(crate) fn fail_at_multiples(n: u64) -> impl Fn(u64) -> Result<(), Failure> +
     }
 }
 
+/// An event that takes a while.
+pub(crate) fn slowly(time: Duration) -> impl Fn(u64) -> Result<(), Failure> + Send + Sync {
+    move |_| {
+        thread::sleep(time);
+        Ok(())
+    }
+}
+
 pub(crate) fn loader_of(source: Numbers, workers: u32) -> Builder {
     Loader::builder(Input::Custom(Arc::new(source)))
         .batch_size(4)

@@ -56,7 +56,7 @@ fn arrays_come_through_a_spawned_coordinator() {
         let y: ArrayView1<'_, i64> = batch.view("y").unwrap();
         for (row, (&label, index)) in y.iter().zip(batch.indices()).enumerate() {
             assert_eq!(label as u64, index);
-            assert_eq!(x[[row, 1]], (index * 3 + 1) as f32);
+            assert_eq!(x[[row, 1]].to_bits(), ((index * 3 + 1) as f32).to_bits());
         }
         seen.extend(batch.indices());
     }

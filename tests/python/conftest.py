@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import stokehold as sh
 from support import arena_mappings, eventually
 
 CLASSES = ("ash", "birch", "cedar")
+FAILED = pytest.StashKey[bool]()
 FORMATS = ((".jpg", "JPEG"), (".png", "PNG"), (".webp", "WEBP"), (".JPEG", "JPEG"))
 
 
@@ -37,7 +37,7 @@ def belongings() -> dict[str, Counter[str]]:
             continue
     return {
         "children": Counter(str(child.pid) for child in psutil.Process().children(recursive=True)),
-        "threads": Counter({"all": len(os.listdir("/proc/self/task"))}),  # noqa: PTH208: faster
+        "threads": Counter({"all": len(list(Path("/proc/self/task").iterdir()))}),
         "descriptors": descriptors,
         "arenas": Counter(arena_mappings()),
     }
@@ -50,15 +50,12 @@ def added(before: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report: Any = yield
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
     if report.failed:
         # Its traceback keeps the frames, and they keep their loaders.
         item.stash[FAILED] = True
     return report
-
-
-FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(autouse=True)
@@ -104,11 +101,18 @@ def arrays(columns: dict[str, Any]) -> sh.Arrays:
     return sh.Arrays(columns)
 
 
+def settled() -> None:
+    """Spares later collections what a large library has made: with JAX and PyTorch, half a second each."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def torch() -> Any:
     """PyTorch, its threads started."""
     torch = pytest.importorskip("torch")
     torch.ones(8).sum()
+    settled()
     return torch
 
 
@@ -118,4 +122,5 @@ def jax() -> Any:
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)  # noqa: FBT003: JAX's signature
     jax.numpy.ones(8).sum().block_until_ready()
+    settled()
     return jax

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -88,9 +87,9 @@ def orders(loader):
 
 
 @contextmanager
-def trainer(code: str, *args: str | os.PathLike[str]) -> Iterator[subprocess.Popen[str]]:
+def trainer(code: str) -> Iterator[subprocess.Popen[str]]:
     """Runs `code` behind `PRELUDE` in an interpreter of its own, in a process group of its own."""
-    command = [sys.executable, "-W", "error", "-c", PRELUDE + code, *map(os.fspath, args)]
+    command = [sys.executable, "-W", "error", "-c", PRELUDE + code]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -100,8 +99,8 @@ def trainer(code: str, *args: str | os.PathLike[str]) -> Iterator[subprocess.Pop
             process.kill()
 
 
-def run_trainer(code: str, *args: str | os.PathLike[str], seconds: float = 30) -> tuple[int, str, str]:
+def run_trainer(code: str, seconds: float = 30) -> tuple[int, str, str]:
     """Runs `code` as `trainer` does, to its end. Returns exit status, standard output and standard error."""
-    with trainer(code, *args) as process:
+    with trainer(code) as process:
         out, err = process.communicate(timeout=seconds)
         return process.returncode, out, err

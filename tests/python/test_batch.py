@@ -173,7 +173,7 @@ def test_the_buffer_protocol(arrays: sh.Arrays, columns: dict[str, Any], workers
         batch = next(iter(loader))
         view = memoryview(batch.field("x"))
         assert (view.format, view.shape, view.strides, view.readonly) == ("f", (4, 3, 4), (48, 16, 4), False)
-        flat = np.frombuffer(batch.field("x"), np.float32)
+        flat = np.frombuffer(memoryview(batch.field("x")), np.float32)
         assert np.array_equal(flat.reshape(4, 3, 4), columns["x"][:4])
         assert lies_in_arena(flat.ctypes.data)
         batch["x"][0] = 5

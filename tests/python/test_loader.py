@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_images_are_the_same_bytes_whatever_makes_them(
 
 @pytest.mark.parametrize("pool", POOLS, ids=pool_id)
 def test_arrays_are_the_same_bytes_whatever_makes_them(
-    columns: dict[str, Any], arrays: sh.Arrays, pool: dict[str, int]
+    columns: dict[str, Any], arrays: sh.Arrays, pool: dict[str, Any]
 ) -> None:
     with sh.Loader(arrays, batch_size=8, shuffle=True, seed=3, **pool) as loader:
         for epoch in range(2):
@@ -151,6 +152,7 @@ def test_closed_is_closed(arrays: sh.Arrays, workers: int) -> None:
         batches = iter(loader)
         next(batches)
         pids = pool_pids(loader) if workers else []
+        time.sleep(0.2)  # What is prefetched has come by now, and is not to be had any more either.
         begun = time.monotonic()
     assert time.monotonic() - begun < 5
     assert not any(map(is_running, pids))
@@ -294,7 +296,7 @@ def test_a_source_must_be_a_source() -> None:
 
 
 def test_arrays_may_be_strided_empty_and_of_any_rank() -> None:
-    columns = {
+    columns: dict[str, Any] = {
         "transposed": np.arange(24).reshape(4, 6).T,
         "every_other": np.arange(12)[::2],
         "empty": np.zeros((6, 0, 3), np.float32),
@@ -365,13 +367,9 @@ def test_two_threads_that_share_an_iterator_get_each_batch_once(arrays: sh.Array
     with sh.Loader(arrays, batch_size=1, num_workers=workers) as loader:
         for _ in range(5):
             batches = iter(loader)
-            seen: list[int] = []
-            threads = [threading.Thread(target=lambda: seen.extend(order(batches))) for _ in range(3)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            assert sorted(seen) == list(range(50))
+            with ThreadPoolExecutor(3) as threads:
+                parts = list(threads.map(order, [batches] * 3))
+            assert sorted(index for part in parts for index in part) == list(range(50))
 
 
 def test_closing_from_another_thread_ends_a_wait(arrays: sh.Arrays) -> None:

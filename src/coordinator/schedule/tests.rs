@@ -162,7 +162,7 @@ impl World {
             }
             30..110 => {
                 if let Some(worker) = self.pick(n, busy) {
-                    self.finish(worker, n % LANES, n % 23 == 0);
+                    self.finish(worker, n % LANES, n.is_multiple_of(23));
                 }
             }
             110..150 => {
@@ -173,7 +173,7 @@ impl World {
                 }
             }
             150..170 => {
-                if let Some(worker) = self.pick(n, |hand| hand.up || n % 7 == 0) {
+                if let Some(worker) = self.pick(n, |hand| hand.up || n.is_multiple_of(7)) {
                     self.crash(worker, n % 3);
                 }
             }
@@ -206,7 +206,9 @@ impl World {
             215..220 => self.on(Event::Done { worker: u32::MAX, lane: 0, failures: Vec::new() }),
             _ => {
                 let slot = (0..self.written.len() as u32).find(|slot| !self.held.contains(slot));
-                slot.into_iter().for_each(|slot| self.on(Event::Release { slot }));
+                if let Some(slot) = slot {
+                    self.on(Event::Release { slot });
+                }
             }
         }
     }

@@ -1,0 +1,91 @@
+//! What does the machinery itself cost? Slot hand-over, a message's round trip, and whole batches of small samples.
+//!
+//! `cargo bench --bench pool`. Times are per item as divan prints them; compare within one run only.
+
+#![expect(unsafe_code, reason = "takes slots as a trainer does")]
+#![expect(clippy::unwrap_used, reason = "a benchmark")]
+
+use std::{sync::Arc, thread};
+
+use divan::{Bencher, black_box, counter::BytesCount};
+use stokehold::{
+    DType, FieldSpec, Loader, SharedArrays,
+    protocol::{Channel, Command, Incoming, Report},
+    shm::{Arena, GiveBack, SlotLayout},
+};
+
+fn main() {
+    stokehold::init();
+    divan::main();
+}
+
+struct Nobody;
+
+impl GiveBack for Nobody {
+    fn give_back(&self, _: u32) {}
+}
+
+fn spec(name: &str, dtype: DType, shape: &[usize]) -> FieldSpec {
+    FieldSpec { name: name.into(), dtype, shape: shape.to_vec() }
+}
+
+/// Taking a slot and giving it back, without the message.
+#[divan::bench]
+fn slot_hand_over(bencher: Bencher<'_, '_>) {
+    let layout = SlotLayout::new(64, &[spec("image", DType::UInt8, &[224, 224, 3])]).unwrap();
+    let mut arena = Arena::new(layout);
+    arena.grow(2).unwrap();
+    let owner: Arc<dyn GiveBack> = Arc::new(Nobody);
+    // SAFETY: nobody else has a right to the slot, and each one taken is dropped at once.
+    bencher.bench_local(|| black_box(unsafe { arena.take(1, 64, Arc::clone(&owner)) }.unwrap()));
+}
+
+/// A command and its report between two threads that are awake.
+#[divan::bench]
+fn message_round_trip(bencher: Bencher<'_, '_>) {
+    let (coordinator, worker) = Channel::<Command, Report>::pair().unwrap();
+    let echo = thread::spawn(move || {
+        while let Incoming::Message(_) = worker.recv(true).unwrap() {
+            worker.send(&Report::Up).unwrap();
+        }
+    });
+    bencher.bench_local(|| {
+        coordinator.send(&Command::Segment).unwrap();
+        black_box(coordinator.recv(true).unwrap());
+    });
+    drop(coordinator);
+    echo.join().unwrap();
+}
+
+/// One batch of 256 samples of 16 `int64`: nothing but machinery.
+#[divan::bench(args = [0, 1, 2])]
+fn batch_of_small_samples(bencher: Bencher<'_, '_>, workers: u32) {
+    let rows = 256 * 64;
+    let data = vec![7_i64; rows * 16];
+    let arrays =
+        SharedArrays::copy(rows as u64, &[(spec("x", DType::Int64, &[16]), bytemuck::cast_slice(&data))]).unwrap();
+    batches(bencher.counter(BytesCount::new(256 * 16 * 8_u64)), arrays, 256, workers);
+}
+
+/// One batch of 64 images of 3x224x224 `float32`, 38.5 MB: nothing but memory.
+#[divan::bench(args = [0, 1, 2], sample_count = 50)]
+fn batch_of_large_samples(bencher: Bencher<'_, '_>, workers: u32) {
+    let (rows, shape) = (256, [3, 224, 224]);
+    let size = shape.iter().product::<usize>();
+    let data = vec![1.0_f32; rows * size];
+    let arrays =
+        SharedArrays::copy(rows as u64, &[(spec("x", DType::Float32, &shape), bytemuck::cast_slice(&data))]).unwrap();
+    batches(bencher.counter(BytesCount::new(64 * size as u64 * 4)), arrays, 64, workers);
+}
+
+fn batches(bencher: Bencher<'_, '_>, arrays: SharedArrays, batch_size: u32, workers: u32) {
+    let loader = Loader::builder(arrays).batch_size(batch_size).num_workers(workers).build().unwrap();
+    let mut epoch = loader.iter();
+    bencher.bench_local(|| {
+        if let Some(batch) = epoch.next() {
+            return batch.unwrap();
+        }
+        epoch = loader.iter();
+        epoch.next().unwrap().unwrap()
+    });
+}

@@ -1,0 +1,106 @@
+"""Much use leaves nothing behind.
+
+STOKEHOLD_SOAK=10000 python -m pytest tests/python/test_soak.py -s
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+import stokehold as sh
+from support import image_loader, value
+
+ROUNDS = int(os.environ.get("STOKEHOLD_SOAK", "2000"))
+LIMIT_SECONDS = 60 + ROUNDS // 10
+
+
+class Use(NamedTuple):
+    """What this process and its children use."""
+
+    processes: int
+    descriptors: int
+    threads: int
+    shared_kib: int
+    private_kib: int
+
+    @staticmethod
+    def now() -> Use:
+        gc.collect()
+        tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        shared = private = 0
+        for process in tree:
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                shared += int(line.split()[1]) if line.startswith("RssShmem:") else 0
+                private += int(line.split()[1]) if line.startswith("RssAnon:") else 0
+        return Use(len(tree), sum(p.num_fds() for p in tree), sum(p.num_threads() for p in tree), shared, private)
+
+    def assert_near(self, before: Use) -> None:
+        print(f"\n  before {before}\n  after  {self}", end="")  # noqa: T201: figures, for `pytest -s`
+        assert self[:3] == before[:3]
+        # Pages that are touched for the first time, allocators that settle: some, and no more with more rounds.
+        assert self.shared_kib <= before.shared_kib + 1024
+        assert self.private_kib <= before.private_kib + 16 * 1024
+
+
+@pytest.mark.timeout(LIMIT_SECONDS)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_breaking_off_thousands_of_epochs_leaks_nothing(folder: Path, workers: int) -> None:
+    with image_loader(folder, num_workers=workers, batch_size=3) as loader:
+
+        def rounds(count: int) -> float:
+            begun = time.monotonic()
+            for _ in range(count):
+                for number, _batch in enumerate(loader):
+                    if number == 2:
+                        break
+            return time.monotonic() - begun
+
+        rounds(200)
+        before = Use.now()
+        seconds = rounds(ROUNDS)
+        Use.now().assert_near(before)
+        print(f"\n  {ROUNDS} rounds in {seconds:.1f} s")  # noqa: T201
+        assert loader.epoch == 200 + ROUNDS - 1
+        stats = loader.stats()
+        assert (stats["restarts"], stats["failed_samples"], stats["slots"]) == (0, 0, 6)
+
+        loader.set_epoch(0)
+        with image_loader(folder, num_workers=0, batch_size=3) as fresh:
+            assert list(map(value, loader)) == list(map(value, fresh))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_making_and_closing_loaders_leaks_nothing(folder: Path, arrays: sh.Arrays, workers: int) -> None:
+    def rounds(count: int) -> None:
+        for number in range(count):
+            options: dict[str, Any] = {"batch_size": 3, "num_workers": workers}
+            with image_loader(folder, **options) if number % 2 else sh.Loader(arrays, **options) as loader:
+                if number % 3:
+                    next(iter(loader))
+
+    rounds(6)
+    before = Use.now()
+    rounds(30)
+    Use.now().assert_near(before)
+
+
+def test_loaders_that_cannot_be_made_leak_nothing(own_folder: Path) -> None:
+    for path in (own_folder / "ash").iterdir():
+        path.unlink()
+
+    def rounds(count: int) -> None:
+        for number in range(count):
+            with pytest.raises((ValueError, FileNotFoundError)):
+                image_loader(own_folder if number % 2 else own_folder / "none", num_workers=1)
+
+    rounds(4)
+    before = Use.now()
+    rounds(20)
+    Use.now().assert_near(before)
