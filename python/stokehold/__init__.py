@@ -12,7 +12,7 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
     ...     batch["image"], batch["label"]
 """
 
-from stokehold._native import DecodeError, SlotsExhausted, WorkerError, __version__
+from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.batch import Batch
 from stokehold.loader import FieldSpec, Loader
 from stokehold.sources import Arrays, ImageFolder
@@ -43,7 +43,7 @@ __all__ = [
     "RandomHorizontalFlip",
     "RandomResizedCrop",
     "Resize",
-    "SlotsExhausted",
+    "SlotsExhaustedError",
     "ToDtype",
     "ToLayout",
     "Transform",

@@ -8,8 +8,22 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer, CapsuleType
 
+__all__ = [
+    "Arrays",
+    "Batch",
+    "DecodeError",
+    "Field",
+    "Loader",
+    "SlotsExhaustedError",
+    "WorkerError",
+    "__version__",
+    "auto_workers",
+    "check_transform",
+    "image_folder_classes",
+    "serve",
+]
+
 __version__: str
-__file__: str
 
 class DecodeError(Exception):
     """A sample's bytes are not what they should be, or a transform cannot take it."""
@@ -23,7 +37,7 @@ class DecodeError(Exception):
 class WorkerError(RuntimeError):
     """The pool is over or could not start, or a sample ended every worker that touched it."""
 
-class SlotsExhausted(RuntimeError):
+class SlotsExhaustedError(RuntimeError):
     """The trainer holds so many batches that none can be filled, and the arena may not grow."""
 
 def check_transform(description: str) -> None: ...

@@ -102,7 +102,7 @@ class Loader:
         self.source = source
         self.output: Output = output
         self._native = _native.Loader(
-            source._native if isinstance(source, Arrays) else os.fspath(source.root),
+            source.native(),
             _described(transforms or {}),
             **{name: _count(name, value) for name, value in counts.items()},
             shuffle=bool(shuffle),

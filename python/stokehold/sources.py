@@ -41,6 +41,10 @@ class ImageFolder:
         """
         return _native.image_folder_classes(os.fspath(self.root))
 
+    def native(self) -> str:
+        """Returns the source in the form that the native half takes: its path."""
+        return os.fspath(self.root)
+
     def __repr__(self) -> str:
         return f"ImageFolder({os.fspath(self.root)!r})"
 
@@ -78,11 +82,15 @@ class Arrays:
                 )
             flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
             described.append((name, array.dtype.name, list(array.shape[1:]), flat))
-        self._native = _native.Arrays(rows or 0, described)
+        self._shared = _native.Arrays(rows or 0, described)
         self._fields = {name: (dtype, tuple(shape)) for name, dtype, shape, _ in described}
 
+    def native(self) -> _native.Arrays:
+        """Returns the source in the form that the native half takes: the shared copy."""
+        return self._shared
+
     def __len__(self) -> int:
-        return self._native.rows
+        return self._shared.rows
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}: {dtype}{list(shape)}" for name, (dtype, shape) in self._fields.items())

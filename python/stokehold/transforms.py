@@ -52,6 +52,8 @@ class Transform:
             description = json.dumps(self.spec(), allow_nan=False)
         except (TypeError, OverflowError) as error:
             raise TypeError(f"{type(self).__name__}: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__}: {error}") from None
         _native.check_transform(description)
 
     def spec(self) -> dict[str, Any]:

@@ -225,9 +225,11 @@ pub struct Schedule {
 
 impl Schedule {
     /// Returns the schedule of a pool, and its first actions: to hire the workers.
-    pub fn new(sampler: Sampler, on_error: OnError, workers: u32, slots: u32) -> (Self, Vec<Action>) {
+    ///
+    /// Runs have at least `min_run` rows, where less work would not be worth a message.
+    pub fn new(sampler: Sampler, on_error: OnError, workers: u32, slots: u32, min_run: u32) -> (Self, Vec<Action>) {
         // Two runs a worker and batch: the first batch is shared by all, and a slow sample delays few others.
-        let run_rows = sampler.batch_size.div_ceil(workers.max(1) * 2);
+        let run_rows = sampler.batch_size.div_ceil(workers.max(1) * 2).max(min_run).min(sampler.batch_size);
         let mut schedule = Self {
             sampler,
             on_error,

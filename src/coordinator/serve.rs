@@ -21,7 +21,7 @@ use crate::{
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
     shm::{Arena, Mailbox, Progress, SlotLayout},
-    source::Bytes,
+    source::{Bytes, SourceField},
     sys::{
         memory::SharedMemory,
         poll::Watch,
@@ -148,6 +148,17 @@ fn boot(channel: &ToTrainer, pipeline: Option<Arc<Pipeline>>) -> Result<Option<P
     }
 }
 
+/// Returns how many rows are worth a message: copies from memory go so fast that a few of them are not.
+fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
+    const WORTH_A_MESSAGE: usize = 256 << 10;
+    let decodes = pipeline.source().fields().iter().any(|field| matches!(field, SourceField::EncodedImage { .. }));
+    if decodes || pipeline.source().does_io() {
+        return 1;
+    }
+    let row: usize = layout.fields().iter().map(|field| field.row_bytes).sum();
+    u32::try_from(WORTH_A_MESSAGE / row.max(1)).unwrap_or(u32::MAX).max(1)
+}
+
 struct Pool {
     pipeline: Arc<Pipeline>,
     mailbox: Mailbox,
@@ -189,8 +200,8 @@ impl Pool {
             arena.adopt(fd)?;
         }
         let sampler = options.sampler(pipeline.source().len());
-        let (schedule, actions) =
-            Schedule::new(sampler.clone(), options.on_error, options.num_workers, arena.slots() as u32);
+        let (slots, min_run) = (arena.slots() as u32, min_run(&pipeline, arena.layout()));
+        let (schedule, actions) = Schedule::new(sampler.clone(), options.on_error, options.num_workers, slots, min_run);
         let num_workers = options.num_workers;
         let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler);
         let mut pool = Self {

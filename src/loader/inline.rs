@@ -2,9 +2,12 @@
 
 #![expect(unsafe_code, reason = "takes slots that the list of free ones handed out")]
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use rayon::prelude::*;
@@ -90,10 +93,12 @@ impl Inline {
         let filler = &self.filler;
         let fill = |rows: &mut dyn Iterator<Item = RowMut>| {
             let (mut tally, mut scratch, mut record) = (Tally::default(), filler.pipeline().scratch(), Vec::new());
+            let begun = Instant::now();
             for mut row in rows {
                 let fetched = filler.fetch(job, &mut row, &mut record, &mut tally);
                 filler.fill(job, &mut row, &mut record, fetched, &mut scratch, &mut tally);
             }
+            tally.rest_is_writing(begun);
             tally
         };
         let tally = match &self.pool {

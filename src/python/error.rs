@@ -23,7 +23,7 @@ create_exception!(
 );
 create_exception!(
     stokehold._native,
-    SlotsExhausted,
+    SlotsExhaustedError,
     PyRuntimeError,
     "The trainer holds so many batches that none can be filled, and the arena may not grow."
 );
@@ -36,7 +36,7 @@ impl From<Error> for PyErr {
             Error::Memory(_) => PyMemoryError::new_err(message),
             Error::Sample(error) => sample_error(&error, message),
             Error::Worker(_) => WorkerError::new_err(message),
-            Error::SlotsExhausted(_) => SlotsExhausted::new_err(message),
+            Error::SlotsExhausted(_) => SlotsExhaustedError::new_err(message),
             Error::Timeout(_) => PyTimeoutError::new_err(message),
             Error::Sys { call, source } => os_error(source.raw_os_error(), call, &message),
             Error::Usage(_) | Error::Protocol(_) => PyRuntimeError::new_err(message),

@@ -10,7 +10,7 @@ use pyo3::{
 
 use super::{arrays::Arrays, batch::Batch};
 use crate::{
-    error::{Error, SampleError},
+    error::{Error, Result, SampleError},
     job::OnError,
     loader::{self, Input, Launch},
     transform::Transform,
@@ -34,7 +34,7 @@ fn check_signals() -> PyResult<()> {
 }
 
 /// Calls into the core while the interpreter is detached, and looks at Python's signals whenever the core asks.
-fn waiting<T: Send>(py: Python<'_>, run: impl FnOnce(loader::Tick<'_>) -> crate::Result<T> + Send) -> PyResult<T> {
+fn waiting<T: Send>(py: Python<'_>, run: impl FnOnce(loader::Tick<'_>) -> Result<T> + Send) -> PyResult<T> {
     let mut interrupted = None;
     let result = py.detach(|| {
         run(&mut || {

@@ -27,7 +27,7 @@ mod _native {
         batch::Batch,
         buffer::Field,
         check_transform,
-        error::{DecodeError, SlotsExhausted, WorkerError},
+        error::{DecodeError, SlotsExhaustedError, WorkerError},
         image_folder_classes,
         loader::Loader,
         serve,

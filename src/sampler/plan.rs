@@ -84,8 +84,9 @@ impl EpochPlan {
     pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
         let nth = batch * u64::from(self.sampler.batch_size) + u64::from(row);
         let step = nth * u64::from(self.sampler.world_size) + u64::from(self.sampler.rank) + u64::from(attempt);
-        let position = (u128::from(self.cursor) + u128::from(step)) % u128::from(self.sampler.len);
-        self.at(position as u64)
+        // Both are below 2^63 for any source that fits a disk; a wrapped sum would still be some sample.
+        let position = self.cursor.wrapping_add(step);
+        self.at(if position < self.sampler.len { position } else { position % self.sampler.len })
     }
 
     /// Returns the sample at a position of the global order.

@@ -58,9 +58,9 @@ impl SlotMut {
 
     /// Splits the right into one for each row, marked as not begun.
     pub fn into_rows(self) -> impl Iterator<Item = RowMut> {
-        let Self { place, rows } = self;
-        rows.map(move |row| {
-            let mut row = RowMut { place: place.clone(), row };
+        let place = Arc::new(self.place);
+        self.rows.map(move |row| {
+            let mut row = RowMut { place: Arc::clone(&place), row };
             row.mark(Progress::Waiting);
             row
         })
@@ -70,7 +70,7 @@ impl SlotMut {
 /// The right to write one row of a slot: one sample.
 #[derive(Debug)]
 pub struct RowMut {
-    place: Place,
+    place: Arc<Place>,
     row: usize,
 }
 

@@ -42,6 +42,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts what no stage has counted of the time since `begun` as writing, which is all that is left.
+    pub fn rest_is_writing(&mut self, begun: Instant) {
+        let counted = self.read + self.times.decode + self.times.transform;
+        self.times.transform += begun.elapsed().saturating_sub(counted);
+    }
+
     /// Adds another thread's tally of the same run.
     pub fn merge(&mut self, other: Self) {
         self.read += other.read;
@@ -110,9 +116,7 @@ impl Filler {
     ) -> Result<(), Failure> {
         let index = self.candidate(job, row.row() as u32, job.attempt);
         row.mark(Progress::InHand);
-        let begun = Instant::now();
-        let fetched = self.pipeline.source().fetch(index, record);
-        tally.read += begun.elapsed();
+        let fetched = self.read(index, record, tally);
         row.mark(Progress::Fetched);
         fetched
     }
@@ -147,11 +151,19 @@ impl Filler {
             if fatal {
                 break;
             }
-            let next = self.candidate(job, number, attempt);
-            let begun = Instant::now();
-            fetched = self.pipeline.source().fetch(next, record);
-            tally.read += begun.elapsed();
+            fetched = self.read(self.candidate(job, number, attempt), record, tally);
         }
         row.mark(Progress::Done);
+    }
+
+    fn read(&self, index: u64, record: &mut Vec<u8>, tally: &mut Tally) -> Result<(), Failure> {
+        let source = self.pipeline.source();
+        if !source.does_io() {
+            return source.fetch(index, record);
+        }
+        let begun = Instant::now();
+        let fetched = source.fetch(index, record);
+        tally.read += begun.elapsed();
+        fetched
     }
 }

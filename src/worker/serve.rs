@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Instant,
 };
 
 use crate::{
@@ -154,11 +155,12 @@ fn serve_inline(worker: Worker) -> Result<()> {
     while let Some(fill) = next_fill(&channel, &mut arena)? {
         let plan = plans.get(&fill);
         let job = RowJob { plan: &plan, batch: fill.batch, attempt: fill.attempt };
-        let mut tally = Tally::default();
+        let (mut tally, begun) = (Tally::default(), Instant::now());
         for mut row in rows_of(&arena, &fill)? {
             let fetched = filler.fetch(job, &mut row, &mut record, &mut tally);
             filler.fill(job, &mut row, &mut record, fetched, &mut scratch, &mut tally);
         }
+        tally.rest_is_writing(begun);
         report(&channel, &mailbox, fill.tag, &tally)?;
     }
     Ok(())

@@ -278,7 +278,7 @@ def test_held_batches_make_the_arena_grow_up_to_the_limit(arrays: sh.Arrays, wor
     with sh.Loader(arrays, prefetch=1, memory_limit=limit, **options) as loader:
         batches = iter(loader)
         kept: list[sh.Batch] = []
-        with pytest.raises(sh.SlotsExhausted) as caught:
+        with pytest.raises(sh.SlotsExhaustedError) as caught:
             kept.extend(batches)
         assert len(kept) == 8
         assert loader.stats()["held_slots"] == loader.stats()["slots"] == 8
@@ -288,7 +288,7 @@ def test_held_batches_make_the_arena_grow_up_to_the_limit(arrays: sh.Arrays, wor
         assert [value(batch) for batch in kept] == expected[:8]
 
         seen = []
-        with pytest.raises(sh.SlotsExhausted):
+        with pytest.raises(sh.SlotsExhaustedError):
             next(batches)
         kept.pop(3)
         batch = next(batches)

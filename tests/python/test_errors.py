@@ -238,8 +238,8 @@ def test_what_is_no_file_does_not_stop_the_listing(own_folder: Path, workers: in
 @pytest.mark.parametrize("workers", [0, 1])
 def test_names_may_be_any_bytes(own_folder: Path, workers: int) -> None:
     strange = os.fsencode(own_folder) + b"/\xff\xfe new\nline"
-    os.mkdir(strange)  # noqa: PTH102: bytes
-    os.rename(victim_of(own_folder, 0), strange + b"/\xf0 \xc3\xa9.jpg")  # noqa: PTH104
+    os.mkdir(strange)  # noqa: PTH102  # Path takes no bytes.
+    victim_of(own_folder, 0).rename(os.fsdecode(strange + b"/\xf0 \xc3\xa9.jpg"))
     with image_loader(own_folder, num_workers=workers) as loader:
         assert loader.samples == 24
         assert len(loader.classes) == 4

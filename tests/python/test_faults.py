@@ -25,16 +25,16 @@ def workers_of(loader: sh.Loader) -> list[int]:
 
 
 def test_killed_workers_change_nothing(folder: Path) -> None:
-    expected = values(image_loader(folder, num_workers=0, batch_size=2), epochs=8)
+    expected = values(image_loader(folder, num_workers=0, batch_size=2), epochs=16)
     kills = 0
     with image_loader(folder, num_workers=2, batch_size=2, prefetch=2) as loader:
         seen = []
-        for _ in range(8):
+        for _ in range(16):
             for number, batch in enumerate(loader):
                 seen.append(value(batch))
-                if number in {1, 5, 9}:
-                    pids = workers_of(loader)
-                    for pid in pids[: 1 + number % 2]:
+                if number in {1, 5, 8}:
+                    # One of them, or both at once: the second must not be blamed for what the first had in hand.
+                    for pid in workers_of(loader)[: 1 + number % 2]:
                         os.kill(pid, signal.SIGKILL)
                         kills += 1
         assert seen == expected
@@ -252,13 +252,19 @@ ENDS = {
     ),
     "atexit": ("import atexit\natexit.register(lambda: say(next(batches).rows))", 0),
     "a daemon thread in next()": (
-        "threading.Thread(target=lambda: [None for _ in iter(int, 1) for _ in pool], daemon=True).start()\n"
-        "time.sleep(0.2)",
+        """
+threading.Thread(target=lambda: [None for _ in iter(int, 1) for _ in pool], daemon=True).start()
+time.sleep(0.2)
+""",
         0,
     ),
     "a daemon thread that waits": (
-        "os.kill(pids(pool)[1], signal.SIGSTOP)\nos.kill(pids(pool)[2], signal.SIGSTOP)\n"
-        "threading.Thread(target=lambda: list(batches), daemon=True).start()\ntime.sleep(0.3)",
+        """
+for pid in pids(pool)[1:]:
+    os.kill(pid, signal.SIGSTOP)
+threading.Thread(target=lambda: list(batches), daemon=True).start()
+time.sleep(0.3)
+""",
         0,
     ),
     "an exception in a thread": ("t = threading.Thread(target=lambda: 1 / len(list(batches)[:0]))\nt.start()", 0),

@@ -42,7 +42,7 @@ class Use(NamedTuple):
         return Use(len(tree), sum(p.num_fds() for p in tree), sum(p.num_threads() for p in tree), shared, private)
 
     def assert_near(self, before: Use) -> None:
-        print(f"\n  before {before}\n  after  {self}", end="")  # noqa: T201: figures, for `pytest -s`
+        print(f"\n  before {before}\n  after  {self}", end="")  # noqa: T201  # Figures, for `pytest -s`.
         assert self[:3] == before[:3]
         # Pages that are touched for the first time, allocators that settle: some, and no more with more rounds.
         assert self.shared_kib <= before.shared_kib + 1024

@@ -32,7 +32,7 @@ struct World {
 impl World {
     fn new(len: u64, batch_size: u32, workers: u32, on_error: OnError) -> Self {
         let sampler = Sampler { len, shuffle: true, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
-        let (schedule, actions) = Schedule::new(sampler.clone(), on_error, workers, FIRST_SLOTS);
+        let (schedule, actions) = Schedule::new(sampler.clone(), on_error, workers, FIRST_SLOTS, 1);
         let mut world = Self {
             schedule,
             sampler,
