@@ -95,8 +95,8 @@ impl Inline {
             let (mut tally, mut scratch, mut record) = (Tally::default(), filler.pipeline().scratch(), Vec::new());
             let begun = Instant::now();
             for mut row in rows {
-                let fetched = filler.fetch(job, &mut row, &mut record, &mut tally);
-                filler.fill(job, &mut row, &mut record, fetched, &mut scratch, &mut tally);
+                let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
+                filler.fill(job, &mut row, &mut record, candidate, &mut scratch, &mut tally);
             }
             tally.rest_is_writing(begun);
             tally

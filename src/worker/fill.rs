@@ -68,6 +68,13 @@ pub struct Job<'a> {
     pub attempt: u32,
 }
 
+/// A row's first candidate, and whether its record has been read.
+#[derive(Debug)]
+pub struct Candidate {
+    index: u64,
+    read: Result<(), Failure>,
+}
+
 /// Makes samples and writes them into rows.
 #[derive(Clone, Debug)]
 pub struct Filler {
@@ -103,22 +110,13 @@ impl Filler {
         }
     }
 
-    /// Reads the record of a row's first candidate.
-    ///
-    /// # Errors
-    /// The source's failure, which [`fill`](Self::fill) takes.
-    pub fn fetch(
-        &self,
-        job: Job<'_>,
-        row: &mut RowMut,
-        record: &mut Vec<u8>,
-        tally: &mut Tally,
-    ) -> Result<(), Failure> {
+    /// Reads the record of a row's first candidate. A failure to read it is dealt with by [`fill`](Self::fill).
+    pub fn fetch(&self, job: Job<'_>, row: &mut RowMut, record: &mut Vec<u8>, tally: &mut Tally) -> Candidate {
         let index = self.candidate(job, row.row() as u32, job.attempt);
         row.mark(Progress::InHand);
-        let fetched = self.read(index, record, tally);
+        let read = self.read(index, record, tally);
         row.mark(Progress::Fetched);
-        fetched
+        Candidate { index, read }
     }
 
     /// Writes a row from its first candidate, which has been fetched, or from the next ones by policy.
@@ -127,18 +125,18 @@ impl Filler {
         job: Job<'_>,
         row: &mut RowMut,
         record: &mut Vec<u8>,
-        mut fetched: Result<(), Failure>,
+        candidate: Candidate,
         scratch: &mut Scratch,
         tally: &mut Tally,
     ) {
         row.mark(Progress::InHand);
         let number = row.row() as u32;
         let mut attempt = job.attempt;
+        let Candidate { mut index, mut read } = candidate;
         loop {
-            let index = self.candidate(job, number, attempt);
             let key = Key { seed: job.plan.seed(), epoch: job.plan.epoch(), index };
             let made =
-                fetched.and_then(|()| self.pipeline.fill(key, record, scratch, &mut row.fields(), &mut tally.times));
+                read.and_then(|()| self.pipeline.fill(key, record, scratch, &mut row.fields(), &mut tally.times));
             let Err(failure) = made else {
                 row.set_index(index);
                 break;
@@ -151,7 +149,8 @@ impl Filler {
             if fatal {
                 break;
             }
-            fetched = self.read(self.candidate(job, number, attempt), record, tally);
+            index = self.candidate(job, number, attempt);
+            read = self.read(index, record, tally);
         }
         row.mark(Progress::Done);
     }

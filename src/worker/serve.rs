@@ -10,13 +10,13 @@ use std::{
 };
 
 use crate::{
-    error::{Error, Failure, Result},
+    error::{Error, Result},
     pipeline::Scratch,
     protocol::{Channel, Command, Fill, Incoming, Report},
     sampler::{EpochPlan, Sampler},
     shm::{Arena, Mailbox, RowMut},
     sys::memory::SharedMemory,
-    worker::{Filler, RowJob, Tally},
+    worker::{Candidate, Filler, RowJob, Tally},
 };
 
 /// Everything a worker needs.
@@ -157,8 +157,8 @@ fn serve_inline(worker: Worker) -> Result<()> {
         let job = RowJob { plan: &plan, batch: fill.batch, attempt: fill.attempt };
         let (mut tally, begun) = (Tally::default(), Instant::now());
         for mut row in rows_of(&arena, &fill)? {
-            let fetched = filler.fetch(job, &mut row, &mut record, &mut tally);
-            filler.fill(job, &mut row, &mut record, fetched, &mut scratch, &mut tally);
+            let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
+            filler.fill(job, &mut row, &mut record, candidate, &mut scratch, &mut tally);
         }
         tally.rest_is_writing(begun);
         report(&channel, &mailbox, fill.tag, &tally)?;
@@ -178,7 +178,7 @@ struct Fetched {
     row: RowMut,
     running: Arc<Running>,
     record: Vec<u8>,
-    outcome: Result<(), Failure>,
+    candidate: Candidate,
 }
 
 /// Records read ahead, beyond those that are being decoded.
@@ -217,9 +217,9 @@ fn serve_ahead(worker: Worker) -> Result<()> {
             let mut record = spare.try_recv().unwrap_or_default();
             let mut tally = Tally::default();
             let job = RowJob { plan: &running.plan, batch: fill.batch, attempt: fill.attempt };
-            let outcome = filler.fetch(job, &mut row, &mut record, &mut tally);
+            let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
             running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(tally);
-            if to_decode.send(Fetched { row, running: Arc::clone(&running), record, outcome }).is_err() {
+            if to_decode.send(Fetched { row, running: Arc::clone(&running), record, candidate }).is_err() {
                 return Err(Error::Worker("the decoding threads are gone".into()));
             }
         }
@@ -235,10 +235,10 @@ fn decode(
     channel: &Channel<Report, Command>,
     mailbox: &Mailbox,
 ) {
-    let Fetched { mut row, running, mut record, outcome } = fetched;
+    let Fetched { mut row, running, mut record, candidate } = fetched;
     let job = RowJob { plan: &running.plan, batch: running.fill.batch, attempt: running.fill.attempt };
     let mut tally = Tally::default();
-    filler.fill(job, &mut row, &mut record, outcome, scratch, &mut tally);
+    filler.fill(job, &mut row, &mut record, candidate, scratch, &mut tally);
     // The right to the row ends before anybody is told that the run is finished.
     drop(row);
     let _ = used.send(record);

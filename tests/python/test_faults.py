@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def workers_of(loader: sh.Loader) -> list[int]:
 
 def test_killed_workers_change_nothing(folder: Path) -> None:
     expected = values(image_loader(folder, num_workers=0, batch_size=2), epochs=16)
-    kills = 0
+    killed: set[int] = set()
     with image_loader(folder, num_workers=2, batch_size=2, prefetch=2) as loader:
         seen = []
         for _ in range(16):
@@ -35,13 +36,14 @@ def test_killed_workers_change_nothing(folder: Path) -> None:
                 if number in {1, 5, 8}:
                     # One of them, or both at once: the second must not be blamed for what the first had in hand.
                     for pid in workers_of(loader)[: 1 + number % 2]:
-                        os.kill(pid, signal.SIGKILL)
-                        kills += 1
+                        with suppress(ProcessLookupError):  # Killed before, and only now noticed.
+                            os.kill(pid, signal.SIGKILL)
+                            killed.add(pid)
         assert seen == expected
-        assert eventually(lambda: loader.stats()["restarts"] == kills)
+        assert eventually(lambda: loader.stats()["restarts"] == len(killed))
         stats = loader.stats()
         assert len(stats["workers"]) == 2
-        assert len(stats["endings"]) == kills
+        assert len(stats["endings"]) == min(len(killed), 100)
         assert "9" in stats["endings"][0] or "KILL" in stats["endings"][0]
         assert stats["failed_samples"] == 0
 
