@@ -431,17 +431,18 @@ impl Schedule {
             if !in_hand.contains(&(slot, row)) {
                 continue;
             }
-            self.redo_plain(slot, begun, row, todo.attempt);
+            self.redo(todo, begun, row);
             begun = row + 1;
             self.suspect(slot, row, todo.attempt, ended, actions);
         }
-        self.redo_plain(slot, begun, first_row + rows, todo.attempt);
+        self.redo(todo, begun, first_row + rows);
     }
 
-    fn redo_plain(&mut self, slot: u32, from: u32, to: u32, attempt: u32) {
+    /// Plans a part of a run anew: alone if it was alone, since its row has been in a dead worker's hands before.
+    fn redo(&mut self, todo: &Todo, from: u32, to: u32) {
         if from < to {
-            let run = Run { slot, first_row: from, rows: to - from };
-            self.redo.push_back(Todo { run, attempt, solo: false });
+            let run = Run { slot: todo.run.slot, first_row: from, rows: to - from };
+            self.redo.push_back(Todo { run, ..todo.clone() });
         }
     }
 

@@ -388,7 +388,7 @@ impl Pool {
                     self.stats.restarts += u64::from(worker >= self.num_workers);
                     self.hire(worker, seat);
                 }
-                Action::Fill { worker, fill } => self.supervisor.fill(worker, fill),
+                Action::Fill { worker, fill } => self.supervisor.fill(worker, fill, &self.arena),
                 Action::Ready { generation, batch, slot, rows } => {
                     self.outbox.push_back(Reply::Ready { generation, batch, slot, rows });
                 }

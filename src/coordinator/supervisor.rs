@@ -1,6 +1,6 @@
 //! The workers as processes: forks them, watches them, tells how they ended.
 
-#![expect(unsafe_code, reason = "forks")]
+#![expect(unsafe_code, reason = "forks, and cleans rows before it hands them out")]
 
 use std::{
     collections::BTreeMap,
@@ -111,8 +111,13 @@ impl Supervisor {
     }
 
     /// Sends a run. A worker that cannot take it is dead or broken: its end follows.
-    pub(super) fn fill(&mut self, worker: u32, fill: Fill) {
+    pub(super) fn fill(&mut self, worker: u32, fill: Fill, arena: &Arena) {
         let Some(post) = self.posts.get_mut(&worker) else { return };
+        // A worker that dies before it begins must not be blamed for a row that its predecessor had in hand.
+        let rows = fill.run.first_row as usize..(fill.run.first_row + fill.run.rows) as usize;
+        // SAFETY: the schedule has taken these rows from everybody, and the worker gets them by the message below.
+        let reset = unsafe { arena.reset(fill.run.slot, rows) };
+        debug_assert!(reset.is_ok(), "the schedule hands out rows that do not exist");
         if post.progress.1 == 0 {
             post.progress.0 = Instant::now();
         }

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicU32},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32},
+    },
     time::Duration,
 };
 
@@ -194,14 +197,15 @@ impl Builder {
             let (pool, welcome) = Pool::start_up(&job, &launch, (pipeline, memory), budget, tick)?;
             (Feed::Pool(Box::new(pool)), welcome)
         };
-        let closer = if let Feed::Pool(pool) = &feed { Some(pool.closer()) } else { None };
+        let handle = if let Feed::Pool(pool) = &feed { Some(pool.handle()) } else { None };
         Ok(Loader {
             fields,
             sampler: options.sampler(welcome.len),
             options,
             classes: welcome.classes,
             feed: Mutex::new(feed),
-            closer,
+            handle,
+            closed: AtomicBool::new(false),
             position: Mutex::default(),
             stats: Mutex::default(),
             owner: AtomicU32::new(std::process::id()),

@@ -13,7 +13,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Instant,
 };
@@ -54,12 +54,20 @@ pub struct Loader {
     sampler: Sampler,
     classes: Vec<String>,
     feed: Mutex<Feed>,
-    /// The pool's way to be closed while another thread waits in it.
-    closer: Option<pool::Closer>,
+    /// What of the pool can be used while another thread is at work with the rest.
+    handle: Option<pool::Handle>,
+    closed: AtomicBool,
     position: Mutex<Position>,
     stats: Mutex<stats::Waits>,
     /// The process that made the loader; a fork of it must not touch its sockets.
     owner: AtomicU32,
+}
+
+/// What asking for a batch gave.
+enum Attempt {
+    Batch(SlotRef, u64),
+    NotYet,
+    End,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -109,7 +117,7 @@ impl Loader {
     /// # Errors
     /// [`Error::Usage`] where the loader is closed or belongs to another process.
     pub fn begin(&self) -> Result<u64> {
-        self.check_owner()?;
+        self.check_usable()?;
         let mut feed = lock(&self.feed);
         let mut position = lock(&self.position);
         let (generation, plan) = position.begin(&self.sampler);
@@ -129,34 +137,44 @@ impl Loader {
     /// [`Error::SlotsExhausted`] where the caller holds so many batches that none can be filled;
     /// [`Error::Worker`] where the pool is over; [`Error::Usage`] for an iteration that a newer one has ended.
     pub fn next(&self, generation: u64, tick: Tick<'_>) -> Result<Option<Batch>> {
-        self.check_owner()?;
         let begun = Instant::now();
-        let mut feed = lock(&self.feed);
-        let (plan, batch) = {
-            let mut position = lock(&self.position);
-            let Some(plan) = position.plan_of(generation)? else { return Ok(None) };
-            let batch = position.delivered();
-            if batch >= plan.batches() {
-                position.finish();
-                return Ok(None);
+        loop {
+            self.check_usable()?;
+            match self.try_next(generation)? {
+                Attempt::Batch(slot, epoch) => {
+                    lock(&self.stats).add(begun.elapsed(), slot.rows() as u64);
+                    return Ok(Some(Batch::new(Arc::new(slot), Arc::clone(&self.fields), epoch)));
+                }
+                Attempt::End => return Ok(None),
+                // Nothing is locked meanwhile: other threads may close the loader, or look at its statistics.
+                Attempt::NotYet => {
+                    if let Some(handle) = &self.handle {
+                        handle.wait()?;
+                    }
+                    tick()?;
+                }
             }
-            (plan, batch)
-        };
-        let made = match &mut *feed {
-            Feed::Inline(inline) => inline.make(&plan, batch),
-            Feed::Pool(pool) => pool.next(generation, batch, &plan, tick),
-        };
-        // A batch that failed is behind us as much as one that did not; a wait that was broken off is not.
-        if matches!(made, Ok(_) | Err(Error::Sample(_))) {
-            lock(&self.position).deliver(generation);
         }
-        let slot = made?;
-        lock(&self.stats).add(begun.elapsed(), slot.rows() as u64);
-        Ok(Some(self.batch(slot, plan.epoch())))
     }
 
-    fn batch(&self, slot: SlotRef, epoch: u64) -> Batch {
-        Batch::new(Arc::new(slot), Arc::clone(&self.fields), epoch)
+    fn try_next(&self, generation: u64) -> Result<Attempt> {
+        let mut feed = lock(&self.feed);
+        let mut position = lock(&self.position);
+        let Some(plan) = position.plan_of(generation)? else { return Ok(Attempt::End) };
+        let batch = position.delivered();
+        if batch >= plan.batches() {
+            position.finish();
+            return Ok(Attempt::End);
+        }
+        let made = match &mut *feed {
+            Feed::Inline(inline) => inline.make(&plan, batch).map(Some),
+            Feed::Pool(pool) => pool.try_next(generation, batch, &plan),
+        };
+        // A batch that failed is behind us as much as one that did not.
+        if matches!(made, Ok(Some(_)) | Err(Error::Sample(_))) {
+            position.deliver();
+        }
+        Ok(made?.map_or(Attempt::NotYet, |slot| Attempt::Batch(slot, plan.epoch())))
     }
 
     /// Makes the next iteration begin with this epoch. Keeps a loaded state's place if that is in the same epoch.
@@ -190,7 +208,7 @@ impl Loader {
     /// # Errors
     /// [`Error::Worker`] where the pool is over.
     pub fn stats(&self, tick: Tick<'_>) -> Result<Stats> {
-        self.check_owner()?;
+        self.check_usable()?;
         let mut feed = lock(&self.feed);
         let waits = lock(&self.stats).clone();
         match &mut *feed {
@@ -201,15 +219,19 @@ impl Loader {
 
     /// Ends the pool, within two seconds. Batches that are still held stay valid. May be called again.
     pub fn close(&self) {
-        if let Some(closer) = &self.closer
-            && self.check_owner().is_ok()
+        if self.check_usable().is_ok()
+            && !self.closed.swap(true, Ordering::AcqRel)
+            && let Some(handle) = &self.handle
         {
-            closer.close();
+            handle.close();
         }
     }
 
-    fn check_owner(&self) -> Result<()> {
+    fn check_usable(&self) -> Result<()> {
         let (owner, here) = (self.owner.load(Ordering::Relaxed), std::process::id());
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Usage("this loader is closed".into()));
+        }
         if owner == here {
             return Ok(());
         }

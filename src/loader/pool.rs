@@ -59,14 +59,19 @@ impl GiveBack for Link {
     }
 }
 
-/// Ends a pool, from any thread, also while another one waits in it.
+/// What of a pool can be used from any thread at any time: waiting for it, and ending it.
 #[derive(Clone)]
-pub(super) struct Closer {
+pub(super) struct Handle {
     link: Arc<Link>,
     child: Arc<Mutex<Child>>,
 }
 
-impl Closer {
+impl Handle {
+    /// Waits until the coordinator has sent something, for a while.
+    pub(super) fn wait(&self) -> Result<()> {
+        poll::readable(self.link.channel.as_fd(), TICK).map(drop)
+    }
+
     pub(super) fn close(&self) {
         if !self.link.closed.swap(true, Ordering::AcqRel) {
             self.link.channel.shut_down();
@@ -75,9 +80,9 @@ impl Closer {
     }
 }
 
-impl fmt::Debug for Closer {
+impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closer").field("link", &self.link).finish_non_exhaustive()
+        f.debug_struct("Handle").field("link", &self.link).finish_non_exhaustive()
     }
 }
 
@@ -108,7 +113,8 @@ impl Pool {
         limits::check_descriptors(8)?;
         let segment = arena.grow(initial_slots(prefetch))?;
         let mailbox = Mailbox::create(1, MAILBOX_BYTES)?;
-        let text = serde_json::to_string(job).map_err(|error| Error::Protocol(error.to_string()))?;
+        let text = serde_json::to_string(job)
+            .map_err(|error| Error::Config(format!("the loader cannot be described to its workers: {error}")))?;
         if text.len() > mailbox.capacity() {
             return Err(Error::Config(format!("the loader's description of {} bytes is too long", text.len())));
         }
@@ -133,7 +139,7 @@ impl Pool {
         };
         let welcome = pool.greet(&text, &segment, bytes.as_deref(), tick);
         if welcome.is_err() {
-            pool.closer().close();
+            pool.handle().close();
         }
         Ok((pool, welcome?))
     }
@@ -166,8 +172,8 @@ impl Pool {
             .map_err(|error| Error::Protocol(format!("the coordinator's mailbox: {error}")))
     }
 
-    pub(super) fn closer(&self) -> Closer {
-        Closer { link: Arc::clone(&self.link), child: Arc::clone(&self.child) }
+    pub(super) fn handle(&self) -> Handle {
+        Handle { link: Arc::clone(&self.link), child: Arc::clone(&self.child) }
     }
 
     /// Returns why the pool is over, now that its socket has ended.
@@ -238,8 +244,8 @@ impl Pool {
         unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.link) as Arc<dyn GiveBack>) }
     }
 
-    /// Waits for a batch of the current iteration.
-    pub(super) fn next(&mut self, generation: u64, batch: u64, plan: &EpochPlan, tick: Tick<'_>) -> Result<SlotRef> {
+    /// Returns a batch of the current iteration if it has come.
+    pub(super) fn try_next(&mut self, generation: u64, batch: u64, plan: &EpochPlan) -> Result<Option<SlotRef>> {
         loop {
             let reply = match self.inbox.pop_front() {
                 Some(reply) => Some(reply),
@@ -251,7 +257,7 @@ impl Pool {
                         return Err(Error::Protocol(format!("batch {number} of {rows} rows came for batch {batch}")));
                     }
                     self.starved = None;
-                    return self.take(slot, rows);
+                    return self.take(slot, rows).map(Some);
                 }
                 Some(Reply::Failed { generation: of, slot, len, .. }) if of == generation => {
                     let text = self.take(slot, 0)?.text(len as usize);
@@ -262,8 +268,7 @@ impl Pool {
                 Some(other) => self.discard(other)?,
                 None => {
                     self.make_room()?;
-                    poll::readable(self.link.channel.as_fd(), TICK)?;
-                    tick()?;
+                    return Ok(None);
                 }
             }
         }

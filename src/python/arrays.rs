@@ -20,7 +20,11 @@ impl Arrays {
         let mut specs = Vec::with_capacity(arrays.len());
         let mut buffers = Vec::with_capacity(arrays.len());
         for (name, dtype, shape, array) in &arrays {
-            specs.push(FieldSpec { name: name.clone(), dtype: DType::parse(dtype)?, shape: shape.clone() });
+            specs.push(FieldSpec {
+                name: name.clone(),
+                dtype: DType::parse(dtype).map_err(|error| Error::Config(format!("array `{name}`: {error}")))?,
+                shape: shape.clone(),
+            });
             buffers.push(PyUntypedBuffer::get(array)?);
         }
         let mut fields = Vec::with_capacity(arrays.len());

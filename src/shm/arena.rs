@@ -128,6 +128,18 @@ impl Arena {
         Ok(unsafe { SlotRef::new(place, slot, rows, owner) })
     }
 
+    /// Marks some rows as not begun, so that nothing is read into what an earlier owner wrote down.
+    ///
+    /// # Safety
+    /// The caller owns these rows.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] for a slot or rows that do not exist.
+    pub unsafe fn reset(&self, slot: u32, rows: Range<usize>) -> Result<()> {
+        // SAFETY: passed on from the caller; the rights are dropped at once.
+        unsafe { self.rows_mut(slot, rows) }.map(|rights| rights.into_rows().for_each(drop))
+    }
+
     /// Reads how far some rows are; a hint while a worker owns them.
     ///
     /// # Errors

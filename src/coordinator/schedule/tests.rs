@@ -324,6 +324,22 @@ fn the_rows_in_hand_are_redone_alone_and_the_second_death_is_poison() {
 }
 
 #[test]
+fn a_worker_that_ends_with_nothing_in_hand_is_no_mark_on_a_row() {
+    let mut world = World::new(4, 4, 1, OnError::Raise);
+    up(&mut world);
+    world.start(0, 0);
+    world.crash(0, 1);
+    for worker in 1..5 {
+        up(&mut world);
+        let alone: Vec<_> = world.hands[&worker].lanes.iter().flatten().map(|fill| fill.run.rows).collect();
+        assert_eq!(alone, [1], "the suspect stays alone");
+        world.crash(worker, 0);
+    }
+    world.settle();
+    assert_eq!(world.failed, 0);
+}
+
+#[test]
 fn a_poison_sample_is_stepped_over_by_policy() {
     let mut world = World::new(4, 4, 1, OnError::Skip);
     up(&mut world);

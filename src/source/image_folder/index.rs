@@ -75,7 +75,8 @@ impl Index {
 
     fn add_class(&mut self, root: &Path, class: &[u8], label: i64) -> Result<()> {
         let mut folders = Vec::new();
-        walk(root, class, &mut Vec::new(), &mut folders)?;
+        let top = fs::metadata(root).map_err(|error| cannot_list(root, error))?;
+        walk(root, class, &mut vec![(top.dev(), top.ino())], &mut folders)?;
         // torchvision sorts the walk by the folders' whole paths, then each folder's files.
         folders.sort_unstable();
         for (folder, mut files) in folders {
