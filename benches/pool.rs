@@ -11,6 +11,7 @@ use divan::{Bencher, black_box, counter::BytesCount};
 use stokehold::{
     DType, FieldSpec, Loader, SharedArrays,
     protocol::{Channel, Command, Incoming, Report},
+    sampler::Permutation,
     shm::{Arena, GiveBack, SlotLayout},
 };
 
@@ -27,6 +28,17 @@ impl GiveBack for Nobody {
 
 fn spec(name: &str, dtype: DType, shape: &[usize]) -> FieldSpec {
     FieldSpec { name: name.into(), dtype, shape: shape.to_vec() }
+}
+
+/// Which sample is at a position of a shuffled epoch of a million.
+#[divan::bench]
+fn shuffled_index(bencher: Bencher<'_, '_>) {
+    let order = Permutation::new(1_000_003, 1, 2);
+    let mut position = 0;
+    bencher.bench_local(|| {
+        position = (position + 7919) % 1_000_003;
+        black_box(order.get(position))
+    });
 }
 
 /// Taking a slot and giving it back, without the message.

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn resized_sizes_are_those_of_torchvision() {
-        // Computed with torchvision 0.29's `_compute_resized_output_size`.
+        // Worked out from the formulas of torchvision 0.29 `_compute_resized_output_size`.
         for (image, to, max, expected) in [
             (size(375, 500), &[256][..], None, size(256, 341)),
             (size(500, 375), &[256], None, size(341, 256)),
