@@ -60,7 +60,9 @@ format: $(STAMPS)/lint ## Format the Rust and the Python code.
 	$(BIN)/ruff format --quiet
 
 .PHONY: bench
-bench: $(STAMPS)/build $(STAMPS)/bench ## Run the benchmarks; benches/README.md says how to read them.
+bench: $(STAMPS)/build $(STAMPS)/bench $(STAMPS)/demo ## Run the benchmarks; benches/README.md says how to read them.
+	cargo bench --bench pool
+	$(BIN)/python benches/loader/measure.py
 	cargo bench --bench ipc
 	$(BIN)/python benches/ipc/plot.py
 
