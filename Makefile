@@ -44,7 +44,7 @@ test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/jax $(STAMP
 	$(BIN)/python -m pytest
 
 .PHONY: lint
-lint: $(STAMPS)/build $(STAMPS)/lint ## Check format, lints, types, and the stub against the module.
+lint: $(STAMPS)/build $(EXTRAS:%=$(STAMPS)/%) ## Check format, lints, types, and the stub against the module.
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	cargo clippy --quiet --all-targets --features python -- -D warnings

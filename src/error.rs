@@ -27,12 +27,9 @@ pub enum Error {
     /// The pool itself ended, or could not start. Python: `WorkerError`, a `RuntimeError`.
     #[error("{0}")]
     Worker(String),
-    /// The consumer holds so many batches that none can be filled. Python: `SlotsExhausted`, a `RuntimeError`.
+    /// The consumer holds so many batches that none can be filled. Python: `SlotsExhaustedError`, a `RuntimeError`.
     #[error("{0}")]
     SlotsExhausted(String),
-    /// Something took longer than its limit. Python: `TimeoutError`.
-    #[error("{0}")]
-    Timeout(String),
     /// A system call failed. Python: `OSError` with its errno.
     #[error("{call}: {source}")]
     Sys {
@@ -129,6 +126,9 @@ pub struct Failure {
     pub errno: Option<i32>,
 }
 
+/// The longest reason, and the longest key, that an error keeps.
+const MAX_TEXT: usize = 1000;
+
 impl Failure {
     /// Returns a failure of `stage` for this reason.
     pub fn new(stage: Stage, reason: impl Into<String>) -> Self {
@@ -144,7 +144,17 @@ impl Failure {
     /// Names the sample that failed.
     #[must_use]
     pub fn of(self, index: u64, key: String) -> SampleError {
-        let Self { stage, reason, errno } = self;
+        let Self { stage, mut reason, errno } = self;
+        // Errors cross processes in places of a fixed size; the end of a path says more than its beginning.
+        if reason.len() > MAX_TEXT {
+            reason.truncate(reason.floor_char_boundary(MAX_TEXT));
+            reason.push_str(" ...");
+        }
+        let key = if key.len() > MAX_TEXT {
+            format!("... {}", &key[key.ceil_char_boundary(key.len() - MAX_TEXT)..])
+        } else {
+            key
+        };
         SampleError { index, key, stage, reason, errno, worker: None }
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, Result},
     pipeline::PipelineSpec,
-    sampler::Sampler,
+    rng::Key,
+    sampler::{EpochPlan, Sampler},
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -39,6 +40,26 @@ impl OnError {
         }
     }
 }
+
+impl OnError {
+    /// Returns the sample that belongs in a row after `attempt` others have been given up.
+    pub fn candidate(self, plan: &EpochPlan, batch: u64, row: u32, attempt: u32) -> u64 {
+        match self {
+            Self::Replace if attempt > 0 => {
+                let index = plan.index(batch, row, 0);
+                let mut draws = Key { seed: plan.seed(), epoch: plan.epoch(), index }.rng(REPLACE_OP);
+                for _ in 1..attempt {
+                    draws.below(plan.len());
+                }
+                draws.below(plan.len())
+            }
+            _ => plan.index(batch, row, attempt),
+        }
+    }
+}
+
+/// Sets the draws of replacements apart from those of transforms and of the order.
+const REPLACE_OP: u64 = u64::MAX - 1;
 
 /// How many samples are tried for one row before its batch fails after all.
 pub const MAX_ATTEMPTS: u32 = 16;

@@ -21,11 +21,13 @@
 //!
 //! Memory has no name: the kernel frees it when the last process that maps it is gone.
 
+mod event;
 mod schedule;
 mod serve;
 mod supervisor;
 
 pub use self::{
-    schedule::{Action, Event, LANES, Schedule},
+    event::{Action, Event, InHand},
+    schedule::{LANES, Schedule},
     serve::{Farewell, PoolStats, Welcome, serve},
 };

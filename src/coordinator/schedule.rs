@@ -11,13 +11,17 @@
 //! When the last run of an epoch is handed out, the next epoch begins in advance; its batches are delivered once
 //! the trainer asks for that epoch, and cancelled if it asks for another.
 
+mod parts;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use self::parts::{Batch, Epoch, Slot, Standing, Todo, Worker};
+use super::event::{Action, Event, InHand};
 use crate::{
     error::{SampleError, Stage},
     job::{MAX_ATTEMPTS, OnError},
     protocol::{Fill, Run},
-    sampler::{EpochPlan, Sampler},
+    sampler::Sampler,
     worker::RowFailure,
 };
 
@@ -27,179 +31,13 @@ pub const LANES: usize = 2;
 const POISON_DEATHS: u32 = 2;
 /// Workers that may end before they are up, one after another, before the pool gives up.
 const MAX_BOOT_FAILURES: u32 = 5;
+/// Ends without a finished run in between, for each worker, after which the next ones wait before they start ...
+const FRUITLESS_PAUSE: u32 = 4;
+/// ... and after which the pool gives up.
+const FRUITLESS_OVER: u32 = 64;
 
-/// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// The trainer begins an iteration.
-    Start {
-        /// The iteration.
-        generation: u64,
-        /// Its epoch.
-        epoch: u64,
-        /// Where in the epoch it begins.
-        cursor: u64,
-    },
-    /// The trainer gives a slot back.
-    Release {
-        /// The slot.
-        slot: u32,
-    },
-    /// The arena has more slots.
-    Grown {
-        /// How many more.
-        slots: u32,
-    },
-    /// A worker is ready.
-    Up {
-        /// The worker.
-        worker: u32,
-    },
-    /// A worker has finished a run.
-    Done {
-        /// The worker.
-        worker: u32,
-        /// Which of its runs.
-        lane: u32,
-        /// The samples that failed; only fatal ones keep the batch from being delivered.
-        failures: Vec<RowFailure>,
-    },
-    /// A worker's end is confirmed: nothing it wrote to can change any more.
-    Down {
-        /// The worker.
-        worker: u32,
-        /// How it ended, in words.
-        ended: String,
-        /// The rows that it had in hand: slot and row.
-        in_hand: Vec<(u32, u32)>,
-    },
-    /// A worker was killed and does not end; its slots are lost until it does.
-    Stuck {
-        /// The worker.
-        worker: u32,
-    },
-}
-
-/// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start a worker and report its number as up.
-    Hire {
-        /// The worker's number, never used before.
-        worker: u32,
-        /// The seat that it takes, below the number of workers asked for.
-        seat: u32,
-    },
-    /// Send a run to a worker.
-    Fill {
-        /// The worker.
-        worker: u32,
-        /// The run; its tag is the lane.
-        fill: Fill,
-    },
-    /// Hand a slot to the trainer.
-    Ready {
-        /// The iteration.
-        generation: u64,
-        /// The batch.
-        batch: u64,
-        /// The slot.
-        slot: u32,
-        /// Its rows.
-        rows: u32,
-    },
-    /// Hand a slot to the trainer with an error in the place of a batch.
-    Failed {
-        /// The iteration.
-        generation: u64,
-        /// The batch.
-        batch: u64,
-        /// The slot.
-        slot: u32,
-        /// The failed sample of the lowest row.
-        error: SampleError,
-    },
-    /// Count a sample that killed its workers and was given up.
-    Record(SampleError),
-    /// End a worker that breaks the protocol.
-    Kill {
-        /// The worker.
-        worker: u32,
-    },
-    /// End the pool.
-    Over {
-        /// Why.
-        reason: String,
-    },
-}
-
-#[derive(Debug)]
-struct Epoch {
-    number: u64,
-    /// None while the epoch has been begun in advance.
-    generation: Option<u64>,
-    plan: EpochPlan,
-    /// The batch and row to hand out next, and the slot that the batch has.
-    next: (u64, u32),
-    filling: Option<u32>,
-    /// The batch to deliver next.
-    deliver: u64,
-}
-
-/// A batch in a slot.
-#[derive(Debug)]
-struct Batch {
-    epoch: u64,
-    number: u64,
-    rows: u32,
-    left: u32,
-    failures: Vec<RowFailure>,
-}
-
-#[derive(Debug)]
-enum Slot {
-    Free,
-    Filling(Batch),
-    Ready(Batch),
-    Held,
-    Draining,
-}
-
-/// Rows to hand out.
-#[derive(Clone, Debug)]
-struct Todo {
-    run: Run,
-    attempt: u32,
-    /// For a worker that has nothing else in hand.
-    solo: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Booting,
-    Up,
-    /// Killed, and not yet gone.
-    Condemned,
-    /// Killed long ago, and still not gone; another worker has its seat.
-    Stuck,
-}
-
-#[derive(Debug)]
-struct Worker {
-    seat: u32,
-    standing: Standing,
-    lanes: [Option<(Todo, Fill)>; LANES],
-}
-
-impl Worker {
-    fn in_flight(&self) -> usize {
-        self.lanes.iter().flatten().count()
-    }
-
-    fn has_solo(&self) -> bool {
-        self.lanes.iter().flatten().any(|(todo, _)| todo.solo)
-    }
-}
+/// Epoch, batch and row, and the sample that was tried there.
+type DeathKey = (u64, u64, u32, u64);
 
 /// The state of the pool.
 #[derive(Debug)]
@@ -216,10 +54,16 @@ pub struct Schedule {
     /// Batches that must be begun again in another slot.
     again: BTreeSet<(u64, u64)>,
     ready: HashMap<(u64, u64), u32>,
-    deaths: HashMap<(u64, u64, u32, u32), u32>,
+    deaths: HashMap<DeathKey, u32>,
     workers: BTreeMap<u32, Worker>,
+    seats: u32,
     hired: u32,
     boot_failures: u32,
+    /// Ends since a run was last finished.
+    fruitless: u32,
+    lost: u32,
+    /// Samples of batches to begin again that are given up: the sample, and how its last worker ended.
+    poisoned: HashMap<(u64, u64, u32), (u64, String)>,
     over: bool,
 }
 
@@ -243,8 +87,12 @@ impl Schedule {
             ready: HashMap::new(),
             deaths: HashMap::new(),
             workers: BTreeMap::new(),
+            seats: workers,
             hired: 0,
             boot_failures: 0,
+            fruitless: 0,
+            lost: 0,
+            poisoned: HashMap::new(),
             over: false,
         };
         let mut actions = Vec::new();
@@ -266,22 +114,20 @@ impl Schedule {
             Event::Up { worker } => self.up(worker),
             Event::Done { worker, lane, failures } => self.done(worker, lane, failures, &mut actions),
             Event::Down { worker, ended, in_hand } => self.down(worker, &ended, &in_hand, &mut actions),
-            Event::Stuck { worker } => self.stuck(worker, &mut actions),
+            Event::Condemned { worker } => self.condemn(worker),
+            Event::Stuck { worker, ended, in_hand } => self.stuck(worker, &ended, &in_hand, &mut actions),
         }
+        self.count_lost(&mut actions);
         self.deliver(&mut actions);
         self.assign(&mut actions);
+        // A batch that begins again may end at once, if all that is left of it is poison.
+        self.deliver(&mut actions);
         actions
     }
 
     /// Returns the runs that a worker has.
     pub fn in_flight(&self, worker: u32) -> impl Iterator<Item = &Fill> {
         self.workers.get(&worker).into_iter().flat_map(|worker| worker.lanes.iter().flatten().map(|(_, fill)| fill))
-    }
-
-    /// Returns the plan of the epoch that a filling slot belongs to, for naming its samples.
-    pub fn index_of(&self, slot: u32, row: u32, attempt: u32) -> Option<u64> {
-        let Slot::Filling(batch) = self.slots.get(slot as usize)? else { return None };
-        Some(self.epoch(batch.epoch)?.plan.index(batch.number, row, attempt))
     }
 
     /// Tells whether a worker has come up.
@@ -293,7 +139,8 @@ impl Schedule {
         let worker = self.hired;
         self.hired += 1;
         self.workers.insert(worker, Worker { seat, standing: Standing::Booting, lanes: [None, None] });
-        actions.push(Action::Hire { worker, seat });
+        let pause = self.fruitless > FRUITLESS_PAUSE * self.seats;
+        actions.push(Action::Hire { worker, seat, pause });
     }
 
     fn grow(&mut self, slots: u32) {
@@ -326,6 +173,7 @@ impl Schedule {
         self.again.clear();
         self.ready.clear();
         self.deaths.clear();
+        self.poisoned.clear();
         for slot in 0..self.slots.len() as u32 {
             if matches!(self.slots[slot as usize], Slot::Filling(_) | Slot::Ready(_)) {
                 self.drain(slot);
@@ -361,22 +209,33 @@ impl Schedule {
         }
     }
 
+    /// A worker that is being killed is not worth any more work.
+    fn condemn(&mut self, worker: u32) {
+        if let Some(worker) = self.workers.get_mut(&worker)
+            && matches!(worker.standing, Standing::Up | Standing::Booting)
+        {
+            worker.standing = Standing::Condemned;
+        }
+    }
+
     fn done(&mut self, id: u32, lane: u32, failures: Vec<RowFailure>, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let Some((todo, fill)) = worker.lanes.get_mut(lane as usize).and_then(Option::take) else {
-            worker.standing = Standing::Condemned;
+        let Some(Some((todo, _))) = worker.lanes.get_mut(lane as usize) else {
+            self.condemn(id);
             actions.push(Action::Kill { worker: id });
             return;
         };
-        let rows = todo.run.first_row..todo.run.first_row + todo.run.rows;
+        let run = todo.run;
+        let rows = run.first_row..run.first_row + run.rows;
         if failures.iter().any(|failure| !rows.contains(&failure.row)) {
             // A report that names rows it was not given cannot be trusted in anything.
-            worker.lanes[lane as usize] = Some((todo, fill));
-            worker.standing = Standing::Condemned;
+            self.condemn(id);
             actions.push(Action::Kill { worker: id });
             return;
         }
-        self.finish(todo.run, failures);
+        worker.lanes[lane as usize] = None;
+        self.fruitless = 0;
+        self.finish(run, failures);
     }
 
     /// Books rows of a slot as finished.
@@ -399,7 +258,7 @@ impl Schedule {
         }
     }
 
-    fn down(&mut self, id: u32, ended: &str, in_hand: &[(u32, u32)], actions: &mut Vec<Action>) {
+    fn down(&mut self, id: u32, ended: &str, in_hand: &[InHand], actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.remove(&id) else { return };
         for (todo, _) in worker.lanes.into_iter().flatten() {
             match self.slots[todo.run.slot as usize] {
@@ -413,27 +272,34 @@ impl Schedule {
             Standing::Booting => self.boot_failures += 1,
             Standing::Up | Standing::Condemned => {}
         }
-        if self.boot_failures >= MAX_BOOT_FAILURES {
-            self.over = true;
-            let reason =
-                format!("{MAX_BOOT_FAILURES} workers in a row ended before they were up; the last one: {ended}");
-            actions.push(Action::Over { reason });
+        self.fruitless += 1;
+        let reason = if self.boot_failures >= MAX_BOOT_FAILURES {
+            format!("{MAX_BOOT_FAILURES} workers in a row ended before they were up; the last one {ended}")
+        } else if self.fruitless >= FRUITLESS_OVER * self.seats {
+            format!("{} workers in a row ended before they got anything done; the last one {ended}", self.fruitless)
         } else {
             self.hire(worker.seat, actions);
-        }
+            return;
+        };
+        self.over = true;
+        actions.push(Action::Over { reason });
     }
 
     /// Plans the rows of a worker that ended anew.
-    fn take_back(&mut self, todo: &Todo, ended: &str, in_hand: &[(u32, u32)], actions: &mut Vec<Action>) {
+    fn take_back(&mut self, todo: &Todo, ended: &str, in_hand: &[InHand], actions: &mut Vec<Action>) {
         let Run { slot, first_row, rows } = todo.run;
         let mut begun = first_row;
         for row in first_row..first_row + rows {
-            if !in_hand.contains(&(slot, row)) {
-                continue;
-            }
+            let Some(hand) = in_hand.iter().find(|hand| (hand.slot, hand.row) == (slot, row)) else { continue };
             self.redo(todo, begun, row);
             begun = row + 1;
-            self.suspect(slot, row, todo.attempt, ended, actions);
+            let deaths = self.book_death(*hand);
+            if deaths < POISON_DEATHS {
+                let run = Run { slot, first_row: row, rows: 1 };
+                self.redo.push_back(Todo { run, attempt: todo.attempt, solo: true });
+            } else {
+                self.poison(*hand, ended, actions);
+            }
         }
         self.redo(todo, begun, first_row + rows);
     }
@@ -446,35 +312,41 @@ impl Schedule {
         }
     }
 
-    /// Books a death on a row, and plans it alone, or gives it up.
-    fn suspect(&mut self, slot: u32, row: u32, attempt: u32, ended: &str, actions: &mut Vec<Action>) {
-        let Slot::Filling(batch) = &self.slots[slot as usize] else { return };
-        let (epoch, number) = (batch.epoch, batch.number);
-        let run = Run { slot, first_row: row, rows: 1 };
-        let deaths = self.deaths.entry((epoch, number, row, attempt)).or_insert(0);
+    /// Counts a worker's end against the sample that it had in hand, and returns how many there were.
+    fn book_death(&mut self, hand: InHand) -> u32 {
+        let Slot::Filling(batch) = &self.slots[hand.slot as usize] else { return 0 };
+        let deaths = self.deaths.entry((batch.epoch, batch.number, hand.row, hand.index)).or_insert(0);
         *deaths += 1;
-        if *deaths < POISON_DEATHS {
-            self.redo.push_back(Todo { run, attempt, solo: true });
-            return;
-        }
+        *deaths
+    }
+
+    /// Gives a sample up: its row fails, or gets the next candidate.
+    fn poison(&mut self, hand: InHand, ended: &str, actions: &mut Vec<Action>) {
+        let InHand { slot, row, index } = hand;
+        let Slot::Filling(batch) = &self.slots[slot as usize] else { return };
+        let (number, epoch) = (batch.number, batch.epoch);
         let Some(epoch) = self.epoch(epoch) else { return };
         let error = SampleError {
-            index: epoch.plan.index(number, row, attempt),
+            index,
             key: String::new(),
             stage: Stage::Worker,
             reason: format!("it ended {POISON_DEATHS} workers, the last one {ended}"),
             errno: None,
             worker: None,
         };
+        // The worker may have come to this sample by giving up others.
+        let tried = (0..MAX_ATTEMPTS).find(|&tried| self.on_error.candidate(&epoch.plan, number, row, tried) == index);
+        let attempt = tried.map_or(MAX_ATTEMPTS, |tried| tried + 1);
+        let run = Run { slot, first_row: row, rows: 1 };
         actions.push(Action::Record(error.clone()));
-        if self.on_error == OnError::Raise || attempt + 1 >= MAX_ATTEMPTS {
+        if self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS {
             self.finish(run, vec![RowFailure { row, fatal: true, error }]);
         } else {
-            self.redo.push_back(Todo { run, attempt: attempt + 1, solo: false });
+            self.redo.push_back(Todo { run, attempt, solo: false });
         }
     }
 
-    fn stuck(&mut self, id: u32, actions: &mut Vec<Action>) {
+    fn stuck(&mut self, id: u32, ended: &str, in_hand: &[InHand], actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if worker.standing == Standing::Stuck {
             return;
@@ -482,6 +354,16 @@ impl Schedule {
         worker.standing = Standing::Stuck;
         let seat = worker.seat;
         let lost: BTreeSet<u32> = worker.lanes.iter().flatten().map(|(todo, _)| todo.run.slot).collect();
+        // No one can redo a row of a slot that a live process may still write to, so a second hang is booked here, and
+        // the whole batch begins again without the sample.
+        for hand in in_hand {
+            let deaths = self.book_death(*hand);
+            if deaths >= POISON_DEATHS
+                && let Slot::Filling(batch) = &self.slots[hand.slot as usize]
+            {
+                self.poisoned.insert((batch.epoch, batch.number, hand.row), (hand.index, ended.to_owned()));
+            }
+        }
         for slot in lost {
             if let Slot::Filling(batch) = &self.slots[slot as usize] {
                 let key = (batch.epoch, batch.number);
@@ -491,18 +373,51 @@ impl Schedule {
         self.hire(seat, actions);
     }
 
+    /// Tells the trainer when slots are lost or found again.
+    fn count_lost(&mut self, actions: &mut Vec<Action>) {
+        let stuck = self.workers.values().filter(|worker| worker.standing == Standing::Stuck);
+        let slots: BTreeSet<u32> =
+            stuck.flat_map(|worker| worker.lanes.iter().flatten().map(|(todo, _)| todo.run.slot)).collect();
+        if self.lost != slots.len() as u32 {
+            self.lost = slots.len() as u32;
+            actions.push(Action::Lost { slots: self.lost });
+        }
+    }
+
     /// Takes a batch out of its slot, to be begun again in another.
-    fn begin_again(&mut self, slot: u32, (epoch, batch): (u64, u64)) {
+    fn begin_again(&mut self, slot: u32, (number, batch): (u64, u64)) {
         self.redo.retain(|todo| todo.run.slot != slot);
-        self.ready.remove(&(epoch, batch));
+        self.ready.remove(&(number, batch));
         self.drain(slot);
-        let Some(epoch) = self.epochs.iter_mut().find(|begun| begun.number == epoch) else { return };
-        if epoch.filling == Some(slot) {
-            // Half handed out: hand it out from its first row.
-            epoch.filling = None;
-            epoch.next = (batch, 0);
-        } else {
-            self.again.insert((epoch.number, batch));
+        if let Some(epoch) = self.epochs.iter_mut().find(|epoch| epoch.number == number) {
+            if epoch.filling == Some(slot) {
+                // Half handed out: all of it is handed out again.
+                epoch.filling = None;
+                epoch.next = (batch + 1, 0);
+            }
+            self.again.insert((number, batch));
+        }
+    }
+
+    /// Begins a batch again in a free slot, without the samples that are known to be poison.
+    fn restart(&mut self, (number, batch): (u64, u64), slot: u32, actions: &mut Vec<Action>) {
+        let Some(rows) = self.epoch(number).map(|epoch| epoch.plan.rows(batch)) else { return };
+        self.slots[slot as usize] =
+            Slot::Filling(Batch { epoch: number, number: batch, rows, left: rows, failures: vec![] });
+        let mut begun = 0;
+        for row in 0..rows {
+            let Some((index, ended)) = self.poisoned.remove(&(number, batch, row)) else { continue };
+            self.hand_out_again(slot, begun, row);
+            begun = row + 1;
+            self.poison(InHand { slot, row, index }, &ended, actions);
+        }
+        self.hand_out_again(slot, begun, rows);
+    }
+
+    fn hand_out_again(&mut self, slot: u32, from: u32, to: u32) {
+        for first_row in (from..to).step_by(self.run_rows as usize) {
+            let run = Run { slot, first_row, rows: self.run_rows.min(to - first_row) };
+            self.redo.push_back(Todo { run, attempt: 0, solo: false });
         }
     }
 
@@ -512,6 +427,8 @@ impl Schedule {
         {
             if front.deliver >= front.plan.batches() {
                 // The epoch after it has begun in advance, if there is one to begin.
+                let number = front.number;
+                self.deaths.retain(|key, _| key.0 != number);
                 self.advance();
                 self.epochs.pop_front();
                 continue;
@@ -554,7 +471,7 @@ impl Schedule {
                 .min_by_key(|(_, worker)| worker.in_flight())
                 .map(|(&id, _)| id);
             let Some(id) = candidate else { return };
-            let Some(todo) = self.next_todo(solo_waits) else { return };
+            let Some(todo) = self.next_todo(solo_waits, actions) else { return };
             let Slot::Filling(batch) = &self.slots[todo.run.slot as usize] else {
                 unreachable!("work is handed out for filling slots only")
             };
@@ -570,25 +487,26 @@ impl Schedule {
         }
     }
 
-    fn next_todo(&mut self, solo: bool) -> Option<Todo> {
+    fn next_todo(&mut self, solo: bool, actions: &mut Vec<Action>) -> Option<Todo> {
         if let Some(place) = self.redo.iter().position(|todo| todo.solo == solo) {
             return self.redo.remove(place);
         }
-        if let Some(&(number, batch)) = self.again.first() {
-            self.make_room((number, batch));
-            let slot = self.free.pop_first()?;
-            self.again.pop_first();
-            let rows = self.epoch(number)?.plan.rows(batch);
-            self.slots[slot as usize] =
-                Slot::Filling(Batch { epoch: number, number: batch, rows, left: rows, failures: vec![] });
-            for first_row in (0..rows).step_by(self.run_rows as usize) {
-                let run = Run { slot, first_row, rows: self.run_rows.min(rows - first_row) };
-                self.redo.push_back(Todo { run, attempt: 0, solo: false });
+        if let Some(&key) = self.again.first() {
+            self.make_room(key);
+            if let Some(slot) = self.free.pop_first() {
+                self.again.remove(&key);
+                self.restart(key, slot, actions);
+                return self.next_todo(solo, actions);
             }
-            return self.redo.pop_front();
+            // A later batch that is half handed out must be finished before its slot can make room.
+            self.epochs.iter().find(|epoch| epoch.filling.is_some())?;
         }
         let run_rows = self.run_rows;
-        let epoch = self.epochs.iter_mut().find(|epoch| epoch.next.0 < epoch.plan.batches())?;
+        let half = !self.again.is_empty();
+        let epoch = self
+            .epochs
+            .iter_mut()
+            .find(|epoch| epoch.next.0 < epoch.plan.batches() && (!half || epoch.filling.is_some()))?;
         let (batch, first_row) = epoch.next;
         let rows = epoch.plan.rows(batch);
         let slot = if let Some(slot) = epoch.filling {

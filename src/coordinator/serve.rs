@@ -12,7 +12,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    schedule::{Action, Event, Schedule},
+    event::{Action, Event, InHand},
+    schedule::Schedule,
     supervisor::{Sighting, Supervisor, cannot_fork, rows_at},
 };
 use crate::{
@@ -109,8 +110,9 @@ pub struct PoolStats {
 /// `pipeline` is the pipeline of a coordinator that was forked with it; a spawned one opens its own.
 pub fn serve(socket: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> i32 {
     process::reset_signals();
-    // First of all: from here on, every other descriptor is one that was opened here.
-    process::close_others(&[socket.as_raw_fd()]);
+    // First of all: from here on, every other descriptor is one that was opened here or is the source's.
+    let sources = pipeline.as_ref().map(|pipeline| pipeline.source().descriptors()).unwrap_or_default();
+    process::close_others(&[vec![socket.as_raw_fd()], sources].concat());
     let trainer = Parent::watch();
     process::set_name("stokehold-coord");
     let channel = Channel::over(Socket::from(socket));
@@ -232,7 +234,12 @@ impl Pool {
             match self.turn(&channel, trainer, &mut watch, &mut next_check) {
                 Ok(true) => {}
                 Ok(false) => break None,
-                Err(error) => break Some(error),
+                Err(error) => {
+                    self.give_up(&error);
+                    // The trainer learns the reason if it is still there.
+                    let _ = self.flush(&channel);
+                    break Some(error);
+                }
             }
         };
         // The trainer need not wait for the workers to see that the loader is closed.
@@ -274,8 +281,10 @@ impl Pool {
             return Ok(false);
         }
         if Instant::now() >= *next_check {
-            for line in self.supervisor.check_stalls(&self.schedule, &self.arena) {
+            for (worker, line) in self.supervisor.check_stalls(&self.schedule, &self.arena) {
                 process::report(&line);
+                let actions = self.schedule.on(Event::Condemned { worker });
+                self.act(actions);
             }
             *next_check = Instant::now() + self.supervisor.stall_tick();
         }
@@ -322,15 +331,26 @@ impl Pool {
                 Event::Done { worker, lane, failures }
             }
             Sighting::Down { ended } => {
-                let in_hand = rows_at(worker, &self.schedule, &self.arena, Progress::InHand);
+                let in_hand = self.in_hand(worker);
+                self.note(format!("worker {} {ended}", self.supervisor.seat(worker)));
                 self.supervisor.dismiss(worker);
-                self.note(format!("worker process {worker} {ended}"));
                 Event::Down { worker, ended, in_hand }
             }
-            Sighting::Stuck => Event::Stuck { worker },
+            Sighting::Stuck { ended } => {
+                let in_hand = self.in_hand(worker);
+                self.note(format!("worker {} {ended}", self.supervisor.seat(worker)));
+                Event::Stuck { worker, ended, in_hand }
+            }
         };
         let actions = self.schedule.on(event);
         self.act(actions);
+    }
+
+    /// Returns what a worker has in hand. It may have written anything: what names no sample is left out.
+    fn in_hand(&self, worker: u32) -> Vec<InHand> {
+        let mut hands = rows_at(worker, &self.schedule, &self.arena, Progress::InHand);
+        hands.retain(|hand| hand.index < self.pipeline.source().len());
+        hands
     }
 
     fn note(&mut self, ending: String) {
@@ -375,6 +395,10 @@ impl Pool {
     }
 
     fn tell_stats(&mut self) -> Result<()> {
+        // The mailbox holds the reason why the pool is over; that is all there is to tell.
+        if self.over {
+            return Ok(());
+        }
         self.stats.workers = self.supervisor.roster().collect();
         let text = serde_json::to_string(&self.stats).map_err(|error| Error::Protocol(error.to_string()))?;
         self.outbox.push_back(Reply::Stats { len: self.mailbox.write(0, &text) });
@@ -384,10 +408,15 @@ impl Pool {
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Hire { worker, seat } => {
+                Action::Hire { worker, seat, pause } => {
                     self.stats.restarts += u64::from(worker >= self.num_workers);
-                    self.hire(worker, seat);
+                    if pause {
+                        self.hire_later(worker, seat);
+                    } else {
+                        self.hire(worker, seat);
+                    }
                 }
+                Action::Lost { slots } => self.outbox.push_back(Reply::Lost { slots }),
                 Action::Fill { worker, fill } => self.supervisor.fill(worker, fill, &self.arena),
                 Action::Ready { generation, batch, slot, rows } => {
                     self.outbox.push_back(Reply::Ready { generation, batch, slot, rows });
@@ -422,9 +451,10 @@ impl Pool {
             Ok(()) => self.fork_failures = 0,
             Err(error) => {
                 self.fork_failures += 1;
-                self.note(cannot_fork(&error));
-                self.unforked.push_back((worker, seat));
-                self.fork_again = Some(Instant::now() + FORK_PAUSE);
+                if self.fork_failures == 1 {
+                    self.note(cannot_fork(&error));
+                }
+                self.hire_later(worker, seat);
                 if self.fork_failures > MAX_FORK_FAILURES && self.supervisor.roster().next().is_none() {
                     self.give_up(&Error::Worker(cannot_fork(&error)));
                 }
@@ -432,14 +462,17 @@ impl Pool {
         }
     }
 
+    fn hire_later(&mut self, worker: u32, seat: u32) {
+        self.unforked.push_back((worker, seat));
+        self.fork_again.get_or_insert_with(|| Instant::now() + FORK_PAUSE);
+    }
+
     fn fork_unforked(&mut self) {
         if self.fork_again.is_some_and(|again| Instant::now() >= again) {
             self.fork_again = None;
-            if let Some((worker, seat)) = self.unforked.pop_front() {
+            // One that cannot be forked now comes back to the end of the queue.
+            for (worker, seat) in std::mem::take(&mut self.unforked) {
                 self.hire(worker, seat);
-            }
-            if !self.unforked.is_empty() && self.fork_again.is_none() {
-                self.fork_again = Some(Instant::now());
             }
         }
     }

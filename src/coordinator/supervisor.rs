@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::schedule::{LANES, Schedule};
+use super::{
+    event::InHand,
+    schedule::{LANES, Schedule},
+};
 use crate::{
     error::{Error, Result},
     job::Options,
@@ -39,7 +42,7 @@ pub(super) enum Sighting {
     Up,
     Done { lane: u32, failures: Vec<RowFailure>, read: u64, decode: u64, transform: u64 },
     Down { ended: String },
-    Stuck,
+    Stuck { ended: String },
 }
 
 /// A worker's process and what is known of it.
@@ -85,7 +88,8 @@ impl Supervisor {
             process::fork_child(|| {
                 let kept = arena.segments().iter().map(|segment| segment.as_fd().as_raw_fd());
                 let own = [theirs.as_fd().as_raw_fd(), mailbox.memory().as_fd().as_raw_fd()];
-                process::close_others(&kept.chain(own).collect::<Vec<_>>());
+                let sources = self.pipeline.source().descriptors();
+                process::close_others(&kept.chain(own).chain(sources).collect::<Vec<_>>());
                 process::set_name("stokehold-work");
                 process::be_expendable();
                 if !process::die_with(parent) {
@@ -110,7 +114,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Sends a run. A worker that cannot take it is dead or broken: its end follows.
+    /// Sends a run.
     pub(super) fn fill(&mut self, worker: u32, fill: Fill, arena: &Arena) {
         let Some(post) = self.posts.get_mut(&worker) else { return };
         // A worker that dies before it begins must not be blamed for a row that its predecessor had in hand.
@@ -121,18 +125,15 @@ impl Supervisor {
         if post.progress.1 == 0 {
             post.progress.0 = Instant::now();
         }
-        if !post.channel.send(&Command::Fill(fill)).unwrap_or(false) {
-            post.deaf = Some(Instant::now());
-        }
+        // A worker that cannot take it is dead or broken, which its socket and its pidfd tell.
+        let _ = post.channel.send(&Command::Fill(fill));
     }
 
     /// Sends the newest segment of the arena to every worker.
     pub(super) fn share(&mut self, arena: &Arena) {
         let Some(segment) = arena.segments().last() else { return };
         for post in self.posts.values_mut() {
-            if !post.channel.send_with(&Command::Segment, segment.as_fd()).unwrap_or(false) {
-                post.deaf = Some(Instant::now());
-            }
+            let _ = post.channel.send_with(&Command::Segment, segment.as_fd());
         }
     }
 
@@ -205,10 +206,10 @@ impl Supervisor {
             post.child.kill();
             post.killed = Some((Instant::now(), "broke off its connection".into()));
         }
-        let (since, _) = post.killed.as_ref()?;
+        let (since, why) = post.killed.as_ref()?;
         (!post.abandoned && since.elapsed() > KILL_GRACE).then(|| {
             post.abandoned = true;
-            Sighting::Stuck
+            Sighting::Stuck { ended: format!("{why}, and cannot be killed") }
         })
     }
 
@@ -217,8 +218,8 @@ impl Supervisor {
         self.posts.remove(&worker);
     }
 
-    /// Kills the workers that have not finished a row for too long. Returns what to tell the user.
-    pub(super) fn check_stalls(&mut self, schedule: &Schedule, arena: &Arena) -> Vec<String> {
+    /// Kills the workers that have not finished a row for too long. Returns them, and what to tell the user.
+    pub(super) fn check_stalls(&mut self, schedule: &Schedule, arena: &Arena) -> Vec<(u32, String)> {
         let limit = self.options.stall_timeout;
         let now = Instant::now();
         // A coordinator that was itself stopped, or starved, has no right to judge.
@@ -237,18 +238,15 @@ impl Supervisor {
                 stalled.push(worker);
             }
         }
-        stalled.into_iter().map(|worker| self.end_stalled(worker, schedule, arena)).collect()
+        stalled.into_iter().map(|worker| (worker, self.end_stalled(worker, schedule, arena))).collect()
     }
 
     fn end_stalled(&mut self, worker: u32, schedule: &Schedule, arena: &Arena) -> String {
-        let hands = rows_at(worker, schedule, arena, Progress::InHand);
-        let samples: Vec<String> = hands
-            .iter()
-            .filter_map(|&(slot, row)| {
-                let attempt = schedule.in_flight(worker).find(|fill| fill.run.slot == slot)?.attempt;
-                let index = schedule.index_of(slot, row, attempt)?;
-                Some(format!("{index} (`{}`)", self.pipeline.source().key(index)))
-            })
+        let source = self.pipeline.source();
+        let samples: Vec<String> = rows_at(worker, schedule, arena, Progress::InHand)
+            .into_iter()
+            .filter(|hand| hand.index < source.len())
+            .map(|hand| format!("{} (`{}`)", hand.index, source.key(hand.index)))
             .collect();
         let (seat, pid) = self.posts.get(&worker).map_or((0, 0), |post| (post.seat, post.child.pid()));
         let what = if samples.is_empty() { "none".to_owned() } else { samples.join(", ") };
@@ -262,6 +260,11 @@ impl Supervisor {
     /// How often stalls are looked for.
     pub(super) fn stall_tick(&self) -> Duration {
         (self.options.stall_timeout / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    }
+
+    /// Returns the seat that a worker has.
+    pub(super) fn seat(&self, worker: u32) -> u32 {
+        self.posts.get(&worker).map_or(0, |post| post.seat)
     }
 
     /// Returns each worker's seat and process.
@@ -280,12 +283,12 @@ impl Supervisor {
 }
 
 /// Returns the rows of a worker's runs that are this far, as the worker wrote it down.
-pub(super) fn rows_at(worker: u32, schedule: &Schedule, arena: &Arena, wanted: Progress) -> Vec<(u32, u32)> {
+pub(super) fn rows_at(worker: u32, schedule: &Schedule, arena: &Arena, wanted: Progress) -> Vec<InHand> {
     let rows = |fill: &Fill| {
         let (slot, first, rows) = (fill.run.slot, fill.run.first_row, fill.run.rows);
         let progress = arena.progress(slot, first as usize..(first + rows) as usize).unwrap_or_default();
         let at = (first..).zip(progress).filter(move |(_, progress)| *progress == wanted);
-        at.map(move |(row, _)| (slot, row)).collect::<Vec<_>>()
+        at.filter_map(|(row, _)| Some(InHand { slot, row, index: arena.index(slot, row).ok()? })).collect::<Vec<_>>()
     };
     schedule.in_flight(worker).flat_map(rows).collect()
 }

@@ -147,14 +147,14 @@ impl Inline {
         let first = self.arena.slots() as u32;
         let more = growth(&self.arena, self.prefetch, self.memory_limit);
         if more == 0 {
-            return Err(exhausted(held, &self.arena, self.memory_limit, None));
+            return Err(exhausted(held, 0, &self.arena, self.memory_limit, None));
         }
-        self.arena.grow(more).map_err(|error| exhausted(held, &self.arena, self.memory_limit, Some(error)))?;
+        self.arena.grow(more).map_err(|error| exhausted(held, 0, &self.arena, self.memory_limit, Some(error)))?;
         lock(&self.free.slots).extend((first + 1..first + more as u32).rev());
         Ok(first)
     }
 
-    pub(super) fn stats(&self, waits: Waits) -> Stats {
+    pub(super) fn stats(&self, waits: &Waits) -> Stats {
         Stats {
             batches: waits.batches,
             samples: waits.samples,

@@ -107,7 +107,7 @@ impl Loader {
 
     /// Begins the next epoch and returns its batches.
     pub fn iter(&self) -> Epoch<'_> {
-        Epoch { loader: self, generation: self.begin().map_err(Some) }
+        Epoch { loader: self, generation: Some(self.begin()) }
     }
 
     /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends.
@@ -146,13 +146,7 @@ impl Loader {
                     return Ok(Some(Batch::new(Arc::new(slot), Arc::clone(&self.fields), epoch)));
                 }
                 Attempt::End => return Ok(None),
-                // Nothing is locked meanwhile: other threads may close the loader, or look at its statistics.
-                Attempt::NotYet => {
-                    if let Some(handle) = &self.handle {
-                        handle.wait()?;
-                    }
-                    tick()?;
-                }
+                Attempt::NotYet => self.wait(tick)?,
             }
         }
     }
@@ -209,12 +203,29 @@ impl Loader {
     /// [`Error::Worker`] where the pool is over.
     pub fn stats(&self, tick: Tick<'_>) -> Result<Stats> {
         self.check_usable()?;
-        let mut feed = lock(&self.feed);
         let waits = lock(&self.stats).clone();
-        match &mut *feed {
-            Feed::Inline(inline) => Ok(inline.stats(waits)),
-            Feed::Pool(pool) => pool.stats(waits, tick),
+        match &mut *lock(&self.feed) {
+            Feed::Inline(inline) => return Ok(inline.stats(&waits)),
+            Feed::Pool(pool) => pool.ask_stats()?,
         }
+        loop {
+            self.check_usable()?;
+            if let Feed::Pool(pool) = &mut *lock(&self.feed)
+                && let Some(stats) = pool.try_stats(&waits)?
+            {
+                return Ok(stats);
+            }
+            self.wait(tick)?;
+        }
+    }
+
+    /// Waits for the pool, for a while. Nothing is locked meanwhile: other threads, and signal handlers that run in
+    /// `tick`, may do what they like with the loader.
+    fn wait(&self, tick: Tick<'_>) -> Result<()> {
+        if let Some(handle) = &self.handle {
+            handle.wait()?;
+        }
+        tick()
     }
 
     /// Ends the pool, within two seconds. Batches that are still held stay valid. May be called again.
@@ -255,21 +266,26 @@ impl fmt::Debug for Loader {
     }
 }
 
-/// The batches of one epoch, as an iterator.
+/// The batches of one epoch, as an iterator. It goes on after a batch that failed, and ends after any other error.
 #[derive(Debug)]
 pub struct Epoch<'a> {
     loader: &'a Loader,
-    generation: Result<u64, Option<Error>>,
+    generation: Option<Result<u64>>,
 }
 
 impl Iterator for Epoch<'_> {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.generation {
-            Ok(generation) => self.loader.next(*generation, &mut || Ok(())).transpose(),
-            Err(error) => error.take().map(Err),
+        let generation = match self.generation.take()? {
+            Ok(generation) => generation,
+            Err(error) => return Some(Err(error)),
+        };
+        let next = self.loader.next(generation, &mut || Ok(())).transpose();
+        if matches!(next, Some(Ok(_) | Err(Error::Sample(_) | Error::SlotsExhausted(_)))) {
+            self.generation = Some(Ok(generation));
         }
+        next
     }
 }
 

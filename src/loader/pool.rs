@@ -21,13 +21,19 @@ use super::{
 };
 use crate::{
     coordinator::{Farewell, PoolStats, Welcome},
-    error::{Error, Result, SampleError},
+    error::{Error, Result, SampleError, Stage},
     job::Job,
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
     sampler::EpochPlan,
     shm::{Arena, GiveBack, Mailbox, SlotRef},
-    sys::{limits, memory::SharedMemory, poll, process::Child, socket::Socket},
+    sys::{
+        limits,
+        memory::SharedMemory,
+        poll,
+        process::Child,
+        socket::{Sent, Socket},
+    },
 };
 
 /// How often a wait looks at the signals.
@@ -44,6 +50,22 @@ struct Link {
     owner: u32,
     held: AtomicUsize,
     closed: AtomicBool,
+    /// Slots whose release found the socket full.
+    unsent: Mutex<VecDeque<u32>>,
+}
+
+impl Link {
+    /// Sends the releases that there is room for. Never waits: a view may die anywhere, with any lock held.
+    fn send_releases(&self) {
+        let mut unsent = lock(&self.unsent);
+        while let Some(&slot) = unsent.front() {
+            // A coordinator that is gone needs no slots.
+            if !matches!(self.channel.try_send(&Request::Release { slot }), Ok(Sent::Yes)) {
+                return;
+            }
+            unsent.pop_front();
+        }
+    }
 }
 
 impl GiveBack for Link {
@@ -52,8 +74,8 @@ impl GiveBack for Link {
         if self.owner == std::process::id() {
             self.held.fetch_sub(1, Ordering::AcqRel);
             if !self.closed.load(Ordering::Acquire) {
-                // A coordinator that is gone needs no slots.
-                let _ = self.channel.send(&Request::Release { slot });
+                lock(&self.unsent).push_back(slot);
+                self.send_releases();
             }
         }
     }
@@ -67,7 +89,7 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// Waits until the coordinator has sent something, for a while.
+    /// Waits until the coordinator has sent something or ended, for a while.
     pub(super) fn wait(&self) -> Result<()> {
         poll::readable(self.link.channel.as_fd(), TICK).map(drop)
     }
@@ -99,6 +121,10 @@ pub(super) struct Pool {
     prefetch: usize,
     memory_limit: u64,
     starved: Option<Instant>,
+    /// Slots that workers which cannot be killed may still write to.
+    lost: usize,
+    /// Requests for statistics that have not been answered.
+    asked: u32,
 }
 
 impl Pool {
@@ -125,6 +151,7 @@ impl Pool {
             owner: std::process::id(),
             held: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            unsent: Mutex::default(),
         };
         let mut pool = Self {
             link: Arc::new(link),
@@ -136,6 +163,8 @@ impl Pool {
             prefetch,
             memory_limit,
             starved: None,
+            lost: 0,
+            asked: 0,
         };
         let welcome = pool.greet(&text, &segment, bytes.as_deref(), tick);
         if welcome.is_err() {
@@ -193,16 +222,29 @@ impl Pool {
         if let Some(reason) = &self.over {
             return Err(Error::Worker(reason.clone()));
         }
-        match self.link.channel.recv(false)? {
-            Incoming::Message(Reply::Over { len }) => {
-                let farewell: Farewell = self.read(len)?;
-                self.over = Some(farewell.message.clone());
-                Err(farewell.into_error())
+        self.link.send_releases();
+        loop {
+            match self.link.channel.recv(false)? {
+                Incoming::Message(Reply::Over { len }) => {
+                    self.over = Some("the pool is over".into());
+                    let farewell: Farewell = self.read(len)?;
+                    self.over = Some(farewell.message.clone());
+                    return Err(farewell.into_error());
+                }
+                Incoming::Message(Reply::Lost { slots }) => self.lost = slots as usize,
+                Incoming::Message(reply) => return Ok(Some(reply)),
+                Incoming::Closed => return Err(self.ended()),
+                Incoming::Empty if self.is_gone() => return Err(self.ended()),
+                Incoming::Empty => return Ok(None),
             }
-            Incoming::Message(reply) => Ok(Some(reply)),
-            Incoming::Empty => Ok(None),
-            Incoming::Closed => Err(self.ended()),
         }
+    }
+
+    /// Tells whether the coordinator has ended without a sign: another process may hold a copy of its socket.
+    fn is_gone(&mut self) -> bool {
+        let ended = lock(&self.child).ended().is_some();
+        // What it sent before it ended comes first.
+        ended && !poll::readable(self.link.channel.as_fd(), Duration::ZERO).unwrap_or(false)
     }
 
     fn wait(&mut self, tick: Tick<'_>) -> Result<Reply> {
@@ -261,8 +303,15 @@ impl Pool {
                 }
                 Some(Reply::Failed { generation: of, slot, len, .. }) if of == generation => {
                     let text = self.take(slot, 0)?.text(len as usize);
-                    let error: SampleError = serde_json::from_str(&text)
-                        .map_err(|error| Error::Protocol(format!("a failed batch's reason: {error}")))?;
+                    // The iteration goes on behind this batch whatever became of the text.
+                    let error = serde_json::from_str(&text).unwrap_or_else(|_| SampleError {
+                        index: plan.index(batch, 0, 0),
+                        key: format!("batch {batch}"),
+                        stage: Stage::Worker,
+                        reason: text,
+                        errno: None,
+                        worker: None,
+                    });
                     return Err(Error::Sample(Box::new(error)));
                 }
                 Some(other) => self.discard(other)?,
@@ -274,44 +323,55 @@ impl Pool {
         }
     }
 
-    /// Grows the arena where the trainer holds nearly all of it.
+    /// Grows the arena where the trainer holds nearly all of it, or nearly all that is not lost.
     fn make_room(&mut self) -> Result<()> {
         let held = self.link.held.load(Ordering::Acquire);
-        let slots = self.arena.slots();
-        if held + 1 < slots {
+        let (used, slots) = (held + self.lost, self.arena.slots());
+        if used + 1 < slots {
             self.starved = None;
             return Ok(());
         }
         let more = growth(&self.arena, self.prefetch, self.memory_limit);
-        let grown = if more > 0 { self.arena.grow(more).map(Some) } else { Ok(None) };
-        match grown {
+        let refused = match (more > 0).then(|| self.arena.grow(more)).transpose() {
             Ok(Some(segment)) => {
-                if !self.link.channel.send_with(&Request::Segment, segment.as_fd())? {
-                    return Err(self.ended());
-                }
-                Ok(())
+                let sent = self.link.channel.send_with(&Request::Segment, segment.as_fd())?;
+                return if sent { Ok(()) } else { Err(self.ended()) };
             }
-            Err(error) if held < slots => drop_memory(error),
-            Ok(None) if held < slots => Ok(()),
-            refused => {
-                let since = *self.starved.get_or_insert_with(Instant::now);
-                if since.elapsed() < STARVED {
-                    Ok(())
-                } else {
-                    Err(exhausted(held, &self.arena, self.memory_limit, refused.err()))
-                }
-            }
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        // As long as there is a slot to go on with, a refusal is no error.
+        if used < slots || self.starved.get_or_insert_with(Instant::now).elapsed() < STARVED {
+            return Ok(());
         }
+        Err(exhausted(held, self.lost, &self.arena, self.memory_limit, refused))
     }
 
-    pub(super) fn stats(&mut self, waits: Waits, tick: Tick<'_>) -> Result<Stats> {
+    /// Asks for the statistics.
+    pub(super) fn ask_stats(&mut self) -> Result<()> {
         self.send(&Request::Stats)?;
-        let len = loop {
-            match self.wait(tick)? {
-                Reply::Stats { len } => break len,
+        self.asked += 1;
+        Ok(())
+    }
+
+    /// Returns the statistics if the answer to the last request has come.
+    pub(super) fn try_stats(&mut self, waits: &Waits) -> Result<Option<Stats>> {
+        while let Some(reply) = self.receive()? {
+            match reply {
+                Reply::Stats { len } => {
+                    self.asked = self.asked.saturating_sub(1);
+                    // The mailbox holds the newest answer only.
+                    if self.asked == 0 {
+                        return self.stats(waits, len).map(Some);
+                    }
+                }
                 other => self.inbox.push_back(other),
             }
-        };
+        }
+        Ok(None)
+    }
+
+    fn stats(&self, waits: &Waits, len: u32) -> Result<Stats> {
         let of_pool: PoolStats = self.read(len)?;
         Ok(Stats {
             batches: waits.batches,
@@ -334,32 +394,26 @@ impl Pool {
     }
 }
 
-/// A refusal of memory is no error as long as there is a slot to go on with.
-fn drop_memory(error: Error) -> Result<()> {
-    match error {
-        Error::Memory(_) => Ok(()),
-        error => Err(error),
-    }
-}
-
 /// Returns how many slots a loader begins with: `prefetch` ahead, one being filled, one in the trainer's hands.
 pub(super) fn initial_slots(prefetch: usize) -> usize {
     prefetch + 2
 }
 
-/// Returns how many slots may be added under the limit.
+/// Returns how many slots to add under the limit: as many as there are, so that few segments hold many slots.
 pub(super) fn growth(arena: &Arena, prefetch: usize, memory_limit: u64) -> usize {
     let room = memory_limit.saturating_sub(arena.bytes() as u64) / arena.layout().bytes() as u64;
-    prefetch.min(room as usize)
+    prefetch.max(arena.slots()).min(room as usize)
 }
 
 /// Returns the error of a trainer that holds every slot.
-pub(super) fn exhausted(held: usize, arena: &Arena, memory_limit: u64, refused: Option<Error>) -> Error {
+pub(super) fn exhausted(held: usize, lost: usize, arena: &Arena, memory_limit: u64, refused: Option<Error>) -> Error {
     let why =
         refused.map_or_else(|| format!("memory_limit is {}", limits::Size(memory_limit)), |error| error.to_string());
+    let lost =
+        if lost > 0 { format!(" and {lost} more are lost to workers that cannot be killed") } else { String::new() };
     Error::SlotsExhausted(format!(
-        "{held} batches are held, which are all slots of the arena ({}), and it cannot grow: {why}; drop batches, copy \
-         what you keep, or raise memory_limit",
+        "{held} batches are held{lost}, which are all slots of the arena ({}), and it cannot grow: {why}; drop batches, \
+         copy what you keep, or raise memory_limit",
         limits::Size(arena.bytes() as u64)
     ))
 }

@@ -205,6 +205,11 @@ pub enum Reply {
         /// Their length.
         len: u32,
     },
+    /// Slots are lost, or found again: workers that were killed and do not end may still write to them.
+    Lost {
+        /// How many there are now.
+        slots: u32,
+    },
 }
 
 impl Wire for Command {
@@ -303,6 +308,7 @@ impl Wire for Reply {
                 Frame { kind: 34, n: len, a: generation, b: batch, slot, ..Frame::default() }
             }
             Self::Stats { len } => Frame { kind: 35, n: len, ..Frame::default() },
+            Self::Lost { slots } => Frame { kind: 36, n: slots, ..Frame::default() },
         }
     }
 
@@ -314,6 +320,7 @@ impl Wire for Reply {
             33 => Some(Self::Ready { generation: a, batch: b, slot, rows }),
             34 => Some(Self::Failed { generation: a, batch: b, slot, len: n }),
             35 => Some(Self::Stats { len: n }),
+            36 => Some(Self::Lost { slots: n }),
             _ => None,
         }
     }
@@ -392,6 +399,7 @@ mod tests {
             round_trip(Reply::Ready { generation: a, batch: b, slot, rows });
             round_trip(Reply::Failed { generation: a, batch: b, slot, len: n });
             round_trip(Reply::Stats { len: n });
+            round_trip(Reply::Lost { slots: n });
         }
 
         #[test]

@@ -140,8 +140,12 @@ impl Field {
         if this.dtype == DType::BFloat16 {
             return Err(PyBufferError::new_err("bfloat16 has no buffer format; use DLPack, or NumPy with ml_dtypes"));
         }
-        let (start, len) = this.slot.field_parts(this.place);
         let wants = |flag: c_int| flags & flag == flag;
+        let other_order = wants(ffi::PyBUF_F_CONTIGUOUS) && !wants(ffi::PyBUF_ANY_CONTIGUOUS);
+        if other_order && this.shape.len() > 1 {
+            return Err(PyBufferError::new_err("a field is C-contiguous, and was asked for in Fortran's order"));
+        }
+        let (start, len) = this.slot.field_parts(this.place);
         // SAFETY: the interpreter passes a view to be filled. Every pointer put there lies in the slot or in this
         // object, and the view keeps this object, which keeps the slot; C only reads shape, strides and format.
         unsafe {

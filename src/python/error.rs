@@ -2,7 +2,7 @@
 
 use pyo3::{
     create_exception,
-    exceptions::{PyException, PyMemoryError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError},
+    exceptions::{PyException, PyMemoryError, PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
 };
 
@@ -37,7 +37,6 @@ impl From<Error> for PyErr {
             Error::Sample(error) => sample_error(&error, message),
             Error::Worker(_) => WorkerError::new_err(message),
             Error::SlotsExhausted(_) => SlotsExhaustedError::new_err(message),
-            Error::Timeout(_) => PyTimeoutError::new_err(message),
             Error::Sys { call, source } => os_error(source.raw_os_error(), call, &message),
             Error::Usage(_) | Error::Protocol(_) => PyRuntimeError::new_err(message),
         }

@@ -83,7 +83,7 @@ impl Loader {
             Err(_) => Input::image_folder(source.extract::<PathBuf>()?),
         };
         let stall_timeout = Duration::try_from_secs_f64(stall_timeout)
-            .map_err(|_| PyValueError::new_err(format!("stall_timeout must be seconds, not {stall_timeout}")))?;
+            .map_err(|_| PyValueError::new_err(format!("stall_timeout must be seconds, not {stall_timeout:?}")))?;
         let mut builder = loader::Loader::builder(input)
             .batch_size(batch_size)
             .shuffle(shuffle)

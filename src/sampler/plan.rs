@@ -45,6 +45,7 @@ pub struct EpochPlan {
     cursor: u64,
 }
 
+#[expect(clippy::len_without_is_empty, reason = "it is the source's length, which is never 0")]
 impl EpochPlan {
     /// Returns the epoch.
     pub fn epoch(&self) -> u64 {
@@ -54,6 +55,11 @@ impl EpochPlan {
     /// Returns the position in the global order at which the plan begins.
     pub fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    /// Returns the number of samples of the source.
+    pub fn len(&self) -> u64 {
+        self.sampler.len
     }
 
     /// Returns the seed of every random choice.

@@ -148,6 +148,18 @@ impl Arena {
         Ok(slot::progress(&self.place(slot)?, rows.start..rows.end.min(self.layout.rows())))
     }
 
+    /// Reads which sample a worker wrote down for a row; a hint while it owns the row.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] for a slot or a row that does not exist.
+    pub fn index(&self, slot: u32, row: u32) -> Result<u64> {
+        let place = self.place(slot)?;
+        if row as usize >= self.layout.rows() {
+            return Err(Error::Protocol(format!("row {row} of a slot of {} rows", self.layout.rows())));
+        }
+        Ok(place.index(row as usize))
+    }
+
     /// Writes a text into a slot in place of a batch, and returns its length.
     ///
     /// # Safety

@@ -29,7 +29,7 @@ impl Place {
         unsafe { self.at(self.layout.progress(row)).read_volatile() }.into()
     }
 
-    fn index(&self, row: usize) -> u64 {
+    pub(super) fn index(&self, row: usize) -> u64 {
         // SAFETY: the 8 bytes lie inside the mapping.
         u64::from_ne_bytes(unsafe { self.at(self.layout.index(row)).cast::<[u8; 8]>().read_volatile() })
     }

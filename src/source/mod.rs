@@ -6,7 +6,7 @@
 mod arrays;
 mod image_folder;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, os::fd::RawFd, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,11 @@ pub trait Source: Debug + Send + Sync {
     /// Returns the names of the classes that the labels count, where there are any.
     fn classes(&self) -> &[String] {
         &[]
+    }
+
+    /// Returns the descriptors that the source keeps open. A coordinator that is forked with it closes all others.
+    fn descriptors(&self) -> Vec<RawFd> {
+        Vec::new()
     }
 
     /// Tells whether [`fetch`](Self::fetch) may wait for a device, so that reading ahead pays.

@@ -1,6 +1,6 @@
 //! Shared memory without a name.
 
-#![expect(unsafe_code, reason = "an advice that writes pages is unsafe in memmap2")]
+#![expect(unsafe_code, reason = "slices over a mapping")]
 
 use std::{
     ffi::CString,
@@ -10,7 +10,7 @@ use std::{
     slice,
 };
 
-use memmap2::{Advice, MmapRaw, UncheckedAdvice};
+use memmap2::{Advice, MmapRaw};
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, SealFlag, fcntl},
@@ -84,15 +84,6 @@ impl SharedMemory {
     /// Returns whether the kernel did; older ones (before 5.14) cannot. A refusal costs speed only.
     pub fn populate(&self, range: Range<usize>) -> bool {
         self.map.advise_range(Advice::PopulateWrite, range.start, range.len()).is_ok()
-    }
-
-    /// Gives the pages of `range` back to the system; they read as zeros afterwards.
-    ///
-    /// # Safety
-    /// No reference into the range may be alive, in any process.
-    pub unsafe fn forget(&self, range: Range<usize>) -> bool {
-        // SAFETY: the caller promises that nobody looks at these bytes.
-        unsafe { self.map.unchecked_advise_range(UncheckedAdvice::Remove, range.start, range.len()).is_ok() }
     }
 
     /// Returns the bytes as a plain slice.

@@ -55,11 +55,6 @@ impl Watch {
     pub fn readable(&self, place: usize) -> bool {
         self.fds[place].revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
-
-    /// Tells whether the descriptor at this place can be written.
-    pub fn writable(&self, place: usize) -> bool {
-        self.fds[place].revents & libc::POLLOUT != 0
-    }
 }
 
 /// Waits until `fd` can be read or the time is up; returns whether it can.

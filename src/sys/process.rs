@@ -221,8 +221,16 @@ pub fn take_stdin() -> Result<OwnedFd> {
     })?;
     // SAFETY: the call above has just made this descriptor; nobody else owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-    let null = fs::File::open("/dev/null").map_err(|error| Error::sys("open /dev/null", error))?;
+    let null = fs::File::options().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| Error::sys("open /dev/null", error))?;
     retry("dup2", || nix::unistd::dup2_stdin(&null))?;
+    // A trainer without them would have messages for people written into whatever is opened next.
+    if nix::fcntl::fcntl(std::io::stdout(), nix::fcntl::FcntlArg::F_GETFD).is_err() {
+        retry("dup2", || nix::unistd::dup2_stdout(&null))?;
+    }
+    if nix::fcntl::fcntl(std::io::stderr(), nix::fcntl::FcntlArg::F_GETFD).is_err() {
+        retry("dup2", || nix::unistd::dup2_stderr(&null))?;
+    }
     Ok(fd)
 }
 
@@ -241,7 +249,8 @@ pub fn close_others(keep: &[RawFd]) {
 }
 
 fn close_range(first: u32, last: u32) {
-    // SAFETY: the caller names descriptors that this process has inherited and no value of it owns.
+    // SAFETY: this runs in a new process before it opens anything. Values that own one of these descriptors belong to
+    // the parent's half of the program, which never runs here and never drops them.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if done == 0 {
         return;

@@ -157,9 +157,10 @@ fn received(mut run: impl FnMut() -> nix::Result<usize>) -> Result<Received> {
     loop {
         return match run() {
             // A datagram of no bytes cannot be told from the end, so nobody sends one.
-            Ok(0) | Err(Errno::ECONNRESET) => Ok(Received::Closed),
+            Ok(0) => Ok(Received::Closed),
             Ok(len) => Ok(Received::Message(len)),
-            Err(Errno::EINTR) => continue,
+            // A peer that ends with messages unread resets the connection; what it has sent is still there.
+            Err(Errno::EINTR | Errno::ECONNRESET) => continue,
             Err(Errno::EAGAIN) => Ok(Received::Empty),
             Err(errno) => Err(Error::sys("recv", errno)),
         };
@@ -193,6 +194,17 @@ mod tests {
         assert!(matches!(two.recv(&mut buffer, false).unwrap(), Received::Message(6)));
         assert!(matches!(two.recv(&mut buffer, true).unwrap(), Received::Closed));
         assert!(!two.send(b"late").unwrap());
+    }
+
+    #[test]
+    fn messages_of_a_peer_that_ended_without_reading_are_kept() {
+        let (one, two) = Socket::pair().unwrap();
+        assert!(one.send(b"unread").unwrap());
+        assert!(two.send(b"last words").unwrap());
+        drop(two);
+        let mut buffer = [0; 16];
+        assert!(matches!(one.recv(&mut buffer, true).unwrap(), Received::Message(10)));
+        assert!(matches!(one.recv(&mut buffer, true).unwrap(), Received::Closed));
     }
 
     #[test]

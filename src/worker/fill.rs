@@ -16,9 +16,6 @@ use crate::{
     shm::{Progress, RowMut},
 };
 
-/// Sets the draws of replacements apart from those of transforms and of the order.
-const REPLACE_OP: u64 = u64::MAX - 1;
-
 /// A sample that failed in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowFailure {
@@ -94,25 +91,14 @@ impl Filler {
         &self.pipeline
     }
 
-    /// Returns the sample that belongs in a row, after `attempt` others have been given up.
-    pub fn candidate(&self, job: Job<'_>, row: u32, attempt: u32) -> u64 {
-        match self.on_error {
-            OnError::Replace if attempt > 0 => {
-                let index = job.plan.index(job.batch, row, 0);
-                let mut draws = Key { seed: job.plan.seed(), epoch: job.plan.epoch(), index }.rng(REPLACE_OP);
-                let len = self.pipeline.source().len();
-                for _ in 1..attempt {
-                    draws.below(len);
-                }
-                draws.below(len)
-            }
-            _ => job.plan.index(job.batch, row, attempt),
-        }
+    fn candidate(&self, job: Job<'_>, row: u32, attempt: u32) -> u64 {
+        self.on_error.candidate(job.plan, job.batch, row, attempt)
     }
 
     /// Reads the record of a row's first candidate. A failure to read it is dealt with by [`fill`](Self::fill).
     pub fn fetch(&self, job: Job<'_>, row: &mut RowMut, record: &mut Vec<u8>, tally: &mut Tally) -> Candidate {
         let index = self.candidate(job, row.row() as u32, job.attempt);
+        row.set_index(index);
         row.mark(Progress::InHand);
         let read = self.read(index, record, tally);
         row.mark(Progress::Fetched);
@@ -137,10 +123,7 @@ impl Filler {
             let key = Key { seed: job.plan.seed(), epoch: job.plan.epoch(), index };
             let made =
                 read.and_then(|()| self.pipeline.fill(key, record, scratch, &mut row.fields(), &mut tally.times));
-            let Err(failure) = made else {
-                row.set_index(index);
-                break;
-            };
+            let Err(failure) = made else { break };
             attempt += 1;
             let fatal = self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS;
             let mut error = failure.of(index, self.pipeline.source().key(index));
@@ -150,6 +133,7 @@ impl Filler {
                 break;
             }
             index = self.candidate(job, number, attempt);
+            row.set_index(index);
             read = self.read(index, record, tally);
         }
         row.mark(Progress::Done);

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use nix::sys::signal::Signal;
-use stokehold::{Error, OnError, Stage};
+use stokehold::{Error, OnError, Stage, error::Failure};
 
 use crate::{
     Test,
@@ -17,6 +17,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("workers_killed_all_the_time_are_not_seen", workers_killed_all_the_time_are_not_seen),
     ("a_poison_sample_is_named_and_the_rest_goes_on", a_poison_sample_is_named_and_the_rest_goes_on),
     ("a_poison_sample_is_skipped_by_policy", a_poison_sample_is_skipped_by_policy),
+    (
+        "a_substitute_that_kills_is_named_and_not_what_it_stands_for",
+        a_substitute_that_kills_is_named_and_not_what_it_stands_for,
+    ),
     ("a_stopped_worker_is_replaced", a_stopped_worker_is_replaced),
     ("a_worker_stopped_for_a_moment_is_not_replaced", a_worker_stopped_for_a_moment_is_not_replaced),
     ("a_sample_that_hangs_is_poison", a_sample_that_hangs_is_poison),
@@ -120,6 +124,24 @@ fn a_poison_sample_is_skipped_by_policy() {
     assert!(!indices.contains(&5));
     let stats = loader.stats(&mut || Ok(())).unwrap();
     assert!(stats.failed_samples >= 1 && stats.quarantine[0].index == 5, "{stats:?}");
+}
+
+fn a_substitute_that_kills_is_named_and_not_what_it_stands_for() {
+    let order = &undisturbed(LEN)[0].0;
+    let (bad, deadly) = (order[0], order[1]);
+    let diary = Diary::new();
+    let kill = signal_at(deadly, usize::MAX, libc::SIGKILL, &diary);
+    let event = move |index| {
+        kill(index)?;
+        if index == bad { Err(Failure::new(Stage::Read, "bad")) } else { Ok(()) }
+    };
+    let loader = loader_of(Numbers::new(LEN, event), 2).on_error(OnError::Skip).build().unwrap();
+    let first = loader.iter().next().unwrap().unwrap();
+    assert_eq!(first.indices()[..2], [order[2], order[2]], "both rows step over both samples");
+    let quarantine = loader.stats(&mut || Ok(())).unwrap().quarantine;
+    let killers: Vec<_> =
+        quarantine.iter().filter(|error| error.stage == Stage::Worker).map(|error| error.index).collect();
+    assert!(!killers.is_empty() && killers.iter().all(|&index| index == deadly), "{quarantine:?}");
 }
 
 fn a_stopped_worker_is_replaced() {

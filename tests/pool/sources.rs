@@ -1,6 +1,18 @@
 //! A source that is code: rows of numbers, with something that happens at one of them.
 
-use std::{fmt, fs::OpenOptions, io::Write, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    fmt,
+    fs::{File, OpenOptions},
+    io::Write,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::fs::FileExt,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use stokehold::{
     Batch, Builder, DType, FieldSpec, Input, Launch, Loader, Source,
@@ -16,12 +28,21 @@ pub(crate) struct Numbers {
     len: u64,
     fields: Vec<SourceField>,
     event: Event,
+    /// Where the numbers are read from, if not made up.
+    file: Option<File>,
 }
 
 impl Numbers {
     pub(crate) fn new(len: u64, event: impl Fn(u64) -> Result<(), Failure> + Send + Sync + 'static) -> Self {
         let spec = FieldSpec { name: "x".into(), dtype: DType::UInt64, shape: vec![3] };
-        Self { len, fields: vec![SourceField::Tensor(spec)], event: Arc::new(event) }
+        Self { len, fields: vec![SourceField::Tensor(spec)], event: Arc::new(event), file: None }
+    }
+
+    /// The same numbers from a file that is kept open.
+    pub(crate) fn in_file(len: u64, path: &Path) -> Self {
+        let bytes: Vec<u8> = (0..len).flat_map(record_of).collect();
+        std::fs::write(path, bytes).unwrap();
+        Self { file: Some(File::open(path).unwrap()), ..Self::new(len, |_| Ok(())) }
     }
 }
 
@@ -44,6 +65,10 @@ impl Source for Numbers {
         format!("number {index}")
     }
 
+    fn descriptors(&self) -> Vec<RawFd> {
+        self.file.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
     fn does_io(&self) -> bool {
         true
     }
@@ -51,13 +76,23 @@ impl Source for Numbers {
     fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
         record.clear();
         (self.event)(index)?;
-        record.extend((0..3).flat_map(|n| (index * 10 + n).to_ne_bytes()));
+        match &self.file {
+            None => record.extend(record_of(index)),
+            Some(file) => {
+                record.resize(24, 0);
+                file.read_exact_at(record, index * 24).map_err(|error| Failure::io("", &error))?;
+            }
+        }
         Ok(())
     }
 
     fn field<'a>(&'a self, _: usize, _: u64, record: &'a [u8]) -> &'a [u8] {
         record
     }
+}
+
+fn record_of(index: u64) -> impl Iterator<Item = u8> {
+    (0..3).flat_map(move |n| (index * 10 + n).to_ne_bytes())
 }
 
 /// A file that processes of a test write down what they did in: one line each.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ndarray::{ArrayView1, ArrayView2};
-use stokehold::{DType, Error, FieldSpec, Input, Loader, OnError, SharedArrays, SourceSpec};
+use stokehold::{DType, Error, FieldSpec, Input, Loader, OnError, SharedArrays, SourceSpec, Stage, error::Failure};
 
 use crate::{
     Test,
@@ -19,6 +19,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("held_batches_grow_the_arena_and_then_are_an_error", held_batches_grow_the_arena_and_then_are_an_error),
     ("an_abandoned_iteration_is_cancelled", an_abandoned_iteration_is_cancelled),
     ("bad_samples_follow_the_policy_alike_everywhere", bad_samples_follow_the_policy_alike_everywhere),
+    ("a_long_reason_is_cut_and_the_iteration_goes_on", a_long_reason_is_cut_and_the_iteration_goes_on),
+    ("a_source_may_keep_a_file_open", a_source_may_keep_a_file_open),
     ("a_host_with_threads_is_not_forked", a_host_with_threads_is_not_forked),
     ("a_loader_that_cannot_start_says_why_and_leaves_nothing", a_loader_that_cannot_start_says_why_and_leaves_nothing),
     ("nothing_is_left_after_close", nothing_is_left_after_close),
@@ -143,6 +145,23 @@ fn bad_samples_follow_the_policy_alike_everywhere() {
             assert!(error.contains("cannot read sample") && error.contains("the test wants it so"), "{error}");
         }
     }
+}
+
+fn a_long_reason_is_cut_and_the_iteration_goes_on() {
+    for workers in [0, 2] {
+        let event = |index| if index == 3 { Err(Failure::new(Stage::Read, "é".repeat(100_000))) } else { Ok(()) };
+        let loader = loader_of(Numbers::new(20, event), workers).build().unwrap();
+        let (good, bad): (Vec<_>, Vec<_>) = loader.iter().partition(Result::is_ok);
+        assert_eq!((good.len(), bad.len()), (4, 1));
+        let reason = bad[0].as_ref().unwrap_err().to_string();
+        assert!(reason.contains("sample 3") && reason.len() < 2000, "{reason}");
+    }
+}
+
+fn a_source_may_keep_a_file_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Numbers::in_file(50, &folder.path().join("numbers"));
+    assert_eq!(epoch(&loader_of(source, 2).build().unwrap()), undisturbed(50));
 }
 
 fn a_host_with_threads_is_not_forked() {

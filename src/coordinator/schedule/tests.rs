@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sampler::EpochPlan;
 
 const FIRST_SLOTS: u32 = 3;
 
@@ -79,7 +80,7 @@ impl World {
                     self.take_batch(generation, batch, slot);
                     self.failed += 1;
                 }
-                Action::Record(_) => {}
+                Action::Record(_) | Action::Lost { .. } => {}
                 Action::Kill { worker } => {
                     if let Some(hand) = self.hands.get_mut(&worker) {
                         hand.doomed = true;
@@ -138,17 +139,38 @@ impl World {
             for row in fill.run.first_row..fill.run.first_row + fill.run.rows {
                 // Half written: it is nobody's.
                 self.written[fill.run.slot as usize][row as usize] = None;
-                rows.push((fill.run.slot, row));
+                let index = self.sampler.plan(fill.epoch, fill.cursor).index(fill.batch, row, fill.attempt);
+                rows.push(InHand { slot: fill.run.slot, row, index });
             }
         }
         rows.truncate(in_hand);
         self.on(Event::Down { worker, ended: "killed".into(), in_hand: rows });
     }
 
+    /// A worker was killed and does not end.
+    fn get_stuck(&mut self, worker: u32, in_hand: usize) {
+        let hand = self.hands.get_mut(&worker).unwrap();
+        hand.doomed = true;
+        let mut rows = Vec::new();
+        for fill in hand.lanes.iter().flatten() {
+            for row in fill.run.first_row..fill.run.first_row + fill.run.rows {
+                let index = self.sampler.plan(fill.epoch, fill.cursor).index(fill.batch, row, fill.attempt);
+                rows.push(InHand { slot: fill.run.slot, row, index });
+            }
+        }
+        rows.truncate(in_hand);
+        self.on(Event::Stuck { worker, ended: "stalled".into(), in_hand: rows });
+    }
+
     /// The nth worker that fits.
     fn pick(&self, nth: usize, fits: impl Fn(&Hand) -> bool) -> Option<u32> {
         let all: Vec<u32> = self.hands.iter().filter(|(_, hand)| fits(hand)).map(|(&id, _)| id).collect();
         (!all.is_empty()).then(|| all[nth % all.len()])
+    }
+
+    fn grow_by(&mut self, slots: u32) {
+        self.written.extend((0..slots).map(|_| vec![None; self.sampler.batch_size as usize]));
+        self.on(Event::Grown { slots });
     }
 
     fn step(&mut self, op: u8, n: usize) {
@@ -179,8 +201,7 @@ impl World {
             }
             170..180 => {
                 if let Some(worker) = self.pick(n, |hand| hand.up && !hand.doomed) {
-                    self.hands.get_mut(&worker).unwrap().doomed = true;
-                    self.on(Event::Stuck { worker });
+                    self.get_stuck(worker, n % 3);
                 }
             }
             180..190 => {
@@ -194,8 +215,7 @@ impl World {
                 self.start(next, 0);
             }
             205..210 => {
-                self.written.push(vec![None; self.sampler.batch_size as usize]);
-                self.on(Event::Grown { slots: 1 });
+                self.grow_by(1);
             }
             210..215 => {
                 if let Some(worker) = self.pick(n, |hand| hand.up && hand.lanes[1].is_none()) {
@@ -386,12 +406,60 @@ fn a_stuck_worker_keeps_its_slot_until_it_ends() {
     let mut world = World::new(8, 4, 1, OnError::Raise);
     up(&mut world);
     world.start(0, 0);
-    world.hands.get_mut(&0).unwrap().doomed = true;
-    world.on(Event::Stuck { worker: 0 });
+    world.get_stuck(0, 0);
     assert!(matches!(world.schedule.slots[0], Slot::Draining));
     up(&mut world);
     (0..20).for_each(|_| (0..LANES).for_each(|lane| world.finish(1, lane, false)));
     assert_eq!(world.current.as_ref().unwrap().2, 2, "the epoch goes on without it");
     assert!(matches!(world.schedule.slots[0], Slot::Draining));
     world.settle();
+}
+
+#[test]
+fn a_sample_that_hangs_two_workers_for_good_is_poison() {
+    let mut world = World::new(8, 4, 1, OnError::Raise);
+    world.grow_by(3);
+    up(&mut world);
+    world.start(0, 0);
+    for worker in 0..2 {
+        // Row 0 of the first batch is in hand.
+        world.get_stuck(worker, 1);
+        up(&mut world);
+    }
+    (0..20).for_each(|_| (0..LANES).for_each(|lane| world.finish(2, lane, false)));
+    assert_eq!((world.current.as_ref().unwrap().2, world.failed), (2, 1), "both batches came, one of them failed");
+    world.settle();
+}
+
+#[test]
+fn a_batch_that_begins_again_waits_for_a_later_one_that_is_half_handed_out() {
+    let mut world = World::new(100, 8, 2, OnError::Raise);
+    up(&mut world);
+    world.start(0, 0);
+    let finish_all = |world: &mut World, worker| (0..LANES).for_each(|lane| world.finish(worker, lane, false));
+    finish_all(&mut world, 0);
+    finish_all(&mut world, 1);
+    // Batch 0 is the trainer's and stays there. Worker 1 goes on with half of batch 2 in the last slot.
+    assert_eq!(world.held.len(), 1);
+    finish_all(&mut world, 1);
+    assert!(world.schedule.free.is_empty());
+    // Worker 0 has half of batch 1.
+    world.get_stuck(0, 0);
+    up(&mut world);
+    (0..9).for_each(|_| [1, 2].into_iter().for_each(|worker| finish_all(&mut world, worker)));
+    assert!(world.current.as_ref().unwrap().2 >= 2, "batch 1 came: {:#?}", world.schedule);
+}
+
+#[test]
+fn workers_that_get_nothing_done_wait_and_then_end_the_pool() {
+    let mut world = World::new(4, 4, 1, OnError::Raise);
+    world.start(0, 0);
+    let mut ends = 0;
+    while !world.over {
+        up(&mut world);
+        let worker = *world.hands.keys().next().unwrap();
+        world.crash(worker, 0);
+        ends += 1;
+    }
+    assert_eq!(ends, FRUITLESS_OVER);
 }

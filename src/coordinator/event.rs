@@ -1,0 +1,135 @@
+//! What happens to a pool, and what is to be done about it: the schedule's input and output.
+
+use crate::{error::SampleError, protocol::Fill, worker::RowFailure};
+
+/// A row that a worker was at when it ended, by its own notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InHand {
+    /// The slot.
+    pub slot: u32,
+    /// The row.
+    pub row: u32,
+    /// The sample: the row's first candidate or, by policy, a later one.
+    pub index: u64,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The trainer begins an iteration.
+    Start {
+        /// The iteration.
+        generation: u64,
+        /// Its epoch.
+        epoch: u64,
+        /// Where in the epoch it begins.
+        cursor: u64,
+    },
+    /// The trainer gives a slot back.
+    Release {
+        /// The slot.
+        slot: u32,
+    },
+    /// The arena has more slots.
+    Grown {
+        /// How many more.
+        slots: u32,
+    },
+    /// A worker is ready.
+    Up {
+        /// The worker.
+        worker: u32,
+    },
+    /// A worker has finished a run.
+    Done {
+        /// The worker.
+        worker: u32,
+        /// Which of its runs.
+        lane: u32,
+        /// The samples that failed; only fatal ones keep the batch from being delivered.
+        failures: Vec<RowFailure>,
+    },
+    /// A worker's end is confirmed: nothing it wrote to can change any more.
+    Down {
+        /// The worker.
+        worker: u32,
+        /// How it ended, in words.
+        ended: String,
+        /// What it had in hand.
+        in_hand: Vec<InHand>,
+    },
+    /// A worker is being killed: it gets no more work.
+    Condemned {
+        /// The worker.
+        worker: u32,
+    },
+    /// A worker was killed and does not end; its slots are lost until it does.
+    Stuck {
+        /// The worker.
+        worker: u32,
+        /// Why it was killed, in words.
+        ended: String,
+        /// What it has in hand.
+        in_hand: Vec<InHand>,
+    },
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a worker.
+    Hire {
+        /// The worker's number, never used before.
+        worker: u32,
+        /// The seat that it takes, below the number of workers asked for.
+        seat: u32,
+        /// Whether to wait a while first, since workers end faster than they get anything done.
+        pause: bool,
+    },
+    /// Send a run to a worker.
+    Fill {
+        /// The worker.
+        worker: u32,
+        /// The run; its tag is the lane.
+        fill: Fill,
+    },
+    /// Hand a slot to the trainer.
+    Ready {
+        /// The iteration.
+        generation: u64,
+        /// The batch.
+        batch: u64,
+        /// The slot.
+        slot: u32,
+        /// Its rows.
+        rows: u32,
+    },
+    /// Hand a slot to the trainer with an error in the place of a batch.
+    Failed {
+        /// The iteration.
+        generation: u64,
+        /// The batch.
+        batch: u64,
+        /// The slot.
+        slot: u32,
+        /// The failed sample of the lowest row.
+        error: SampleError,
+    },
+    /// Count a sample that killed its workers and was given up.
+    Record(SampleError),
+    /// Tell the trainer how many slots are lost to workers that do not end.
+    Lost {
+        /// The number.
+        slots: u32,
+    },
+    /// End a worker that breaks the protocol.
+    Kill {
+        /// The worker.
+        worker: u32,
+    },
+    /// End the pool.
+    Over {
+        /// Why.
+        reason: String,
+    },
+}
