@@ -204,14 +204,14 @@ impl Loader {
     pub fn stats(&self, tick: Tick<'_>) -> Result<Stats> {
         self.check_usable()?;
         let waits = lock(&self.stats).clone();
-        match &mut *lock(&self.feed) {
+        let request = match &mut *lock(&self.feed) {
             Feed::Inline(inline) => return Ok(inline.stats(&waits)),
             Feed::Pool(pool) => pool.ask_stats()?,
-        }
+        };
         loop {
             self.check_usable()?;
             if let Feed::Pool(pool) = &mut *lock(&self.feed)
-                && let Some(stats) = pool.try_stats(&waits)?
+                && let Some(stats) = pool.try_stats(request, &waits)?
             {
                 return Ok(stats);
             }

@@ -123,8 +123,10 @@ pub(super) struct Pool {
     starved: Option<Instant>,
     /// Slots that workers which cannot be killed may still write to.
     lost: usize,
-    /// Requests for statistics that have not been answered.
-    asked: u32,
+    /// Requests for statistics so far, answers so far, and the answer to the newest request.
+    asked: u64,
+    answered: u64,
+    answer: Option<PoolStats>,
 }
 
 impl Pool {
@@ -165,6 +167,8 @@ impl Pool {
             starved: None,
             lost: 0,
             asked: 0,
+            answered: 0,
+            answer: None,
         };
         let welcome = pool.greet(&text, &segment, bytes.as_deref(), tick);
         if welcome.is_err() {
@@ -232,6 +236,13 @@ impl Pool {
                     return Err(farewell.into_error());
                 }
                 Incoming::Message(Reply::Lost { slots }) => self.lost = slots as usize,
+                Incoming::Message(Reply::Stats { len }) => {
+                    self.answered += 1;
+                    // Of several answers the mailbox holds the newest only.
+                    if self.answered == self.asked {
+                        self.answer = Some(self.read(len)?);
+                    }
+                }
                 Incoming::Message(reply) => return Ok(Some(reply)),
                 Incoming::Closed => return Err(self.ended()),
                 Incoming::Empty if self.is_gone() => return Err(self.ended()),
@@ -347,33 +358,24 @@ impl Pool {
         Err(exhausted(held, self.lost, &self.arena, self.memory_limit, refused))
     }
 
-    /// Asks for the statistics.
-    pub(super) fn ask_stats(&mut self) -> Result<()> {
+    /// Asks for the statistics; returns the request's number.
+    pub(super) fn ask_stats(&mut self) -> Result<u64> {
         self.send(&Request::Stats)?;
         self.asked += 1;
-        Ok(())
+        Ok(self.asked)
     }
 
-    /// Returns the statistics if the answer to the last request has come.
-    pub(super) fn try_stats(&mut self, waits: &Waits) -> Result<Option<Stats>> {
+    /// Returns the statistics if this request, or a later one, has been answered.
+    pub(super) fn try_stats(&mut self, request: u64, waits: &Waits) -> Result<Option<Stats>> {
         while let Some(reply) = self.receive()? {
-            match reply {
-                Reply::Stats { len } => {
-                    self.asked = self.asked.saturating_sub(1);
-                    // The mailbox holds the newest answer only.
-                    if self.asked == 0 {
-                        return self.stats(waits, len).map(Some);
-                    }
-                }
-                other => self.inbox.push_back(other),
-            }
+            self.inbox.push_back(reply);
         }
-        Ok(None)
+        let answer = if self.answered >= request { self.answer.clone() } else { None };
+        Ok(answer.map(|of_pool| self.stats(waits, of_pool)))
     }
 
-    fn stats(&self, waits: &Waits, len: u32) -> Result<Stats> {
-        let of_pool: PoolStats = self.read(len)?;
-        Ok(Stats {
+    fn stats(&self, waits: &Waits, of_pool: PoolStats) -> Stats {
+        Stats {
             batches: waits.batches,
             samples: waits.samples,
             wait: waits.wait,
@@ -390,7 +392,7 @@ impl Pool {
             endings: of_pool.endings.into(),
             workers: of_pool.workers,
             coordinator_pid: Some(lock(&self.child).pid()),
-        })
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What a loader promises when nothing goes wrong.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use ndarray::{ArrayView1, ArrayView2};
 use stokehold::{DType, Error, FieldSpec, Input, Loader, OnError, SharedArrays, SourceSpec, Stage, error::Failure};
@@ -21,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("bad_samples_follow_the_policy_alike_everywhere", bad_samples_follow_the_policy_alike_everywhere),
     ("a_long_reason_is_cut_and_the_iteration_goes_on", a_long_reason_is_cut_and_the_iteration_goes_on),
     ("a_source_may_keep_a_file_open", a_source_may_keep_a_file_open),
+    ("statistics_may_be_asked_for_from_other_threads", statistics_may_be_asked_for_from_other_threads),
     ("a_host_with_threads_is_not_forked", a_host_with_threads_is_not_forked),
     ("a_loader_that_cannot_start_says_why_and_leaves_nothing", a_loader_that_cannot_start_says_why_and_leaves_nothing),
     ("nothing_is_left_after_close", nothing_is_left_after_close),
@@ -164,8 +168,19 @@ fn a_source_may_keep_a_file_open() {
     assert_eq!(epoch(&loader_of(source, 2).build().unwrap()), undisturbed(50));
 }
 
+fn statistics_may_be_asked_for_from_other_threads() {
+    let loader = loader_of(Numbers::new(2000, |_| Ok(())), 2).build().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| (0..300).for_each(|_| drop(loader.stats(&mut || Ok(())).unwrap())));
+        }
+        assert_eq!(loader.iter().map(|batch| batch.unwrap().rows()).sum::<usize>(), 2000);
+    });
+    assert_eq!(loader.stats(&mut || Ok(())).unwrap().samples, 2000);
+}
+
 fn a_host_with_threads_is_not_forked() {
-    let thread = std::thread::spawn(|| std::thread::sleep(Duration::from_secs(2)));
+    let thread = thread::spawn(|| thread::sleep(Duration::from_secs(2)));
     let error = loader_of(Numbers::new(10, |_| Ok(())), 1).build().unwrap_err();
     assert!(error.to_string().contains("a process of 2 threads"), "{error}");
     thread.join().unwrap();

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
 
 import stokehold as sh
-from support import image_loader, value
+from support import eventually, image_loader, value, values
 
 ROUNDS = int(os.environ.get("STOKEHOLD_SOAK", "2000"))
 LIMIT_SECONDS = 60 + ROUNDS // 10
@@ -104,3 +109,46 @@ def test_loaders_that_cannot_be_made_leak_nothing(own_folder: Path) -> None:
     before = Use.now()
     rounds(20)
     Use.now().assert_near(before)
+
+
+CHAOS_SECONDS = float(os.environ.get("STOKEHOLD_CHAOS", "5"))
+
+
+@pytest.mark.timeout(60 + 2 * CHAOS_SECONDS)
+def test_workers_killed_and_stopped_at_random_change_nothing(folder: Path) -> None:
+    """STOKEHOLD_CHAOS=600 python -m pytest tests/python/test_soak.py -s -k random."""
+    random = Random(5)
+    over = threading.Event()
+    sent: Counter[str] = Counter()
+    options: dict[str, Any] = {"batch_size": 2, "prefetch": 3}
+    with (
+        image_loader(folder, num_workers=3, stall_timeout=0.3, **options) as loader,
+        image_loader(folder, num_workers=0, **options) as undisturbed,
+    ):
+
+        def disturb() -> None:
+            while not over.wait(random.uniform(0.02, 0.15)):
+                children = psutil.Process(loader.stats()["coordinator_pid"]).children()
+                if children:
+                    name = random.choice(["SIGKILL", "SIGKILL", "SIGSTOP", "SIGCONT"])
+                    with suppress(psutil.NoSuchProcess):
+                        random.choice(children).send_signal(signal.Signals[name])
+                        sent[name] += 1
+
+        before = Use.now()
+        thread = threading.Thread(target=disturb)
+        thread.start()
+        try:
+            begun, epochs = time.monotonic(), 0
+            while time.monotonic() - begun < CHAOS_SECONDS:
+                assert values(loader) == values(undisturbed)
+                epochs += 1
+        finally:
+            over.set()
+            thread.join()
+        stats = loader.stats()
+        print(f"\n  {epochs} epochs, {dict(sent)}, {stats['restarts']} restarts", end="")  # noqa: T201  # For `-s`.
+        assert stats["restarts"] > CHAOS_SECONDS
+        assert stats["failed_samples"] == 0
+        assert eventually(lambda: Use.now().processes == before.processes)
+        Use.now().assert_near(before)
