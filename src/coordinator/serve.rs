@@ -29,12 +29,13 @@ use crate::{
         process::{self, Parent},
         socket::{Sent, Socket},
     },
+    worker::Quarantine,
 };
 
 /// How long the workers may take to end once the loader does.
 const END_GRACE: Duration = Duration::from_millis(800);
-/// How many failed samples the statistics list; all are counted.
-const QUARANTINE: usize = 100;
+/// How many endings of workers the statistics list, the latest.
+const ENDINGS: usize = 100;
 /// How long to wait before a worker that could not be forked is tried again.
 const FORK_PAUSE: Duration = Duration::from_millis(100);
 /// How many forks may fail in a row before a pool without workers gives up.
@@ -95,10 +96,8 @@ pub struct PoolStats {
     pub transform_seconds: f64,
     /// Workers that were started in the place of others.
     pub restarts: u64,
-    /// Samples that failed, each time they were tried.
-    pub failed_samples: u64,
-    /// The first of them.
-    pub quarantine: Vec<SampleError>,
+    /// Samples that failed.
+    pub quarantine: Quarantine,
     /// How workers ended, the latest last.
     pub endings: VecDeque<String>,
     /// The workers: seat and process id.
@@ -326,7 +325,7 @@ impl Pool {
                 self.stats.decode_seconds += seconds(decode);
                 self.stats.transform_seconds += seconds(transform);
                 for failure in &failures {
-                    self.record(failure.error.clone());
+                    self.stats.quarantine.record(failure.error.clone());
                 }
                 Event::Done { worker, lane, failures }
             }
@@ -354,17 +353,10 @@ impl Pool {
     }
 
     fn note(&mut self, ending: String) {
-        if self.stats.endings.len() == QUARANTINE {
+        if self.stats.endings.len() == ENDINGS {
             self.stats.endings.pop_front();
         }
         self.stats.endings.push_back(ending);
-    }
-
-    fn record(&mut self, error: SampleError) {
-        self.stats.failed_samples += 1;
-        if self.stats.quarantine.len() < QUARANTINE {
-            self.stats.quarantine.push(error);
-        }
     }
 
     /// Takes in everything that the trainer has sent. Returns false when it is gone.
@@ -424,7 +416,7 @@ impl Pool {
                 Action::Failed { generation, batch, slot, error } => self.fail(generation, batch, slot, error),
                 Action::Record(error) => {
                     let error = self.named(error);
-                    self.record(error);
+                    self.stats.quarantine.record(error);
                 }
                 Action::Kill { worker } => self.supervisor.kill(worker, "sent a report that it had no right to"),
                 Action::Over { reason } => self.give_up(&Error::Worker(reason)),

@@ -4,10 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32},
-    },
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -208,7 +205,7 @@ impl Builder {
             closed: AtomicBool::new(false),
             position: Mutex::default(),
             stats: Mutex::default(),
-            owner: AtomicU32::new(std::process::id()),
+            owner: std::process::id(),
         })
     }
 }

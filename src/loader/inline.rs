@@ -21,11 +21,8 @@ use crate::{
     error::{Error, Result, SampleError},
     sampler::EpochPlan,
     shm::{Arena, GiveBack, RowMut, SlotRef},
-    worker::{Filler, RowJob, Tally},
+    worker::{Filler, Quarantine, RowJob, Tally},
 };
-
-/// How many failed samples the statistics list; all are counted.
-const QUARANTINE: usize = 100;
 
 /// The slots that nobody has.
 #[derive(Debug, Default)]
@@ -51,8 +48,7 @@ pub(super) struct Inline {
     memory_limit: u64,
     pool: Option<rayon::ThreadPool>,
     done: Tally,
-    failed_samples: u64,
-    quarantine: Vec<SampleError>,
+    quarantine: Quarantine,
 }
 
 impl Inline {
@@ -78,8 +74,7 @@ impl Inline {
             memory_limit,
             pool: (threads > 1).then(build).transpose()?,
             done: Tally::default(),
-            failed_samples: 0,
-            quarantine: Vec::new(),
+            quarantine: Quarantine::default(),
         })
     }
 
@@ -128,9 +123,9 @@ impl Inline {
     fn book(&mut self, mut tally: Tally) -> Option<SampleError> {
         let failures = std::mem::take(&mut tally.failures);
         self.done.merge(tally);
-        self.failed_samples += failures.len() as u64;
-        let room = QUARANTINE - self.quarantine.len();
-        self.quarantine.extend(failures.iter().take(room).map(|failure| failure.error.clone()));
+        for failure in &failures {
+            self.quarantine.record(failure.error.clone());
+        }
         failures
             .into_iter()
             .filter(|failure| failure.fatal)
@@ -165,8 +160,8 @@ impl Inline {
             read_seconds: self.done.read.as_secs_f64(),
             decode_seconds: self.done.times.decode.as_secs_f64(),
             transform_seconds: self.done.times.transform.as_secs_f64(),
-            failed_samples: self.failed_samples,
-            quarantine: self.quarantine.clone(),
+            failed_samples: self.quarantine.count,
+            quarantine: self.quarantine.first.clone(),
             ..Stats::default()
         }
     }

@@ -13,7 +13,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Instant,
 };
@@ -60,7 +60,7 @@ pub struct Loader {
     position: Mutex<Position>,
     stats: Mutex<stats::Waits>,
     /// The process that made the loader; a fork of it must not touch its sockets.
-    owner: AtomicU32,
+    owner: u32,
 }
 
 /// What asking for a batch gave.
@@ -239,7 +239,7 @@ impl Loader {
     }
 
     fn check_usable(&self) -> Result<()> {
-        let (owner, here) = (self.owner.load(Ordering::Relaxed), std::process::id());
+        let (owner, here) = (self.owner, std::process::id());
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Usage("this loader is closed".into()));
         }

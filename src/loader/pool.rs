@@ -89,7 +89,7 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// Waits until the coordinator has sent something or ended, for a while.
+    /// Waits until the coordinator has sent something, for a while.
     pub(super) fn wait(&self) -> Result<()> {
         poll::readable(self.link.channel.as_fd(), TICK).map(drop)
     }
@@ -387,8 +387,8 @@ impl Pool {
             decode_seconds: of_pool.decode_seconds,
             transform_seconds: of_pool.transform_seconds,
             restarts: of_pool.restarts,
-            failed_samples: of_pool.failed_samples,
-            quarantine: of_pool.quarantine,
+            failed_samples: of_pool.quarantine.count,
+            quarantine: of_pool.quarantine.first,
             endings: of_pool.endings.into(),
             workers: of_pool.workers,
             coordinator_pid: Some(lock(&self.child).pid()),

@@ -27,6 +27,28 @@ pub struct RowFailure {
     pub error: SampleError,
 }
 
+/// The samples that have failed: how many, and the first of them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// How many samples failed, each time they were tried.
+    pub count: u64,
+    /// The first [`Quarantine::LISTED`] of them.
+    pub first: Vec<SampleError>,
+}
+
+impl Quarantine {
+    /// How many failures are listed; all are counted.
+    pub const LISTED: usize = 100;
+
+    /// Counts a failure.
+    pub fn record(&mut self, error: SampleError) {
+        self.count += 1;
+        if self.first.len() < Self::LISTED {
+            self.first.push(error);
+        }
+    }
+}
+
 /// What filling rows took, and which samples failed.
 #[derive(Debug, Default)]
 pub struct Tally {
