@@ -165,7 +165,8 @@ impl Pipeline {
                 times.decode += decoded - start;
                 *stage = Stage::Transform;
                 let pixels = Pixels::rgb8(image.pixels(), image.width(), image.height());
-                chain.apply_image(pixels, key, space, row)?;
+                chain.plan(image.height(), image.width(), key, space)?;
+                chain.render(pixels, space, row)?;
                 times.transform += decoded.elapsed();
             } else {
                 // Not timed: most tensors are copied in less time than it takes to look at the clock.

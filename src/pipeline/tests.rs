@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     source::ArrayField,
     spec::DType,
-    transform::{Interpolation, Layout},
+    transform::{Interpolation, Layout, Region},
 };
 
 /// A source whose records are given.
@@ -209,6 +209,32 @@ fn a_panic_becomes_a_failure() {
 }
 
 #[test]
+fn regions_are_those_of_the_first_pass() {
+    let region = |ops: &[Transform]| {
+        let chain = Chain::compile(&SourceField::EncodedImage { name: "image".to_owned() }, ops).unwrap();
+        chain.plan(40, 60, key(0), &mut Workspace::default()).unwrap()
+    };
+    let crop = |edge| Transform::CenterCrop { size: vec![edge] };
+    let expected = Region { top: 10, left: 20, height: 20, width: 20, resized: None };
+    assert_eq!(region(&[crop(20)]), expected);
+    assert_eq!(region(&[crop(20), Transform::resize([8, 9]), crop(4)]), Region { resized: Some((8, 9)), ..expected });
+    assert_eq!(region(&[crop(50)]), Region { top: 0, left: 5, height: 40, width: 50, resized: None });
+}
+
+#[test]
+fn pixels_that_are_not_the_region_are_refused() {
+    let field = SourceField::EncodedImage { name: "image".to_owned() };
+    let chain = Chain::compile(&field, &[Transform::CenterCrop { size: vec![20] }]).unwrap();
+    let (mut space, mut row) = (Workspace::default(), [0; 1200]);
+    let pixels = [7; 1200];
+    let unplanned = chain.render(Pixels::rgb8(&pixels, 20, 20), &mut space, &mut row).unwrap_err();
+    assert_eq!(unplanned.reason, "nothing was planned");
+    chain.plan(40, 60, key(0), &mut space).unwrap();
+    let wrong = chain.render(Pixels::rgb8(&pixels, 10, 20), &mut space, &mut row).unwrap_err();
+    assert!(wrong.reason.contains("neither the image nor its region"), "{}", wrong.reason);
+}
+
+#[test]
 fn huge_resizes_are_failures() {
     let huge = Transform::Resize { size: vec![20_000], interpolation: Interpolation::Bilinear, max_size: None };
     let small = Transform::Resize { size: vec![8, 8], interpolation: Interpolation::Bilinear, max_size: None };
@@ -235,6 +261,27 @@ proptest! {
                 prop_assert!(!first.unwrap_err().reason.contains("panicked"));
             }
         }
+    }
+
+    #[test]
+    fn a_region_is_all_that_is_needed(
+        width in 1..80_u32, height in 1..80_u32, ops in prop::collection::vec(any_geometry(), 0..4),
+        size in any_size(2), tail in any_tail(), index in 0..9_u64,
+    ) {
+        let ops = [ops, vec![Transform::CenterCrop { size }], tail].concat();
+        let chain = Chain::compile(&SourceField::EncodedImage { name: "image".to_owned() }, &ops).unwrap();
+        let image = image::load_from_memory(&png(width, height)).unwrap().into_rgb8();
+        let (mut space, bytes) = (Workspace::default(), chain.output().row_bytes().unwrap());
+        let (mut whole, mut part) = (vec![0; bytes], vec![0xff; bytes]);
+        let planned = chain.plan(height, width, key(index), &mut space);
+        prop_assume!(planned.is_ok());
+        let region = planned.unwrap();
+        chain.render(Pixels::rgb8(&image, width, height), &mut space, &mut whole).unwrap();
+        let cut = image::imageops::crop_imm(&image, region.left, region.top, region.width, region.height).to_image();
+        prop_assert_eq!(cut.dimensions(), (region.width, region.height));
+        prop_assert_eq!(chain.plan(height, width, key(index), &mut space).unwrap(), region);
+        chain.render(Pixels::rgb8(&cut, region.width, region.height), &mut space, &mut part).unwrap();
+        prop_assert_eq!(whole, part);
     }
 
     #[test]

@@ -43,13 +43,32 @@ enum Geometry {
     RandomHorizontalFlip(f64),
 }
 
-/// The buffers of one thread.
+/// The buffers of one thread, and the plan for the sample in hand.
 #[derive(Debug, Default)]
 pub struct Workspace {
     renderer: Renderer,
+    /// The size of the image that the plan is for.
+    image: Option<Size>,
+    /// What is done to it, one pass over the pixels after the other.
     views: Vec<View>,
     from: Vec<u8>,
     to: Vec<u8>,
+}
+
+/// The part of an image that a plan needs: a box inside the image, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The first row.
+    pub top: u32,
+    /// The first column.
+    pub left: u32,
+    /// The number of rows, at least one.
+    pub height: u32,
+    /// The number of columns, at least one.
+    pub width: u32,
+    /// The height and width to which the region is resized before anything else; `None` where its pixels are needed as
+    /// they are.
+    pub resized: Option<(u32, u32)>,
 }
 
 impl Chain {
@@ -114,28 +133,33 @@ impl Chain {
             return Ok(());
         };
         match chain.input {
-            Some(size) if data.len() as u64 == size.area() * chain.channels as u64 => {
-                chain.apply(Pixels::new(data, size, chain.channels), key, space, row).map_err(failure)
-            }
+            Some(size) if data.len() as u64 == size.area() * chain.channels as u64 => chain
+                .plan(size, key, space)
+                .and_then(|_| chain.render(Pixels::new(data, size, chain.channels), space, row))
+                .map_err(failure),
             _ => Err(failure(format!("a record of {} bytes is not the field's image", data.len()))),
         }
     }
 
-    /// Writes a decoded image, transformed, to a row of the batch: every byte of it.
+    /// Draws everything that is random about a sample and computes every pass over its pixels, before there are any.
     ///
     /// # Errors
     /// A [`Failure`] of the transform stage, for an image that the geometry cannot take.
-    pub fn apply_image(
-        &self,
-        image: Pixels<'_>,
-        key: Key,
-        space: &mut Workspace,
-        row: &mut [u8],
-    ) -> Result<(), Failure> {
-        match &self.image {
-            Some(chain) => chain.apply(image, key, space, row).map_err(failure),
-            None => Err(failure("the field is no image".to_owned())),
-        }
+    pub fn plan(&self, height: u32, width: u32, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
+        let chain = self.image.as_ref().ok_or_else(|| failure("the field is no image".to_owned()))?;
+        chain.plan(Size { height, width }, key, space).map_err(failure)
+    }
+
+    /// Writes the image that was planned last in `space` to a row of the batch: every byte of it.
+    ///
+    /// `pixels` are the whole image or its planned region; where the region is to be resized, it may have been
+    /// reduced before.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the transform stage, for pixels that are neither.
+    pub fn render(&self, pixels: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
+        let chain = self.image.as_ref().ok_or_else(|| failure("the field is no image".to_owned()))?;
+        chain.render(pixels, space, row).map_err(failure)
     }
 }
 
@@ -237,11 +261,16 @@ impl Compiler {
 }
 
 impl ImageChain {
-    fn apply(&self, image: Pixels<'_>, key: Key, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
-        let Workspace { renderer, views, from, to } = space;
-        self.plan(image.size(), key, views)?;
+    fn render(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
+        let Workspace { renderer, image: planned, views, from, to } = space;
+        let (Some(first), Some(whole)) = (views.first_mut(), planned.take()) else {
+            return Err("nothing was planned".to_owned());
+        };
+        if image.size() != whole {
+            first.take_region(image.size())?;
+        }
         let Some((last, passes)) = views.split_last() else {
-            return Err("there is nothing to show".to_owned());
+            return Err("nothing was planned".to_owned());
         };
         let mut held = None;
         for view in passes {
@@ -268,8 +297,10 @@ impl ImageChain {
     }
 
     /// Draws and computes which pixels go where.
-    fn plan(&self, image: Size, key: Key, views: &mut Vec<View>) -> Result<(), String> {
+    fn plan(&self, image: Size, key: Key, space: &mut Workspace) -> Result<Region, String> {
+        let views = &mut space.views;
         views.clear();
+        space.image = None;
         let mut view = View::whole(image);
         for (op, geometry) in &self.geometry {
             let (size, interpolation) = match geometry {
@@ -299,7 +330,8 @@ impl ImageChain {
         }
         check_area(&view)?;
         views.push(view);
-        Ok(())
+        space.image = Some(image);
+        Ok(views[0].region())
     }
 }
 

@@ -42,6 +42,17 @@ impl Rect {
         self.left + self.size.width as i64
     }
 
+    /// Returns the part of the box that lies inside an image, if any does.
+    pub(super) fn intersection(self, image: Size) -> Option<Self> {
+        let (top, left) = (self.top.max(0), self.left.max(0));
+        let (bottom, right) = (self.bottom().min(image.height.into()), self.right().min(image.width.into()));
+        (top < bottom && left < right).then(|| Self {
+            top,
+            left,
+            size: Size { height: (bottom - top) as u32, width: (right - left) as u32 },
+        })
+    }
+
     /// Tells whether the box lies inside an image.
     pub(super) const fn is_inside(self, image: Size) -> bool {
         self.top >= 0 && self.left >= 0 && self.bottom() <= image.height as i64 && self.right() <= image.width as i64

@@ -14,7 +14,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    chain::{Chain, Workspace},
+    chain::{Chain, Region, Workspace},
     write::Pixels,
 };
 use crate::{

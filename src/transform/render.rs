@@ -25,7 +25,7 @@ pub(super) struct Renderer {
 impl Renderer {
     /// Writes what `view` shows of `input` to `out`, without the view's flip.
     pub(super) fn render(&mut self, view: &View, input: Pixels<'_>, out: &mut [u8]) -> Result<(), String> {
-        let Some(inner) = intersection(view.window, view.content()) else {
+        let Some(inner) = view.window.intersection(view.content()) else {
             out.fill(0);
             return Ok(());
         };
@@ -129,16 +129,6 @@ pub(super) fn mirror(image: &mut [u8], width: u32, channels: usize) {
             row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
         }
     }
-}
-
-fn intersection(part: Rect, image: Size) -> Option<Rect> {
-    let (top, left) = (part.top.max(0), part.left.max(0));
-    let (bottom, right) = (part.bottom().min(image.height.into()), part.right().min(image.width.into()));
-    (top < bottom && left < right).then(|| Rect {
-        top,
-        left,
-        size: Size { height: (bottom - top) as u32, width: (right - left) as u32 },
-    })
 }
 
 fn copy(from: Pixels<'_>, out: &mut [u8]) {

@@ -2,6 +2,7 @@
 
 use super::{
     Interpolation,
+    chain::Region,
     geometry::{Rect, Size},
 };
 
@@ -69,6 +70,37 @@ impl View {
         next.scale = Some((size, interpolation));
         next.window = Rect::whole(size);
         Some(next)
+    }
+
+    /// Returns the part of the input that is needed.
+    pub(super) fn region(&self) -> Region {
+        let Rect { top, left, size } = self.needed();
+        let resized = self.scale.map(|(size, _)| (size.height, size.width));
+        Region { top: top as u32, left: left as u32, height: size.height, width: size.width, resized }
+    }
+
+    /// Makes the view one of [`region`](Self::region) instead of the whole input; `size` is that of the pixels.
+    pub(super) fn take_region(&mut self, size: Size) -> Result<(), String> {
+        let needed = self.needed();
+        if self.scale.is_some() {
+            self.crop = Rect::whole(size);
+        } else if size == needed.size {
+            self.crop.top -= needed.top;
+            self.crop.left -= needed.left;
+        } else {
+            return Err(format!("{size:?} is the size of neither the image nor its region, {:?}", needed.size));
+        }
+        Ok(())
+    }
+
+    /// Returns the box of the input that is read: all of a crop that is resized, what the window shows of another.
+    fn needed(&self) -> Rect {
+        match self.window.intersection(self.crop.size) {
+            Some(shown) if self.scale.is_none() => {
+                Rect { top: self.crop.top + shown.top, left: self.crop.left + shown.left, size: shown.size }
+            }
+            _ => self.crop,
+        }
     }
 
     /// Returns the box of the input that the window shows, where nothing is resized.
