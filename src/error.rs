@@ -98,6 +98,9 @@ pub struct SampleError {
     /// The system's error number, where a system call failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno: Option<i32>,
+    /// Where in the record the bytes are bad, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
     /// The worker that met the error; none with `num_workers=0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<u32>,
@@ -106,6 +109,9 @@ pub struct SampleError {
 impl fmt::Display for SampleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} sample {} (`{}`): {}", self.stage, self.index, self.key, self.reason)?;
+        if let Some(offset) = self.offset {
+            write!(f, " at byte {offset}")?;
+        }
         if let Some(worker) = self.worker {
             write!(f, " [worker {worker}]")?;
         }
@@ -124,27 +130,36 @@ pub struct Failure {
     pub reason: String,
     /// The system's error number, where a system call failed.
     pub errno: Option<i32>,
+    /// Where in the record the bytes are bad, where that is known.
+    pub offset: Option<u64>,
 }
 
 /// The longest reason, and the longest key, that an error keeps.
 const MAX_TEXT: usize = 1000;
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}", self.stage, self.reason)?;
+        self.offset.map_or(Ok(()), |offset| write!(f, " at byte {offset}"))
+    }
+}
+
 impl Failure {
     /// Returns a failure of `stage` for this reason.
     pub fn new(stage: Stage, reason: impl Into<String>) -> Self {
-        Self { stage, reason: reason.into(), errno: None }
+        Self { stage, reason: reason.into(), errno: None, offset: None }
     }
 
     /// Returns the read failure that `error` means, with its errno.
     pub fn io(context: &str, error: &io::Error) -> Self {
         let reason = if context.is_empty() { error.to_string() } else { format!("{context}: {error}") };
-        Self { stage: Stage::Read, reason, errno: error.raw_os_error() }
+        Self { errno: error.raw_os_error(), ..Self::new(Stage::Read, reason) }
     }
 
     /// Names the sample that failed.
     #[must_use]
     pub fn of(self, index: u64, key: String) -> SampleError {
-        let Self { stage, mut reason, errno } = self;
+        let Self { stage, mut reason, errno, offset } = self;
         // Errors cross processes in places of a fixed size; the end of a path says more than its beginning.
         if reason.len() > MAX_TEXT {
             reason.truncate(reason.floor_char_boundary(MAX_TEXT));
@@ -155,6 +170,6 @@ impl Failure {
         } else {
             key
         };
-        SampleError { index, key, stage, reason, errno, worker: None }
+        SampleError { index, key, stage, reason, errno, offset, worker: None }
     }
 }

@@ -63,6 +63,7 @@ pub mod loader;
 mod python;
 
 pub use crate::{
+    decode::{Area, Cutout, DecodeImage, Truncated, decode_jpeg},
     error::{Error, Result, SampleError, Stage},
     job::OnError,
     loader::{Batch, Builder, Element, Input, Launch, Loader, SharedArrays, State, Stats, init},

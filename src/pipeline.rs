@@ -14,12 +14,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    decode::{self, Image, MAX_PIXELS},
+    decode::{Area, Decoder, Encoded},
     error::{Error, Failure, Result, Stage},
     rng::Key,
     source::{Bytes, Source, SourceField, SourceSpec},
     spec::FieldSpec,
-    transform::{Chain, Pixels, Transform, Workspace},
+    transform::{Chain, Pixels, Region, Transform, Workspace},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -70,7 +70,7 @@ struct FieldChain {
 /// The buffers of one thread, used again from sample to sample. What they hold never shows in a result.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    image: Image,
+    decoder: Decoder,
     space: Workspace,
 }
 
@@ -81,6 +81,8 @@ pub struct Times {
     pub decode: Duration,
     /// Transforming, with the write to the row.
     pub transform: Duration,
+    /// JPEGs that are not baseline, which another decoder took.
+    pub other_jpegs: u64,
 }
 
 impl Pipeline {
@@ -148,7 +150,7 @@ impl Pipeline {
         times: &mut Times,
         stage: &mut Stage,
     ) -> Result<(), Failure> {
-        let Scratch { image, space } = scratch;
+        let Scratch { decoder, space } = scratch;
         if rows.len() != self.chains.len() {
             return Err(Failure::new(
                 Stage::Transform,
@@ -160,13 +162,18 @@ impl Pipeline {
             if *encoded {
                 let start = Instant::now();
                 *stage = Stage::Decode;
-                decode::decode_rgb8(data, image, MAX_PIXELS)?;
+                let encoded = Encoded::open(data, chain.decoding())?;
+                times.other_jpegs += u64::from(encoded.is_other_jpeg());
+                // What becomes of the image is drawn before it is decoded, so that only what is needed is.
+                *stage = Stage::Transform;
+                let (width, height) = encoded.size();
+                let Region { top, left, height, width, resized } = chain.plan(height, width, key, space)?;
+                *stage = Stage::Decode;
+                let image = decoder.decode(encoded, Area { top, left, height, width }, resized)?;
                 let decoded = Instant::now();
                 times.decode += decoded - start;
                 *stage = Stage::Transform;
-                let pixels = Pixels::rgb8(image.pixels(), image.width(), image.height());
-                chain.plan(image.height(), image.width(), key, space)?;
-                chain.render(pixels, space, row)?;
+                chain.render(Pixels::of(image), space, row)?;
                 times.transform += decoded.elapsed();
             } else {
                 // Not timed: most tensors are copied in less time than it takes to look at the clock.

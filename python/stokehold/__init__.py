@@ -14,12 +14,14 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.batch import Batch
+from stokehold.images import decode_jpeg
 from stokehold.loader import FieldSpec, Loader
 from stokehold.sources import Arrays, ImageFolder
 from stokehold.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     CenterCrop,
+    DecodeImage,
     Normalize,
     RandomHorizontalFlip,
     RandomResizedCrop,
@@ -36,6 +38,7 @@ __all__ = [
     "Batch",
     "CenterCrop",
     "DecodeError",
+    "DecodeImage",
     "FieldSpec",
     "ImageFolder",
     "Loader",
@@ -49,4 +52,5 @@ __all__ = [
     "Transform",
     "WorkerError",
     "__version__",
+    "decode_jpeg",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "auto_workers",
     "check_transform",
+    "decode_jpeg",
     "image_folder_classes",
     "serve",
 ]
@@ -28,10 +29,11 @@ __version__: str
 class DecodeError(Exception):
     """A sample's bytes are not what they should be, or a transform cannot take it."""
 
-    index: int
+    index: int | None
     key: str
     stage: str
     worker: int | None
+    offset: int | None
     reason: str
 
 class WorkerError(RuntimeError):
@@ -40,6 +42,7 @@ class WorkerError(RuntimeError):
 class SlotsExhaustedError(RuntimeError):
     """The trainer holds so many batches that none can be filled, and the arena may not grow."""
 
+def decode_jpeg(data: bytes, region: tuple[int, int, int, int] | None, scale: int) -> tuple[int, int, bytearray]: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...

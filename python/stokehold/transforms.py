@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from stokehold import _native
@@ -20,6 +20,7 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "CenterCrop",
+    "DecodeImage",
     "Interpolation",
     "Layout",
     "Normalize",
@@ -59,6 +60,34 @@ class Transform:
     def spec(self) -> dict[str, Any]:
         """Returns the transform as plain data, the form in which it is sent to the workers."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class DecodeImage(Transform):
+    """Says how encoded images are decoded. It stands first in the list; without it, the defaults hold.
+
+    Args:
+        scaled_decode: Whether a JPEG that is reduced anyway may be decoded to 1/2, 1/4 or 1/8 of its size, never below
+            what is asked for. Faster where photographs are much larger than that; the pixels are slightly others.
+        truncated: What becomes of a JPEG that ends too early: ``"error"``, as in Pillow, or ``"pad"``, which fills what
+            is missing, mostly with grey, as libjpeg does.
+        apply_exif_orientation: Whether images are turned as their EXIF orientation says; False, as in torchvision.
+        max_pixels: The most pixels an image may have. A larger one is refused by its header, before memory is taken.
+            178,956,970 by default, as in Pillow.
+
+    Raises:
+        ValueError: A `truncated` that is neither, or a `max_pixels` below 1. On a field that is no encoded image, or
+            behind another transform, the loader raises it.
+    """
+
+    scaled_decode: bool = False
+    truncated: Literal["error", "pad"] = "error"
+    apply_exif_orientation: bool = False
+    max_pixels: int = 178_956_970
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data."""
+        return {"op": "DecodeImage", **asdict(self)}
 
 
 @dataclass(frozen=True)

@@ -332,6 +332,7 @@ impl Schedule {
             stage: Stage::Worker,
             reason: format!("it ended {POISON_DEATHS} workers, the last one {ended}"),
             errno: None,
+            offset: None,
             worker: None,
         };
         // The worker may have come to this sample by giving up others.

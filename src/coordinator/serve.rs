@@ -94,6 +94,8 @@ pub struct PoolStats {
     pub decode_seconds: f64,
     /// Seconds that all workers spent transforming and writing.
     pub transform_seconds: f64,
+    /// JPEGs that are not baseline.
+    pub other_jpegs: u64,
     /// Workers that were started in the place of others.
     pub restarts: u64,
     /// Samples that failed.
@@ -319,11 +321,12 @@ impl Pool {
     fn see(&mut self, worker: u32, sighting: Sighting) {
         let event = match sighting {
             Sighting::Up => Event::Up { worker },
-            Sighting::Done { lane, failures, read, decode, transform } => {
+            Sighting::Done { lane, failures, read, decode, transform, other_jpegs } => {
                 let seconds = |nanos: u64| nanos as f64 * 1e-9;
                 self.stats.read_seconds += seconds(read);
                 self.stats.decode_seconds += seconds(decode);
                 self.stats.transform_seconds += seconds(transform);
+                self.stats.other_jpegs += other_jpegs;
                 for failure in &failures {
                     self.stats.quarantine.record(failure.error.clone());
                 }

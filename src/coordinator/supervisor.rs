@@ -40,7 +40,7 @@ const KILL_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Sighting {
     Up,
-    Done { lane: u32, failures: Vec<RowFailure>, read: u64, decode: u64, transform: u64 },
+    Done { lane: u32, failures: Vec<RowFailure>, read: u64, decode: u64, transform: u64, other_jpegs: u64 },
     Down { ended: String },
     Stuck { ended: String },
 }
@@ -171,10 +171,12 @@ impl Supervisor {
         while post.deaf.is_none() {
             match post.channel.recv(false) {
                 Ok(Incoming::Message(Report::Up)) => seen.push(Sighting::Up),
-                Ok(Incoming::Message(Report::Done { tag, failures, read, decode, transform })) => {
+                Ok(Incoming::Message(Report::Done { tag, failures, read, decode, transform, other_jpegs })) => {
                     post.progress = (Instant::now(), 0);
                     match list(&post.mailbox, tag, failures) {
-                        Some(failures) => seen.push(Sighting::Done { lane: tag, failures, read, decode, transform }),
+                        Some(failures) => {
+                            seen.push(Sighting::Done { lane: tag, failures, read, decode, transform, other_jpegs });
+                        }
                         None => post.deaf = Some(Instant::now()),
                     }
                 }

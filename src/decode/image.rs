@@ -1,12 +1,14 @@
 //! Decoded pixels in memory that is used again.
 
-/// An 8-bit RGB image, (height, width, 3), C-contiguous.
+/// An 8-bit image, (height, width, channels), C-contiguous. The channels are red, green and blue and, with four, one
+/// that means nothing.
 ///
 /// Its memory grows to the largest image seen and stays, so that a worker soon stops allocating.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     width: u32,
     height: u32,
+    channels: usize,
     buffer: Vec<u8>,
 }
 
@@ -21,14 +23,19 @@ impl Image {
         self.height
     }
 
+    /// Returns the number of channels, 3 or 4.
+    pub const fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// Returns the pixels.
     pub fn pixels(&self) -> &[u8] {
         &self.buffer[..self.len()]
     }
 
     /// Makes this an image of the given size and returns its pixels, of arbitrary content.
-    pub fn reset(&mut self, width: u32, height: u32) -> &mut [u8] {
-        (self.width, self.height) = (width, height);
+    pub fn reset(&mut self, width: u32, height: u32, channels: usize) -> &mut [u8] {
+        (self.width, self.height, self.channels) = (width, height, channels);
         let len = self.len();
         if self.buffer.len() < len {
             // The old content is of no use, so it need not move along.
@@ -38,8 +45,49 @@ impl Image {
         &mut self.buffer[..len]
     }
 
+    /// Makes this `from`, turned as an EXIF orientation from 1 to 8 says.
+    pub(super) fn turned(&mut self, from: &Self, orientation: u8) {
+        let (width, height, channels) = (from.width as usize, from.height as usize, from.channels);
+        // From 5 on rows become columns; then, by number, either end may come first.
+        let is_transposed = orientation >= 5;
+        let flips_x = matches!(orientation, 2 | 3 | 6 | 7);
+        let flips_y = matches!(orientation, 3 | 4 | 7 | 8);
+        let (to_width, to_height) = if is_transposed { (height, width) } else { (width, height) };
+        let to = self.reset(to_width as u32, to_height as u32, channels);
+        for (y, row) in to.chunks_exact_mut(to_width * channels).enumerate() {
+            let y = if flips_y { to_height - 1 - y } else { y };
+            for (x, to) in row.chunks_exact_mut(channels).enumerate() {
+                let x = if flips_x { to_width - 1 - x } else { x };
+                let (from_x, from_y) = if is_transposed { (y, x) } else { (x, y) };
+                let start = (from_y * width + from_x) * channels;
+                to.copy_from_slice(&from.buffer[start..start + channels]);
+            }
+        }
+    }
+
+    /// Writes the pixels of `area` of what becomes of this where squares of `edge` pixels are made one each, their mean;
+    /// (height, width, 3).
+    pub(super) fn write_means(&self, area: super::Area, edge: u32, out: &mut [u8]) {
+        let channels = self.channels;
+        let columns = area.left..area.left + area.width;
+        for (y, row) in (area.top..).zip(out.chunks_exact_mut(area.width as usize * 3)) {
+            for (x, to) in columns.clone().zip(row.as_chunks_mut::<3>().0) {
+                let xs = x * edge..((x + 1) * edge).min(self.width);
+                let (mut sums, mut count) = ([0_u32; 3], 0);
+                for y in y * edge..((y + 1) * edge).min(self.height) {
+                    let start = (y as usize * self.width as usize + xs.start as usize) * channels;
+                    for pixel in self.buffer[start..start + xs.len() * channels].chunks_exact(channels) {
+                        sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += u32::from(value));
+                        count += 1;
+                    }
+                }
+                *to = sums.map(|sum| ((sum + count / 2) / count) as u8);
+            }
+        }
+    }
+
     const fn len(&self) -> usize {
-        self.width as usize * self.height as usize * 3
+        self.width as usize * self.height as usize * self.channels
     }
 }
 
@@ -50,10 +98,34 @@ mod tests {
     #[test]
     fn memory_is_used_again() {
         let mut image = Image::default();
-        image.reset(4, 4).fill(7);
+        image.reset(4, 4, 3).fill(7);
         let place = image.pixels().as_ptr();
-        assert_eq!(image.reset(2, 1).len(), 6);
-        assert_eq!((image.width(), image.height(), image.pixels().len()), (2, 1, 6));
+        assert_eq!(image.reset(2, 1, 4).len(), 8);
+        assert_eq!((image.width(), image.height(), image.pixels().len()), (2, 1, 8));
         assert_eq!(image.pixels().as_ptr(), place);
+    }
+
+    #[test]
+    fn images_are_turned_as_pillow_turns_them() {
+        // What `ImageOps.exif_transpose` of Pillow 13.0 makes of [[0, 1, 2], [3, 4, 5]].
+        for (orientation, width, expected) in [
+            (1, 3, [0, 1, 2, 3, 4, 5]),
+            (2, 3, [2, 1, 0, 5, 4, 3]),
+            (3, 3, [5, 4, 3, 2, 1, 0]),
+            (4, 3, [3, 4, 5, 0, 1, 2]),
+            (5, 2, [0, 3, 1, 4, 2, 5]),
+            (6, 2, [3, 0, 4, 1, 5, 2]),
+            (7, 2, [5, 2, 4, 1, 3, 0]),
+            (8, 2, [2, 5, 1, 4, 0, 3]),
+        ] {
+            let (mut from, mut to) = (Image::default(), Image::default());
+            from.reset(3, 2, 3).copy_from_slice(&[0, 1, 2, 3, 4, 5].map(|value| [value; 3]).concat());
+            to.turned(&from, orientation);
+            assert_eq!(
+                (to.width(), to.pixels()),
+                (width, &expected.map(|value| [value; 3]).concat()[..]),
+                "{orientation}"
+            );
+        }
     }
 }

@@ -160,6 +160,7 @@ impl Inline {
             read_seconds: self.done.read.as_secs_f64(),
             decode_seconds: self.done.times.decode.as_secs_f64(),
             transform_seconds: self.done.times.transform.as_secs_f64(),
+            other_jpegs: self.done.times.other_jpegs,
             failed_samples: self.quarantine.count,
             quarantine: self.quarantine.first.clone(),
             ..Stats::default()

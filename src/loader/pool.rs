@@ -321,6 +321,7 @@ impl Pool {
                         stage: Stage::Worker,
                         reason: text,
                         errno: None,
+                        offset: None,
                         worker: None,
                     });
                     return Err(Error::Sample(Box::new(error)));
@@ -386,6 +387,7 @@ impl Pool {
             read_seconds: of_pool.read_seconds,
             decode_seconds: of_pool.decode_seconds,
             transform_seconds: of_pool.transform_seconds,
+            other_jpegs: of_pool.other_jpegs,
             restarts: of_pool.restarts,
             failed_samples: of_pool.quarantine.count,
             quarantine: of_pool.quarantine.first,

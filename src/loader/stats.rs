@@ -43,6 +43,8 @@ pub struct Stats {
     pub decode_seconds: f64,
     /// Seconds that they spent transforming and writing.
     pub transform_seconds: f64,
+    /// JPEGs that are not baseline, so that another, slower decoder took them.
+    pub other_jpegs: u64,
     /// Workers that were started in the place of others.
     pub restarts: u64,
     /// Samples that failed, counted each time.

@@ -132,6 +132,8 @@ pub enum Report {
         decode: u64,
         /// Nanoseconds spent transforming and writing.
         transform: u64,
+        /// JPEGs that are not baseline.
+        other_jpegs: u64,
     },
 }
 
@@ -252,17 +254,24 @@ impl Wire for Report {
     fn frame(&self) -> Frame {
         match *self {
             Self::Up => Frame { kind: 11, ..Frame::default() },
-            Self::Done { tag, failures, read, decode, transform } => {
-                Frame { kind: 12, n: failures, tag, c: read, d: decode, e: transform, ..Frame::default() }
-            }
+            Self::Done { tag, failures, read, decode, transform, other_jpegs } => Frame {
+                kind: 12,
+                n: failures,
+                a: other_jpegs,
+                tag,
+                c: read,
+                d: decode,
+                e: transform,
+                ..Frame::default()
+            },
         }
     }
 
     fn from_frame(frame: &Frame) -> Option<Self> {
-        let &Frame { kind, n, tag, c, d, e, .. } = frame;
+        let &Frame { kind, n, a, tag, c, d, e, .. } = frame;
         match kind {
             11 => Some(Self::Up),
-            12 => Some(Self::Done { tag, failures: n, read: c, decode: d, transform: e }),
+            12 => Some(Self::Done { tag, failures: n, read: c, decode: d, transform: e, other_jpegs: a }),
             _ => None,
         }
     }
@@ -387,7 +396,7 @@ mod tests {
             round_trip(Command::Fill(Fill { tag, run: Run { slot, first_row: n, rows }, epoch: a, cursor: b, batch: c, attempt: n }));
             round_trip(Command::Segment);
             round_trip(Report::Up);
-            round_trip(Report::Done { tag, failures: n, read: a, decode: b, transform: c });
+            round_trip(Report::Done { tag, failures: n, read: a, decode: b, transform: c, other_jpegs: b });
             round_trip(Request::Start { generation: a, epoch: b, cursor: c });
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);

@@ -6,14 +6,15 @@ use pyo3::{
     prelude::*,
 };
 
-use crate::error::{Error, SampleError, Stage};
+use crate::error::{Error, Failure, SampleError, Stage};
 
 create_exception!(
     stokehold._native,
     DecodeError,
     PyException,
     "A sample's bytes are not what they should be, or a transform cannot take it.\n\n\
-     Attributes: ``index``, ``key`` (a path where there is one), ``stage``, ``worker``, ``reason``."
+     Attributes: ``index``, ``key`` (a path where there is one), ``stage``, ``worker``, ``offset`` (a\n\
+     byte in the record, where it is known), ``reason``."
 );
 create_exception!(
     stokehold._native,
@@ -55,6 +56,22 @@ fn os_error(errno: Option<i32>, context: String, message: &str) -> PyErr {
     }
 }
 
+/// Returns the exception for bytes that belong to no sample.
+pub(super) fn decode_error(failure: &Failure) -> PyErr {
+    let error = DecodeError::new_err(failure.to_string());
+    Python::attach(|py| {
+        let value = error.value(py);
+        let named = value
+            .setattr("index", py.None())
+            .and_then(|()| value.setattr("key", ""))
+            .and_then(|()| value.setattr("stage", failure.stage.to_string()))
+            .and_then(|()| value.setattr("worker", py.None()))
+            .and_then(|()| value.setattr("offset", failure.offset))
+            .and_then(|()| value.setattr("reason", &failure.reason));
+        named.map_or_else(|failed| failed, |()| error.clone_ref(py))
+    })
+}
+
 fn sample_error(sample: &SampleError, message: String) -> PyErr {
     let error = match (sample.stage, sample.errno) {
         (Stage::Read, Some(errno)) => PyOSError::new_err((errno, message)),
@@ -69,6 +86,7 @@ fn sample_error(sample: &SampleError, message: String) -> PyErr {
             .and_then(|()| value.setattr("key", &sample.key))
             .and_then(|()| value.setattr("stage", sample.stage.to_string()))
             .and_then(|()| value.setattr("worker", sample.worker))
+            .and_then(|()| value.setattr("offset", sample.offset))
             .and_then(|()| value.setattr("reason", &sample.reason));
         named.map_or_else(|failed| failed, |()| error.clone_ref(py))
     })

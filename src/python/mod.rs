@@ -8,9 +8,10 @@ mod buffer;
 mod error;
 mod loader;
 
-use pyo3::prelude::*;
+use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
 
 use crate::{
+    decode::{Area, Cutout},
     error::Error,
     source::{ImageFolder, Source},
     sys::limits,
@@ -26,7 +27,7 @@ mod _native {
         auto_workers,
         batch::Batch,
         buffer::Field,
-        check_transform,
+        check_transform, decode_jpeg,
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         image_folder_classes,
         loader::Loader,
@@ -48,6 +49,23 @@ fn check_transform(description: &str) -> PyResult<()> {
 
 fn parse_transform(description: &str) -> PyResult<Transform> {
     Ok(serde_json::from_str(description).map_err(|error| Error::Config(format!("not a transform: {error}")))?)
+}
+
+/// Returns height, width and the pixels of a JPEG, or of a region (top, left, height, width) of it.
+#[pyfunction]
+fn decode_jpeg(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    region: Option<(u32, u32, u32, u32)>,
+    scale: u32,
+) -> PyResult<(u32, u32, Bound<'_, PyByteArray>)> {
+    let area = region.map(|(top, left, height, width)| Area { top, left, height, width });
+    let cutout = Cutout::open(&data, area, scale).map_err(|failure| error::decode_error(&failure))?;
+    let (height, width) = cutout.size();
+    let pixels = PyByteArray::new_with(py, height as usize * width as usize * 3, |out| {
+        py.detach(|| cutout.decode(out)).map_err(|failure| error::decode_error(&failure))
+    })?;
+    Ok((height, width, pixels))
 }
 
 /// Returns how many workers suit one of `ranks` trainers on this machine: processors by affinity and quota, shared.

@@ -9,7 +9,7 @@ use super::{
     write::Pixels,
 };
 use crate::{
-    decode::MAX_PIXELS,
+    decode::{DecodeImage, MAX_PIXELS},
     error::{Error, Failure, Result, Stage},
     rng::Key,
     source::SourceField,
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Chain {
     output: FieldSpec,
+    decoding: DecodeImage,
     image: Option<ImageChain>,
 }
 
@@ -53,6 +54,7 @@ pub struct Workspace {
     views: Vec<View>,
     from: Vec<u8>,
     to: Vec<u8>,
+    packed: Vec<u8>,
 }
 
 /// The part of an image that a plan needs: a box inside the image, and what becomes of it.
@@ -78,10 +80,17 @@ impl Chain {
     /// [`Config`](Error::Config) for an argument out of range, a transform that cannot take what comes before it, or an
     /// encoded image whose size the chain does not fix.
     pub fn compile(field: &SourceField, ops: &[Transform]) -> Result<Self> {
+        let (decoding, places) = match (field, ops) {
+            (SourceField::EncodedImage { name }, [first @ Transform::DecodeImage(decoding), ..]) => {
+                first.validate().map_err(|error| Error::Config(format!("field `{name}`: transform 0: {error}")))?;
+                (*decoding, 1..ops.len())
+            }
+            _ => (DecodeImage::default(), 0..ops.len()),
+        };
         let (mut state, spec) = match (field, ops) {
             (SourceField::Tensor(spec), []) => {
                 spec.row_bytes()?;
-                return Ok(Self { output: spec.clone(), image: None });
+                return Ok(Self { output: spec.clone(), decoding, image: None });
             }
             (SourceField::Tensor(spec), [first, ..]) => {
                 let Some((size, channels)) = image_shape(spec) else {
@@ -98,7 +107,7 @@ impl Chain {
             (SourceField::EncodedImage { .. }, _) => (Compiler::new(None, 3, 3), None),
         };
         let name = field.name();
-        for (at, op) in (0..).zip(ops) {
+        for (at, op) in (places.start as u64..).zip(&ops[places]) {
             op.validate()
                 .and_then(|()| state.add(at, op).map_err(|what| Error::Config(format!("{}: {what}", op.name()))))
                 .map_err(|error| Error::Config(format!("field `{name}`: transform {at}: {error}")))?;
@@ -112,7 +121,12 @@ impl Chain {
         output.row_bytes()?;
         let Compiler { channels, geometry, elements, layout, .. } = state;
         let image = ImageChain { input: spec.map(|(size, _)| size), channels, geometry, tail: elements.finish(layout) };
-        Ok(Self { output, image: Some(image) })
+        Ok(Self { output, decoding, image: Some(image) })
+    }
+
+    /// Returns how encoded images are to be decoded.
+    pub const fn decoding(&self) -> DecodeImage {
+        self.decoding
     }
 
     /// Returns what every row of the field looks like.
@@ -216,6 +230,9 @@ impl Compiler {
                 Geometry::RandomResizedCrop { size, scale: *scale, ratio: *ratio, interpolation: *interpolation }
             }
             Transform::RandomHorizontalFlip { p } => Geometry::RandomHorizontalFlip(*p),
+            Transform::DecodeImage(_) => {
+                return Err("goes with an encoded image, and stands before all other transforms".to_owned());
+            }
             Transform::Normalize { mean, std } => {
                 self.end_geometry(op);
                 return self.elements.normalize(mean, std);
@@ -262,7 +279,7 @@ impl Compiler {
 
 impl ImageChain {
     fn render(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
-        let Workspace { renderer, image: planned, views, from, to } = space;
+        let Workspace { renderer, image: planned, views, from, to, packed } = space;
         let (Some(first), Some(whole)) = (views.first_mut(), planned.take()) else {
             return Err("nothing was planned".to_owned());
         };
@@ -272,26 +289,28 @@ impl ImageChain {
         let Some((last, passes)) = views.split_last() else {
             return Err("nothing was planned".to_owned());
         };
+        // A decoded image may have a fourth channel; the last pass leaves it out.
+        let channels = image.channels();
         let mut held = None;
         for view in passes {
-            let input = held.map_or(image, |size| Pixels::new(from, size, self.channels));
-            let out = render::grown(to, view.size().area() as usize * self.channels);
+            let input = held.map_or(image, |size| Pixels::new(from, size, channels));
+            let out = render::grown(to, view.size().area() as usize * channels);
             renderer.render(view, input, out)?;
             if view.flip {
-                render::mirror(out, view.size().width, self.channels);
+                render::mirror(out, view.size().width, channels);
             }
             std::mem::swap(from, to);
             held = Some(view.size());
         }
-        let input = held.map_or(image, |size| Pixels::new(from, size, self.channels));
+        let input = held.map_or(image, |size| Pixels::new(from, size, channels));
         if last.scale.is_none() && last.window.is_inside(last.crop.size) {
-            self.tail.write(input.part(last.inner_crop()), last.flip, row);
-        } else if self.tail.is_copy() && !last.flip {
+            self.tail.write(input.part(last.inner_crop()).packed(packed), last.flip, row);
+        } else if self.tail.is_copy() && !last.flip && channels == self.channels {
             renderer.render(last, input, row)?;
         } else {
-            let shown = render::grown(to, last.size().area() as usize * self.channels);
+            let shown = render::grown(to, last.size().area() as usize * channels);
             renderer.render(last, input, shown)?;
-            self.tail.write(Pixels::new(shown, last.size(), self.channels), last.flip, row);
+            self.tail.write(Pixels::new(shown, last.size(), channels).packed(packed), last.flip, row);
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ pub use self::{
     write::Pixels,
 };
 use crate::{
+    decode::DecodeImage,
     error::{Error, Result},
     spec::DType,
 };
@@ -32,6 +33,8 @@ const MAX_EDGE: u32 = 65_535;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", deny_unknown_fields)]
 pub enum Transform {
+    /// Says how an encoded image is decoded. It stands before all others; without it, the defaults hold.
+    DecodeImage(DecodeImage),
     /// Resizes: the shorter side to one size, keeping the aspect ratio, or to (height, width).
     Resize {
         /// One size or two.
@@ -151,6 +154,7 @@ impl Transform {
     /// Returns the transform's name.
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::DecodeImage(_) => "DecodeImage",
             Self::Resize { .. } => "Resize",
             Self::CenterCrop { .. } => "CenterCrop",
             Self::RandomResizedCrop { .. } => "RandomResizedCrop",
@@ -166,6 +170,9 @@ impl Transform {
     /// # Errors
     /// [`Config`](Error::Config) for an argument outside its range.
     pub fn validate(&self) -> Result<()> {
+        if let Self::DecodeImage(options) = self {
+            return options.validate();
+        }
         self.check().map_err(|what| Error::Config(format!("{}: {what}", self.name())))
     }
 
@@ -195,7 +202,9 @@ impl Transform {
             Self::ToDtype { dtype, scale: true } if !is_float(*dtype) => {
                 Err(format!("scale=True goes with a floating-point dtype, not with {dtype}"))
             }
-            Self::RandomHorizontalFlip { .. } | Self::ToDtype { .. } | Self::ToLayout { .. } => Ok(()),
+            Self::DecodeImage(_) | Self::RandomHorizontalFlip { .. } | Self::ToDtype { .. } | Self::ToLayout { .. } => {
+                Ok(())
+            }
         }
     }
 }

@@ -101,7 +101,11 @@ fn resize(
     out: &mut [u8],
     size: Size,
 ) -> Result<(), String> {
-    let pixel = if input.channels() == 3 { PixelType::U8x3 } else { PixelType::U8 };
+    let pixel = match input.channels() {
+        1 => PixelType::U8,
+        3 => PixelType::U8x3,
+        _ => PixelType::U8x4,
+    };
     let Size { height, width } = input.size();
     let image = ImageRef::new(width, height, input.bytes(), pixel).map_err(text)?;
     // The filter must not see what lies outside the crop, so the crop is made an image of its own.

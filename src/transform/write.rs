@@ -3,9 +3,12 @@
 use super::{
     Layout,
     geometry::{Rect, Size},
+    render::grown,
 };
+use crate::decode::Image;
 
-/// A borrowed 8-bit image, (height, width, channels), whose rows may be those of a larger one.
+/// A borrowed 8-bit image, (height, width, channels), whose rows may be those of a larger one. Of four channels, the last
+/// means nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Pixels<'a> {
     bytes: &'a [u8],
@@ -24,6 +27,11 @@ impl<'a> Pixels<'a> {
     /// Returns the image of these bytes, 8-bit RGB.
     pub const fn rgb8(bytes: &'a [u8], width: u32, height: u32) -> Self {
         Self::new(bytes, Size { height, width }, 3)
+    }
+
+    /// Returns a decoded image.
+    pub fn of(image: &'a Image) -> Self {
+        Self::new(image.pixels(), Size { height: image.height(), width: image.width() }, image.channels())
     }
 
     pub(super) const fn bytes(&self) -> &'a [u8] {
@@ -51,6 +59,23 @@ impl<'a> Pixels<'a> {
     pub(super) fn row(&self, at: usize) -> &'a [u8] {
         let start = at * self.stride;
         &self.bytes[start..start + self.row_bytes()]
+    }
+
+    /// Returns the image without a fourth channel, which takes the buffer.
+    pub(super) fn packed<'b>(self, buffer: &'b mut Vec<u8>) -> Pixels<'b>
+    where
+        'a: 'b,
+    {
+        if self.channels != 4 {
+            return self;
+        }
+        let out = grown(buffer, self.size.area() as usize * 3);
+        for (row, out) in self.rows().zip(out.chunks_exact_mut(self.size.width as usize * 3)) {
+            for (from, to) in row.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<3>().0) {
+                *to = [from[0], from[1], from[2]];
+            }
+        }
+        Pixels::new(out, self.size, 3)
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = &'a [u8]> {

@@ -72,6 +72,7 @@ impl Tally {
         self.read += other.read;
         self.times.decode += other.times.decode;
         self.times.transform += other.times.transform;
+        self.times.other_jpegs += other.times.other_jpegs;
         self.failures.extend(other.failures);
     }
 }

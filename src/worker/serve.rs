@@ -142,6 +142,7 @@ fn report(channel: &Channel<Report, Command>, mailbox: &Mailbox, tag: u32, tally
         read: nanos(tally.read),
         decode: nanos(tally.times.decode),
         transform: nanos(tally.times.transform),
+        other_jpegs: tally.times.other_jpegs,
     })?;
     Ok(())
 }

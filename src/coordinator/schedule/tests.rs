@@ -273,6 +273,7 @@ fn failure(row: u32) -> RowFailure {
         stage: Stage::Decode,
         reason: "bad".into(),
         errno: None,
+        offset: None,
         worker: None,
     };
     RowFailure { row, fatal: true, error }

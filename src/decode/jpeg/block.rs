@@ -1,0 +1,158 @@
+//! The entropy code of one block: decoded, or passed over.
+//!
+//! Source: ITU-T T.81, annex F.2.2.
+
+use super::{
+    bits::Bits,
+    header::ZIGZAG,
+    huffman::{BEYOND, END_OF_BLOCK, Table},
+};
+
+/// The quantised coefficients of a block in natural order.
+pub(super) type Block = [i16; 64];
+
+/// The last position of a block.
+const LAST: u32 = 63;
+
+/// Position to natural position; what lies behind the block ends up at its end, where only a zero can come.
+const ORDER: [u8; 256] = {
+    let mut order = [LAST as u8; 256];
+    let mut at = 0;
+    while at < ZIGZAG.len() {
+        order[at] = ZIGZAG[at];
+        at += 1;
+    }
+    order
+};
+
+/// The tables of a component in a scan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tables<'a> {
+    pub(super) dc: &'a Table,
+    pub(super) ac: &'a Table,
+}
+
+/// Reads the difference to the block before; leaves the function with none for bits that are no code.
+macro_rules! difference {
+    ($table:expr, $bits:ident) => {{
+        $bits.refill();
+        let symbol = $table.difference($bits.buffer);
+        if symbol.is_none() {
+            let (taken, value, _) = $table.symbol($bits.buffer)?;
+            $bits.consume(taken.into());
+            $bits.refill();
+            value
+        } else {
+            let value = symbol.value($bits.buffer);
+            $bits.consume(symbol.packed());
+            value
+        }
+    }};
+}
+
+/// Decodes a block into zeros. `dc` is the last block's value and becomes this one's.
+///
+/// Returns none for bits that are no code, or more coefficients than a block has.
+#[inline(always)]
+pub(super) fn decode<'a>(
+    place: &mut Bits<'a>,
+    bytes: &'a [u8],
+    tables: Tables<'_>,
+    dc: &mut i32,
+    block: &mut Block,
+) -> Option<()> {
+    // A copy stays in registers.
+    let mut bits = *place;
+    *dc = dc.wrapping_add(difference!(tables.dc, bits));
+    block[0] = *dc as i16;
+    let mut at = 0;
+    macro_rules! next {
+        () => {
+            let symbols = tables.ac.symbols(bits.buffer);
+            let value = symbols.value(bits.buffer);
+            bits.consume(symbols.packed());
+            put(block, at + symbols.first_advance(), symbols.first_value());
+            at += symbols.advance();
+            put(block, at, value as i16);
+            if at >= LAST {
+                if is_end(at, symbols.advance()) {
+                    break;
+                }
+                let before = bits.before(bytes, symbols.taken());
+                (bits, at) = single(before, at - symbols.advance(), tables.ac, block)?;
+                if at >= LAST {
+                    break;
+                }
+            }
+        };
+    }
+    // Two look-ups to a refill: the difference and the first, then each second and the following first.
+    loop {
+        next!();
+        bits.refill();
+        next!();
+    }
+    *place = bits;
+    Some(())
+}
+
+#[inline(always)]
+fn put(block: &mut Block, at: u32, value: i16) {
+    block[usize::from(ORDER[usize::from(at as u8)] & 63)] = value;
+}
+
+/// Tells whether a block ends at a position reached by `advance`: by its last coefficient, or by the code for its end
+/// before that.
+#[inline(always)]
+const fn is_end(at: u32, advance: u32) -> bool {
+    at == LAST || (advance >= END_OF_BLOCK && advance < BEYOND && at - END_OF_BLOCK < LAST)
+}
+
+/// Decodes one symbol: its code is a long one, or the block ends with it and what follows belongs to the next one.
+#[cold]
+fn single<'a>(mut bits: Bits<'a>, at: u32, table: &Table, block: &mut Block) -> Option<(Bits<'a>, u32)> {
+    bits.refill();
+    let (taken, value, advance) = table.symbol(bits.buffer)?;
+    bits.consume(taken.into());
+    let at = at + advance;
+    if at >= LAST && !is_end(at, advance) {
+        return None;
+    }
+    put(block, at, value as i16);
+    bits.refill();
+    Some((bits, at))
+}
+
+/// Passes over a block, several symbols at a time; only `dc` is kept.
+///
+/// Returns none as [`decode`] does.
+#[inline(always)]
+pub(super) fn skip<'a>(place: &mut Bits<'a>, bytes: &'a [u8], tables: Tables<'_>, dc: &mut i32) -> Option<()> {
+    let mut bits = *place;
+    *dc = dc.wrapping_add(difference!(tables.dc, bits));
+    let mut at = 0;
+    macro_rules! next {
+        () => {
+            let skip = tables.ac.skip(bits.buffer);
+            bits.consume(skip.packed());
+            at += skip.advance();
+            if at >= LAST {
+                if is_end(at, skip.advance()) {
+                    break;
+                }
+                let before = bits.before(bytes, skip.taken());
+                (bits, at) = single(before, at - skip.advance(), tables.ac, &mut [0; 64])?;
+                if at >= LAST {
+                    break;
+                }
+            }
+        };
+    }
+    loop {
+        next!();
+        bits.refill();
+        next!();
+    }
+    *place = bits;
+    Some(())
+}

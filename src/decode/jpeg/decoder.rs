@@ -1,0 +1,260 @@
+//! A file's scans to pixels.
+
+use std::ops::Range;
+
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Avx2;
+#[cfg(not(target_arch = "x86_64"))]
+use super::vector::Avx2;
+use super::{
+    bits::Segments,
+    block::Block,
+    colour,
+    error::{Problem, Result},
+    header::{self, Colour, Frame, Headers, Scan},
+    huffman::Cache,
+    plane::{Layout, Plane, RowBuffer},
+    reduced,
+    scan::{Plan, Reader},
+    vector::{Portable, Vector},
+};
+
+/// A box of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// The first row.
+    pub top: u32,
+    /// The first column.
+    pub left: u32,
+    /// The number of rows.
+    pub height: u32,
+    /// The number of columns.
+    pub width: u32,
+}
+
+impl Area {
+    /// Returns the box that covers an image.
+    pub(in crate::decode) const fn whole((width, height): (u32, u32)) -> Self {
+        Self { top: 0, left: 0, height, width }
+    }
+
+    /// Tells whether the box has pixels and lies inside an image.
+    pub(in crate::decode) fn is_inside(self, (width, height): (u32, u32)) -> bool {
+        let fits = |start: u32, len: u32, end: u32| len > 0 && start.checked_add(len).is_some_and(|stop| stop <= end);
+        fits(self.left, self.width, width) && fits(self.top, self.height, height)
+    }
+}
+
+/// By how much an image is made smaller while it is decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::decode) enum Scale {
+    #[default]
+    Whole,
+    Half,
+    Quarter,
+    Eighth,
+}
+
+impl Scale {
+    /// Returns the number of pixels across a block.
+    const fn edge(self) -> u32 {
+        8 / self.divisor()
+    }
+
+    /// Returns the scale whose divisor this is.
+    pub(in crate::decode) const fn of_divisor(divisor: u32) -> Option<Self> {
+        match divisor {
+            1 => Some(Self::Whole),
+            2 => Some(Self::Half),
+            4 => Some(Self::Quarter),
+            8 => Some(Self::Eighth),
+            _ => None,
+        }
+    }
+
+    /// Returns what sizes are divided by.
+    pub(in crate::decode) const fn divisor(self) -> u32 {
+        match self {
+            Self::Whole => 1,
+            Self::Half => 2,
+            Self::Quarter => 4,
+            Self::Eighth => 8,
+        }
+    }
+}
+
+/// A file whose headers have been read, up to the first scan.
+#[derive(Clone, Debug)]
+pub(in crate::decode) struct Jpeg<'a> {
+    headers: Headers<'a>,
+    frame: Frame,
+    scan: Scan,
+}
+
+impl<'a> Jpeg<'a> {
+    /// Reads the headers.
+    pub(in crate::decode) fn open(data: &'a [u8]) -> Result<Self> {
+        let (headers, scan) = Headers::read(data)?;
+        let frame = headers.frame()?;
+        Ok(Self { headers, frame, scan })
+    }
+
+    /// Returns width and height in pixels.
+    pub(in crate::decode) const fn size(&self) -> (u32, u32) {
+        (self.frame.width, self.frame.height)
+    }
+
+    /// Returns width and height of the scaled image; as in libjpeg, a part of a pixel counts as one.
+    pub(in crate::decode) const fn scaled_size(&self, scale: Scale) -> (u32, u32) {
+        (self.frame.width.div_ceil(scale.divisor()), self.frame.height.div_ceil(scale.divisor()))
+    }
+}
+
+/// Decodes files one after another; its tables and buffers are used again.
+#[derive(Debug)]
+pub(in crate::decode) struct Decoder {
+    avx2: Option<Avx2>,
+    cache: Cache,
+    segments: Segments,
+    coefficients: Vec<Block>,
+    planes: [Plane; 3],
+    buffers: [RowBuffer; 3],
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self { avx2: Avx2::new(), ..Self::portable() }
+    }
+}
+
+impl Decoder {
+    /// Returns a decoder that uses no instructions but those that every processor has.
+    pub(in crate::decode) fn portable() -> Self {
+        Self {
+            avx2: None,
+            cache: Cache::default(),
+            segments: Segments::default(),
+            coefficients: Vec::new(),
+            planes: Default::default(),
+            buffers: Default::default(),
+        }
+    }
+
+    /// Writes the pixels of `area`, which lies in the scaled image, to `out`: rows of red, green and blue and, where `N`
+    /// is 4, 255.
+    ///
+    /// With `pads`, data that ends too early is taken as libjpeg takes it: what is missing is grey.
+    pub(in crate::decode) fn decode<const N: usize>(
+        &mut self,
+        jpeg: &Jpeg<'_>,
+        area: Area,
+        scale: Scale,
+        pads: bool,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let Jpeg { headers, frame, scan } = jpeg;
+        if !pads && !header::has_end(headers.data, scan.start) {
+            return Err(Problem::end_of_data(headers.data.len()));
+        }
+        for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
+            plane.reset(Layout::new(frame, *component, scale.edge(), area), pads);
+        }
+        let colour = self.read_scans(headers.clone(), frame, *scan, pads)?;
+        let (planes, buffers) = (&self.planes, &mut self.buffers);
+        match self.avx2 {
+            Some(avx2) => avx2.run(
+                #[inline(always)]
+                || write_rows::<N>(planes, buffers, colour, area, out),
+            ),
+            None => write_rows::<N>(planes, buffers, colour, area, out),
+        }
+        Ok(())
+    }
+
+    /// Reads all scans into the planes; returns what the components mean, which headers between scans may tell.
+    fn read_scans(&mut self, mut headers: Headers<'_>, frame: &Frame, mut scan: Scan, pads: bool) -> Result<Colour> {
+        let mut is_read = [false; 3];
+        loop {
+            for component in scan.components() {
+                if std::mem::replace(&mut is_read[component.index], true) {
+                    return Err(Problem::corrupt(scan.start, "a second scan of a component"));
+                }
+            }
+            self.read_scan(&headers, frame, &scan, pads)?;
+            if is_read[..frame.components().len()].iter().all(|&is_read| is_read) {
+                return Ok(headers.colour(frame));
+            }
+            headers.resume(self.segments.file_end());
+            scan = match headers.next_scan() {
+                Err(_) if pads => return Ok(headers.colour(frame)),
+                found => found?,
+            };
+        }
+    }
+
+    fn read_scan(&mut self, headers: &Headers<'_>, frame: &Frame, scan: &Scan, pads: bool) -> Result<()> {
+        let Self { avx2, cache, segments, coefficients, planes, .. } = self;
+        segments.read(headers.data, scan.start, headers.restart_interval > 0)?;
+        let plan = Plan::new(headers, frame, scan, planes, cache)?;
+        let reader = Reader::new(&plan, segments, headers.data, pads);
+        coefficients.resize(plan.blocks(), [0; 64]);
+        match *avx2 {
+            Some(avx2) => avx2.run(
+                #[inline(always)]
+                || read_rows(avx2, &plan, reader, coefficients, planes),
+            ),
+            None => read_rows(Portable, &plan, reader, coefficients, planes),
+        }
+    }
+}
+
+/// Decodes and transforms the needed blocks of a scan.
+#[inline(always)]
+fn read_rows(
+    vector: impl Vector,
+    plan: &Plan,
+    mut reader: Reader<'_>,
+    coefficients: &mut [Block],
+    planes: &mut [Plane; 3],
+) -> Result<()> {
+    for row in plan.rows.clone() {
+        for group in plan.groups() {
+            coefficients.fill([0; 64]);
+            reader.group(row, &group, coefficients)?;
+            for part in &plan.parts {
+                let plane = &mut planes[part.index];
+                for (column, row, places) in part.rows_of(row, &group) {
+                    let edge = plane.layout.edge as usize;
+                    let (out, stride) = plane.block_mut(column, row);
+                    if edge == 8 {
+                        vector.idct(&coefficients[places], &part.quant, out, stride);
+                    } else {
+                        reduced::blocks(&coefficients[places], &part.quant, edge, out, stride);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn write_rows<const N: usize>(
+    planes: &[Plane; 3],
+    [first, second, third]: &mut [RowBuffer; 3],
+    colour: Colour,
+    area: Area,
+    out: &mut [u8],
+) {
+    let columns: Range<u32> = area.left..area.left + area.width;
+    for (y, out) in (area.top..).zip(out.chunks_exact_mut(area.width as usize * N)) {
+        let a = planes[0].pixels(y, columns.clone(), first);
+        if colour == Colour::Grey {
+            colour::write::<N>(colour, [a; 3], out);
+        } else {
+            let b = planes[1].pixels(y, columns.clone(), second);
+            let c = planes[2].pixels(y, columns.clone(), third);
+            colour::write::<N>(colour, [a, b, c], out);
+        }
+    }
+}

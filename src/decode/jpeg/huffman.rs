@@ -1,0 +1,298 @@
+//! Huffman tables made for looking up: one index gives a symbol with the length of everything that belongs to it.
+//!
+//! Source: ITU-T T.81, annexes C and F.
+
+use std::sync::Arc;
+
+use super::{
+    error::{Problem, Result},
+    header::HuffmanSpec,
+};
+
+/// The bits of an index. 11 is best: 2^11 entries fit the first-level cache, and longer codes are rare.
+const BITS: u32 = 11;
+const SIZE: usize = 1 << BITS;
+
+/// The bits of an index of differences, which have few and short codes.
+const DC_BITS: u32 = 9;
+
+/// What the end of a block adds to the position: all that a block has.
+pub(super) const END_OF_BLOCK: u32 = 64;
+
+/// How far a code that is longer than an index, or no code, moves the position: behind the block from anywhere.
+pub(super) const BEYOND: u32 = 127;
+
+/// The most bits that a looked-up symbol takes, so that a refill of 56 bits lasts for two of them.
+const MAX_TAKEN: u32 = 25;
+
+/// One or two symbols, packed: from the lowest bit, 6 bits for the bits they take, 4 for the size of the last one's
+/// value, 5 and 7 for how far the first one and all of them move the position, 10 for the first one's value.
+///
+/// The value of the last symbol need not lie within the index: it is cut out of the bits. Where there is one symbol
+/// alone, the first has its place, and is so overwritten, or is a zero where there is one anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Symbols(u32);
+
+impl Symbols {
+    /// Stands where the code is longer than an index, or no code: takes nothing, and ends behind the block.
+    const NONE: Self = Self::new(0, 0, BEYOND);
+
+    /// Returns a symbol whose code has `code` bits and whose value has `size`.
+    const fn new(code: u32, size: u32, advance: u32) -> Self {
+        Self::pack(code + size, size, [if advance > 16 { 1 } else { advance }, advance], 0)
+    }
+
+    const fn pack(taken: u32, size: u32, advance: [u32; 2], first: i32) -> Self {
+        Self(taken | size << 6 | advance[0] << 10 | advance[1] << 15 | (first as u32) << 22)
+    }
+
+    /// Returns this symbol with `next` behind it. `index` begins with the symbol and its value.
+    const fn followed_by(self, next: Self, index: u64) -> Self {
+        let taken = self.taken() + next.taken();
+        Self::pack(taken, next.size(), [self.advance(), self.advance() + next.advance()], self.value(index))
+    }
+
+    /// Tells whether the code is longer than an index, or no code.
+    #[inline(always)]
+    pub(super) const fn is_none(self) -> bool {
+        self.0 == Self::NONE.0
+    }
+
+    /// Returns a number whose low six bits are the bits of codes and values.
+    #[inline(always)]
+    pub(super) const fn packed(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// Returns the bits of codes and values.
+    #[inline(always)]
+    pub(super) const fn taken(self) -> u32 {
+        self.0 & 63
+    }
+
+    #[inline(always)]
+    const fn size(self) -> u32 {
+        self.0 >> 6 & 15
+    }
+
+    const fn code(self) -> u32 {
+        self.taken() - self.size()
+    }
+
+    /// Returns the value of the last symbol, where the first one's code stands at the top of `bits`.
+    #[inline(always)]
+    pub(super) const fn value(self, bits: u64) -> i32 {
+        let low = (bits >> (self.0.wrapping_neg() & 63)) as u32;
+        let above = u32::MAX << self.size();
+        let value = (low & !above) as i32;
+        // Values whose first bit is 0 are negative. Twice the value, less this, is negative for those alone.
+        let below = above as i32 + 1;
+        value + (below & ((2 * value + below) >> 31))
+    }
+
+    /// Returns the value of the first of two symbols.
+    #[inline(always)]
+    pub(super) const fn first_value(self) -> i16 {
+        (self.0 as i32 >> 22) as i16
+    }
+
+    /// Returns how far the first symbol moves the position in the block.
+    #[inline(always)]
+    pub(super) const fn first_advance(self) -> u32 {
+        self.0 >> 10 & 31
+    }
+
+    /// Returns how far all of them move it.
+    #[inline(always)]
+    pub(super) const fn advance(self) -> u32 {
+        self.0 >> 15 & 127
+    }
+}
+
+/// Several symbols whose values do not matter, packed: the bits they take and how far they move the position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Skip(u16);
+
+impl Skip {
+    /// Returns a number whose low six bits are the bits that the symbols take.
+    #[inline(always)]
+    pub(super) const fn packed(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// Returns the bits that the symbols take.
+    pub(super) const fn taken(self) -> u32 {
+        self.0 as u32 & 63
+    }
+
+    #[inline(always)]
+    pub(super) const fn advance(self) -> u32 {
+        (self.0 >> 6) as u32
+    }
+}
+
+/// What a table decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Dc,
+    Ac,
+}
+
+/// A Huffman table.
+#[derive(Debug)]
+pub(super) struct Table {
+    symbols: [Symbols; SIZE],
+    skips: [Skip; SIZE],
+    /// For codes longer than an index, by length from 0 to 16: one above the largest code, at the top of 16 bits.
+    limits: [u32; 17],
+    /// What added to a code of a length gives the place of its symbol.
+    places: [i32; 17],
+    values: Vec<u8>,
+    class: Class,
+}
+
+impl Table {
+    fn build(class: Class, spec: HuffmanSpec<'_>) -> Result<Self> {
+        let mut table = Self {
+            symbols: [Symbols::NONE; SIZE],
+            skips: [Skip::default(); SIZE],
+            limits: [0; 17],
+            places: [0; 17],
+            values: spec.symbols.to_vec(),
+            class,
+        };
+        let mut single = [Symbols::NONE; SIZE];
+        let bits = if class == Class::Dc { DC_BITS } else { BITS };
+        let (mut code, mut place) = (0_u32, 0_usize);
+        for (length, &count) in (1_u32..).zip(spec.counts) {
+            table.places[length as usize] = place as i32 - code as i32;
+            for &value in &spec.symbols[place..place + usize::from(count)] {
+                if class == Class::Dc && value > 15 {
+                    return Err(Problem::corrupt(spec.offset, "a Huffman table with an impossible symbol"));
+                }
+                if length <= bits && code < 1 << length {
+                    let (size, advance) = meaning(class, value);
+                    let symbol = Symbols::new(length, size, advance);
+                    if symbol.taken() <= MAX_TAKEN {
+                        let first = (code << (bits - length)) as usize;
+                        single[first..first + (1 << (bits - length))].fill(symbol);
+                    }
+                }
+                code += 1;
+            }
+            if code > 1 << length {
+                return Err(Problem::corrupt(spec.offset, "a Huffman table with more codes than there are"));
+            }
+            place += usize::from(count);
+            table.limits[length as usize] = code << (16 - length);
+            code <<= 1;
+        }
+        match class {
+            Class::Dc => table.symbols = single,
+            Class::Ac => table.pack(&single),
+        }
+        Ok(table)
+    }
+
+    /// Packs two symbols into an index where the second one's code lies within it, and into a skip as many as do.
+    fn pack(&mut self, single: &[Symbols; SIZE]) {
+        for (index, &first) in single.iter().enumerate() {
+            self.symbols[index] = first;
+            let (mut taken, mut advance, mut last) = (0, 0, first);
+            for number in 0.. {
+                let more = last.taken();
+                let is_end = last.advance() == END_OF_BLOCK;
+                let is_far = advance + last.advance() >= if is_end { BEYOND } else { END_OF_BLOCK };
+                if last.is_none() || is_far || taken + last.code() > BITS || taken + more > MAX_TAKEN {
+                    break;
+                }
+                if number == 1 {
+                    self.symbols[index] = first.followed_by(last, (index as u64) << (64 - BITS));
+                }
+                taken += more;
+                advance += last.advance();
+                if is_end || taken >= BITS {
+                    break;
+                }
+                last = single[index << taken & (SIZE - 1)];
+            }
+            // Like a symbol that is none, a skip without any leads behind the block.
+            self.skips[index] = Skip(if taken == 0 { (BEYOND << 6) as u16 } else { (taken | advance << 6) as u16 });
+        }
+    }
+
+    /// Returns the symbols at the top of `bits`, unless the first code is a long one.
+    #[inline(always)]
+    pub(super) const fn symbols(&self, bits: u64) -> Symbols {
+        self.symbols[(bits >> (64 - BITS)) as usize]
+    }
+
+    /// Returns the difference at the top of `bits`, unless its code is a long one.
+    #[inline(always)]
+    pub(super) const fn difference(&self, bits: u64) -> Symbols {
+        self.symbols[(bits >> (64 - DC_BITS)) as usize]
+    }
+
+    /// Returns the symbols at the top of `bits` whose values do not matter.
+    #[inline(always)]
+    pub(super) const fn skip(&self, bits: u64) -> Skip {
+        self.skips[(bits >> (64 - BITS)) as usize]
+    }
+
+    /// Returns the one symbol at the top of `bits`, whatever its length: the bits it takes, its value, and how far it
+    /// moves the position; none for bits that are no code.
+    #[cold]
+    pub(super) fn symbol(&self, bits: u64) -> Option<(u32, i32, u32)> {
+        let top = (bits >> 48) as u32;
+        let length = (1..=16).find(|&length| top < self.limits[length])?;
+        let place = (top >> (16 - length)) as i32 + self.places[length];
+        let (size, advance) = meaning(self.class, *self.values.get(place as usize)?);
+        let value = (bits << length >> 1 >> (63 - size)) as i32;
+        let is_negative = bits << length >> 63 == 0;
+        let value = if is_negative { value + 1 - (1 << size) } else { value };
+        Some((length as u32 + size, value, advance))
+    }
+}
+
+/// Returns the size of a symbol's value and how far it moves the position.
+const fn meaning(class: Class, symbol: u8) -> (u32, u32) {
+    let (run, size) = (symbol as u32 >> 4, symbol as u32 & 15);
+    match (class, run, size) {
+        (Class::Dc, ..) => (size, 0),
+        (Class::Ac, 15, 0) => (0, 16),
+        // Other runs without a value mean something in progressive files only; libjpeg ends the block there.
+        (Class::Ac, _, 0) => (0, END_OF_BLOCK),
+        (Class::Ac, ..) => (size, run + 1),
+    }
+}
+
+/// How many tables are kept: files of one origin have the same four.
+const KEPT: usize = 16;
+
+/// Tables that were built before, found again by what they are made of.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    kept: Vec<(Class, Vec<u8>, Arc<Table>)>,
+    next: usize,
+}
+
+impl Cache {
+    /// Returns the table of `spec`.
+    pub(super) fn table(&mut self, class: Class, spec: HuffmanSpec<'_>) -> Result<Arc<Table>> {
+        let found = self.kept.iter().find(|(kept_class, bytes, _)| {
+            *kept_class == class && bytes.strip_prefix(spec.counts).is_some_and(|symbols| symbols == spec.symbols)
+        });
+        if let Some((.., table)) = found {
+            return Ok(Arc::clone(table));
+        }
+        let table = Arc::new(Table::build(class, spec)?);
+        let entry = (class, [spec.counts, spec.symbols].concat(), Arc::clone(&table));
+        if self.kept.len() < KEPT {
+            self.kept.push(entry);
+        } else {
+            self.kept[self.next % KEPT] = entry;
+            self.next += 1;
+        }
+        Ok(table)
+    }
+}

@@ -1,0 +1,43 @@
+//! What has a faster form for some processors, behind one trait, so that the rest is written once.
+
+use super::{block::Block, idct};
+
+/// A set of instructions.
+pub(super) trait Vector: Copy {
+    /// Transforms blocks that lie side by side; writes their pixels to `out`, whose rows are `stride` bytes apart.
+    fn idct(self, blocks: &[Block], quant: &[u16; 64], out: &mut [u8], stride: usize);
+}
+
+/// What every processor has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Portable;
+
+impl Vector for Portable {
+    #[inline]
+    fn idct(self, blocks: &[Block], quant: &[u16; 64], out: &mut [u8], stride: usize) {
+        idct::blocks(blocks, quant, out, stride);
+    }
+}
+
+/// AVX2, where there is none.
+#[cfg(not(target_arch = "x86_64"))]
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Avx2 {}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Avx2 {
+    pub(super) const fn new() -> Option<Self> {
+        None
+    }
+
+    pub(super) fn run<R>(self, _: impl FnOnce() -> R) -> R {
+        match self {}
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Vector for Avx2 {
+    fn idct(self, _: &[Block], _: &[u16; 64], _: &mut [u8], _: usize) {
+        match self {}
+    }
+}

@@ -1,0 +1,68 @@
+//! How encoded images are decoded.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The largest number of pixels that is decoded: that from which on Pillow raises `DecompressionBombError`,
+/// twice its `MAX_IMAGE_PIXELS`.
+pub const MAX_PIXELS: u64 = 2 * (1024 * 1024 * 1024 / 4 / 3);
+
+/// How encoded images are decoded. The defaults are what Pillow does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodeImage {
+    /// Whether a JPEG that is to be made smaller anyway may be decoded to a half, a quarter or an eighth of its size.
+    /// That is faster where it is much larger than what is asked for, and gives slightly other pixels.
+    pub scaled_decode: bool,
+    /// What becomes of a JPEG that ends too early.
+    pub truncated: Truncated,
+    /// Whether images are turned as their EXIF orientation says.
+    pub apply_exif_orientation: bool,
+    /// The most pixels an image may have. A larger one is refused by its header, before memory is taken.
+    pub max_pixels: u64,
+}
+
+/// What becomes of a JPEG that ends too early.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Truncated {
+    /// It is an error.
+    #[default]
+    Error,
+    /// What is missing is filled in, mostly with grey, as libjpeg does it.
+    Pad,
+}
+
+impl Default for DecodeImage {
+    fn default() -> Self {
+        Self {
+            scaled_decode: false,
+            truncated: Truncated::default(),
+            apply_exif_orientation: false,
+            max_pixels: MAX_PIXELS,
+        }
+    }
+}
+
+impl DecodeImage {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for a limit of no pixels.
+    pub fn validate(&self) -> Result<()> {
+        if self.max_pixels == 0 {
+            return Err(Error::config("DecodeImage: max_pixels must be at least 1"));
+        }
+        Ok(())
+    }
+
+    /// Refuses an image of too many pixels, by its header.
+    pub(super) fn check_size(&self, (width, height): (u32, u32)) -> Result<(), String> {
+        match u64::from(width) * u64::from(height) {
+            0 => Err(format!("the header says {width}x{height}: there are no pixels")),
+            pixels if pixels <= self.max_pixels => Ok(()),
+            _ => Err(format!("the header says {width}x{height}, more than the limit of {} pixels", self.max_pixels)),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+use super::*;
+
+const FILES: [(&str, &[u8], &[u8]); 6] = [
+    ("420", include_bytes!("../../tests/data/420.jpg"), include_bytes!("../../tests/data/420.ppm")),
+    ("444", include_bytes!("../../tests/data/444.jpg"), include_bytes!("../../tests/data/444.ppm")),
+    ("grey", include_bytes!("../../tests/data/grey.jpg"), include_bytes!("../../tests/data/grey.ppm")),
+    ("restart", include_bytes!("../../tests/data/restart.jpg"), include_bytes!("../../tests/data/restart.ppm")),
+    (
+        "progressive",
+        include_bytes!("../../tests/data/progressive.jpg"),
+        include_bytes!("../../tests/data/progressive.ppm"),
+    ),
+    ("cmyk", include_bytes!("../../tests/data/cmyk.jpg"), include_bytes!("../../tests/data/cmyk.ppm")),
+];
+/// How many of the files our own decoder takes.
+const BASELINE: usize = 4;
+const STRICT: DecodeImage = DecodeImage {
+    scaled_decode: false,
+    truncated: Truncated::Error,
+    apply_exif_orientation: false,
+    max_pixels: MAX_PIXELS,
+};
+
+/// Returns the pixels, without a fourth channel.
+fn rgb(image: &Image) -> Vec<u8> {
+    image.pixels().chunks_exact(image.channels()).flat_map(|pixel| pixel[..3].to_vec()).collect()
+}
+
+fn read(data: &[u8], options: DecodeImage) -> Result<(u32, u32, Vec<u8>), Failure> {
+    let encoded = Encoded::open(data, options)?;
+    let area = Area::whole(encoded.size());
+    Decoder::default().decode(encoded, area, None).map(|image| (image.width(), image.height(), rgb(image)))
+}
+
+fn ppm(data: &[u8]) -> (u32, u32, Vec<u8>) {
+    let image = ::image::load_from_memory(data).unwrap().into_rgb8();
+    (image.width(), image.height(), image.into_raw())
+}
+
+#[test]
+fn baseline_pixels_are_those_of_pillow() {
+    for (name, jpeg, expected) in &FILES[..BASELINE] {
+        let (width, height, expected) = ppm(expected);
+        for mut decoder in [Decoder::default(), Decoder::portable()] {
+            let mut found = vec![0; expected.len()];
+            let whole = Cutout::open(jpeg, None, 1).unwrap();
+            assert_eq!(whole.size(), (height, width), "{name}");
+            whole.decode_with(&mut decoder, &mut found).unwrap();
+            assert!(found == expected, "{name}");
+            // A box in the middle that begins and ends within blocks.
+            let area = Area { top: 13, left: 21, height: 30, width: 37 };
+            let mut part = vec![0; 30 * 37 * 3];
+            Cutout::open(jpeg, Some(area), 1).unwrap().decode_with(&mut decoder, &mut part).unwrap();
+            for (y, row) in part.chunks_exact(37 * 3).enumerate() {
+                let start = ((13 + y) * width as usize + 21) * 3;
+                assert_eq!(row, &expected[start..start + 37 * 3], "{name}: row {y}");
+            }
+        }
+    }
+}
+
+#[test]
+fn other_pixels_are_near_those_of_pillow() {
+    for (name, jpeg, expected) in &FILES[BASELINE..] {
+        assert!(Encoded::open(jpeg, STRICT).unwrap().is_other_jpeg(), "{name}");
+        let (ours, theirs) = (read(jpeg, STRICT).unwrap(), ppm(expected));
+        assert_eq!((ours.0, ours.1), (theirs.0, theirs.1), "{name}");
+        let differences: Vec<u8> = ours.2.iter().zip(&theirs.2).map(|(ours, theirs)| ours.abs_diff(*theirs)).collect();
+        let mean = differences.iter().map(|&d| f64::from(d)).sum::<f64>() / differences.len() as f64;
+        let max = differences.iter().max().unwrap();
+        assert!(mean < 1.0 && *max <= 12, "{name}: mean {mean}, max {max}");
+    }
+}
+
+#[test]
+fn a_cut_file_is_an_error_wherever_it_is_cut() {
+    for (name, jpeg, _) in FILES {
+        for tenths in 1..10 {
+            let failure = read(&jpeg[..jpeg.len() * tenths / 10], STRICT).expect_err(name);
+            assert!(!failure.reason.is_empty(), "{name} {tenths}");
+        }
+        for missing in 1..40 {
+            let failure = read(&jpeg[..jpeg.len() - missing], STRICT).unwrap_err();
+            assert_eq!(failure.reason, "as JPEG: unexpected end of data", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_file_can_be_padded() {
+    let pad = DecodeImage { truncated: Truncated::Pad, ..STRICT };
+    for (name, jpeg, expected) in &FILES[..BASELINE] {
+        let whole = ppm(expected).2;
+        let padded = read(&jpeg[..jpeg.len() * 2 / 3], pad).unwrap().2;
+        let same = padded.iter().zip(&whole).take_while(|(ours, theirs)| ours == theirs).count();
+        assert!(same > whole.len() / 4, "{name}: {same} of {}", whole.len());
+        assert!(padded.ends_with(&[128; 30]), "{name}");
+    }
+}
+
+#[test]
+fn bytes_after_the_end_are_ignored() {
+    let (_, jpeg, _) = FILES[0];
+    assert_eq!(read(&[jpeg, &[0; 100]].concat(), STRICT).unwrap(), read(jpeg, STRICT).unwrap());
+}
+
+#[test]
+fn a_huge_header_is_refused_before_memory_is_taken() {
+    let (_, jpeg, _) = FILES[0];
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    let mut huge = jpeg.to_vec();
+    huge[frame + 5..frame + 9].copy_from_slice(&[60_000_u16.to_be_bytes(), 60_000_u16.to_be_bytes()].concat());
+    for (data, format) in [(&huge[..], "JPEG"), (b"P6 60000 60000 255\n", "PNM")] {
+        let reason = Encoded::open(data, STRICT).err().unwrap().reason;
+        assert_eq!(
+            reason,
+            format!("as {format}: the header says 60000x60000, more than the limit of 178956970 pixels")
+        );
+    }
+    let few = DecodeImage { max_pixels: 83 * 61 - 1, ..STRICT };
+    assert!(Encoded::open(jpeg, few).is_err());
+    assert!(Encoded::open(jpeg, DecodeImage { max_pixels: 83 * 61, ..few }).is_ok());
+}
+
+#[test]
+fn errors_say_where() {
+    let (_, jpeg, _) = FILES[0];
+    let scan = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+    let mut broken = jpeg.to_vec();
+    // Ones alone are no code.
+    broken[scan + 600..scan + 620].as_chunks_mut::<2>().0.fill([0xff, 0]);
+    let failure = read(&broken, STRICT).unwrap_err();
+    assert!(failure.reason.starts_with("as JPEG: bits that are no Huffman code"), "{}", failure.reason);
+    let offset = failure.offset.unwrap() as usize;
+    assert!((scan + 590..scan + 625).contains(&offset), "{offset} {scan}");
+}
+
+#[test]
+fn only_what_is_reduced_enough_is_scaled() {
+    let area = |height, width| Area { top: 0, left: 0, height, width };
+    for (size, to, expected) in [
+        ((448, 448), (224, 224), Scale::Half),
+        ((447, 448), (224, 224), Scale::Whole),
+        ((1800, 1800), (224, 224), Scale::Eighth),
+        ((1800, 900), (224, 224), Scale::Quarter),
+        ((100, 100), (224, 224), Scale::Whole),
+    ] {
+        assert_eq!(scale(area(size.0, size.1), to), expected, "{size:?}");
+    }
+}
+
+#[test]
+fn scaled_areas_lie_in_the_scaled_image() {
+    for len in [1, 7, 8, 9, 100] {
+        for (divisor, at) in [(Scale::Half, 2), (Scale::Quarter, 4), (Scale::Eighth, 8)] {
+            let all = u32::div_ceil(len, at);
+            for start in 0..len {
+                for end in start + 1..=len {
+                    let area = Area { top: start, left: start, height: end - start, width: end - start };
+                    assert!(scaled(area, divisor, (all, all)).is_inside((all, all)), "{start}..{end} of {len}, {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scaled_decode_keeps_what_is_seen() {
+    let (_, jpeg, expected) = FILES[0];
+    let (width, height, whole) = ppm(expected);
+    let options = DecodeImage { scaled_decode: true, ..STRICT };
+    let encoded = Encoded::open(jpeg, options).unwrap();
+    let mut decoder = Decoder::default();
+    let half = decoder.decode(encoded, Area::whole((width, height)), Some((30, 40))).unwrap();
+    assert_eq!((half.width(), half.height()), (42, 31));
+    let mut image = Image::default();
+    image.reset(width, height, 3).copy_from_slice(&whole);
+    let mut means = vec![0; 42 * 31 * 3];
+    image.write_means(Area::whole((42, 31)), 2, &mut means);
+    let difference: u32 = rgb(half).iter().zip(&means).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+    assert!(difference < 4 * means.len() as u32, "{difference}");
+}
+
+#[test]
+fn the_limit_is_that_of_pillow() {
+    assert_eq!(MAX_PIXELS, 178_956_970);
+}
+
+#[test]
+fn unknown_bytes_are_shown() {
+    let failure = Encoded::open(&[0, 1, 0xab], STRICT).err().unwrap();
+    assert_eq!(failure.stage, Stage::Decode);
+    assert!(failure.reason.starts_with("is not an image format that stokehold reads"));
+    assert!(failure.reason.ends_with("first bytes 00 01 ab"));
+    assert!(Encoded::open(&[], STRICT).err().unwrap().reason.ends_with("first bytes: none"));
+}
