@@ -15,6 +15,7 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.batch import Batch
 from stokehold.loader import FieldSpec, Loader
+from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.sources import Arrays, ImageFolder
 from stokehold.transforms import (
     IMAGENET_MEAN,
@@ -34,12 +35,16 @@ __all__ = [
     "IMAGENET_STD",
     "Arrays",
     "Batch",
+    "BatchTransform",
     "CenterCrop",
+    "CutMix",
     "DecodeError",
     "FieldSpec",
     "ImageFolder",
     "Loader",
+    "MixUp",
     "Normalize",
+    "RandomChoice",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
     "Resize",

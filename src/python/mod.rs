@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     source::{ImageFolder, Source},
     sys::limits,
-    transform::Transform,
+    transform::{BatchTransform, Transform},
 };
 
 /// The native half of stokehold.
@@ -26,7 +26,7 @@ mod _native {
         auto_workers,
         batch::Batch,
         buffer::Field,
-        check_transform,
+        check_batch_transform, check_transform,
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         image_folder_classes,
         loader::Loader,
@@ -43,6 +43,15 @@ mod _native {
 #[pyfunction]
 fn check_transform(description: &str) -> PyResult<()> {
     parse_transform(description)?.validate()?;
+    Ok(())
+}
+
+/// Checks the description of a transform of batches; raises `ValueError` if it is none, or its values cannot work.
+#[pyfunction]
+fn check_batch_transform(description: &str) -> PyResult<()> {
+    let transform: BatchTransform = serde_json::from_str(description)
+        .map_err(|error| Error::Config(format!("not a transform of batches: {error}")))?;
+    transform.validate()?;
     Ok(())
 }
 
