@@ -9,10 +9,12 @@ use std::{sync::Arc, thread};
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use stokehold::{
-    DType, FieldSpec, Loader, SharedArrays,
+    BatchTransform, DType, FieldSpec, Loader, Mixing, SharedArrays,
     protocol::{Channel, Command, Incoming, Report},
+    rng::Key,
     sampler::Permutation,
     shm::{Arena, GiveBack, SlotLayout},
+    transform::BatchChain,
 };
 
 fn main() {
@@ -50,6 +52,28 @@ fn slot_hand_over(bencher: Bencher<'_, '_>) {
     let owner: Arc<dyn GiveBack> = Arc::new(Nobody);
     // SAFETY: nobody else has a right to the slot, and each one taken is dropped at once.
     bencher.bench_local(|| black_box(unsafe { arena.take(1, 64, Arc::clone(&owner)) }.unwrap()));
+}
+
+/// Mixing 64 images of 224 px, (3, 224, 224), in place.
+#[divan::bench(args = [("MixUp", DType::UInt8), ("MixUp", DType::Float16), ("MixUp", DType::BFloat16),
+    ("MixUp", DType::Float32), ("CutMix", DType::UInt8), ("CutMix", DType::Float32)])]
+fn mixed_batch(bencher: Bencher<'_, '_>, (name, dtype): (&str, DType)) {
+    const ROWS: usize = 64;
+    let mixing = Mixing::new(1000);
+    let mix = if name == "MixUp" { BatchTransform::MixUp(mixing) } else { BatchTransform::CutMix(mixing) };
+    let mut fields = [spec("image", dtype, &[3, 224, 224]), spec("label", DType::Int64, &[])];
+    let chain = BatchChain::compile(&[mix], &mut fields).unwrap();
+    let layout = SlotLayout::new(ROWS, &fields).unwrap();
+    let mut arena = Arena::new(layout);
+    arena.grow(1).unwrap();
+    // SAFETY: nobody else has a right to the slot.
+    let mut rows = unsafe { arena.rows_mut(0, 0..ROWS) }.unwrap();
+    rows.fields().iter_mut().for_each(|field| field.fill(0x3c));
+    let mut index = 0;
+    bencher.counter(BytesCount::new(ROWS * fields[0].row_bytes().unwrap())).bench_local(|| {
+        index += 1;
+        chain.apply(Key { seed: 0, epoch: 0, index }, &mut rows.fields(), ROWS);
+    });
 }
 
 /// A command and its report between two threads that are awake.

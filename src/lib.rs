@@ -27,7 +27,7 @@
 //! ```
 //!
 //! What a batch holds is a function of (seed, epoch, index) alone: never of the number of workers, of a worker that
-//! was killed, or of where an epoch was resumed.
+//! was killed, or of where an epoch was resumed. Transforms of whole batches add the batch's place in the epoch.
 //!
 //! Modules are declared lowest first, and use only those above them; a test enforces that.
 
@@ -69,5 +69,5 @@ pub use crate::{
     loader::{Batch, Builder, Element, Input, Launch, Loader, SharedArrays, State, Stats, init},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
-    transform::Transform,
+    transform::{BatchTransform, Mixing, Transform},
 };

@@ -1,7 +1,8 @@
 //! Source, decoding and transforms of one sample, checked once.
 //!
 //! A pipeline knows nothing of processes, slots or batches: it turns a fetched record into the bytes of one row of
-//! every field. The bytes are a function of the pipeline and the [`Key`] alone.
+//! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
+//! [`Key`] alone.
 
 use std::{
     any::Any,
@@ -19,7 +20,7 @@ use crate::{
     rng::Key,
     source::{Bytes, Source, SourceField, SourceSpec},
     spec::FieldSpec,
-    transform::{Chain, Pixels, Region, Transform, Workspace},
+    transform::{BatchChain, BatchTransform, Chain, OneHot, Pixels, Region, Transform, Workspace},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -30,6 +31,9 @@ pub struct PipelineSpec {
     /// The transforms of each field that has any.
     #[serde(default)]
     pub transforms: BTreeMap<String, Vec<Transform>>,
+    /// The transforms of whole batches.
+    #[serde(default)]
+    pub batch_transforms: Vec<BatchTransform>,
 }
 
 impl PipelineSpec {
@@ -38,8 +42,7 @@ impl PipelineSpec {
     /// # Errors
     /// [`Config`](Error::Config) for transforms of an unknown field, or that the field cannot take.
     pub fn fields(&self) -> Result<Vec<FieldSpec>> {
-        let chains = compile(&self.source.fields(), &self.transforms)?;
-        Ok(chains.iter().map(|chain| chain.output().clone()).collect())
+        compile(&self.source.fields(), &self.transforms, &self.batch_transforms).map(|compiled| compiled.fields)
     }
 
     /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Arrays`].
@@ -48,8 +51,8 @@ impl PipelineSpec {
     /// Those of [`fields`](Self::fields) and of [`SourceSpec::open`].
     pub fn open(self, bytes: Option<Bytes>) -> Result<Pipeline> {
         // A mistake in the transforms is told before a large folder is listed.
-        compile(&self.source.fields(), &self.transforms)?;
-        Pipeline::new(self.source.open(bytes)?, &self.transforms)
+        compile(&self.source.fields(), &self.transforms, &self.batch_transforms)?;
+        Pipeline::new(self.source.open(bytes)?, &self.transforms, &self.batch_transforms)
     }
 }
 
@@ -57,14 +60,23 @@ impl PipelineSpec {
 #[derive(Debug)]
 pub struct Pipeline {
     source: Arc<dyn Source>,
-    chains: Vec<FieldChain>,
-    fields: Vec<FieldSpec>,
+    compiled: Compiled,
 }
 
 #[derive(Debug)]
-struct FieldChain {
-    encoded: bool,
-    chain: Chain,
+struct Compiled {
+    fills: Vec<FieldFill>,
+    batch: BatchChain,
+    fields: Vec<FieldSpec>,
+}
+
+/// How a field's rows are filled.
+#[derive(Debug)]
+enum FieldFill {
+    Image(Chain),
+    Tensor(Chain),
+    /// For labels that are mixed later on.
+    OneHot(OneHot),
 }
 
 /// The buffers of one thread, used again from sample to sample. What they hold never shows in a result.
@@ -90,16 +102,13 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`Config`](Error::Config) for transforms of an unknown field, or that the field cannot take.
-    pub fn new(source: Arc<dyn Source>, transforms: &BTreeMap<String, Vec<Transform>>) -> Result<Self> {
-        let chains = compile(source.fields(), transforms)?;
-        let fields = chains.iter().map(|chain| chain.output().clone()).collect();
-        let chains = source
-            .fields()
-            .iter()
-            .zip(chains)
-            .map(|(field, chain)| FieldChain { encoded: matches!(field, SourceField::EncodedImage { .. }), chain })
-            .collect();
-        Ok(Self { source, chains, fields })
+    pub fn new(
+        source: Arc<dyn Source>,
+        transforms: &BTreeMap<String, Vec<Transform>>,
+        batch_transforms: &[BatchTransform],
+    ) -> Result<Self> {
+        let compiled = compile(source.fields(), transforms, batch_transforms)?;
+        Ok(Self { source, compiled })
     }
 
     /// Returns the source.
@@ -109,7 +118,12 @@ impl Pipeline {
 
     /// Returns what every sample looks like.
     pub fn fields(&self) -> &[FieldSpec] {
-        &self.fields
+        &self.compiled.fields
+    }
+
+    /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
+    pub fn finishes(&self) -> bool {
+        !self.compiled.batch.is_empty()
     }
 
     /// Returns fresh buffers for one thread.
@@ -141,6 +155,18 @@ impl Pipeline {
         filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {}", panic_text(&*panic)))))
     }
 
+    /// Applies the transforms of whole batches, in place. `fields` are all rows of each field, as
+    /// [`fill`](Self::fill) wrote them; `key.index` is the position of the first row in the epoch's order.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the transform stage in place of a panic, such as for fields of other sizes. The rows then hold
+    /// anything.
+    pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) -> Result<(), Failure> {
+        // The rows are given up after a panic, and nothing else is touched.
+        let finished = catch_unwind(AssertUnwindSafe(|| self.compiled.batch.apply(key, fields, rows)));
+        finished.map_err(|panic| Failure::new(Stage::Transform, format!("panicked: {}", panic_text(&*panic))))
+    }
+
     fn fill_rows(
         &self,
         key: Key,
@@ -151,41 +177,45 @@ impl Pipeline {
         stage: &mut Stage,
     ) -> Result<(), Failure> {
         let Scratch { decoder, space } = scratch;
-        if rows.len() != self.chains.len() {
-            return Err(Failure::new(
-                Stage::Transform,
-                format!("got {} rows for {} fields", rows.len(), self.chains.len()),
-            ));
+        let fills = &self.compiled.fills;
+        if rows.len() != fills.len() {
+            return Err(Failure::new(Stage::Transform, format!("got {} rows for {} fields", rows.len(), fills.len())));
         }
-        for (at, (FieldChain { encoded, chain }, row)) in self.chains.iter().zip(rows).enumerate() {
+        for (at, (fill, row)) in fills.iter().zip(rows).enumerate() {
             let data = self.source.field(at, key.index, record);
-            if *encoded {
-                let start = Instant::now();
-                *stage = Stage::Decode;
-                let encoded = Encoded::open(data, chain.decoding())?;
-                times.other_jpegs += u64::from(encoded.is_other_jpeg());
-                // What becomes of the image is drawn before it is decoded, so that only what is needed is.
-                *stage = Stage::Transform;
-                let (width, height) = encoded.size();
-                let Region { top, left, height, width, resized } = chain.plan(height, width, key, space)?;
-                *stage = Stage::Decode;
-                let image = decoder.decode(encoded, Area { top, left, height, width }, resized)?;
-                let decoded = Instant::now();
-                times.decode += decoded - start;
-                *stage = Stage::Transform;
-                chain.render(Pixels::of(image), space, row)?;
-                times.transform += decoded.elapsed();
-            } else {
-                // Not timed: most tensors are copied in less time than it takes to look at the clock.
-                *stage = Stage::Transform;
-                chain.apply_tensor(data, key, space, row)?;
+            // Tensors are not timed: most are copied in less time than it takes to look at the clock.
+            *stage = Stage::Transform;
+            match fill {
+                FieldFill::Image(chain) => {
+                    let start = Instant::now();
+                    *stage = Stage::Decode;
+                    let encoded = Encoded::open(data, chain.decoding())?;
+                    times.other_jpegs += u64::from(encoded.is_other_jpeg());
+                    // What becomes of the image is drawn before it is decoded, so that only what is needed is.
+                    *stage = Stage::Transform;
+                    let (width, height) = encoded.size();
+                    let Region { top, left, height, width, resized } = chain.plan(height, width, key, space)?;
+                    *stage = Stage::Decode;
+                    let image = decoder.decode(encoded, Area { top, left, height, width }, resized)?;
+                    let decoded = Instant::now();
+                    times.decode += decoded - start;
+                    *stage = Stage::Transform;
+                    chain.render(Pixels::of(image), space, row)?;
+                    times.transform += decoded.elapsed();
+                }
+                FieldFill::Tensor(chain) => chain.apply_tensor(data, key, space, row)?,
+                FieldFill::OneHot(one_hot) => one_hot.write(data, row)?,
             }
         }
         Ok(())
     }
 }
 
-fn compile(fields: &[SourceField], transforms: &BTreeMap<String, Vec<Transform>>) -> Result<Vec<Chain>> {
+fn compile(
+    fields: &[SourceField],
+    transforms: &BTreeMap<String, Vec<Transform>>,
+    batch_transforms: &[BatchTransform],
+) -> Result<Compiled> {
     if let Some(unknown) = transforms.keys().find(|name| fields.iter().all(|field| field.name() != name.as_str())) {
         let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
         return Err(Error::Config(format!(
@@ -193,7 +223,17 @@ fn compile(fields: &[SourceField], transforms: &BTreeMap<String, Vec<Transform>>
             known.join(", ")
         )));
     }
-    fields.iter().map(|field| Chain::compile(field, transforms.get(field.name()).map_or(&[], Vec::as_slice))).collect()
+    let chain = |field: &SourceField| Chain::compile(field, transforms.get(field.name()).map_or(&[], Vec::as_slice));
+    let chains = fields.iter().map(chain).collect::<Result<Vec<_>>>()?;
+    let mut specs: Vec<_> = chains.iter().map(|chain| chain.output().clone()).collect();
+    let batch = BatchChain::compile(batch_transforms, &mut specs)?;
+    let fill = |at, field: &SourceField, chain| match (batch.one_hot(at), field) {
+        (Some(one_hot), _) => FieldFill::OneHot(one_hot.clone()),
+        (None, SourceField::EncodedImage { .. }) => FieldFill::Image(chain),
+        (None, SourceField::Tensor(_)) => FieldFill::Tensor(chain),
+    };
+    let fills = fields.iter().zip(chains).enumerate().map(|(at, (field, chain))| fill(at, field, chain)).collect();
+    Ok(Compiled { fills, batch, fields: specs })
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

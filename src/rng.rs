@@ -6,6 +6,8 @@
 //! The numbers are part of the crate's contract: the tests hold golden values, which never change between
 //! releases.
 
+use std::f64::consts::TAU;
+
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -16,7 +18,7 @@ pub struct Key {
     pub seed: u64,
     /// The epoch.
     pub epoch: u64,
-    /// The sample's index in its source.
+    /// The sample's index in its source; for a choice about a whole batch, where the batch begins in the epoch's order.
     pub index: u64,
 }
 
@@ -59,6 +61,29 @@ impl Draws {
             let product = u128::from(self.0.next_u64()) * u128::from(n);
             if product as u64 >= surplus {
                 return (product >> 64) as u64;
+            }
+        }
+    }
+
+    /// Returns a number in [0, 1] from the symmetric beta distribution Beta(`alpha`, `alpha`), rounded to `f32` so that
+    /// the last bit of a platform's logarithm hardly ever shows.
+    ///
+    /// Ulrich's transformation for `alpha` above 1/2, which takes two draws, and Jöhnk's rejection below, where it takes
+    /// fewer than three on average; written out here because these numbers must not change with a library's version.
+    ///
+    /// # Panics
+    /// Where `alpha` is not positive and finite.
+    pub fn symmetric_beta(&mut self, alpha: f64) -> f32 {
+        assert!(alpha > 0.0 && alpha.is_finite(), "there is no Beta({alpha}, {alpha})");
+        if alpha > 0.5 {
+            let length = (1.0 - self.unit().powf(2.0 / (2.0 * alpha - 1.0))).sqrt();
+            return (0.5 + 0.5 * length * (TAU * self.unit()).cos()) as f32;
+        }
+        loop {
+            // In logarithms, because the powers of a small alpha are below any float.
+            let [x, y] = [(1.0 - self.unit()).ln(), (1.0 - self.unit()).ln()];
+            if (x / alpha).exp() + (y / alpha).exp() <= 1.0 {
+                return (1.0 / (1.0 + ((y - x) / alpha).exp())) as f32;
             }
         }
     }
@@ -108,5 +133,50 @@ mod tests {
         }
         assert!(seen.iter().all(|&count| (850..1150).contains(&count)), "{seen:?}");
         assert_eq!(draws.below(1), 0);
+    }
+
+    /// The largest distance between the share of draws below each of `n` and what the distribution says.
+    fn distance(alpha: f64, cdf: impl Fn(f64) -> f64) -> f64 {
+        const N: u32 = 20_000;
+        let mut draws = KEY.rng(alpha.to_bits());
+        let mut all: Vec<f64> = (0..N).map(|_| f64::from(draws.symmetric_beta(alpha))).collect();
+        all.sort_by(f64::total_cmp);
+        let share = |at: usize| at as f64 / f64::from(N);
+        let gaps =
+            all.iter().enumerate().map(|(at, &x)| (cdf(x) - share(at)).abs().max((cdf(x) - share(at + 1)).abs()));
+        gaps.fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn beta_is_distributed_as_its_name_says() {
+        // Kolmogorov and Smirnov's limit for one in a thousand: 1.95 / sqrt(n).
+        let limit = 1.95 / 20_000_f64.sqrt();
+        let arcsine = |x: f64| 2.0 / std::f64::consts::PI * x.sqrt().asin();
+        assert!(distance(0.5, arcsine) < limit);
+        assert!(distance(0.5 + 1e-9, arcsine) < limit);
+        assert!(distance(1.0, |x| x) < limit);
+        assert!(distance(2.0, |x| x * x * (3.0 - 2.0 * x)) < limit);
+        assert!(distance(1.0, |x| x * x * (3.0 - 2.0 * x)) > limit, "the measure tells two distributions apart");
+    }
+
+    #[test]
+    fn beta_has_its_moments_for_any_alpha() {
+        for alpha in [5e-324, 1e-6, 0.01, 0.1, 0.2, 0.4, 0.7, 3.0, 50.0, 1e6] {
+            let mut draws = KEY.rng(1);
+            let all: Vec<f64> = (0..20_000).map(|_| f64::from(draws.symmetric_beta(alpha))).collect();
+            assert!(all.iter().all(|x| (0.0..=1.0).contains(x)), "{alpha}");
+            let moment = |power| all.iter().map(|x| (x - 0.5).powi(power)).sum::<f64>() / all.len() as f64;
+            let variance = 0.25 / (2.0 * alpha + 1.0);
+            assert!(moment(1).abs() < 4.0 * (variance / 20_000.0).sqrt(), "{alpha}: mean {}", moment(1));
+            assert!((moment(2) / variance - 1.0).abs() < 0.05, "{alpha}: {} for {variance}", moment(2));
+        }
+    }
+
+    #[test]
+    fn golden_values_of_beta_never_change() {
+        let mut draws = KEY.rng(4);
+        let values = [0.2, 0.2, 1.0, 1.0, 4.0].map(|alpha| draws.symmetric_beta(alpha));
+        let golden = [0.854_994_24, 0.536_414_6, 0.671_528_34, 0.405_214_1, 0.432_108_8];
+        assert_eq!(values.map(f32::to_bits), golden.map(f32::to_bits));
     }
 }

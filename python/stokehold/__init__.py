@@ -16,6 +16,7 @@ from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __v
 from stokehold.batch import Batch
 from stokehold.images import decode_jpeg
 from stokehold.loader import FieldSpec, Loader
+from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.sources import Arrays, ImageFolder
 from stokehold.transforms import (
     IMAGENET_MEAN,
@@ -36,13 +37,17 @@ __all__ = [
     "IMAGENET_STD",
     "Arrays",
     "Batch",
+    "BatchTransform",
     "CenterCrop",
+    "CutMix",
     "DecodeError",
     "DecodeImage",
     "FieldSpec",
     "ImageFolder",
     "Loader",
+    "MixUp",
     "Normalize",
+    "RandomChoice",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
     "Resize",

@@ -18,6 +18,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "auto_workers",
+    "check_batch_transform",
     "check_transform",
     "decode_jpeg",
     "image_folder_classes",
@@ -43,6 +44,7 @@ class SlotsExhaustedError(RuntimeError):
     """The trainer holds so many batches that none can be filled, and the arena may not grow."""
 
 def decode_jpeg(data: bytes, region: tuple[int, int, int, int] | None, scale: int) -> tuple[int, int, bytearray]: ...
+def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
@@ -96,6 +98,7 @@ class Loader:
         cls,
         source: Arrays | str,
         transforms: Mapping[str, str],
+        batch_transforms: str,
         *,
         batch_size: int,
         shuffle: bool,

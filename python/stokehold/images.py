@@ -19,8 +19,8 @@ def decode_jpeg(
 ) -> npt.NDArray[np.uint8]:
     """Decodes a JPEG, or a part of one.
 
-    Baseline files, which most are, give the pixels of libjpeg-turbo with its defaults, bit for bit. Progressive and CMYK
-    files are decoded by another decoder, whose pixels may differ by a few units. Other threads run meanwhile.
+    Baseline files, which most are, give the pixels of libjpeg-turbo with its defaults, bit for bit. Progressive and
+    CMYK files are decoded by another decoder, whose pixels may differ by a few units. Other threads run meanwhile.
 
     Args:
         data: The file's bytes.

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
+from stokehold.mix import BatchTransform, checked
 from stokehold.sources import Arrays, ImageFolder, Source
 from stokehold.transforms import Transform
 
@@ -32,8 +33,9 @@ class FieldSpec(NamedTuple):
 class Loader:
     """Feeds a training loop with batches that worker processes make.
 
-    Each iteration is one epoch. What a batch holds depends on ``seed``, the epoch and the samples' indices alone,
-    never on the number of workers, on workers that were killed, or on where an epoch was resumed. Arguments that
+    Each iteration is one epoch. What a batch holds depends on ``seed``, the epoch and the samples' indices alone (and
+    on its place in the epoch, with `batch_transforms`), never on the number of workers, on workers that were killed,
+    or on where an epoch was resumed. Arguments that
     torch's ``DataLoader`` has are spelled as there.
 
     Args:
@@ -44,6 +46,7 @@ class Loader:
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
         transforms: For each field that is to be changed, its transforms in order.
+        batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         num_workers: Worker processes; 0 does the work in this process when a batch is asked for; ``"auto"`` takes the
             processors that affinity and cgroup allow, shared among the ranks of this machine (``LOCAL_WORLD_SIZE``).
         threads_per_worker: Decoding threads of each worker.
@@ -74,6 +77,7 @@ class Loader:
         seed: int = 0,
         drop_last: bool = False,
         transforms: Mapping[str, Sequence[Transform]] | None = None,
+        batch_transforms: Sequence[BatchTransform] = (),
         num_workers: int | Literal["auto"] = "auto",
         threads_per_worker: int = 1,
         prefetch: int = 4,
@@ -104,6 +108,7 @@ class Loader:
         self._native = _native.Loader(
             source.native(),
             _described(transforms or {}),
+            json.dumps([step.spec() for step in checked("batch_transforms", batch_transforms)]),
             **{name: _count(name, value) for name, value in counts.items()},
             shuffle=bool(shuffle),
             drop_last=bool(drop_last),
@@ -177,8 +182,9 @@ class Loader:
         ``batches``, ``samples``: handed out. ``wait_seconds``: how long you waited for them. ``ready_slots``: batches
         that are finished and wait for you. ``slots``, ``held_slots``, ``arena_bytes``: slots in all, those that you
         hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
-        ``other_jpegs``: JPEGs that are not baseline, which a slower decoder took. ``restarts``: workers that were replaced. ``failed_samples``, ``quarantine``: how many failed, and which first.
-        ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``.
+        ``other_jpegs``: JPEGs that are not baseline, which a slower decoder took. ``restarts``: workers that were
+        replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers ended.
+        ``workers``: number and pid of each. ``coordinator_pid``.
         """
         stats: dict[str, Any] = self._native.stats()
         return stats

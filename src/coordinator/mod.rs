@@ -13,7 +13,7 @@
 //! | the trainer is killed, or ends | the coordinator: end of its socket, or the trainer's pidfd where a forked stranger holds the socket open | the same |
 //! | the trainer runs another program | the coordinator: end of its socket, which is close-on-exec | the same |
 //! | the coordinator is killed | the workers: the kernel kills them; also the end of their sockets. The trainer: end of its socket | `next()` raises; held batches stay valid |
-//! | a worker is killed | the coordinator: its pidfd, or the end of its socket | its rows are done again by a new worker |
+//! | a worker is killed | the coordinator: its pidfd, or the end of its socket | its rows are done again by a new worker; all rows of a batch that it was to finish |
 //! | a worker hangs | the coordinator: no row finished for `stall_timeout` | it is reported, killed, and treated as killed |
 //! | a worker cannot be killed | the coordinator: no exit a second after the signal | its slots are lost until it ends; its batches begin again elsewhere |
 //! | Ctrl-C, or SIGTERM to the group | the trainer only: coordinator and workers ignore both | the loader is usable, or closed |
@@ -28,6 +28,6 @@ mod supervisor;
 
 pub use self::{
     event::{Action, Event, InHand},
-    schedule::{LANES, Schedule},
+    schedule::{LANES, Schedule, Terms},
     serve::{Farewell, PoolStats, Welcome, serve},
 };

@@ -8,14 +8,21 @@
 //! When a worker ends, its rows are done again. The rows that it had in hand are done one at a time by a worker
 //! that has nothing else, so that a row which kills two workers is known for certain: a poison sample.
 //!
+//! A batch that must be finished as a whole is one more run, handed out first of all when its last row is done.
+//! It changes rows in place, so that after its worker's end all rows of the batch are done again.
+//!
 //! When the last run of an epoch is handed out, the next epoch begins in advance; its batches are delivered once
 //! the trainer asks for that epoch, and cancelled if it asks for another.
 
+mod finishing;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use self::parts::{Batch, Epoch, Slot, Standing, Todo, Worker};
+use self::{
+    finishing::WHOLE,
+    parts::{Batch, Epoch, Slot, Standing, Todo, Worker},
+};
 use super::event::{Action, Event, InHand};
 use crate::{
     error::{SampleError, Stage},
@@ -39,11 +46,23 @@ const FRUITLESS_OVER: u32 = 64;
 /// Epoch, batch and row, and the sample that was tried there.
 type DeathKey = (u64, u64, u32, u64);
 
+/// What is to be known of a loader to plan its work.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What becomes of bad samples.
+    pub on_error: OnError,
+    /// The rows of a run, at least: less work would not be worth a message.
+    pub min_run: u32,
+    /// Whether a batch must be finished as a whole when its rows are done.
+    pub finishes: bool,
+}
+
 /// The state of the pool.
 #[derive(Debug)]
 pub struct Schedule {
     sampler: Sampler,
     on_error: OnError,
+    finishes: bool,
     run_rows: u32,
     slots: Vec<Slot>,
     free: BTreeSet<u32>,
@@ -69,14 +88,14 @@ pub struct Schedule {
 
 impl Schedule {
     /// Returns the schedule of a pool, and its first actions: to hire the workers.
-    ///
-    /// Runs have at least `min_run` rows, where less work would not be worth a message.
-    pub fn new(sampler: Sampler, on_error: OnError, workers: u32, slots: u32, min_run: u32) -> (Self, Vec<Action>) {
+    pub fn new(sampler: Sampler, terms: Terms, workers: u32, slots: u32) -> (Self, Vec<Action>) {
+        let Terms { on_error, min_run, finishes } = terms;
         // Two runs a worker and batch: the first batch is shared by all, and a slow sample delays few others.
         let run_rows = sampler.batch_size.div_ceil(workers.max(1) * 2).max(min_run).min(sampler.batch_size);
         let mut schedule = Self {
             sampler,
             on_error,
+            finishes,
             run_rows,
             slots: Vec::new(),
             free: BTreeSet::new(),
@@ -244,7 +263,9 @@ impl Schedule {
             Slot::Filling(batch) => {
                 batch.left -= run.rows;
                 batch.failures.extend(failures.into_iter().filter(|failure| failure.fatal));
-                if batch.left == 0 {
+                if batch.left == 0 && self.finishes && !batch.finishing && batch.failures.is_empty() {
+                    self.hand_out_to_finish(run.slot);
+                } else if batch.left == 0 {
                     let key = (batch.epoch, batch.number);
                     let Slot::Filling(batch) = std::mem::replace(&mut self.slots[run.slot as usize], Slot::Free) else {
                         unreachable!("the slot was just seen filling")
@@ -262,6 +283,7 @@ impl Schedule {
         let Some(worker) = self.workers.remove(&id) else { return };
         for (todo, _) in worker.lanes.into_iter().flatten() {
             match self.slots[todo.run.slot as usize] {
+                Slot::Filling(_) if todo.finish => self.take_back_batch(todo.run.slot, ended, in_hand, actions),
                 Slot::Filling(_) => self.take_back(&todo, ended, in_hand, actions),
                 Slot::Draining => self.drain(todo.run.slot),
                 Slot::Free | Slot::Ready(_) | Slot::Held => {}
@@ -296,7 +318,7 @@ impl Schedule {
             let deaths = self.book_death(*hand);
             if deaths < POISON_DEATHS {
                 let run = Run { slot, first_row: row, rows: 1 };
-                self.redo.push_back(Todo { run, attempt: todo.attempt, solo: true });
+                self.redo.push_back(Todo { run, attempt: todo.attempt, solo: true, finish: false });
             } else {
                 self.poison(*hand, ended, actions);
             }
@@ -343,7 +365,7 @@ impl Schedule {
         if self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS {
             self.finish(run, vec![RowFailure { row, fatal: true, error }]);
         } else {
-            self.redo.push_back(Todo { run, attempt, solo: false });
+            self.redo.push_back(Todo { run, attempt, solo: false, finish: false });
         }
     }
 
@@ -358,7 +380,8 @@ impl Schedule {
         // No one can redo a row of a slot that a live process may still write to, so a second hang is booked here, and
         // the whole batch begins again without the sample.
         for hand in in_hand {
-            let deaths = self.book_death(*hand);
+            let hand = self.blamed(*hand);
+            let deaths = self.book_death(hand);
             if deaths >= POISON_DEATHS
                 && let Slot::Filling(batch) = &self.slots[hand.slot as usize]
             {
@@ -403,8 +426,11 @@ impl Schedule {
     /// Begins a batch again in a free slot, without the samples that are known to be poison.
     fn restart(&mut self, (number, batch): (u64, u64), slot: u32, actions: &mut Vec<Action>) {
         let Some(rows) = self.epoch(number).map(|epoch| epoch.plan.rows(batch)) else { return };
-        self.slots[slot as usize] =
-            Slot::Filling(Batch { epoch: number, number: batch, rows, left: rows, failures: vec![] });
+        self.slots[slot as usize] = Slot::Filling(Batch::new(number, batch, rows));
+        if let Some((_, ended)) = self.poisoned.remove(&(number, batch, WHOLE)) {
+            self.give_up_batch(slot, &ended, actions);
+            return;
+        }
         let mut begun = 0;
         for row in 0..rows {
             let Some((index, ended)) = self.poisoned.remove(&(number, batch, row)) else { continue };
@@ -418,7 +444,7 @@ impl Schedule {
     fn hand_out_again(&mut self, slot: u32, from: u32, to: u32) {
         for first_row in (from..to).step_by(self.run_rows as usize) {
             let run = Run { slot, first_row, rows: self.run_rows.min(to - first_row) };
-            self.redo.push_back(Todo { run, attempt: 0, solo: false });
+            self.redo.push_back(Todo { run, attempt: 0, solo: false, finish: false });
         }
     }
 
@@ -481,8 +507,8 @@ impl Schedule {
             let batch = batch.number;
             let Some(worker) = self.workers.get_mut(&id) else { unreachable!("the worker was just found") };
             let Some(lane) = worker.lanes.iter().position(Option::is_none) else { unreachable!("it has a lane free") };
-            let fill =
-                Fill { tag: lane as u32, run: todo.run, epoch: epoch_number, cursor, batch, attempt: todo.attempt };
+            let Todo { run, attempt, finish, .. } = todo;
+            let fill = Fill { tag: lane as u32, run, epoch: epoch_number, cursor, batch, attempt, finish };
             worker.lanes[lane] = Some((todo, fill));
             actions.push(Action::Fill { worker: id, fill });
         }
@@ -515,8 +541,7 @@ impl Schedule {
         } else {
             let slot = self.free.pop_first()?;
             let number = epoch.number;
-            self.slots[slot as usize] =
-                Slot::Filling(Batch { epoch: number, number: batch, rows, left: rows, failures: vec![] });
+            self.slots[slot as usize] = Slot::Filling(Batch::new(number, batch, rows));
             epoch.filling = Some(slot);
             slot
         };
@@ -527,7 +552,7 @@ impl Schedule {
         } else {
             epoch.next = (batch, first_row + run.rows);
         }
-        Some(Todo { run, attempt: 0, solo: false })
+        Some(Todo { run, attempt: 0, solo: false, finish: false })
     }
 
     /// Frees a slot for an earlier batch by putting a later, finished one back: else both would wait for good.

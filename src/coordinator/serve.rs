@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     event::{Action, Event, InHand},
-    schedule::Schedule,
+    schedule::{Schedule, Terms},
     supervisor::{Sighting, Supervisor, cannot_fork, rows_at},
 };
 use crate::{
@@ -204,7 +204,8 @@ impl Pool {
         }
         let sampler = options.sampler(pipeline.source().len());
         let (slots, min_run) = (arena.slots() as u32, min_run(&pipeline, arena.layout()));
-        let (schedule, actions) = Schedule::new(sampler.clone(), options.on_error, options.num_workers, slots, min_run);
+        let terms = Terms { on_error: options.on_error, min_run, finishes: pipeline.finishes() };
+        let (schedule, actions) = Schedule::new(sampler.clone(), terms, options.num_workers, slots);
         let num_workers = options.num_workers;
         let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler);
         let mut pool = Self {

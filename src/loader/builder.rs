@@ -17,7 +17,7 @@ use crate::{
     shm::{Arena, SlotLayout},
     source::{Bytes, Source, SourceSpec},
     sys::limits,
-    transform::Transform,
+    transform::{BatchTransform, Transform},
     worker::Filler,
 };
 
@@ -66,6 +66,7 @@ impl From<SharedArrays> for Input {
 pub struct Builder {
     input: Input,
     transforms: BTreeMap<String, Vec<Transform>>,
+    batch_transforms: Vec<BatchTransform>,
     options: Options,
     prefetch: usize,
     memory_limit: u64,
@@ -97,8 +98,15 @@ impl Builder {
             on_error: OnError::Raise,
             stall_timeout: Duration::from_mins(1),
         };
-        let transforms = BTreeMap::new();
-        Self { input, transforms, options, prefetch: 4, memory_limit: 2 << 30, launch: Launch::default() }
+        Self {
+            input,
+            transforms: BTreeMap::new(),
+            batch_transforms: Vec::new(),
+            options,
+            prefetch: 4,
+            memory_limit: 2 << 30,
+            launch: Launch::default(),
+        }
     }
 
     options! {
@@ -128,6 +136,13 @@ impl Builder {
     #[must_use]
     pub fn transforms(mut self, field: impl Into<String>, transforms: impl Into<Vec<Transform>>) -> Self {
         self.transforms.insert(field.into(), transforms.into());
+        self
+    }
+
+    /// Sets the transforms of whole batches, in order. Default: none.
+    #[must_use]
+    pub fn batch_transforms(mut self, transforms: impl Into<Vec<BatchTransform>>) -> Self {
+        self.batch_transforms = transforms.into();
         self
     }
 
@@ -171,8 +186,8 @@ impl Builder {
         if self.prefetch == 0 {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
-        let Self { input, transforms, options, prefetch, memory_limit, launch } = self;
-        let opened = Opened::of(input, transforms)?;
+        let Self { input, transforms, batch_transforms, options, prefetch, memory_limit, launch } = self;
+        let opened = Opened::of(input, transforms, batch_transforms)?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
         check_limit(&layout, prefetch, memory_limit)?;
         let budget = (Arena::new(layout), prefetch, memory_limit);
@@ -219,17 +234,21 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(input: Input, transforms: BTreeMap<String, Vec<Transform>>) -> Result<Self> {
+    fn of(
+        input: Input,
+        transforms: BTreeMap<String, Vec<Transform>>,
+        batch_transforms: Vec<BatchTransform>,
+    ) -> Result<Self> {
         let (source, memory) = match input {
             Input::Spec(spec) => (spec, None),
             Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
             Input::Custom(source) => {
-                let pipeline = Pipeline::new(source, &transforms)?;
+                let pipeline = Pipeline::new(source, &transforms, &batch_transforms)?;
                 let fields = pipeline.fields().to_vec();
                 return Ok(Self { fields, spec: None, memory: None, custom: Some(Arc::new(pipeline)) });
             }
         };
-        let spec = PipelineSpec { source, transforms };
+        let spec = PipelineSpec { source, transforms, batch_transforms };
         Ok(Self { fields: spec.fields()?, spec: Some(spec), memory, custom: None })
     }
 

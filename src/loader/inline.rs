@@ -96,7 +96,7 @@ impl Inline {
             tally.rest_is_writing(begun);
             tally
         };
-        let tally = match &self.pool {
+        let mut tally = match &self.pool {
             None => fill(&mut rights.into_rows()),
             Some(pool) => {
                 let mut rows: Vec<RowMut> = rights.into_rows().collect();
@@ -113,8 +113,13 @@ impl Inline {
                 })
             }
         };
+        if filler.pipeline().finishes() && tally.failures.iter().all(|failure| !failure.fatal) {
+            // SAFETY: every right to the slot's rows is gone with the loop above.
+            let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
+            filler.finish(plan, batch, rights, &mut tally);
+        }
         self.free.held.fetch_add(1, Ordering::AcqRel);
-        // SAFETY: every right to the slot's rows is gone with the loop above.
+        // SAFETY: every right to the slot's rows is gone with the statements above.
         let slot = unsafe { self.arena.take(slot, rows, Arc::clone(&self.free) as Arc<dyn GiveBack>) }?;
         self.book(tally).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))
     }

@@ -104,12 +104,15 @@ pub struct Fill {
     pub batch: u64,
     /// How many candidates for the run's first row have been given up before; see [`OnError`](crate::OnError).
     pub attempt: u32,
+    /// Whether the run is a whole batch whose rows are written, and which is now to be
+    /// [finished](crate::pipeline::Pipeline::finish). Another kind of message says so.
+    pub finish: bool,
 }
 
 /// Coordinator to worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Fill these rows.
+    /// Fill these rows, or finish them as a batch.
     Fill(Fill),
     /// A descriptor of a new segment of the arena comes with this message.
     Segment,
@@ -217,18 +220,20 @@ pub enum Reply {
 impl Wire for Command {
     fn frame(&self) -> Frame {
         match *self {
-            Self::Fill(Fill { tag, run: Run { slot, first_row, rows }, epoch, cursor, batch, attempt }) => Frame {
-                kind: 1,
-                n: attempt,
-                slot,
-                first_row,
-                rows,
-                tag,
-                a: epoch,
-                b: cursor,
-                c: batch,
-                ..Frame::default()
-            },
+            Self::Fill(Fill { tag, run: Run { slot, first_row, rows }, epoch, cursor, batch, attempt, finish }) => {
+                Frame {
+                    kind: if finish { 3 } else { 1 },
+                    n: attempt,
+                    slot,
+                    first_row,
+                    rows,
+                    tag,
+                    a: epoch,
+                    b: cursor,
+                    c: batch,
+                    ..Frame::default()
+                }
+            }
             Self::Segment => Frame { kind: 2, ..Frame::default() },
         }
     }
@@ -236,13 +241,14 @@ impl Wire for Command {
     fn from_frame(frame: &Frame) -> Option<Self> {
         let &Frame { kind, n, a, b, slot, first_row, rows, tag, c, .. } = frame;
         match kind {
-            1 => Some(Self::Fill(Fill {
+            1 | 3 => Some(Self::Fill(Fill {
                 tag,
                 run: Run { slot, first_row, rows },
                 epoch: a,
                 cursor: b,
                 batch: c,
                 attempt: n,
+                finish: kind == 3,
             })),
             2 => Some(Self::Segment),
             _ => None,
@@ -350,6 +356,7 @@ mod tests {
             cursor: 0x1122_3344_5566_7788,
             batch: 9,
             attempt: 2,
+            finish: false,
         };
         let mut golden = [0; MESSAGE_BYTES];
         golden[..8].copy_from_slice(&[0x48, 0x53, 1, 1, 2, 0, 0, 0]);
@@ -359,6 +366,8 @@ mod tests {
         golden[36..40].copy_from_slice(&[4, 3, 2, 1]);
         golden[40] = 9;
         assert_eq!(Command::Fill(fill).frame().encode(), golden);
+        golden[3] = 3;
+        assert_eq!(Command::Fill(Fill { finish: true, ..fill }).frame().encode(), golden);
     }
 
     #[test]
@@ -392,8 +401,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_message_round_trips(n: u32, slot: u32, rows: u32, tag: u32, a: u64, b: u64, c: u64) {
-            round_trip(Command::Fill(Fill { tag, run: Run { slot, first_row: n, rows }, epoch: a, cursor: b, batch: c, attempt: n }));
+        fn every_message_round_trips(finish: bool, n: u32, slot: u32, rows: u32, tag: u32, a: u64, b: u64, c: u64) {
+            let run = Run { slot, first_row: n, rows };
+            round_trip(Command::Fill(Fill { tag, run, epoch: a, cursor: b, batch: c, attempt: n, finish }));
             round_trip(Command::Segment);
             round_trip(Report::Up);
             round_trip(Report::Done { tag, failures: n, read: a, decode: b, transform: c, other_jpegs: b });

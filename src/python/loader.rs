@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result, SampleError},
     job::OnError,
     loader::{self, Input, Launch},
-    transform::Transform,
+    transform::{BatchTransform, Transform},
 };
 
 /// Loads the extension module from its file alone, without `site` and packages, and becomes the coordinator.
@@ -58,12 +58,13 @@ pub(super) struct Loader(Arc<loader::Loader>);
 impl Loader {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "the keyword arguments of stokehold.Loader, one for one")]
-    #[pyo3(signature = (source, transforms, *, batch_size, shuffle, seed, drop_last, rank, world_size, num_workers,
+    #[pyo3(signature = (source, transforms, batch_transforms, *, batch_size, shuffle, seed, drop_last, rank, world_size, num_workers,
                         threads_per_worker, prefetch, memory_limit, on_error, stall_timeout, coordinator))]
     fn new(
         py: Python<'_>,
         source: &Bound<'_, PyAny>,
         transforms: BTreeMap<String, String>,
+        batch_transforms: &str,
         batch_size: u32,
         shuffle: bool,
         seed: u64,
@@ -103,6 +104,9 @@ impl Loader {
                 .map_err(|error| Error::Config(format!("transforms of field `{field}`: {error}")))?;
             builder = builder.transforms(field, chain);
         }
+        let batch_transforms: Vec<BatchTransform> = serde_json::from_str(batch_transforms)
+            .map_err(|error| Error::Config(format!("batch_transforms: {error}")))?;
+        builder = builder.batch_transforms(batch_transforms);
         waiting(py, |tick| builder.build_with(tick)).map(|loader| Self(Arc::new(loader)))
     }
 

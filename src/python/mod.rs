@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     source::{ImageFolder, Source},
     sys::limits,
-    transform::Transform,
+    transform::{BatchTransform, Transform},
 };
 
 /// The native half of stokehold.
@@ -27,7 +27,7 @@ mod _native {
         auto_workers,
         batch::Batch,
         buffer::Field,
-        check_transform, decode_jpeg,
+        check_batch_transform, check_transform, decode_jpeg,
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         image_folder_classes,
         loader::Loader,
@@ -44,6 +44,15 @@ mod _native {
 #[pyfunction]
 fn check_transform(description: &str) -> PyResult<()> {
     parse_transform(description)?.validate()?;
+    Ok(())
+}
+
+/// Checks the description of a transform of batches; raises `ValueError` if it is none, or its values cannot work.
+#[pyfunction]
+fn check_batch_transform(description: &str) -> PyResult<()> {
+    let transform: BatchTransform = serde_json::from_str(description)
+        .map_err(|error| Error::Config(format!("not a transform of batches: {error}")))?;
+    transform.validate()?;
     Ok(())
 }
 

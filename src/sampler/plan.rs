@@ -88,11 +88,19 @@ impl EpochPlan {
     /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
     /// each one steps on to the next of the order.
     pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
-        let nth = batch * u64::from(self.sampler.batch_size) + u64::from(row);
-        let step = nth * u64::from(self.sampler.world_size) + u64::from(self.sampler.rank) + u64::from(attempt);
-        // Both are below 2^63 for any source that fits a disk; a wrapped sum would still be some sample.
-        let position = self.cursor.wrapping_add(step);
+        let position = self.position(batch, row).wrapping_add(u64::from(attempt));
         self.at(if position < self.sampler.len { position } else { position % self.sampler.len })
+    }
+
+    /// Returns where a row stands in the epoch's global order, or behind its end where the order begins again.
+    ///
+    /// It is the same for a plan that begins at another cursor, if batch size and world size are the same: what names
+    /// a batch for good is the position of its first row.
+    pub fn position(&self, batch: u64, row: u32) -> u64 {
+        let nth = batch * u64::from(self.sampler.batch_size) + u64::from(row);
+        let step = nth * u64::from(self.sampler.world_size) + u64::from(self.sampler.rank);
+        // Both are below 2^63 for any source that fits a disk; a wrapped sum would still be some sample.
+        self.cursor.wrapping_add(step)
     }
 
     /// Returns the sample at a position of the global order.
@@ -162,6 +170,19 @@ mod tests {
         let sampler = sampler(100, 10, 1, false, true);
         assert_ne!(indices(&sampler, 0, 0, None), indices(&sampler, 1, 0, None));
         assert_eq!(indices(&sampler, 1, 0, None), indices(&sampler, 1, 0, None));
+    }
+
+    #[test]
+    fn a_batch_keeps_its_position_when_it_is_resumed_and_shares_it_with_no_rank() {
+        let sampler = sampler(100, 4, 3, false, true);
+        let whole = sampler.plan(2, 0);
+        let resumed = sampler.plan(2, whole.cursor_after(5));
+        for batch in 0..resumed.batches() {
+            assert_eq!(resumed.position(batch, 0), whole.position(batch + 5, 0));
+        }
+        let positions: std::collections::BTreeSet<u64> =
+            (0..3).map(|rank| Sampler { rank, ..sampler.clone() }.plan(2, 0).position(0, 0)).collect();
+        assert_eq!(positions.len(), 3);
     }
 
     proptest! {

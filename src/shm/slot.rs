@@ -56,6 +56,26 @@ impl SlotMut {
         Self { place, rows }
     }
 
+    /// Writes down how far a run is that is worked on as a whole: at its first row, as [`RowMut::mark`] does.
+    pub fn mark(&mut self, progress: Progress) {
+        if !self.rows.is_empty() {
+            // SAFETY: the address is inside the mapping, and this value is the only right to the row. Volatile as there.
+            unsafe { self.place.at(self.place.layout.progress(self.rows.start)).write_volatile(progress as u8) };
+        }
+    }
+
+    /// Returns the rows' bytes in each field, one row after the other.
+    pub fn fields(&mut self) -> Vec<&mut [u8]> {
+        let Self { place, rows } = self;
+        let field = |field: &super::FieldLayout| {
+            let start = place.at(field.offset + rows.start * field.row_bytes);
+            // SAFETY: the rows lie inside their field's region, which lies inside the mapping; regions do not overlap
+            // (a property test of the layout); and this value, borrowed mutably, is the only right to the rows.
+            unsafe { slice::from_raw_parts_mut(start, rows.len() * field.row_bytes) }
+        };
+        place.layout.fields().iter().map(field).collect()
+    }
+
     /// Splits the right into one for each row, marked as not begun.
     pub fn into_rows(self) -> impl Iterator<Item = RowMut> {
         let place = Arc::new(self.place);

@@ -4,6 +4,7 @@
 //! the first byte is read. Boxes are drawn before any pixel is touched, crops and flips are views, and the
 //! last pass flips, casts, normalises and lays out while it writes the batch's row.
 
+mod batch;
 mod chain;
 mod geometry;
 mod render;
@@ -14,6 +15,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    batch::{BatchChain, BatchTransform, Mixing, OneHot},
     chain::{Chain, Region, Workspace},
     write::Pixels,
 };

@@ -13,7 +13,7 @@ use crate::{
     pipeline::{Pipeline, Scratch, Times},
     rng::Key,
     sampler::EpochPlan,
-    shm::{Progress, RowMut},
+    shm::{Progress, RowMut, SlotMut},
 };
 
 /// A sample that failed in a row.
@@ -160,6 +160,21 @@ impl Filler {
             read = self.read(index, record, tally);
         }
         row.mark(Progress::Done);
+    }
+
+    /// Applies the transforms of whole batches to a batch whose rows are filled.
+    pub fn finish(&self, plan: &EpochPlan, batch: u64, mut rows: SlotMut, tally: &mut Tally) {
+        rows.mark(Progress::InHand);
+        let begun = Instant::now();
+        let key = Key { seed: plan.seed(), epoch: plan.epoch(), index: plan.position(batch, 0) };
+        if let Err(failure) = self.pipeline.finish(key, &mut rows.fields(), plan.rows(batch) as usize) {
+            let index = plan.index(batch, 0, 0);
+            let mut error = failure.of(index, self.pipeline.source().key(index));
+            error.worker = self.worker;
+            tally.failures.push(RowFailure { row: 0, fatal: true, error });
+        }
+        tally.times.transform += begun.elapsed();
+        rows.mark(Progress::Done);
     }
 
     fn read(&self, index: u64, record: &mut Vec<u8>, tally: &mut Tally) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use crate::{
     pipeline::Scratch,
     protocol::{Channel, Command, Fill, Incoming, Report},
     sampler::{EpochPlan, Sampler},
-    shm::{Arena, Mailbox, RowMut},
+    shm::{Arena, Mailbox, RowMut, SlotMut},
     sys::memory::SharedMemory,
     worker::{Candidate, Filler, RowJob, Tally},
 };
@@ -109,12 +109,12 @@ fn next_fill(channel: &Channel<Report, Command>, arena: &mut Arena) -> Result<Op
     }
 }
 
-fn rows_of(arena: &Arena, fill: &Fill) -> Result<impl Iterator<Item = RowMut> + use<>> {
+fn rows_of(arena: &Arena, fill: &Fill) -> Result<SlotMut> {
     let run = fill.run;
     let first = run.first_row as usize;
     let end = first.checked_add(run.rows as usize).ok_or_else(|| Error::Protocol("a run's rows overflow".into()))?;
     // SAFETY: the coordinator has assigned these rows to this worker, by this very message.
-    Ok(unsafe { arena.rows_mut(run.slot, first..end) }?.into_rows())
+    unsafe { arena.rows_mut(run.slot, first..end) }
 }
 
 /// Returns the failures as JSON that fits: fatal ones first, since they decide the batch, and of the others as many
@@ -157,11 +157,16 @@ fn serve_inline(worker: Worker) -> Result<()> {
         let plan = plans.get(&fill);
         let job = RowJob { plan: &plan, batch: fill.batch, attempt: fill.attempt };
         let (mut tally, begun) = (Tally::default(), Instant::now());
-        for mut row in rows_of(&arena, &fill)? {
-            let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
-            filler.fill(job, &mut row, &mut record, candidate, &mut scratch, &mut tally);
+        let rows = rows_of(&arena, &fill)?;
+        if fill.finish {
+            filler.finish(&plan, fill.batch, rows, &mut tally);
+        } else {
+            for mut row in rows.into_rows() {
+                let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
+                filler.fill(job, &mut row, &mut record, candidate, &mut scratch, &mut tally);
+            }
+            tally.rest_is_writing(begun);
         }
-        tally.rest_is_writing(begun);
         report(&channel, &mailbox, fill.tag, &tally)?;
     }
     Ok(())
@@ -182,6 +187,13 @@ struct Fetched {
     candidate: Candidate,
 }
 
+/// What a decoding thread takes up.
+enum Task {
+    Row(Fetched),
+    /// A batch to finish.
+    Batch(Fill, Arc<EpochPlan>, SlotMut),
+}
+
 /// Records read ahead, beyond those that are being decoded.
 const READ_AHEAD: usize = 3;
 
@@ -195,34 +207,46 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         .thread_name(|number| format!("decode-{number}"))
         .build()
         .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))?;
-    let (to_decode, records) = flume::bounded::<Fetched>(READ_AHEAD);
+    let (to_decode, tasks) = flume::bounded::<Task>(READ_AHEAD);
     let (used, spare) = flume::unbounded::<Vec<u8>>();
     let channel = Arc::new(channel);
     for _ in 0..threads {
-        let (records, used, filler) = (records.clone(), used.clone(), filler.clone());
+        let (tasks, used, filler) = (tasks.clone(), used.clone(), filler.clone());
         let (channel, mailbox) = (Arc::clone(&channel), mailbox.clone());
         pool.spawn(move || {
             let mut scratch = filler.pipeline().scratch();
-            for fetched in records {
-                decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox);
+            for task in tasks {
+                match task {
+                    Task::Row(fetched) => decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox),
+                    Task::Batch(fill, plan, rows) => {
+                        let mut tally = Tally::default();
+                        filler.finish(&plan, fill.batch, rows, &mut tally);
+                        // See decode() for a report that fails.
+                        let _ = report(&channel, &mailbox, fill.tag, &tally);
+                    }
+                }
             }
         });
     }
-    drop(records);
+    drop(tasks);
     let mut plans = Plans { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {
-        let plan = plans.get(&fill);
+        let (plan, rows) = (plans.get(&fill), rows_of(&arena, &fill)?);
+        let gone = |_| Error::Worker("the decoding threads are gone".into());
+        if fill.finish {
+            to_decode.send(Task::Batch(fill, plan, rows)).map_err(gone)?;
+            continue;
+        }
         let running = Arc::new(Running { fill, plan, left: Mutex::new((fill.run.rows, Tally::default())) });
-        for mut row in rows_of(&arena, &fill)? {
+        for mut row in rows.into_rows() {
             let mut record = spare.try_recv().unwrap_or_default();
             let mut tally = Tally::default();
             let job = RowJob { plan: &running.plan, batch: fill.batch, attempt: fill.attempt };
             let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
             running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(tally);
-            if to_decode.send(Fetched { row, running: Arc::clone(&running), record, candidate }).is_err() {
-                return Err(Error::Worker("the decoding threads are gone".into()));
-            }
+            let fetched = Fetched { row, running: Arc::clone(&running), record, candidate };
+            to_decode.send(Task::Row(fetched)).map_err(gone)?;
         }
     }
     Ok(())

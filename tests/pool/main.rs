@@ -9,6 +9,7 @@
 
 mod ends;
 mod faults;
+mod mix;
 mod sources;
 mod surface;
 mod world;
@@ -26,7 +27,7 @@ type Test = (&'static str, fn());
 const ONE: &str = "STOKEHOLD_TEST";
 
 fn tests() -> Vec<Test> {
-    [surface::TESTS, faults::TESTS, ends::TESTS].concat()
+    [surface::TESTS, mix::TESTS, faults::TESTS, ends::TESTS].concat()
 }
 
 fn main() -> ExitCode {

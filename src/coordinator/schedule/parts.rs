@@ -26,8 +26,17 @@ pub(super) struct Batch {
     pub(super) epoch: u64,
     pub(super) number: u64,
     pub(super) rows: u32,
+    /// Rows that are not done, or not finished.
     pub(super) left: u32,
+    /// Whether all rows are done and the batch is to be finished as a whole.
+    pub(super) finishing: bool,
     pub(super) failures: Vec<RowFailure>,
+}
+
+impl Batch {
+    pub(super) const fn new(epoch: u64, number: u64, rows: u32) -> Self {
+        Self { epoch, number, rows, left: rows, finishing: false, failures: Vec::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -46,6 +55,8 @@ pub(super) struct Todo {
     pub(super) attempt: u32,
     /// For a worker that has nothing else in hand.
     pub(super) solo: bool,
+    /// To be finished as a batch; else to be filled.
+    pub(super) finish: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

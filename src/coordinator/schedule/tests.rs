@@ -16,12 +16,16 @@ struct Hand {
     lanes: [Option<Fill>; LANES],
 }
 
+/// Epoch, cursor and batch, and whether the batch has been finished as a whole.
+type Mark = ((u64, u64, u64), bool);
+
 struct World {
     schedule: Schedule,
     sampler: Sampler,
     hands: BTreeMap<u32, Hand>,
-    /// Which batch each row of each slot was last written for: epoch, cursor and batch.
-    written: Vec<Vec<Option<(u64, u64, u64)>>>,
+    finishes: bool,
+    /// What each row of each slot was last written for; none where nobody can know what is in there.
+    written: Vec<Vec<Option<Mark>>>,
     held: BTreeSet<u32>,
     /// The current iteration: its number and plan, and the batches delivered.
     current: Option<(u64, EpochPlan, u64)>,
@@ -32,12 +36,17 @@ struct World {
 
 impl World {
     fn new(len: u64, batch_size: u32, workers: u32, on_error: OnError) -> Self {
+        Self::with(len, batch_size, workers, Terms { on_error, min_run: 1, finishes: false })
+    }
+
+    fn with(len: u64, batch_size: u32, workers: u32, terms: Terms) -> Self {
         let sampler = Sampler { len, shuffle: true, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
-        let (schedule, actions) = Schedule::new(sampler.clone(), on_error, workers, FIRST_SLOTS, 1);
+        let (schedule, actions) = Schedule::new(sampler.clone(), terms, workers, FIRST_SLOTS);
         let mut world = Self {
             schedule,
             sampler,
             hands: BTreeMap::new(),
+            finishes: terms.finishes,
             written: vec![vec![None; batch_size as usize]; FIRST_SLOTS as usize],
             held: BTreeSet::new(),
             current: None,
@@ -69,7 +78,7 @@ impl World {
                 Action::Ready { generation, batch, slot, rows } => {
                     let plan = self.take_batch(generation, batch, slot);
                     assert_eq!(rows, plan.rows(batch));
-                    let mark = Some((plan.epoch(), plan.cursor(), batch));
+                    let mark = Some(((plan.epoch(), plan.cursor(), batch), self.finishes));
                     let slot_rows = &self.written[slot as usize][..rows as usize];
                     assert!(
                         slot_rows.iter().all(|row| *row == mark),
@@ -100,9 +109,21 @@ impl World {
             let other_rows = other.run.first_row..other.run.first_row + other.run.rows;
             assert!(rows.end <= other_rows.start || other_rows.end <= rows.start, "two writers of slot {slot}");
         }
+        if fill.finish {
+            assert!(self.finishes);
+            assert_eq!((rows.start, rows.end), (0, self.sampler.plan(fill.epoch, fill.cursor).rows(fill.batch)));
+            self.assert_filled(&fill);
+        }
         let hand = self.hands.get_mut(&worker).expect("work for a worker that is not there");
         assert!(hand.up && !hand.doomed, "work for a worker that is not up");
         assert!(hand.lanes[fill.tag as usize].replace(fill).is_none(), "a lane is used twice");
+    }
+
+    /// A batch is finished when all its rows are done, none of them failed, and never twice.
+    fn assert_filled(&self, fill: &Fill) {
+        let rows = &self.written[fill.run.slot as usize][..fill.run.rows as usize];
+        let mark = Some(((fill.epoch, fill.cursor, fill.batch), false));
+        assert!(rows.iter().all(|row| *row == mark), "{fill:?} of {rows:?}");
     }
 
     fn take_batch(&mut self, generation: u64, batch: u64, slot: u32) -> EpochPlan {
@@ -125,40 +146,48 @@ impl World {
         let Some(hand) = self.hands.get_mut(&worker) else { return };
         let Some(fill) = hand.lanes[lane].take() else { return };
         let run = fill.run;
+        if fill.finish {
+            self.assert_filled(&fill);
+        }
         for row in run.first_row..run.first_row + run.rows {
-            self.written[run.slot as usize][row as usize] = Some((fill.epoch, fill.cursor, fill.batch));
+            self.written[run.slot as usize][row as usize] = Some(((fill.epoch, fill.cursor, fill.batch), fill.finish));
         }
         let failures = if fatal { vec![failure(run.first_row)] } else { Vec::new() };
+        if fatal {
+            self.written[run.slot as usize][run.first_row as usize] = None;
+        }
         self.on(Event::Done { worker, lane: lane as u32, failures });
     }
 
     fn crash(&mut self, worker: u32, in_hand: usize) {
         let Some(hand) = self.hands.remove(&worker) else { return };
-        let mut rows = Vec::new();
         for fill in hand.lanes.iter().flatten() {
             for row in fill.run.first_row..fill.run.first_row + fill.run.rows {
                 // Half written: it is nobody's.
                 self.written[fill.run.slot as usize][row as usize] = None;
-                let index = self.sampler.plan(fill.epoch, fill.cursor).index(fill.batch, row, fill.attempt);
-                rows.push(InHand { slot: fill.run.slot, row, index });
             }
         }
-        rows.truncate(in_hand);
+        let rows = self.in_hand(&hand, in_hand);
         self.on(Event::Down { worker, ended: "killed".into(), in_hand: rows });
+    }
+
+    /// The rows that a worker has noted as being in hand: at most so many; of a batch to finish, the first.
+    fn in_hand(&self, hand: &Hand, most: usize) -> Vec<InHand> {
+        let rows = hand.lanes.iter().flatten().flat_map(|fill| {
+            let plan = self.sampler.plan(fill.epoch, fill.cursor);
+            let noted = if fill.finish { 1 } else { fill.run.rows };
+            (fill.run.first_row..fill.run.first_row + noted).map(move |row| {
+                let index = plan.index(fill.batch, row, fill.attempt);
+                InHand { slot: fill.run.slot, row, index }
+            })
+        });
+        rows.take(most).collect()
     }
 
     /// A worker was killed and does not end.
     fn get_stuck(&mut self, worker: u32, in_hand: usize) {
-        let hand = self.hands.get_mut(&worker).unwrap();
-        hand.doomed = true;
-        let mut rows = Vec::new();
-        for fill in hand.lanes.iter().flatten() {
-            for row in fill.run.first_row..fill.run.first_row + fill.run.rows {
-                let index = self.sampler.plan(fill.epoch, fill.cursor).index(fill.batch, row, fill.attempt);
-                rows.push(InHand { slot: fill.run.slot, row, index });
-            }
-        }
-        rows.truncate(in_hand);
+        self.hands.get_mut(&worker).unwrap().doomed = true;
+        let rows = self.in_hand(&self.hands[&worker], in_hand);
         self.on(Event::Stuck { worker, ended: "stalled".into(), in_hand: rows });
     }
 
@@ -288,15 +317,15 @@ fn up(world: &mut World) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// Whatever happens, in whatever order: rows are written once, batches come in order, no slot has two owners,
-    /// none is lost, and the epoch ends.
+    /// Whatever happens, in whatever order: rows are written once, batches come in order, finished once if they are to
+    /// be, no slot has two owners, none is lost, and the epoch ends.
     #[test]
     fn any_history_ends_well(
-        len in 1u64..60, batch_size in 1u32..9, workers in 1u32..5, policy in 0usize..3,
+        len in 1u64..60, batch_size in 1u32..9, workers in 1u32..5, policy in 0usize..3, finishes: bool,
         history in prop::collection::vec((0u8..225, any::<u16>()), 0..400),
     ) {
-        let policy = [OnError::Raise, OnError::Skip, OnError::Replace][policy];
-        let mut world = World::new(len, batch_size, workers, policy);
+        let on_error = [OnError::Raise, OnError::Skip, OnError::Replace][policy];
+        let mut world = World::with(len, batch_size, workers, Terms { on_error, min_run: 1, finishes });
         world.start(0, 0);
         for (op, n) in history {
             world.step(op, usize::from(n));
@@ -463,4 +492,87 @@ fn workers_that_get_nothing_done_wait_and_then_end_the_pool() {
         ends += 1;
     }
     assert_eq!(ends, FRUITLESS_OVER);
+}
+
+/// A batch of 4 rows, in two runs by one worker, that is to be finished; another batch follows it.
+fn finishing() -> World {
+    let mut world = World::with(8, 4, 1, Terms { on_error: OnError::Raise, min_run: 1, finishes: true });
+    up(&mut world);
+    world.start(0, 0);
+    world
+}
+
+fn works(world: &World, worker: u32) -> Vec<(u64, u32, u32, bool)> {
+    let work = |fill: &Fill| (fill.batch, fill.run.first_row, fill.run.rows, fill.finish);
+    world.hands[&worker].lanes.iter().flatten().map(work).collect()
+}
+
+#[test]
+fn a_batch_is_finished_before_anything_else_and_then_delivered() {
+    let mut world = finishing();
+    world.finish(0, 0, false);
+    assert_eq!(works(&world, 0), [(1, 0, 2, false), (0, 2, 2, false)]);
+    world.finish(0, 1, false);
+    assert_eq!(works(&world, 0), [(1, 0, 2, false), (0, 0, 4, true)]);
+    assert!(world.held.is_empty());
+    world.finish(0, 1, false);
+    assert_eq!(world.held.len(), 1);
+    world.settle();
+}
+
+#[test]
+fn a_failed_batch_is_not_finished() {
+    let mut world = finishing();
+    world.finish(0, 0, true);
+    world.finish(0, 1, false);
+    assert_eq!((world.failed, world.held.len()), (1, 1));
+    assert!(world.hands[&0].lanes.iter().flatten().all(|fill| fill.batch == 1));
+    world.settle();
+    assert_eq!(world.failed, 1);
+}
+
+#[test]
+fn all_rows_are_done_again_after_an_end_in_the_middle_of_finishing() {
+    for in_hand in [0, 1] {
+        let mut world = finishing();
+        world.finish(0, 0, false);
+        world.finish(0, 1, false);
+        world.finish(0, 0, false);
+        assert_eq!(works(&world, 0), [(1, 2, 2, false), (0, 0, 4, true)]);
+        let row = InHand { slot: 0, row: 0, index: 0 };
+        world.hands.remove(&0);
+        world.written.iter_mut().flatten().for_each(|row| *row = None);
+        world.written[1][..2].fill(Some(((0, 0, 1), false)));
+        world.on(Event::Down { worker: 0, ended: "killed".into(), in_hand: vec![row; in_hand] });
+        up(&mut world);
+        assert_eq!(works(&world, 1), [(1, 2, 2, false), (0, 0, 2, false)]);
+        world.settle();
+        assert_eq!(world.failed, 0);
+    }
+}
+
+#[test]
+fn a_batch_that_ends_two_workers_while_it_is_finished_fails() {
+    for stuck in [false, true] {
+        let mut world = finishing();
+        world.grow_by(3);
+        for worker in 0..2 {
+            up(&mut world);
+            // Everything but the run that finishes the first batch.
+            let other = |fill: &Fill| !(fill.finish && (fill.epoch, fill.batch) == (0, 0));
+            while let Some(lane) = world.hands[&worker].lanes.iter().position(|fill| fill.as_ref().is_some_and(other)) {
+                world.finish(worker, lane, false);
+            }
+            assert_eq!(works(&world, worker), [(0, 0, 4, true)]);
+            if stuck {
+                world.get_stuck(worker, 1);
+            } else {
+                world.crash(worker, 1);
+            }
+            up(&mut world);
+            assert_eq!(world.failed, u64::from(worker));
+        }
+        world.settle();
+        assert_eq!(world.failed, 1);
+    }
 }

@@ -1,0 +1,268 @@
+//! Transforms of batches, checked and compiled once.
+
+use super::{
+    BatchTransform,
+    label::{self, OneHot},
+    mix::{self, Canvas, Patch},
+};
+use crate::{
+    error::{Error, Result},
+    rng::{Draws, Key},
+    spec::{DType, FieldSpec},
+};
+
+/// The compiled transforms of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct BatchChain {
+    steps: Vec<Step>,
+    one_hot: Vec<(usize, OneHot)>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Mix { alpha: f64, image: usize, label: usize, how: How },
+    Choice { steps: Vec<Self>, p: Vec<f64> },
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    MixUp(DType),
+    CutMix(Canvas),
+}
+
+/// Sets the draws for batches apart from those of the transforms of samples, which count from 0.
+const BATCH_OPS: u64 = 1 << 63;
+
+impl BatchChain {
+    /// Compiles transforms, and changes the fields to what they will be: labels become probabilities.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an argument out of range, a field that is not there, or one that cannot be mixed.
+    pub fn compile(transforms: &[BatchTransform], fields: &mut [FieldSpec]) -> Result<Self> {
+        let mut one_hot = Vec::new();
+        let steps = transforms.iter().enumerate().map(|(at, transform)| {
+            transform
+                .validate()
+                .and_then(|()| compile(transform, fields, &mut one_hot))
+                .map_err(|error| Error::Config(format!("batch transform {at}: {error}")))
+        });
+        Ok(Self { steps: steps.collect::<Result<_>>()?, one_hot })
+    }
+
+    /// Tells whether there is nothing to be done.
+    pub const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Returns how the rows of a field of labels are to be written; none for other fields.
+    pub fn one_hot(&self, field: usize) -> Option<&OneHot> {
+        self.one_hot.iter().find(|(of, _)| *of == field).map(|(_, one_hot)| one_hot)
+    }
+
+    /// Transforms a batch in place. `fields` are all rows of each field; `key.index` names the batch.
+    ///
+    /// # Panics
+    /// Where a field's bytes are not those of so many rows, or are not aligned as their dtype asks.
+    pub fn apply(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) {
+        for (at, step) in (0..).zip(&self.steps) {
+            step.apply(&mut key.rng(BATCH_OPS + at), fields, rows);
+        }
+    }
+}
+
+impl Step {
+    fn apply(&self, draws: &mut Draws, fields: &mut [&mut [u8]], rows: usize) {
+        match self {
+            Self::Choice { steps, p } => {
+                let mut left = draws.unit() * p.iter().sum::<f64>();
+                let below = |p: &f64| {
+                    left -= p;
+                    left < 0.0
+                };
+                // Rounding may leave a little over: it belongs to the last that can be chosen.
+                let last = p.iter().rposition(|p| *p > 0.0).unwrap_or(0);
+                steps[p.iter().position(below).unwrap_or(last)].apply(draws, fields, rows);
+            }
+            Self::Mix { alpha, image, label, how } => {
+                let lam = f64::from(draws.symmetric_beta(*alpha));
+                let lam = match how {
+                    How::MixUp(dtype) => {
+                        mix::blend(*dtype, fields[*image], rows, lam);
+                        lam
+                    }
+                    How::CutMix(canvas) => {
+                        let patch = Patch::draw(*canvas, lam, draws);
+                        mix::paste(*canvas, patch, fields[*image], rows);
+                        patch.outside(*canvas)
+                    }
+                };
+                mix::blend(DType::Float32, fields[*label], rows, lam);
+            }
+        }
+    }
+}
+
+fn compile(transform: &BatchTransform, fields: &mut [FieldSpec], one_hot: &mut Vec<(usize, OneHot)>) -> Result<Step> {
+    let named = |what: String| Error::Config(format!("{}: {what}", transform.name()));
+    let (mixing, cut) = match transform {
+        BatchTransform::MixUp(mixing) => (mixing, false),
+        BatchTransform::CutMix(mixing) => (mixing, true),
+        BatchTransform::RandomChoice { transforms, p } => {
+            let steps = transforms.iter().map(|inner| compile(inner, fields, one_hot)).collect::<Result<Vec<_>>>()?;
+            let p = p.clone().unwrap_or_else(|| vec![1.0; steps.len()]);
+            return Ok(Step::Choice { steps, p });
+        }
+    };
+    let place = |name: &str, what| {
+        fields.iter().position(|field| field.name == name).ok_or_else(|| {
+            let known: Vec<_> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
+            named(format!("there is no field `{name}` to be its {what}; the source has {}", known.join(", ")))
+        })
+    };
+    let (image, label) = (place(&mixing.image, "image")?, place(&mixing.label, "label")?);
+    let how = how(&fields[image], cut).map_err(named)?;
+    one_hot.extend(
+        label::probabilities(&mut fields[label], mixing.num_classes).map_err(named)?.map(|one_hot| (label, one_hot)),
+    );
+    Ok(Step::Mix { alpha: mixing.alpha, image, label, how })
+}
+
+fn how(image: &FieldSpec, cut: bool) -> Result<How, String> {
+    let FieldSpec { name, dtype, shape } = image;
+    if !cut {
+        return if mix::blends(*dtype) && !shape.is_empty() {
+            Ok(How::MixUp(*dtype))
+        } else {
+            let takes = "images of uint8, float16, bfloat16 or float32";
+            Err(format!("takes {takes}, and field `{name}` is {dtype} of shape {shape:?}"))
+        };
+    }
+    let is_channels = |extent| matches!(extent, 1 | 3 | 4);
+    let (planes, height, width, pixel) = match shape[..] {
+        [height, width] => (1, height, width, 1),
+        [first, _, last] if is_channels(first) && is_channels(last) => {
+            return Err(format!("cannot tell where the channels of field `{name}` of shape {shape:?} stand"));
+        }
+        [height, width, channels] if is_channels(channels) => (1, height, width, channels),
+        [channels, height, width] if is_channels(channels) => (channels, height, width, 1),
+        _ => (0, 0, 0, 0),
+    };
+    if height * width == 0 {
+        let takes = "images of shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels";
+        return Err(format!("takes {takes}, and field `{name}` has the shape {shape:?}"));
+    }
+    Ok(How::CutMix(Canvas { planes, height, width, pixel: pixel * dtype.size() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::Mixing, *};
+
+    const KEY: Key = Key { seed: 5, epoch: 1, index: 12 };
+
+    fn fields() -> [FieldSpec; 2] {
+        [
+            FieldSpec { name: "image".into(), dtype: DType::Float32, shape: vec![3, 16, 20] },
+            FieldSpec { name: "label".into(), dtype: DType::Int64, shape: vec![] },
+        ]
+    }
+
+    /// A batch whose images are filled with their row's number, and whose labels are those too.
+    fn applied(transforms: &[BatchTransform], rows: usize, key: Key) -> (Vec<f32>, Vec<f32>) {
+        let mut specs = fields();
+        let chain = BatchChain::compile(transforms, &mut specs).unwrap();
+        let classes = specs[1].shape[0];
+        let mut images: Vec<f32> = (0..rows * 960).map(|at| (at / 960) as f32).collect();
+        let mut labels = vec![0.0_f32; rows * classes];
+        for (row, label) in labels.chunks_exact_mut(classes).enumerate() {
+            let index = (row as i64).to_ne_bytes();
+            chain.one_hot(1).unwrap().write(&index, bytemuck::cast_slice_mut(label)).unwrap();
+        }
+        let mut fields = [bytemuck::cast_slice_mut(&mut images), bytemuck::cast_slice_mut(&mut labels)];
+        chain.apply(key, &mut fields, rows);
+        (images, labels)
+    }
+
+    fn mixes() -> [BatchTransform; 2] {
+        [BatchTransform::MixUp(Mixing { alpha: 2.0, ..Mixing::new(6) }), BatchTransform::CutMix(Mixing::new(6))]
+    }
+
+    #[test]
+    fn choices_are_a_function_of_seed_epoch_and_place() {
+        for mix in mixes() {
+            let labels = |key| applied(std::slice::from_ref(&mix), 4, key).1;
+            assert_eq!(labels(KEY), labels(KEY));
+            for other in [Key { seed: 6, ..KEY }, Key { epoch: 2, ..KEY }, Key { index: 16, ..KEY }] {
+                assert_ne!(labels(KEY), labels(other), "{mix:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn golden_mixes_never_change() {
+        let weights = mixes().map(|mix| applied(&[mix], 2, KEY).1[0]);
+        assert_eq!(weights.map(f32::to_bits), [0.787_353_16, 0.962_5].map(f32::to_bits));
+    }
+
+    proptest! {
+        /// What a label says of an image is what the image is made of.
+        #[test]
+        fn labels_are_the_shares_of_the_images(index: u64, rows in 1usize..6, which in 0usize..3) {
+            let transforms = match which {
+                2 => vec![BatchTransform::RandomChoice { transforms: mixes().to_vec(), p: None }],
+                one => vec![mixes()[one].clone()],
+            };
+            let (images, labels) = applied(&transforms, rows, Key { index, ..KEY });
+            for (image, label) in images.chunks_exact(960).zip(labels.chunks_exact(6)) {
+                let mean = image.iter().sum::<f32>() / 960.0;
+                let said: f32 = label.iter().zip(0_u8..).map(|(share, class)| share * f32::from(class)).sum();
+                prop_assert!((mean - said).abs() < 1e-4, "{mean} {said}");
+                prop_assert!((label.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn a_choice_follows_its_probabilities() {
+        let cut = |p: [f64; 2]| {
+            let choice = BatchTransform::RandomChoice { transforms: mixes().to_vec(), p: Some(p.to_vec()) };
+            let is_cut = |index: &u64| {
+                let (images, _) = applied(std::slice::from_ref(&choice), 2, Key { index: *index, ..KEY });
+                images.iter().all(|value| value.fract() == 0.0)
+            };
+            (0..600).filter(is_cut).count()
+        };
+        assert_eq!((cut([2.0, 0.0]), cut([0.0, 1e-9])), (0, 600));
+        assert!((110..190).contains(&cut([3.0, 1.0])), "{}", cut([3.0, 1.0]));
+    }
+
+    #[test]
+    fn several_are_applied_in_turn_and_draw_each_their_own() {
+        let mix = mixes()[0].clone();
+        let (_, once) = applied(std::slice::from_ref(&mix), 2, KEY);
+        let (_, twice) = applied(&[mix.clone(), mix], 2, KEY);
+        let (first, both) = (f64::from(once[0]), f64::from(twice[0]));
+        // own' = own * a + other * (1 - a), and then the same with b.
+        let second = (both - (1.0 - first)) / (2.0 * first - 1.0);
+        assert!((0.0..=1.0).contains(&second) && (second - first).abs() > 1e-3, "{first} {second}");
+    }
+
+    #[test]
+    fn the_place_of_the_channels_is_seen_from_the_shape() {
+        let canvas = |shape: &[usize]| {
+            let image = FieldSpec { name: "image".into(), dtype: DType::Float16, shape: shape.to_vec() };
+            match how(&image, true) {
+                Ok(How::CutMix(canvas)) => Some((canvas.planes, canvas.height, canvas.width, canvas.pixel)),
+                _ => None,
+            }
+        };
+        assert_eq!(canvas(&[7, 9]), Some((1, 7, 9, 2)));
+        assert_eq!(canvas(&[7, 9, 3]), Some((1, 7, 9, 6)));
+        assert_eq!(canvas(&[4, 7, 9]), Some((4, 7, 9, 2)));
+        for shape in [&[7][..], &[3, 9, 1], &[5, 7, 9], &[3, 0, 9], &[0, 7, 3], &[2, 3, 7, 9]] {
+            assert_eq!(canvas(shape), None, "{shape:?}");
+        }
+    }
+}

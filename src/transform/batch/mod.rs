@@ -1,0 +1,135 @@
+//! What is done to a whole batch when all its rows are written, under torchvision's names.
+//!
+//! Whoever writes a label's row writes it as probabilities already ([`OneHot`]), so a label that is none fails as a
+//! sample does. What is left for the batch as a whole cannot fail. Its choices are drawn once a batch, by seed, epoch and
+//! the batch's place in the epoch's order.
+
+mod chain;
+mod label;
+mod mix;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{chain::BatchChain, label::OneHot};
+use crate::error::{Error, Result};
+
+/// A transform of a whole batch, with torchvision's meaning.
+///
+/// Both mixes mix every sample with the one in the row before it, the first with the last, so shuffle. The label becomes
+/// `float32` of shape (`num_classes`,).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op")]
+pub enum BatchTransform {
+    /// Adds the two images and the two labels up, weighted by `lam` and `1 - lam`, with `lam` from Beta(alpha, alpha).
+    ///
+    /// Computed in `f32` and rounded once, to the dtype of the field. Any shape will do.
+    MixUp(Mixing),
+    /// Pastes a box of the one image into the other; the labels are weighted by area.
+    ///
+    /// Takes images of shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels.
+    CutMix(Mixing),
+    /// Applies one of several, drawn for each batch.
+    RandomChoice {
+        /// What to choose from.
+        transforms: Vec<Self>,
+        /// Their probabilities, up to a common factor. Default: all are equally likely.
+        #[serde(default)]
+        p: Option<Vec<f64>>,
+    },
+}
+
+/// The arguments of a mix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mixing {
+    /// The parameter of the beta distribution. Default: 1, a uniform one.
+    #[serde(default = "default_alpha")]
+    pub alpha: f64,
+    /// The number of classes; may be left out where labels are probabilities already.
+    #[serde(default)]
+    pub num_classes: Option<u32>,
+    /// The field with the images. Default: "image".
+    #[serde(default = "default_image")]
+    pub image: String,
+    /// The field with the labels. Default: "label".
+    #[serde(default = "default_label")]
+    pub label: String,
+}
+
+const fn default_alpha() -> f64 {
+    1.0
+}
+
+fn default_image() -> String {
+    "image".into()
+}
+
+fn default_label() -> String {
+    "label".into()
+}
+
+impl Mixing {
+    /// Returns the default arguments for labels below `num_classes`.
+    pub fn new(num_classes: u32) -> Self {
+        let num_classes = Some(num_classes);
+        Self { alpha: default_alpha(), num_classes, image: default_image(), label: default_label() }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !(self.alpha > 0.0 && self.alpha.is_finite()) {
+            return Err(format!("alpha = {} must be positive and finite", self.alpha));
+        }
+        if self.num_classes == Some(0) {
+            return Err("num_classes must be at least 1, not 0".into());
+        }
+        if self.image == self.label {
+            return Err(format!("image and label are the same field, `{}`", self.image));
+        }
+        Ok(())
+    }
+}
+
+impl BatchTransform {
+    /// Returns the transform's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::MixUp(_) => "MixUp",
+            Self::CutMix(_) => "CutMix",
+            Self::RandomChoice { .. } => "RandomChoice",
+        }
+    }
+
+    /// Checks the arguments, as far as they can be checked without knowing what they are applied to.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an argument outside its range.
+    pub fn validate(&self) -> Result<()> {
+        self.check().map_err(|what| Error::Config(format!("{}: {what}", self.name())))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::MixUp(mixing) | Self::CutMix(mixing) => mixing.check(),
+            Self::RandomChoice { transforms, .. } if transforms.is_empty() => {
+                Err("there is nothing to choose from".into())
+            }
+            Self::RandomChoice { transforms, p } => {
+                for inner in transforms {
+                    inner.check().map_err(|what| format!("{}: {what}", inner.name()))?;
+                }
+                p.as_deref().map_or(Ok(()), |p| check_probabilities(p, transforms.len()))
+            }
+        }
+    }
+}
+
+fn check_probabilities(p: &[f64], len: usize) -> Result<(), String> {
+    if p.len() != len {
+        return Err(format!("p has {} probabilities for {len} transforms", p.len()));
+    }
+    let sum: f64 = p.iter().sum();
+    if p.iter().all(|&p| p >= 0.0) && sum > 0.0 && sum.is_finite() {
+        return Ok(());
+    }
+    Err(format!("p = {p:?} must be finite, not negative, and not all zero"))
+}
