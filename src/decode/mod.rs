@@ -126,7 +126,9 @@ impl<'a> AnyJpeg<'a> {
     fn open(data: &'a [u8], options: DecodeImage) -> Result<Self, Bad> {
         match Jpeg::open(data) {
             Ok(jpeg) => Ok(Self::Baseline(Box::new(jpeg))),
-            Err(Problem::Unsupported(_)) => Ok(Self::Other(Box::new(fallback::Decoder::open(data, options)?))),
+            Err(Problem::Unsupported(what)) => fallback::Decoder::open(data, options)
+                .map(|decoder| Self::Other(Box::new(decoder)))
+                .map_err(|reason| format!("{what} is not supported ({reason})").into()),
             Err(problem) => Err(problem.into()),
         }
     }

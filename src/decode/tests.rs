@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const FILES: [(&str, &[u8], &[u8]); 6] = [
@@ -193,4 +195,81 @@ fn unknown_bytes_are_shown() {
     assert!(failure.reason.starts_with("is not an image format that stokehold reads"));
     assert!(failure.reason.ends_with("first bytes 00 01 ab"));
     assert!(Encoded::open(&[], STRICT).err().unwrap().reason.ends_with("first bytes: none"));
+}
+
+/// Those of the malformed files that libjpeg reads too, with the same pixels.
+const LENIENT: [&str; 4] =
+    ["bytes_after_the_end", "fill_bytes_before_markers", "scan_of_zeros", "stray_bytes_before_markers"];
+
+#[test]
+fn malformed_files_are_errors_or_lenient() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/malformed");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "jpg") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let found = read(&std::fs::read(&path).unwrap(), STRICT);
+        match found {
+            Ok(_) => assert!(LENIENT.contains(&name), "{name} is no error"),
+            Err(failure) => {
+                assert!(!LENIENT.contains(&name), "{name}: {failure}");
+                assert!(!failure.reason.contains("panic"), "{name}: {failure}");
+            }
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 44);
+}
+
+#[test]
+fn reasons_name_what_is_wrong() {
+    for (name, expected) in [
+        ("restart_out_of_order", "a restart marker out of order"),
+        ("huffman_table_of_class_7", "a Huffman table of an unknown class"),
+        ("scan_of_ones", "bits that are no Huffman code"),
+        ("frame_of_16_bits", "samples that do not have 8 bits is not supported"),
+        ("arithmetic", "lossless, hierarchical or arithmetic coding is not supported"),
+        ("no_quantisation_tables", "a scan without its quantisation table"),
+    ] {
+        let path = format!("{}/tests/data/malformed/{name}.jpg", env!("CARGO_MANIFEST_DIR"));
+        let failure = read(&std::fs::read(path).unwrap(), STRICT).unwrap_err();
+        assert!(failure.reason.starts_with(&format!("as JPEG: {expected}")), "{name}: {failure}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn broken_bytes_never_panic_and_vectors_change_nothing(
+        file in 0..BASELINE,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in any::<prop::sample::Index>(),
+        top in 0..61_u32, left in 0..83_u32,
+        pads: bool, scaled_decode: bool,
+    ) {
+        let mut data = FILES[file].1.to_vec();
+        for (place, value) in changes {
+            let place = place.index(data.len());
+            data[place] = value;
+        }
+        if cut.index(3) == 0 {
+            data.truncate(cut.index(data.len()));
+        }
+        let truncated = if pads { Truncated::Pad } else { Truncated::Error };
+        let options = DecodeImage { scaled_decode, truncated, max_pixels: 1 << 20, ..STRICT };
+        let Ok(encoded) = Encoded::open(&data, options) else { return Ok(()) };
+        prop_assume!(!encoded.is_other_jpeg());
+        let (width, height) = encoded.size();
+        let (top, left) = (top % height, left % width);
+        let area = Area { top, left, height: height - top, width: width - left };
+        let found = [Decoder::default(), Decoder::portable()].map(|mut decoder| {
+            let encoded = Encoded::open(&data, options).unwrap();
+            decoder.decode(encoded, area, Some((5, 5))).map(rgb)
+        });
+        prop_assert_eq!(&found[0], &found[1]);
+    }
 }

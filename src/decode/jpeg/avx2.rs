@@ -184,3 +184,27 @@ fn transposed(v: [__m256i; 8]) -> [__m256i; 8] {
     let [r6, r7] = quad_words(e3, f3);
     [r0, r1, r2, r3, r4, r5, r6, r7]
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::decode::jpeg::idct;
+
+    proptest! {
+        #[test]
+        fn transforms_are_those_of_the_portable_code(
+            values in prop::collection::vec(prop_oneof![Just(0_i16), -300..300_i16, any::<i16>()], 3 * 64),
+            steps in prop::collection::vec(prop_oneof![1..100_u16, any::<u16>()], 64),
+        ) {
+            let Some(avx2) = Avx2::new() else { return Ok(()) };
+            let blocks: Vec<Block> = values.as_chunks::<64>().0.to_vec();
+            let quant: [u16; 64] = steps.try_into().unwrap();
+            let (mut ours, mut theirs) = ([0; 8 * 24], [0; 8 * 24]);
+            avx2.idct(&blocks, &quant, &mut ours, 24);
+            idct::blocks(&blocks, &quant, &mut theirs, 24);
+            prop_assert_eq!(&ours[..], &theirs[..]);
+        }
+    }
+}

@@ -296,3 +296,76 @@ impl Cache {
         Ok(table)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One code of each length from 1 to 16, the last one's neighbour left out, as the standard asks.
+    const COUNTS: [u8; 16] = [1; 16];
+    const SYMBOLS: [u8; 16] =
+        [0x01, 0x12, 0x03, 0xf0, 0x00, 0x21, 0x31, 0x41, 0x51, 0x61, 0x71, 0x81, 0x91, 0xa1, 0xb1, 0x0a];
+
+    fn table(class: Class, counts: &[u8; 16], symbols: &[u8]) -> Result<Table> {
+        Table::build(class, HuffmanSpec { counts, symbols, offset: 7 })
+    }
+
+    #[test]
+    fn short_and_long_codes_give_their_symbols() {
+        let table = table(Class::Ac, &COUNTS, &SYMBOLS).unwrap();
+        for (length, symbol) in (1_u32..).zip(SYMBOLS) {
+            let size = u32::from(symbol & 15);
+            let top = ((1_u64 << length) - 2) << (64 - length);
+            let expected = match symbol {
+                0x00 => END_OF_BLOCK,
+                0xf0 => 16,
+                _ => u32::from(symbol >> 4) + 1,
+            };
+            // All ones as value are the largest, all zeros the smallest.
+            let ones = if size == 0 { 0 } else { ((1_u64 << size) - 1) << (64 - length - size) };
+            let largest = (1 << size) - 1;
+            assert_eq!(table.symbol(top | ones), Some((length + size, largest, expected)), "{length}");
+            assert_eq!(table.symbol(top), Some((length + size, -largest, expected)), "{length}");
+        }
+        assert_eq!(table.symbol(u64::MAX), None);
+        assert!(table.symbols(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn two_symbols_are_packed_where_they_fit() {
+        let table = table(Class::Ac, &COUNTS, &SYMBOLS).unwrap();
+        // 0 1: value 1 after 0 zeros; 10 01: value -2 after 1 zero.
+        let symbols = table.symbols(0b01_1001 << 58);
+        assert_eq!((symbols.first_advance(), symbols.first_value()), (1, 1));
+        assert_eq!((symbols.advance(), symbols.taken()), (3, 6));
+        assert_eq!(symbols.value(0b01_1001 << 58), -2);
+        let skip = table.skip(0b01_1001_0111_1000 << 50);
+        assert!(skip.taken() >= 6 && skip.advance() >= 3);
+    }
+
+    #[test]
+    fn impossible_tables_are_refused() {
+        let mut counts = [0; 16];
+        counts[0] = 3;
+        assert!(table(Class::Ac, &counts, &[1, 2, 3]).is_err());
+        counts[0] = 1;
+        assert!(table(Class::Dc, &counts, &[16]).is_err());
+        assert!(table(Class::Dc, &counts, &[15]).is_ok());
+        assert!(table(Class::Ac, &[0; 16], &[]).is_ok());
+    }
+
+    #[test]
+    fn tables_are_found_again() {
+        let mut cache = Cache::default();
+        let spec = HuffmanSpec { counts: &COUNTS, symbols: &SYMBOLS, offset: 0 };
+        let first = cache.table(Class::Ac, spec).unwrap();
+        assert!(Arc::ptr_eq(&first, &cache.table(Class::Ac, HuffmanSpec { offset: 9, ..spec }).unwrap()));
+        for value in 0..40 {
+            let mut counts = [0; 16];
+            counts[7] = 1;
+            cache.table(Class::Ac, HuffmanSpec { counts: &counts, symbols: &[value], offset: 0 }).unwrap();
+        }
+        assert_eq!(cache.kept.len(), KEPT);
+        assert!(!Arc::ptr_eq(&first, &cache.table(Class::Ac, spec).unwrap()));
+    }
+}
