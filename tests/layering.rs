@@ -14,8 +14,9 @@ const KERNEL_FILES: &[&str] = &["sys/"];
 /// Who may name constants of `libc`: open flags, so that a FIFO among the images cannot hang a worker, and errnos.
 const CONSTANT_FILES: &[&str] = &["source/image_folder.rs", "source/image_folder/"];
 
-/// Who may contain `unsafe`: the two layers that own memory and processes, and each file that takes a right from them
-/// on the strength of a message or of having just made the thing.
+/// Who may contain `unsafe`: the two layers that own memory and processes, each file that takes a right from them
+/// on the strength of a message or of having just made the thing, and the one that calls what is compiled for a newer
+/// processor.
 const UNSAFE_FILES: &[&str] = &[
     "sys/",
     "shm/",
@@ -27,6 +28,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/launch.rs",
     "loader/pool.rs",
     "python/buffer.rs",
+    "transform/vector.rs",
 ];
 
 /// The data branch: from indices to rows of bytes.

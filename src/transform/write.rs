@@ -1,8 +1,11 @@
 //! The last pass: pixels to a row of the batch, flipped, converted and laid out on the way.
 
+use half::{bf16, f16};
+
 use super::{
     Layout,
     geometry::{Rect, Size},
+    vector::vectorised,
 };
 
 /// A borrowed 8-bit image, (height, width, channels), whose rows may be those of a larger one.
@@ -13,12 +16,14 @@ pub struct Pixels<'a> {
     stride: usize,
     size: Size,
     channels: usize,
+    /// Whether the last row comes first.
+    turned_over: bool,
 }
 
 impl<'a> Pixels<'a> {
     /// Returns the image of these bytes.
     pub(super) const fn new(bytes: &'a [u8], size: Size, channels: usize) -> Self {
-        Self { bytes, stride: size.width as usize * channels, size, channels }
+        Self { bytes, stride: size.width as usize * channels, size, channels, turned_over: false }
     }
 
     /// Returns the image of these bytes, 8-bit RGB.
@@ -48,7 +53,13 @@ impl<'a> Pixels<'a> {
         Self { bytes: &self.bytes[start..], size: part.size, ..self }
     }
 
+    /// Returns the image upside down, if so asked.
+    pub(super) const fn turned_over(self, over: bool) -> Self {
+        Self { turned_over: self.turned_over != over, ..self }
+    }
+
     pub(super) fn row(&self, at: usize) -> &'a [u8] {
+        let at = if self.turned_over { self.size.height as usize - 1 - at } else { at };
         let start = at * self.stride;
         &self.bytes[start..start + self.row_bytes()]
     }
@@ -77,7 +88,7 @@ pub(super) fn bytes(from: Pixels<'_>, flip: bool, layout: Layout, out: &mut [u8]
             }
         }
     } else {
-        planes(from, flip, out, |_, value| [value]);
+        byte_planes(from, flip, out);
     }
 }
 
@@ -140,5 +151,262 @@ fn planes<const N: usize>(from: Pixels<'_>, flip: bool, out: &mut [u8], element:
             };
         }
         if flip { write!(pixels.iter().rev()) } else { write!(pixels.iter()) }
+    }
+}
+
+/// What each value of a channel becomes: `(value - zero) / step`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    pub(super) zero: f32,
+    pub(super) step: f32,
+}
+
+/// A floating-point dtype that `f32` is rounded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Float {
+    F32,
+    F16,
+    BF16,
+}
+
+/// How many elements are done at once: enough for the compiler to use wide registers.
+const BLOCK: usize = 32;
+
+/// Writes each value as what `lines`, one per channel, make of it.
+pub(super) fn floats(from: Pixels<'_>, flip: bool, layout: Layout, float: Float, lines: &[Line], out: &mut [u8]) {
+    match (lines, layout) {
+        ([red, green, blue], Layout::Chw) => float_planes(from, flip, float, [*red, *green, *blue], out),
+        _ => float_rows(from, flip, float, lines, out),
+    }
+}
+
+/// Reads some pixels of a row, mirrored if so asked: those that end up at `at` to `at + BLOCK`, as far as there are any.
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+fn block(row: &[[u8; 3]], at: usize, flip: bool) -> [[u8; BLOCK]; 3] {
+    let len = BLOCK.min(row.len() - at);
+    let mut pixels = [[0; 3]; BLOCK];
+    let mut planes = [[0; BLOCK]; 3];
+    if flip {
+        let end = row.len() - at;
+        if let Some(whole) = row[..end].last_chunk::<BLOCK>() {
+            pixels = *whole;
+        } else {
+            pixels[BLOCK - len..].copy_from_slice(&row[end - len..end]);
+        }
+        for (channel, plane) in planes.iter_mut().enumerate() {
+            for (value, pixel) in plane.iter_mut().zip(pixels.iter().rev()) {
+                *value = pixel[channel];
+            }
+        }
+    } else {
+        if let Some(whole) = row[at..].first_chunk::<BLOCK>() {
+            pixels = *whole;
+        } else {
+            pixels[..len].copy_from_slice(&row[at..]);
+        }
+        for (channel, plane) in planes.iter_mut().enumerate() {
+            for (value, pixel) in plane.iter_mut().zip(&pixels) {
+                *value = pixel[channel];
+            }
+        }
+    }
+    planes
+}
+
+/// Writes some values to elements of a dtype.
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+fn encode(values: &[f32; BLOCK], float: Float, out: &mut [u8]) {
+    match float {
+        Float::F32 => {
+            if let Some(out) = out.as_chunks_mut::<4>().0.first_chunk_mut::<BLOCK>() {
+                *out = values.map(f32::to_ne_bytes);
+            } else {
+                out.as_chunks_mut::<4>().0.iter_mut().zip(values).for_each(|(to, value)| *to = value.to_ne_bytes());
+            }
+        }
+        Float::F16 => store(values.map(|value| half_bits(value)), out),
+        Float::BF16 => store(values.map(|value| brain_bits(value)), out),
+    }
+}
+
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+fn store(values: [u16; BLOCK], out: &mut [u8]) {
+    if let Some(out) = out.as_chunks_mut::<2>().0.first_chunk_mut::<BLOCK>() {
+        *out = values.map(u16::to_ne_bytes);
+    } else {
+        out.as_chunks_mut::<2>().0.iter_mut().zip(values).for_each(|(to, value)| *to = value.to_ne_bytes());
+    }
+}
+
+/// Rounds a number that is not NaN to `bfloat16`, to even where two are equally near.
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+const fn brain_bits(value: f32) -> u16 {
+    let bits = value.to_bits();
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// Rounds a number that is not NaN to `float16`, to even where two are equally near; without branches, so that many can
+/// be done at once.
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+fn half_bits(value: f32) -> u16 {
+    /// 0.5, whose last bit weighs as much as that of the smallest `float16`.
+    const MAGIC: f32 = 0.5;
+    let (bits, sign) = (value.to_bits() & 0x7fff_ffff, (value.to_bits() >> 16) & 0x8000);
+    // The exponent's bias is 112 less.
+    let normal = bits.wrapping_sub(112 << 23).wrapping_add(0xfff + (bits >> 13 & 1)) >> 13;
+    let subnormal = (f32::from_bits(bits) + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits());
+    let magnitude = if bits < 113 << 23 { subnormal } else { normal.min(0x7c00) };
+    let magnitude = if bits >= 143 << 23 { 0x7c00 } else { magnitude };
+    (sign | magnitude) as u16
+}
+
+/// The bytes of an element.
+const fn element(float: Float) -> usize {
+    match float {
+        Float::F32 => size_of::<f32>(),
+        Float::F16 => size_of::<f16>(),
+        Float::BF16 => size_of::<bf16>(),
+    }
+}
+
+vectorised! {
+    fn float_planes(from: Pixels<'_>, flip: bool, float: Float, lines: [Line; 3], out: &mut [u8]) {
+        let (width, size) = (from.size().width as usize, element(float));
+        let plane = from.size().area() as usize * size;
+        let (red, rest) = out.split_at_mut(plane);
+        let (green, blue) = rest.split_at_mut(plane);
+        let mut planes = [red, green, blue];
+        for (y, row) in from.rows().enumerate() {
+            let row = row.as_chunks::<3>().0;
+            for at in (0..width).step_by(BLOCK) {
+                let values = block(row, at, flip);
+                let len = BLOCK.min(width - at);
+                let start = (y * width + at) * size;
+                for ((values, line), plane) in values.iter().zip(&lines).zip(&mut planes) {
+                    let values = values.map(|value| (f32::from(value) - line.zero) / line.step);
+                    encode(&values, float, &mut plane[start..start + len * size]);
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn float_rows(from: Pixels<'_>, flip: bool, float: Float, lines: &[Line], out: &mut [u8]) {
+        let (row_bytes, channels, size) = (from.row_bytes(), from.channels(), element(float));
+        // Three blocks hold whole pixels, of one channel or of three.
+        let lines: [[Line; BLOCK]; 3] =
+            std::array::from_fn(|part| std::array::from_fn(|at| lines[(part * BLOCK + at) % channels]));
+        for (row, out) in from.rows().zip(out.chunks_exact_mut(row_bytes * size)) {
+            for at in (0..row_bytes).step_by(3 * BLOCK) {
+                let len = (3 * BLOCK).min(row_bytes - at);
+                let mut values = [0; 3 * BLOCK];
+                if flip {
+                    let end = row_bytes - at;
+                    for (to, from) in
+                        values.chunks_exact_mut(channels).zip(row[end - len..end].chunks_exact(channels).rev())
+                    {
+                        to.copy_from_slice(from);
+                    }
+                } else if let Some(whole) = row[at..].first_chunk() {
+                    values = *whole;
+                } else {
+                    values[..len].copy_from_slice(&row[at..]);
+                }
+                for (part, (values, lines)) in values.as_chunks::<BLOCK>().0.iter().zip(&lines).enumerate() {
+                    let start = part * BLOCK;
+                    if start >= len {
+                        break;
+                    }
+                    let values =
+                        std::array::from_fn(|at| (f32::from(values[at]) - lines[at].zero) / lines[at].step);
+                    let end = len.min(start + BLOCK);
+                    encode(&values, float, &mut out[(at + start) * size..(at + end) * size]);
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn byte_planes(from: Pixels<'_>, flip: bool, out: &mut [u8]) {
+        let width = from.size().width as usize;
+        let (red, rest) = out.split_at_mut(from.size().area() as usize);
+        let (green, blue) = rest.split_at_mut(from.size().area() as usize);
+        let mut planes = [red, green, blue];
+        for (y, row) in from.rows().enumerate() {
+            let row = row.as_chunks::<3>().0;
+            for at in (0..width).step_by(BLOCK) {
+                let (start, len) = (y * width + at, BLOCK.min(width - at));
+                for (values, plane) in block(row, at, flip).iter().zip(&mut planes) {
+                    if let Some(out) = plane[start..start + len].first_chunk_mut() {
+                        *out = *values;
+                    } else {
+                        plane[start..start + len].copy_from_slice(&values[..len]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn half_floats_are_rounded_as_by_the_crate(bits: u32) {
+            let value = f32::from_bits(bits);
+            prop_assume!(!value.is_nan());
+            prop_assert_eq!(half_bits(value), f16::from_f32(value).to_bits(), "{}", value);
+            prop_assert_eq!(brain_bits(value), bf16::from_f32(value).to_bits(), "{}", value);
+        }
+
+        #[test]
+        fn wide_loops_are_the_element_by_element_ones(
+            width in 1..140_u32, height in 1..4_u32, grey: bool, flip: bool, over: bool, chw: bool, seed: u8,
+        ) {
+            let (size, channels) = (Size { height, width }, if grey { 1 } else { 3 });
+            let image: Vec<u8> =
+                (0..size.area() as usize * channels).map(|at| (at as u8).wrapping_mul(37) ^ seed).collect();
+            let lines = [(123.7, 58.4), (116.3, -57.1), (0.0, 255.0)].map(|(zero, step)| Line { zero, step });
+            let from = Pixels::new(&image, size, channels).turned_over(over);
+            let layout = if chw { Layout::Chw } else { Layout::Hwc };
+            let count = image.len();
+            let (mut f32s, mut f16s, mut bf16s, mut u8s) =
+                (vec![0xee; count * 4], vec![0xee; count * 2], vec![0xee; count * 2], vec![0xee; count]);
+            floats(from, flip, layout, Float::F32, &lines[..channels], &mut f32s);
+            floats(from, flip, layout, Float::F16, &lines[..channels], &mut f16s);
+            floats(from, flip, layout, Float::BF16, &lines[..channels], &mut bf16s);
+            bytes(from, flip, layout, &mut u8s);
+            let (width, height) = (width as usize, height as usize);
+            for y in 0..height {
+                for x in 0..width {
+                    for (channel, line) in lines.iter().enumerate().take(channels) {
+                        let (row, column) =
+                            (if over { height - 1 - y } else { y }, if flip { width - 1 - x } else { x });
+                        let value = image[(row * width + column) * channels + channel];
+                        let at = if chw {
+                            (channel * height + y) * width + x
+                        } else {
+                            (y * width + x) * channels + channel
+                        };
+                        let float = (f32::from(value) - line.zero) / line.step;
+                        prop_assert_eq!(u8s[at], value);
+                        prop_assert_eq!(&f32s[4 * at..4 * at + 4], float.to_ne_bytes());
+                        prop_assert_eq!(&f16s[2 * at..2 * at + 2], f16::from_f32(float).to_ne_bytes());
+                        prop_assert_eq!(&bf16s[2 * at..2 * at + 2], bf16::from_f32(float).to_ne_bytes());
+                    }
+                }
+            }
+        }
     }
 }
