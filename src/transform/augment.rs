@@ -147,7 +147,7 @@ impl Op {
 
     fn add(self, plan: &mut Plan, magnitude: f64, edges: Edges) {
         let Edges { interpolation, fill } = edges;
-        let factor = (1.0 + magnitude) as f32;
+        let factor = 1.0 + magnitude;
         let still = Affine::rotation(0.0, None);
         let affine = match self {
             Self::Identity => return,
@@ -157,7 +157,7 @@ impl Op {
             ShearY => Affine { shear: [0.0, magnitude.atan().to_degrees()], center: Some([0.0; 2]), ..still },
             TranslateX => Affine { translate: [magnitude.trunc(), 0.0], ..still },
             TranslateY => Affine { translate: [0.0, magnitude.trunc()], ..still },
-            Brightness => return plan.edit(Edit::Color(Color::Brightness(factor))),
+            Brightness => return plan.edit(Edit::Color(Color::Brightness(factor as f32))),
             Saturation => return plan.edit(Edit::Color(Color::Saturation(factor))),
             Contrast => return plan.edit(Edit::Color(Color::Contrast(factor))),
             Sharpness => return plan.edit(Edit::Sharpness(factor)),

@@ -1,6 +1,9 @@
 //! Blurring and sharpening, by the arithmetic of torchvision's kernels for `uint8` tensors.
 
-use super::{geometry::Size, vector::vectorised};
+use super::{
+    geometry::Size,
+    vector::{rounded, truncated, vectorised},
+};
 
 /// Writes the image blurred by a Gaussian of `kernel` (width, height) taps; the edges are continued by reflection.
 ///
@@ -81,14 +84,14 @@ vectorised! {
 vectorised! {
     fn round(sums: &[f32], out: &mut [u8]) {
         for (sum, out) in sums.iter().zip(out) {
-            *out = sum.round_ties_even() as u8;
+            *out = rounded(sum.min(255.0));
         }
     }
 }
 
 vectorised! {
-    /// Writes the image with its differences from a smoothed one scaled by `factor`; the outermost pixels stay.
-    pub(super) fn sharpen(image: &[u8], size: Size, channels: usize, factor: f32, out: &mut [u8]) {
+    /// Writes the image moved towards a smoothed one by a part of their difference; the outermost pixels stay.
+    pub(super) fn smooth(image: &[u8], size: Size, channels: usize, part: f32, out: &mut [u8]) {
         out.copy_from_slice(image);
         let row = size.width as usize * channels;
         if size.height <= 2 || size.width <= 2 {
@@ -104,7 +107,7 @@ vectorised! {
                 // To the nearest: of thirteenths, none lies half-way.
                 let smooth = (2 * sum + 13) / 26;
                 let value = f32::from(here[at + channels]);
-                out[at + channels] = (value + (1.0 - factor) * (f32::from(smooth) - value)).clamp(0.0, 255.0) as u8;
+                out[at + channels] = truncated((value + part * (f32::from(smooth) - value)).clamp(0.0, 255.0));
             }
         }
     }
@@ -123,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn sharpness_of_nought_is_the_smoothed_image() {
+    fn the_whole_of_the_difference_is_the_smoothed_image() {
         let image = [0, 0, 0, 0, 130, 0, 0, 0, 0];
         let mut out = [0; 9];
-        sharpen(&image, Size { height: 3, width: 3 }, 1, 0.0, &mut out);
+        smooth(&image, Size { height: 3, width: 3 }, 1, 1.0, &mut out);
         assert_eq!(out, [0, 0, 0, 0, 50, 0, 0, 0, 0]);
-        sharpen(&image, Size { height: 3, width: 3 }, 1, 1.0, &mut out);
+        smooth(&image, Size { height: 3, width: 3 }, 1, 0.0, &mut out);
         assert_eq!(out, image);
-        sharpen(&image[..6], Size { height: 2, width: 3 }, 1, 5.0, &mut out[..6]);
+        smooth(&image[..6], Size { height: 2, width: 3 }, 1, -4.0, &mut out[..6]);
         assert_eq!(out[..6], image[..6]);
     }
 

@@ -3,14 +3,14 @@
 //! Values are computed in `f32` and truncated, as there. Torch may fuse a multiplication with an addition, so that a
 //! value on the brink of the next can differ by one.
 
-use super::vector::vectorised;
+use super::vector::{truncated, vectorised};
 
 /// A change of colours, drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Color {
     Brightness(f32),
-    Contrast(f32),
-    Saturation(f32),
+    Contrast(f64),
+    Saturation(f64),
     /// By a part of the full circle, -0.5 to 0.5.
     Hue(f32),
     /// To shades of grey, in as many channels as there are.
@@ -29,8 +29,8 @@ impl Color {
     pub(super) fn apply(self, image: &mut [u8], channels: usize) {
         match self {
             Self::Brightness(factor) => blend(image, factor, 0.0),
-            Self::Contrast(factor) => blend(image, factor, mean(image, channels) * (1.0 - factor)),
-            Self::Saturation(factor) if channels == 3 => saturate(image, factor),
+            Self::Contrast(factor) => blend(image, factor as f32, mean(image, channels) * (1.0 - factor) as f32),
+            Self::Saturation(factor) if channels == 3 => saturate(image, factor as f32, (1.0 - factor) as f32),
             Self::Hue(turn) if channels == 3 => rotate_hue(image, turn),
             Self::Gray if channels == 3 => gray(image),
             // Grey has neither.
@@ -66,17 +66,17 @@ pub(super) fn gray_channel(image: &mut [u8]) {
 vectorised! {
     fn blend(image: &mut [u8], factor: f32, other: f32) {
         for value in image {
-            *value = (f32::from(*value) * factor + other).clamp(0.0, 255.0) as u8;
+            *value = truncated((f32::from(*value) * factor + other).clamp(0.0, 255.0));
         }
     }
 }
 
 vectorised! {
-    fn saturate(image: &mut [u8], factor: f32) {
+    fn saturate(image: &mut [u8], factor: f32, rest: f32) {
         for [red, green, blue] in image.as_chunks_mut::<3>().0 {
-            let gray = luma(*red, *green, *blue).floor() * (1.0 - factor);
+            let gray = luma(*red, *green, *blue).floor() * rest;
             for value in [red, green, blue] {
-                *value = (f32::from(*value) * factor + gray).clamp(0.0, 255.0) as u8;
+                *value = truncated((f32::from(*value) * factor + gray).clamp(0.0, 255.0));
             }
         }
     }
@@ -85,7 +85,7 @@ vectorised! {
 vectorised! {
     fn gray(image: &mut [u8]) {
         for pixel in image.as_chunks_mut::<3>().0 {
-            *pixel = [luma(pixel[0], pixel[1], pixel[2]) as u8; 3];
+            *pixel = [truncated(luma(pixel[0], pixel[1], pixel[2])); 3];
         }
     }
 }
@@ -96,7 +96,7 @@ vectorised! {
         let sum: u64 = if channels == 3 {
             // A row of whole numbers below 2^24 is summed exactly in `u32`.
             image.chunks(3 << 16).map(|part| {
-                u64::from(part.as_chunks::<3>().0.iter().map(|p| luma(p[0], p[1], p[2]) as u32).sum::<u32>())
+                u64::from(part.as_chunks::<3>().0.iter().map(|p| u32::from(truncated(luma(p[0], p[1], p[2])))).sum::<u32>())
             }).sum()
         } else {
             image.chunks(1 << 16).map(|part| u64::from(part.iter().map(|&value| u32::from(value)).sum::<u32>())).sum()
@@ -160,7 +160,7 @@ fn rotate_block(block: &mut [u8; 3 * BLOCK], turn: f32) {
     }
     for at in 0..BLOCK {
         for (channel, plane) in planes.iter().enumerate() {
-            block[3 * at + channel] = (plane[at] * 255.999) as u8;
+            block[3 * at + channel] = truncated(plane[at] * 255.999);
         }
     }
 }
@@ -254,10 +254,10 @@ mod tests {
     proptest! {
         #[test]
         fn wide_loops_are_the_pixel_by_pixel_ones(
-            image in prop::collection::vec(any::<[u8; 3]>(), 1..90), factor in 0.0..3.0_f32, turn in -0.5..0.5_f32,
+            image in prop::collection::vec(any::<[u8; 3]>(), 1..90), factor in 0.0..3.0_f64, turn in -0.5..0.5_f32,
         ) {
             let image = image.as_flattened();
-            for color in [Color::Saturation(factor), Color::Brightness(factor), Color::Hue(turn), Color::Gray] {
+            for color in [Color::Saturation(factor), Color::Brightness(factor as f32), Color::Hue(turn), Color::Gray] {
                 let one_by_one: Vec<u8> =
                     image.as_chunks::<3>().0.iter().flat_map(|pixel| changed(color, pixel, 3)).collect();
                 prop_assert_eq!(changed(color, image, 3), one_by_one, "{:?}", color);
@@ -272,8 +272,8 @@ mod tests {
         }
 
         #[test]
-        fn grey_stays_grey(value: u8, factor in 0.0..3.0_f32, turn in -0.5..0.5_f32) {
-            for color in [Color::Hue(turn), Color::Brightness(factor), Color::Gray, Color::Saturation(factor)] {
+        fn grey_stays_grey(value: u8, factor in 0.0..3.0_f64, turn in -0.5..0.5_f32) {
+            for color in [Color::Hue(turn), Color::Brightness(factor as f32), Color::Gray, Color::Saturation(factor)] {
                 let out = changed(color, &[value; 3], 3);
                 prop_assert!(out[0] == out[1] && out[1] == out[2]);
             }

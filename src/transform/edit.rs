@@ -18,7 +18,7 @@ pub(super) enum Edit {
         kernel: [u32; 2],
         sigma: f32,
     },
-    Sharpness(f32),
+    Sharpness(f64),
     Warp(Warp),
 }
 
@@ -89,7 +89,7 @@ impl Edit {
                 blur::gaussian(image.pixels(), size, channels, *kernel, *sigma, scratch, spare.reset(size, channels));
             }
             Self::Sharpness(factor) => {
-                blur::sharpen(image.pixels(), size, channels, *factor, spare.reset(size, channels));
+                blur::smooth(image.pixels(), size, channels, (1.0 - factor) as f32, spare.reset(size, channels));
             }
             Self::Warp(warp) => warp.apply(image.pixels(), size, channels, spare.reset(warp.size, channels)),
         }

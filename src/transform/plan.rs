@@ -227,11 +227,15 @@ impl Plan {
         for at in (1..order.len()).rev() {
             order.swap(at, draws.below(at as u64 + 1) as usize);
         }
-        let factors = bounds.map(|bounds| bounds.map(|[low, high]| draws.uniform(low, high) as f32));
-        let colors = [Color::Brightness, Color::Contrast, Color::Saturation, Color::Hue];
+        let factors = bounds.map(|bounds| bounds.map(|[low, high]| draws.uniform(low, high)));
         for at in order {
             if let Some(factor) = factors[at] {
-                self.edit(Edit::Color(colors[at](factor)));
+                self.edit(Edit::Color(match at {
+                    0 => Color::Brightness(factor as f32),
+                    1 => Color::Contrast(factor),
+                    2 => Color::Saturation(factor),
+                    _ => Color::Hue(factor as f32),
+                }));
             }
         }
     }
@@ -321,7 +325,8 @@ mod tests {
 
     const IMAGE: Size = Size { height: 40, width: 60 };
     const GOLDEN_JITTER: [&str; 2] = ["Edit(Color(Brightness(0.617591)))", "Edit(Color(Hue(-0.24439801)))"];
-    const GOLDEN_RAND_AUGMENT: [&str; 2] = ["Edit(Color(Solarize(178.5)))", "Edit(Color(Contrast(0.73)))"];
+    const GOLDEN_RAND_AUGMENT: [&str; 2] =
+        ["Edit(Color(Solarize(178.5)))", "Edit(Color(Contrast(0.7300000190734863)))"];
     const GOLDEN_BLUR: [&str; 1] = ["Edit(Blur { kernel: [3, 3], sigma: 1.6901475 })"];
 
     fn planned(transforms: &[Transform], index: u64) -> Plan {

@@ -1,6 +1,6 @@
 //! What becomes of each element: the casts and the normalisation of a chain, compiled.
 //!
-//! The input of the last pass is 8-bit. To `float32`, `float16` and `bfloat16`, whatever a chain does to single elements
+//! The input of the last pass is 8-bit. To `float32` and `bfloat16`, whatever a chain does to single elements
 //! is one line per channel, `(value - zero) / step` in `f32`: exact but for the rounding of `zero`, of `step` and of the
 //! result, so that it lies as near to the true value as torchvision's `(value / 255 - mean) / std` in `f32` does, within
 //! 2^-22 of the larger of the value and `mean / std`. For other dtypes it is a table of 256 values per channel.
@@ -92,7 +92,6 @@ impl Elements {
     /// Returns the last pass that gives these elements in this layout.
     pub(super) fn finish(self, layout: Layout) -> Tail {
         let float = match self.dtype {
-            DType::Float16 => Some(Float::F16),
             DType::BFloat16 => Some(Float::BF16),
             DType::Float32 => Some(Float::F32),
             _ => None,

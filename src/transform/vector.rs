@@ -31,3 +31,37 @@ macro_rules! vectorised {
 }
 
 pub(super) use vectorised;
+
+/// 2^23: added to a smaller number that is not negative, it leaves the whole part in the lowest bits.
+const WHOLE: f32 = 8_388_608.0;
+
+/// Cuts off the fraction of a number from 0 to 255; unlike the language's cast, many at once.
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+pub(super) fn truncated(value: f32) -> u8 {
+    (value.floor() + WHOLE).to_bits() as u8
+}
+
+/// Rounds a number from 0 to 255, halves to even; unlike the language's cast, many at once.
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+pub(super) const fn rounded(value: f32) -> u8 {
+    (value + WHOLE).to_bits() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_are_cut_and_rounded_as_by_casts(value in 0.0..=255.0_f32, half in 0..510_u16) {
+            for value in [value, f32::from(half) / 2.0] {
+                prop_assert_eq!(truncated(value), value as u8);
+                prop_assert_eq!(rounded(value), value.round_ties_even() as u8);
+            }
+        }
+    }
+}

@@ -1,6 +1,10 @@
 //! Rotations and other affine maps, by the arithmetic of torchvision's kernels for tensors.
 
-use super::{Interpolation, geometry::Size, vector::vectorised};
+use super::{
+    Interpolation,
+    geometry::Size,
+    vector::{rounded, vectorised},
+};
 
 /// Where each pixel of the result is taken from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,23 +130,41 @@ impl Warp {
     }
 }
 
+/// How many places are computed at once.
+const BLOCK: usize = 16;
+
+/// Rounds to a whole number, halves to even; what is negative becomes larger than any image.
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+const fn nearest_whole(place: f32) -> u32 {
+    /// 1.5 * 2^23: added to a smaller number, it leaves the whole part in the lowest bits, negative ones too.
+    const WHOLE: f32 = 12_582_912.0;
+    (place.clamp(-1.0, 1e6) + WHOLE).to_bits().wrapping_sub(WHOLE.to_bits())
+}
+
 /// Takes the nearest pixel.
 #[expect(clippy::inline_always, reason = "it is the body of vectorised loops")]
 #[inline(always)]
 fn nearest<const C: usize>(warp: &Warp, image: &[u8], size: Size, out: &mut [u8]) {
     let (place, fill) = (warp.places(size), warp.fill());
     let image = image.as_chunks::<C>().0;
+    let fill: [u8; C] = std::array::from_fn(|channel| fill[channel]);
     let rows = out.as_chunks_mut::<C>().0.chunks_exact_mut(warp.size.width as usize);
     for (y, out) in rows.enumerate() {
-        for (x, out) in out.iter_mut().enumerate() {
-            let (h, v) = place(x as f32, y as f32);
-            let (h, v) = (h.round_ties_even() as i32, v.round_ties_even() as i32);
-            // What is negative is large as an unsigned number.
-            *out = if (h as u32) < size.width && (v as u32) < size.height {
-                image[v as usize * size.width as usize + h as usize]
-            } else {
-                std::array::from_fn(|channel| fill[channel])
-            };
+        for (start, out) in (0..).step_by(BLOCK).zip(out.chunks_mut(BLOCK)) {
+            let mut places = [(0, 0); BLOCK];
+            for (x, to) in places.iter_mut().enumerate() {
+                let (h, v) = place((start + x) as f32, y as f32);
+                *to = (nearest_whole(h), nearest_whole(v));
+            }
+            for ((h, v), out) in places.into_iter().zip(out) {
+                // What is negative is large as an unsigned number.
+                *out = if h < size.width && v < size.height {
+                    image[v as usize * size.width as usize + h as usize]
+                } else {
+                    fill
+                };
+            }
         }
     }
 }
@@ -179,7 +201,7 @@ fn mixed<const C: usize>(warp: &Warp, image: &[u8], size: Size, out: &mut [u8]) 
                     Some(_) => (sums[channel] - fill[channel]) * inside + fill[channel],
                     None => sums[channel],
                 };
-                filled.round_ties_even() as u8
+                rounded(filled.clamp(0.0, 255.0))
             });
         }
     }

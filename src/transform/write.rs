@@ -1,7 +1,5 @@
 //! The last pass: pixels to a row of the batch, flipped, converted and laid out on the way.
 
-use half::{bf16, f16};
-
 use super::{
     Layout,
     geometry::{Rect, Size},
@@ -161,12 +159,21 @@ pub(super) struct Line {
     pub(super) step: f32,
 }
 
-/// A floating-point dtype that `f32` is rounded to.
+/// A floating-point dtype that `f32` is rounded to. Rounding to `float16` takes longer than a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Float {
     F32,
-    F16,
     BF16,
+}
+
+impl Float {
+    /// Returns the bytes of an element.
+    const fn size(self) -> usize {
+        match self {
+            Self::F32 => size_of::<f32>(),
+            Self::BF16 => size_of::<half::bf16>(),
+        }
+    }
 }
 
 /// How many elements are done at once: enough for the compiler to use wide registers.
@@ -183,61 +190,70 @@ pub(super) fn floats(from: Pixels<'_>, flip: bool, layout: Layout, float: Float,
 /// Reads some pixels of a row, mirrored if so asked: those that end up at `at` to `at + BLOCK`, as far as there are any.
 #[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "with indices, it is vectorised")]
 fn block(row: &[[u8; 3]], at: usize, flip: bool) -> [[u8; BLOCK]; 3] {
     let len = BLOCK.min(row.len() - at);
     let mut pixels = [[0; 3]; BLOCK];
-    let mut planes = [[0; BLOCK]; 3];
     if flip {
         let end = row.len() - at;
-        if let Some(whole) = row[..end].last_chunk::<BLOCK>() {
-            pixels = *whole;
-        } else {
-            pixels[BLOCK - len..].copy_from_slice(&row[end - len..end]);
-        }
-        for (channel, plane) in planes.iter_mut().enumerate() {
-            for (value, pixel) in plane.iter_mut().zip(pixels.iter().rev()) {
-                *value = pixel[channel];
-            }
+        match row[..end].last_chunk::<BLOCK>() {
+            Some(whole) => pixels = *whole,
+            None => pixels[BLOCK - len..].copy_from_slice(&row[end - len..end]),
         }
     } else {
-        if let Some(whole) = row[at..].first_chunk::<BLOCK>() {
-            pixels = *whole;
-        } else {
-            pixels[..len].copy_from_slice(&row[at..]);
+        match row[at..].first_chunk::<BLOCK>() {
+            Some(whole) => pixels = *whole,
+            None => pixels[..len].copy_from_slice(&row[at..]),
         }
-        for (channel, plane) in planes.iter_mut().enumerate() {
-            for (value, pixel) in plane.iter_mut().zip(&pixels) {
-                *value = pixel[channel];
-            }
+    }
+    let mut planes = [[0; BLOCK]; 3];
+    for at in 0..BLOCK {
+        planes[0][at] = pixels[at][0];
+        planes[1][at] = pixels[at][1];
+        planes[2][at] = pixels[at][2];
+    }
+    if flip {
+        for plane in &mut planes {
+            plane.reverse();
         }
     }
     planes
 }
 
-/// Writes some values to elements of a dtype.
+/// Writes what the lines make of some values, as far as there is room.
 #[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
 #[inline(always)]
-fn encode(values: &[f32; BLOCK], float: Float, out: &mut [u8]) {
+#[expect(clippy::needless_range_loop, reason = "with indices, it is vectorised")]
+fn encode(values: &[u8; BLOCK], line: impl Fn(usize) -> Line, float: Float, out: &mut [u8]) {
+    let mut floats = [0.0; BLOCK];
+    for at in 0..BLOCK {
+        let Line { zero, step } = line(at);
+        floats[at] = (f32::from(values[at]) - zero) / step;
+    }
     match float {
         Float::F32 => {
-            if let Some(out) = out.as_chunks_mut::<4>().0.first_chunk_mut::<BLOCK>() {
-                *out = values.map(f32::to_ne_bytes);
-            } else {
-                out.as_chunks_mut::<4>().0.iter_mut().zip(values).for_each(|(to, value)| *to = value.to_ne_bytes());
+            let mut elements = [[0; 4]; BLOCK];
+            for at in 0..BLOCK {
+                elements[at] = floats[at].to_ne_bytes();
             }
+            store(&elements, out);
         }
-        Float::F16 => store(values.map(|value| half_bits(value)), out),
-        Float::BF16 => store(values.map(|value| brain_bits(value)), out),
+        Float::BF16 => {
+            let mut elements = [[0; 2]; BLOCK];
+            for at in 0..BLOCK {
+                elements[at] = brain_bits(floats[at]).to_ne_bytes();
+            }
+            store(&elements, out);
+        }
     }
 }
 
 #[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
 #[inline(always)]
-fn store(values: [u16; BLOCK], out: &mut [u8]) {
-    if let Some(out) = out.as_chunks_mut::<2>().0.first_chunk_mut::<BLOCK>() {
-        *out = values.map(u16::to_ne_bytes);
-    } else {
-        out.as_chunks_mut::<2>().0.iter_mut().zip(values).for_each(|(to, value)| *to = value.to_ne_bytes());
+fn store<const N: usize>(elements: &[[u8; N]; BLOCK], out: &mut [u8]) {
+    match out.as_chunks_mut::<N>().0.first_chunk_mut::<BLOCK>() {
+        Some(out) => *out = *elements,
+        None => out.copy_from_slice(&elements.as_flattened()[..out.len()]),
     }
 }
 
@@ -249,34 +265,9 @@ const fn brain_bits(value: f32) -> u16 {
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
-/// Rounds a number that is not NaN to `float16`, to even where two are equally near; without branches, so that many can
-/// be done at once.
-#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
-#[inline(always)]
-fn half_bits(value: f32) -> u16 {
-    /// 0.5, whose last bit weighs as much as that of the smallest `float16`.
-    const MAGIC: f32 = 0.5;
-    let (bits, sign) = (value.to_bits() & 0x7fff_ffff, (value.to_bits() >> 16) & 0x8000);
-    // The exponent's bias is 112 less.
-    let normal = bits.wrapping_sub(112 << 23).wrapping_add(0xfff + (bits >> 13 & 1)) >> 13;
-    let subnormal = (f32::from_bits(bits) + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits());
-    let magnitude = if bits < 113 << 23 { subnormal } else { normal.min(0x7c00) };
-    let magnitude = if bits >= 143 << 23 { 0x7c00 } else { magnitude };
-    (sign | magnitude) as u16
-}
-
-/// The bytes of an element.
-const fn element(float: Float) -> usize {
-    match float {
-        Float::F32 => size_of::<f32>(),
-        Float::F16 => size_of::<f16>(),
-        Float::BF16 => size_of::<bf16>(),
-    }
-}
-
 vectorised! {
     fn float_planes(from: Pixels<'_>, flip: bool, float: Float, lines: [Line; 3], out: &mut [u8]) {
-        let (width, size) = (from.size().width as usize, element(float));
+        let (width, size) = (from.size().width as usize, float.size());
         let plane = from.size().area() as usize * size;
         let (red, rest) = out.split_at_mut(plane);
         let (green, blue) = rest.split_at_mut(plane);
@@ -288,8 +279,7 @@ vectorised! {
                 let len = BLOCK.min(width - at);
                 let start = (y * width + at) * size;
                 for ((values, line), plane) in values.iter().zip(&lines).zip(&mut planes) {
-                    let values = values.map(|value| (f32::from(value) - line.zero) / line.step);
-                    encode(&values, float, &mut plane[start..start + len * size]);
+                    encode(values, |_| *line, float, &mut plane[start..start + len * size]);
                 }
             }
         }
@@ -298,7 +288,7 @@ vectorised! {
 
 vectorised! {
     fn float_rows(from: Pixels<'_>, flip: bool, float: Float, lines: &[Line], out: &mut [u8]) {
-        let (row_bytes, channels, size) = (from.row_bytes(), from.channels(), element(float));
+        let (row_bytes, channels, size) = (from.row_bytes(), from.channels(), float.size());
         // Three blocks hold whole pixels, of one channel or of three.
         let lines: [[Line; BLOCK]; 3] =
             std::array::from_fn(|part| std::array::from_fn(|at| lines[(part * BLOCK + at) % channels]));
@@ -323,10 +313,8 @@ vectorised! {
                     if start >= len {
                         break;
                     }
-                    let values =
-                        std::array::from_fn(|at| (f32::from(values[at]) - lines[at].zero) / lines[at].step);
                     let end = len.min(start + BLOCK);
-                    encode(&values, float, &mut out[(at + start) * size..(at + end) * size]);
+                    encode(values, |at| lines[at], float, &mut out[(at + start) * size..(at + end) * size]);
                 }
             }
         }
@@ -357,16 +345,16 @@ vectorised! {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
     use proptest::prelude::*;
 
     use super::*;
 
     proptest! {
         #[test]
-        fn half_floats_are_rounded_as_by_the_crate(bits: u32) {
+        fn brain_floats_are_rounded_as_by_the_crate(bits: u32) {
             let value = f32::from_bits(bits);
             prop_assume!(!value.is_nan());
-            prop_assert_eq!(half_bits(value), f16::from_f32(value).to_bits(), "{}", value);
             prop_assert_eq!(brain_bits(value), bf16::from_f32(value).to_bits(), "{}", value);
         }
 
@@ -381,10 +369,8 @@ mod tests {
             let from = Pixels::new(&image, size, channels).turned_over(over);
             let layout = if chw { Layout::Chw } else { Layout::Hwc };
             let count = image.len();
-            let (mut f32s, mut f16s, mut bf16s, mut u8s) =
-                (vec![0xee; count * 4], vec![0xee; count * 2], vec![0xee; count * 2], vec![0xee; count]);
+            let (mut f32s, mut bf16s, mut u8s) = (vec![0xee; count * 4], vec![0xee; count * 2], vec![0xee; count]);
             floats(from, flip, layout, Float::F32, &lines[..channels], &mut f32s);
-            floats(from, flip, layout, Float::F16, &lines[..channels], &mut f16s);
             floats(from, flip, layout, Float::BF16, &lines[..channels], &mut bf16s);
             bytes(from, flip, layout, &mut u8s);
             let (width, height) = (width as usize, height as usize);
@@ -402,7 +388,6 @@ mod tests {
                         let float = (f32::from(value) - line.zero) / line.step;
                         prop_assert_eq!(u8s[at], value);
                         prop_assert_eq!(&f32s[4 * at..4 * at + 4], float.to_ne_bytes());
-                        prop_assert_eq!(&f16s[2 * at..2 * at + 2], f16::from_f32(float).to_ne_bytes());
                         prop_assert_eq!(&bf16s[2 * at..2 * at + 2], bf16::from_f32(float).to_ne_bytes());
                     }
                 }
