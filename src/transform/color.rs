@@ -1,7 +1,7 @@
 //! Colour operations on 8-bit images, by the arithmetic of torchvision's kernels for `uint8` tensors.
 //!
-//! Values are computed in `f32` and truncated, as there. Torch may fuse a multiplication with an addition, so that a
-//! value on the brink of the next can differ by one.
+//! Values are computed in `f32` and truncated, as there. Where torch fuses a multiplication with an addition, a value on
+//! the brink of the next can differ by one.
 
 use super::vector::{truncated, vectorised};
 
@@ -74,9 +74,11 @@ vectorised! {
 vectorised! {
     fn saturate(image: &mut [u8], factor: f32, rest: f32) {
         for [red, green, blue] in image.as_chunks_mut::<3>().0 {
-            let gray = luma(*red, *green, *blue).floor() * rest;
+            // Exact in `f64`, so that there is one rounding, as of torch's fused multiplication and addition.
+            let gray = f64::from(luma(*red, *green, *blue).floor()) * f64::from(rest);
             for value in [red, green, blue] {
-                *value = truncated((f32::from(*value) * factor + gray).clamp(0.0, 255.0));
+                let blended = (f64::from(f32::from(*value) * factor) + gray) as f32;
+                *value = truncated(blended.clamp(0.0, 255.0));
             }
         }
     }

@@ -1,7 +1,7 @@
 """`stokehold.transforms` beside torchvision and Pillow: equal draws give equal pixels, within stated tolerances.
 
-Draws are made equal by bounds that leave no choice. Where a transform chooses among operations, the result must be one of
-those that torchvision's operations can give, and all of them must occur.
+Draws are made equal by bounds that leave no choice. Where a transform chooses among operations, the result must be one
+of those that torchvision's operations can give, and all of them must occur.
 """
 
 from __future__ import annotations
@@ -238,19 +238,26 @@ def transformed(image: npt.NDArray[np.uint8], *transforms: Transform, rows: int 
         return np.array(batch["image"])
 
 
+def torch() -> Any:
+    module = pytest.importorskip("torch")
+    # No threads that a test would seem to leave behind.
+    module.set_num_threads(1)
+    return module
+
+
 def functional() -> Any:
+    torch()
     return pytest.importorskip("torchvision.transforms.v2.functional")
 
 
 def theirs(image: npt.NDArray[np.uint8], change: Any) -> npt.NDArray[Any]:
     """Returns what a function of torchvision makes of an image."""
-    torch = pytest.importorskip("torch")
-    changed: npt.NDArray[Any] = change(torch.from_numpy(image.copy()).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+    changed: npt.NDArray[Any] = change(torch().from_numpy(image.copy()).permute(2, 0, 1)).permute(1, 2, 0).numpy()
     return changed
 
 
 # Torch fuses multiplications with additions, so that a value on the brink of the next differs by one.
-ONE_OFF = 0.03
+ONE_OFF = 0.01
 """The greatest part of pixels that may."""
 
 
@@ -267,8 +274,7 @@ def test_color_jitter_is_torchvisions(name: str, factor: float) -> None:
     adjust = getattr(functional(), f"adjust_{name}")
     for image in photographs():
         ours = transformed(image, ColorJitter(**{name: (factor, factor)}))[0]
-        one_off = ONE_OFF if name == "saturation" else 0.0
-        assert_torchvision(ours, theirs(image, lambda tensor: adjust(tensor, factor)), one_off)
+        assert_torchvision(ours, theirs(image, lambda tensor: adjust(tensor, factor)), 0.001)
 
 
 @pytest.mark.parametrize("shift", [-0.5, -0.3, 0.05, 0.4])
@@ -284,7 +290,8 @@ def test_color_jitter_draws_its_order_and_its_factors() -> None:
     many = transformed(image, ColorJitter(0.4, 0.4, 0.4, 0.1), rows=20)
     assert len({row.tobytes() for row in many}) == 20
     means = transformed(image, ColorJitter(brightness=0.5), rows=200).mean((1, 2, 3)) / image.mean()
-    assert 0.5 <= means.min() < 0.6
+    # Values are cut to whole numbers.
+    assert 0.49 <= means.min() < 0.6
     # Bright pixels are cut at 255.
     assert 1.2 < means.max() <= 1.5
 
@@ -342,18 +349,15 @@ def test_affine_is_torchvisions(interpolation: Any) -> None:
 def test_translations_are_whole_pixels_within_their_bounds() -> None:
     image = picture(50, 40)
     many = transformed(image, RandomAffine(0, translate=(0.1, 0.2), fill=(1, 2, 3)), rows=100)
-    moves = set()
-    for row in many:
-        (move,) = (
-            (x, y)
-            for x in range(-5, 6)
-            for y in range(-8, 9)
-            if np.array_equal(
-                row,
-                theirs(image, lambda t, x=x, y=y: functional().affine(t, 0.0, [x, y], 1.0, [0.0, 0.0], fill=[1, 2, 3])),
-            )
-        )
-        moves.add(move)
+    moved = {}
+    for x in range(-5, 6):
+        for y in range(-8, 9):
+
+            def move(tensor: Any, x: int = x, y: int = y) -> Any:
+                return functional().affine(tensor, 0.0, [x, y], 1.0, [0.0, 0.0], fill=[1, 2, 3])
+
+            moved[theirs(image, move).tobytes()] = (x, y)
+    moves = {moved[row.tobytes()] for row in many}
     assert {x for x, _ in moves} == set(range(-5, 6))
     assert len({y for _, y in moves}) > 12
 
@@ -401,7 +405,7 @@ def test_flips_are_torchvisions() -> None:
 
 def operations(image: npt.NDArray[np.uint8], augment: Any, bins: range, count: int) -> dict[str, npt.NDArray[Any]]:
     """Returns all that one operation of a torchvision policy can make of an image."""
-    torch = pytest.importorskip("torch")
+    tensor_type = torch().Tensor
     found = {}
     for name, (magnitudes, signed) in augment._AUGMENTATION_SPACE.items():
         strengths = magnitudes(count, *image.shape[:2])
@@ -411,7 +415,7 @@ def operations(image: npt.NDArray[np.uint8], augment: Any, bins: range, count: i
                 found[f"{name} {strength}"] = theirs(
                     image,
                     lambda tensor, name=name, strength=strength: augment._apply_image_or_video_transform(
-                        tensor, name, strength, augment.interpolation, {torch.Tensor: None}
+                        tensor, name, strength, augment.interpolation, {tensor_type: None}
                     ),
                 )
     return found
@@ -448,7 +452,7 @@ def test_trivial_augment_wide_chooses_among_torchvisions_operations() -> None:
 
 @pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
 def test_auto_augment_gives_what_torchvisions_policy_can(policy: Any) -> None:
-    torch = pytest.importorskip("torch")
+    tensor_type = torch().Tensor
     v2 = pytest.importorskip("torchvision.transforms.v2")
     augment = v2.AutoAugment(v2.AutoAugmentPolicy(policy))
     image = photographs()[2][:48, :64]
@@ -468,7 +472,7 @@ def test_auto_augment_gives_what_torchvisions_policy_can(policy: Any) -> None:
 
             def change(tensor: Any, operation: str = operation, strength: float = strength) -> Any:
                 return augment._apply_image_or_video_transform(
-                    tensor, operation, strength, "nearest", {torch.Tensor: None}
+                    tensor, operation, strength, "nearest", {tensor_type: None}
                 )
 
             spread(f"{name} {operation} {strength:.3}", theirs(after, change), rest)
@@ -552,7 +556,7 @@ def test_erasing_with_random_values_is_normal() -> None:
         (lambda: GaussianBlur(3, (2, 1)), "sigma = (2, 1)"),
         (lambda: RandomRotation(-5), "degrees = -5 must not be negative"),
         (lambda: RandomRotation(5, "bicubic"), "interpolation must be nearest or bilinear"),
-        (lambda: RandomRotation(5, center=(1, 2, 3)), "3"),  # type: ignore[arg-type]
+        (lambda: RandomRotation(5, center=(1, 2, 3)), "3"),
         (lambda: RandomAffine(0, translate=(2, 0)), "translate must lie between 0 and 1"),
         (lambda: RandomAffine(0, scale=(0, 1)), "scale = (0, 1)"),
         (lambda: RandomAffine(0, shear=(1, 2, 3)), "shear must be one, two or four numbers, not 3"),
