@@ -28,6 +28,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/launch.rs",
     "loader/pool.rs",
     "python/buffer.rs",
+    "transform/vector.rs",
 ];
 
 /// The data branch: from indices to rows of bytes.

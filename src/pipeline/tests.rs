@@ -7,9 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    decode::Image,
     source::ArrayField,
     spec::DType,
-    transform::{Interpolation, Layout, Region},
+    transform::{Interpolation, Layout, Padding, PaddingMode},
 };
 
 /// A source whose records are given.
@@ -115,6 +116,47 @@ fn any_geometry() -> impl Strategy<Value = Transform> {
             Transform::RandomResizedCrop { size, scale: [low, 1.0], ratio: [0.5, 2.0], interpolation }
         }),
         Just(Transform::RandomHorizontalFlip { p: 0.5 }),
+        Just(Transform::RandomVerticalFlip { p: 0.5 }),
+        any_padding().prop_map(Transform::Pad),
+        (any_size(2), any_padding()).prop_map(|(size, padding)| Transform::RandomCrop {
+            size,
+            padding,
+            pad_if_needed: true
+        }),
+        any_edit(),
+    ]
+}
+
+fn any_padding() -> impl Strategy<Value = Padding> {
+    let mode = prop_oneof![
+        Just(PaddingMode::Constant),
+        Just(PaddingMode::Edge),
+        Just(PaddingMode::Reflect),
+        Just(PaddingMode::Symmetric)
+    ];
+    (prop::collection::vec(0..20_u32, 2), mode, any::<u8>()).prop_map(|(padding, padding_mode, fill)| Padding {
+        padding,
+        fill: vec![fill],
+        padding_mode,
+    })
+}
+
+/// Transforms that need pixels.
+fn any_edit() -> impl Strategy<Value = Transform> {
+    let parse = |json: &str| Just(serde_json::from_str::<Transform>(json).unwrap());
+    prop_oneof![
+        parse(r#"{"op": "ColorJitter", "brightness": [0.5], "contrast": [0.5], "saturation": [0.5], "hue": [0.2]}"#),
+        parse(r#"{"op": "Grayscale", "num_output_channels": 3}"#),
+        parse(r#"{"op": "RandomGrayscale", "p": 0.5}"#),
+        parse(r#"{"op": "GaussianBlur", "kernel_size": [5, 3]}"#),
+        parse(r#"{"op": "RandomRotation", "degrees": [180], "expand": true, "interpolation": "bilinear"}"#),
+        parse(r#"{"op": "RandomRotation", "degrees": [90, 90]}"#),
+        parse(r#"{"op": "RandomAffine", "degrees": [30], "translate": [0.3, 0.3], "scale": [0.5, 2], "shear": [20]}"#),
+        parse(r#"{"op": "RandAugment", "num_ops": 3, "magnitude": 30}"#),
+        parse(r#"{"op": "TrivialAugmentWide", "interpolation": "bilinear", "fill": [1, 2, 3]}"#),
+        parse(r#"{"op": "AutoAugment"}"#),
+        parse(r#"{"op": "AutoAugment", "policy": "cifar10"}"#),
+        parse(r#"{"op": "AutoAugment", "policy": "svhn"}"#),
     ]
 }
 
@@ -122,10 +164,13 @@ fn any_tail() -> impl Strategy<Value = Vec<Transform>> {
     let normalize = Transform::Normalize { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.3, 0.4] };
     let layout = |layout| Transform::ToLayout { layout };
     let cast = |dtype, scale| Transform::ToDtype { dtype, scale };
+    let erase = |value| Transform::RandomErasing { p: 0.9, scale: [0.02, 0.33], ratio: [0.3, 3.3], value };
     prop_oneof![
         Just(vec![]),
         Just(vec![layout(Layout::Chw)]),
         Just(vec![normalize.clone()]),
+        Just(vec![erase(Some(vec![7.0]))]),
+        Just(vec![normalize.clone(), erase(None), layout(Layout::Chw)]),
         Just(vec![layout(Layout::Chw), normalize.clone()]),
         Just(vec![cast(DType::BFloat16, true), normalize, layout(Layout::Chw)]),
         Just(vec![cast(DType::Int64, false)]),
@@ -253,7 +298,7 @@ fn huge_resizes_are_failures() {
     let pipeline = images(vec![png(10, 10)], &[huge, small]).unwrap();
     let failure = filled(&pipeline, 0, &mut pipeline.scratch(), 0).unwrap_err();
     assert_eq!(failure.stage, Stage::Transform);
-    assert!(failure.reason.contains("resizing to 20000x20000 takes more than the limit"), "{}", failure.reason);
+    assert!(failure.reason.contains("an image of 20000x20000 takes more than the limit"), "{}", failure.reason);
 }
 
 proptest! {
@@ -328,5 +373,49 @@ proptest! {
         }
         let pipeline = images(vec![data], &train()).unwrap();
         let _ = filled(&pipeline, 0, &mut pipeline.scratch(), 0);
+    }
+}
+
+/// Decoded images have a fourth channel, which must show nowhere.
+#[test]
+fn a_fourth_channel_changes_nothing() {
+    let size = (40, 50);
+    let three: Vec<u8> = (0..40 * 50 * 3).map(|at: u32| (at * 7 % 251) as u8).collect();
+    let mut four = Image::default();
+    for (to, from) in four.reset(50, 40, 4).chunks_exact_mut(4).zip(three.chunks_exact(3)) {
+        to.copy_from_slice(&[from[0], from[1], from[2], 0x55]);
+    }
+    let tails: [&[Transform]; 5] = [
+        &[],
+        &[Transform::normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])],
+        &[Transform::normalize([0.5], [0.5]), Transform::ToLayout { layout: Layout::Chw }],
+        &[Transform::ToDtype { dtype: DType::Int64, scale: false }],
+        &[Transform::ToLayout { layout: Layout::Chw }],
+    ];
+    for json in [
+        r#"[{"op": "RandomResizedCrop", "size": [16]}, {"op": "RandomHorizontalFlip", "p": 0.5}]"#,
+        r#"[{"op": "CenterCrop", "size": [20]}, {"op": "RandomVerticalFlip", "p": 0.5}]"#,
+        r#"[{"op": "CenterCrop", "size": [60]}, {"op": "RandomHorizontalFlip", "p": 0.5}]"#,
+        r#"[{"op": "RandomCrop", "size": [30], "padding": [9], "fill": [10, 20, 30], "padding_mode": "constant"}]"#,
+        r#"[{"op": "Resize", "size": [20]}, {"op": "Resize", "size": [31, 17], "interpolation": "nearest"}]"#,
+        r#"[{"op": "Resize", "size": [20, 20], "interpolation": "lanczos"}, {"op": "TrivialAugmentWide"}]"#,
+        r#"[{"op": "RandomRotation", "degrees": [-30, 30], "fill": [9, 8, 7]}, {"op": "CenterCrop", "size": [24]}]"#,
+        r#"[{"op": "RandomGrayscale", "p": 0.5}, {"op": "CenterCrop", "size": [24]}]"#,
+    ] {
+        for tail in tails {
+            let mut chain: Vec<Transform> = serde_json::from_str(json).unwrap();
+            chain.extend_from_slice(tail);
+            let chain = Chain::compile(&SourceField::EncodedImage { name: "image".to_owned() }, &chain).unwrap();
+            let mut rows = [(); 2].map(|()| vec![0xee; chain.output().row_bytes().unwrap()]);
+            let mut space = Workspace::default();
+            for index in 0..6 {
+                let key = Key { seed: 3, epoch: 0, index };
+                for (row, pixels) in rows.iter_mut().zip([Pixels::rgb8(&three, size.1, size.0), Pixels::of(&four)]) {
+                    chain.plan(size.0, size.1, key, &mut space).unwrap();
+                    chain.render(pixels, &mut space, row).unwrap();
+                }
+                assert!(rows[0] == rows[1], "{json} {tail:?} {index}");
+            }
+        }
     }
 }

@@ -1,15 +1,18 @@
 //! A field's transforms, checked and compiled once.
 
 use super::{
-    Interpolation, Layout, Transform,
+    Layout, Transform,
+    edit::Canvas,
+    erase::Eraser,
     geometry::{self, Size},
+    plan::{Pass, Plan, Region},
     render::{self, Renderer},
     tail::{Elements, Tail},
     view::View,
     write::Pixels,
 };
 use crate::{
-    decode::{DecodeImage, MAX_PIXELS},
+    decode::DecodeImage,
     error::{Error, Failure, Result, Stage},
     rng::Key,
     source::SourceField,
@@ -30,47 +33,23 @@ struct ImageChain {
     /// The size of every input, where it is known: that of a tensor.
     input: Option<Size>,
     channels: usize,
-    /// The geometry, each operation with its place in the chain.
-    geometry: Vec<(u64, Geometry)>,
+    /// The transforms that take pixels, each with its place in the chain.
+    steps: Vec<(u64, Transform)>,
     tail: Tail,
-}
-
-/// A transform that moves pixels.
-#[derive(Clone, Debug)]
-enum Geometry {
-    Resize { size: Vec<u32>, max_size: Option<u32>, interpolation: Interpolation },
-    CenterCrop(Size),
-    RandomResizedCrop { size: Size, scale: [f64; 2], ratio: [f64; 2], interpolation: Interpolation },
-    RandomHorizontalFlip(f64),
+    erasers: Vec<Eraser>,
 }
 
 /// The buffers of one thread, and the plan for the sample in hand.
 #[derive(Debug, Default)]
 pub struct Workspace {
+    /// Whether the plan is yet to be rendered.
+    planned: bool,
+    plan: Plan,
     renderer: Renderer,
-    /// The size of the image that the plan is for.
-    image: Option<Size>,
-    /// What is done to it, one pass over the pixels after the other.
-    views: Vec<View>,
-    from: Vec<u8>,
-    to: Vec<u8>,
+    canvas: Canvas,
+    spare: Canvas,
+    scratch: Vec<f32>,
     packed: Vec<u8>,
-}
-
-/// The part of an image that a plan needs: a box inside the image, and what becomes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// The first row.
-    pub top: u32,
-    /// The first column.
-    pub left: u32,
-    /// The number of rows, at least one.
-    pub height: u32,
-    /// The number of columns, at least one.
-    pub width: u32,
-    /// The height and width to which the region is resized before anything else; `None` where its pixels are needed as
-    /// they are.
-    pub resized: Option<(u32, u32)>,
 }
 
 impl Chain {
@@ -119,8 +98,10 @@ impl Chain {
         })?;
         let output = FieldSpec { name: name.to_owned(), dtype: state.elements.dtype, shape: state.shape(size) };
         output.row_bytes()?;
-        let Compiler { channels, geometry, elements, layout, .. } = state;
-        let image = ImageChain { input: spec.map(|(size, _)| size), channels, geometry, tail: elements.finish(layout) };
+        let Compiler { steps, elements, layout, erasers, .. } = state;
+        let (input, channels) = spec.map_or((None, 3), |(size, channels)| (Some(size), channels));
+        let erasers = erasers.into_iter().map(|eraser| eraser.finish(&elements)).collect();
+        let image = ImageChain { input, channels, steps, tail: elements.finish(layout), erasers };
         Ok(Self { output, decoding, image: Some(image) })
     }
 
@@ -198,62 +179,104 @@ struct Compiler {
     channels: usize,
     rank: usize,
     layout: Layout,
-    geometry: Vec<(u64, Geometry)>,
+    steps: Vec<(u64, Transform)>,
     elements: Elements,
-    /// The first transform that ended the geometry.
+    erasers: Vec<UnfinishedEraser>,
+    /// The first transform that takes no pixels.
     ended_by: Option<&'static str>,
 }
 
+/// A `RandomErasing` whose values the rest of the chain may still change.
+struct UnfinishedEraser {
+    op: u64,
+    p: f64,
+    scale: [f64; 2],
+    ratio: [f64; 2],
+    value: Option<Vec<f64>>,
+    /// How many steps on elements stand before it.
+    steps: usize,
+}
+
+impl UnfinishedEraser {
+    fn finish(self, elements: &Elements) -> Eraser {
+        let Self { op, p, scale, ratio, value, steps } = self;
+        Eraser { op, p, scale, ratio, value, encode: elements.encode_after(steps) }
+    }
+}
+
 impl Compiler {
-    const fn new(size: Option<Size>, channels: usize, rank: usize) -> Self {
+    fn new(size: Option<Size>, channels: usize, rank: usize) -> Self {
         let elements = Elements::new(channels);
-        Self { size, channels, rank, layout: Layout::Hwc, geometry: Vec::new(), elements, ended_by: None }
+        let (steps, erasers) = (Vec::new(), Vec::new());
+        Self { size, channels, rank, layout: Layout::Hwc, steps, elements, erasers, ended_by: None }
     }
 
     fn add(&mut self, at: u64, op: &Transform) -> Result<(), String> {
-        let geometry = match op {
-            Transform::Resize { size, interpolation, max_size } => {
-                self.size = match (self.size, &size[..]) {
-                    (Some(known), _) => Some(geometry::resized(known, size, *max_size)?),
-                    (None, [_, _]) => Some(Size::of(size)),
-                    (None, _) => None,
-                };
-                Geometry::Resize { size: size.clone(), max_size: *max_size, interpolation: *interpolation }
-            }
-            Transform::CenterCrop { size } => {
-                self.size = Some(Size::of(size));
-                Geometry::CenterCrop(Size::of(size))
-            }
-            Transform::RandomResizedCrop { size, scale, ratio, interpolation } => {
-                let size = Size::of(size);
-                self.size = Some(size);
-                Geometry::RandomResizedCrop { size, scale: *scale, ratio: *ratio, interpolation: *interpolation }
-            }
-            Transform::RandomHorizontalFlip { p } => Geometry::RandomHorizontalFlip(*p),
+        match op {
             Transform::DecodeImage(_) => {
                 return Err("goes with an encoded image, and stands before all other transforms".to_owned());
             }
             Transform::Normalize { mean, std } => {
-                self.end_geometry(op);
+                self.end_pixels(op);
                 return self.elements.normalize(mean, std);
             }
             Transform::ToDtype { dtype, scale } => {
-                self.end_geometry(op);
+                self.end_pixels(op);
                 return self.elements.cast(*dtype, *scale);
             }
             Transform::ToLayout { layout } => {
-                self.end_geometry(op);
+                self.end_pixels(op);
                 return self.set_layout(*layout);
             }
-        };
-        if let Some(before) = self.ended_by {
-            return Err(format!("must stand before {before}: geometry takes uint8 images, height and width first"));
+            Transform::RandomErasing { p, scale, ratio, value } => {
+                self.end_pixels(op);
+                let steps = self.elements.erase(value.as_deref())?;
+                let value = value.clone();
+                self.erasers.push(UnfinishedEraser { op: at, p: *p, scale: *scale, ratio: *ratio, value, steps });
+                return Ok(());
+            }
+            _ => {}
         }
-        self.geometry.push((at, geometry));
+        if let Some(before) = self.ended_by {
+            return Err(format!("must stand before {before}: it takes uint8 images, height and width first"));
+        }
+        self.size = self.size_after(op)?;
+        match op {
+            Transform::Grayscale { num_output_channels: 3 } if self.channels != 3 => {
+                return Err("cannot make three channels of one".to_owned());
+            }
+            Transform::Grayscale { num_output_channels: 1 } => {
+                self.channels = 1;
+                self.elements = Elements::new(1);
+            }
+            _ => {}
+        }
+        self.steps.push((at, op.clone()));
         Ok(())
     }
 
-    fn end_geometry(&mut self, op: &Transform) {
+    /// Returns the size of an image after a transform, where it is the same for all.
+    fn size_after(&self, op: &Transform) -> Result<Option<Size>, String> {
+        Ok(match op {
+            Transform::Resize { size, max_size, .. } => match (self.size, &size[..]) {
+                (Some(known), _) => Some(geometry::resized(known, size, *max_size)?),
+                (None, [_, _]) => Some(Size::of(size)),
+                (None, _) => None,
+            },
+            Transform::CenterCrop { size }
+            | Transform::RandomResizedCrop { size, .. }
+            | Transform::RandomCrop { size, .. } => Some(Size::of(size)),
+            Transform::Pad(padding) => self
+                .size
+                .map(|known| geometry::padded(known, geometry::sides(&padding.padding)))
+                .transpose()?
+                .map(|padded| padded.size),
+            Transform::RandomRotation { expand: true, .. } => None,
+            _ => self.size,
+        })
+    }
+
+    const fn end_pixels(&mut self, op: &Transform) {
         if self.ended_by.is_none() {
             self.ended_by = Some(op.name());
         }
@@ -278,88 +301,82 @@ impl Compiler {
 }
 
 impl ImageChain {
+    fn plan(&self, image: Size, key: Key, space: &mut Workspace) -> Result<Region, String> {
+        let Workspace { plan, planned, .. } = space;
+        *planned = false;
+        plan.begin(image);
+        for (op, transform) in &self.steps {
+            plan.add(transform, *op, key)?;
+        }
+        let size = plan.size();
+        plan.erased.extend(self.erasers.iter().map(|eraser| eraser.draw(size, key.rng(eraser.op))));
+        *planned = true;
+        Ok(plan.region())
+    }
+
     fn render(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
-        let Workspace { renderer, image: planned, views, from, to, packed } = space;
-        let (Some(first), Some(whole)) = (views.first_mut(), planned.take()) else {
+        let Workspace { planned, plan, renderer, canvas, spare, scratch, packed } = space;
+        if !std::mem::take(planned) {
             return Err("nothing was planned".to_owned());
-        };
-        if image.size() != whole {
-            first.take_region(image.size())?;
         }
-        let Some((last, passes)) = views.split_last() else {
-            return Err("nothing was planned".to_owned());
-        };
-        // A decoded image may have a fourth channel; the last pass leaves it out.
-        let channels = image.channels();
-        let mut held = None;
-        for view in passes {
-            let input = held.map_or(image, |size| Pixels::new(from, size, channels));
-            let out = render::grown(to, view.size().area() as usize * channels);
-            renderer.render(view, input, out)?;
-            if view.flip {
-                render::mirror(out, view.size().width, channels);
+        if image.size() != plan.image {
+            plan.take_region(image.size())?;
+        }
+        let mut input = Some(image);
+        for pass in &plan.passes {
+            match pass {
+                Pass::View(view) => {
+                    let from =
+                        input.take().unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.channels));
+                    show(renderer, view, from, spare)?;
+                    spare.pack();
+                    std::mem::swap(canvas, spare);
+                }
+                Pass::Edit(edit) => edit.apply(canvas, spare, scratch),
             }
-            std::mem::swap(from, to);
-            held = Some(view.size());
         }
-        let input = held.map_or(image, |size| Pixels::new(from, size, channels));
-        if last.scale.is_none() && last.window.is_inside(last.crop.size) {
-            self.tail.write(input.part(last.inner_crop()).packed(packed), last.flip, row);
-        } else if self.tail.is_copy() && !last.flip && channels == self.channels {
-            renderer.render(last, input, row)?;
-        } else {
-            let shown = render::grown(to, last.size().area() as usize * channels);
-            renderer.render(last, input, shown)?;
-            self.tail.write(Pixels::new(shown, last.size(), channels).packed(packed), last.flip, row);
+        let from = input.unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.channels));
+        self.finish(&plan.last, from, renderer, (spare, packed), row)?;
+        let (size, channels, layout) = (plan.size(), self.tail.channels(), self.tail.layout());
+        for (eraser, erased) in self.erasers.iter().zip(&plan.erased) {
+            eraser.erase(erased, size, channels, layout, row);
         }
         Ok(())
     }
 
-    /// Draws and computes which pixels go where.
-    fn plan(&self, image: Size, key: Key, space: &mut Workspace) -> Result<Region, String> {
-        let views = &mut space.views;
-        views.clear();
-        space.image = None;
-        let mut view = View::whole(image);
-        for (op, geometry) in &self.geometry {
-            let (size, interpolation) = match geometry {
-                Geometry::Resize { size, max_size, interpolation } => {
-                    (geometry::resized(view.size(), size, *max_size)?, *interpolation)
-                }
-                Geometry::CenterCrop(size) => {
-                    view.crop(geometry::center(view.size(), *size));
-                    continue;
-                }
-                Geometry::RandomResizedCrop { size, scale, ratio, interpolation } => {
-                    view.crop(geometry::random_box(view.size(), *scale, *ratio, &mut key.rng(*op)));
-                    (*size, *interpolation)
-                }
-                Geometry::RandomHorizontalFlip(p) => {
-                    if key.rng(*op).unit() < *p {
-                        view.flip();
-                    }
-                    continue;
-                }
-            };
-            if let Some(next) = view.resize(size, interpolation) {
-                check_area(&view)?;
-                views.push(view);
-                view = next;
-            }
+    /// Does the last pass, the one that writes the row.
+    fn finish(
+        &self,
+        view: &View,
+        from: Pixels<'_>,
+        renderer: &mut Renderer,
+        (spare, packed): (&mut Canvas, &mut Vec<u8>),
+        row: &mut [u8],
+    ) -> Result<(), String> {
+        let channels = from.channels();
+        if view.scale.is_none() && view.is_inside() {
+            self.tail.write(from.part(view.inner_crop()).turned_over(view.flop), view.flip, packed, row);
+        } else if self.tail.is_copy() && !view.flip && !view.flop && channels == self.channels {
+            renderer.render(view, from, row)?;
+        } else {
+            renderer.render(view, from, spare.reset(view.size(), channels))?;
+            let shown = Pixels::new(spare.pixels(), view.size(), channels);
+            self.tail.write(shown.turned_over(view.flop), view.flip, packed, row);
         }
-        check_area(&view)?;
-        views.push(view);
-        space.image = Some(image);
-        Ok(views[0].region())
+        Ok(())
     }
 }
 
-/// Refuses to hold more pixels than may be decoded, before or after the window is cut out.
-fn check_area(view: &View) -> Result<(), String> {
-    match [view.content(), view.size()].into_iter().find(|size| size.area() > MAX_PIXELS) {
-        None => Ok(()),
-        Some(Size { height, width }) => {
-            Err(format!("resizing to {width}x{height} takes more than the limit of {MAX_PIXELS} pixels"))
-        }
+/// Makes a view into pixels, flips included.
+fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Canvas) -> Result<(), String> {
+    let (size, channels) = (view.size(), from.channels());
+    let out = canvas.reset(size, channels);
+    renderer.render(view, from, out)?;
+    if view.flip {
+        render::mirror(out, size.width, channels);
     }
+    if view.flop {
+        render::turn_over(out, size.width as usize * channels);
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::rng::Draws;
 
 /// The size of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) height: u32,
     pub(super) width: u32,
@@ -21,7 +21,7 @@ impl Size {
 }
 
 /// A box in an image's pixels; it may reach beyond the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rect {
     pub(super) top: i64,
     pub(super) left: i64,
@@ -95,6 +95,77 @@ pub(super) fn center(image: Size, size: Size) -> Rect {
         }
     }
     Rect { top: start(image.height, size.height), left: start(image.width, size.width), size }
+}
+
+/// How many pixels are added to each side of an image: left, top, right, bottom.
+pub(super) type Sides = [u32; 4];
+
+/// Returns the sides that no number, one, two (left and right, top and bottom) or four stand for.
+pub(super) fn sides(padding: &[u32]) -> Sides {
+    match *padding {
+        [] => [0; 4],
+        [all] => [all; 4],
+        [left, top] => [left, top, left, top],
+        _ => [padding[0], padding[1], padding[2], padding[3]],
+    }
+}
+
+/// Returns the box of `Pad`, which reaches beyond the image.
+pub(super) fn padded(image: Size, [left, top, right, bottom]: Sides) -> Result<Rect, String> {
+    let edge = |edge: u32, before: u32, after: u32| edge.checked_add(before)?.checked_add(after);
+    match (edge(image.height, top, bottom), edge(image.width, left, right)) {
+        (Some(height), Some(width)) => {
+            Ok(Rect { top: -i64::from(top), left: -i64::from(left), size: Size { height, width } })
+        }
+        _ => Err("the padded image is too large".to_owned()),
+    }
+}
+
+/// Draws the box of `RandomCrop`: torchvision's `make_params`. It reaches beyond the image where that is padded.
+pub(super) fn random_crop(
+    image: Size,
+    [mut left, mut top, mut right, mut bottom]: Sides,
+    pad_if_needed: bool,
+    size: Size,
+    draws: &mut Draws,
+) -> Result<Rect, String> {
+    let mut whole = padded(image, [left, top, right, bottom])?;
+    if pad_if_needed {
+        let (rows, columns) =
+            (size.height.saturating_sub(whole.size.height), size.width.saturating_sub(whole.size.width));
+        (left, top, right, bottom) = (left + columns, top + rows, right + columns, bottom + rows);
+        whole = padded(image, [left, top, right, bottom])?;
+    }
+    let (Some(rows), Some(columns)) =
+        (whole.size.height.checked_sub(size.height), whole.size.width.checked_sub(size.width))
+    else {
+        let (wanted, found) = (size, whole.size);
+        return Err(format!(
+            "a crop of {}x{} is larger than the padded image of {}x{}",
+            wanted.width, wanted.height, found.width, found.height
+        ));
+    };
+    let mut start = |room: u32| if room > 0 { draws.below(u64::from(room) + 1) as i64 } else { 0 };
+    let (down, across) = (start(rows), start(columns));
+    Ok(Rect { top: whole.top + down, left: whole.left + across, size })
+}
+
+/// Draws the box of `RandomErasing`: torchvision's `make_params`. It is empty where none of ten fits.
+pub(super) fn erased_box(image: Size, scale: [f64; 2], ratio: [f64; 2], draws: &mut Draws) -> Rect {
+    for _ in 0..10 {
+        let area = image.area() as f64 * draws.uniform(scale[0], scale[1]);
+        let aspect = draws.uniform(ratio[0].ln(), ratio[1].ln()).exp();
+        // Here, an aspect is height over width.
+        let height = (area * aspect).sqrt().round_ties_even();
+        let width = (area / aspect).sqrt().round_ties_even();
+        if height < f64::from(image.height) && width < f64::from(image.width) {
+            let size = Size { height: height as u32, width: width as u32 };
+            let top = draws.below(u64::from(image.height - size.height) + 1) as i64;
+            let left = draws.below(u64::from(image.width - size.width) + 1) as i64;
+            return Rect { top, left, size };
+        }
+    }
+    Rect::default()
 }
 
 /// Draws the box of `RandomResizedCrop`: torchvision's `get_params`.
@@ -194,6 +265,15 @@ mod tests {
     }
 
     #[test]
+    fn padding_has_torchvisions_sides() {
+        assert_eq!(sides(&[]), [0; 4]);
+        assert_eq!(sides(&[3]), [3; 4]);
+        assert_eq!(sides(&[1, 2]), [1, 2, 1, 2]);
+        assert_eq!(sides(&[1, 2, 3, 4]), [1, 2, 3, 4]);
+        assert_eq!(padded(size(10, 20), [1, 2, 3, 4]).unwrap(), Rect { top: -2, left: -1, size: size(16, 24) });
+    }
+
+    #[test]
     fn the_fallback_is_a_central_box() {
         let expected = Rect { top: 0, left: 433, size: size(100, 133) };
         assert_eq!(fallback(size(100, 1000), RATIO), expected);
@@ -223,6 +303,36 @@ mod tests {
             let found = random_box(image, scale, ratio, &mut Key { seed: 1, epoch: 0, index }.rng(0));
             prop_assert!(found.is_inside(image));
             prop_assert!(found.size.area() > 0);
+        }
+
+        #[test]
+        fn crops_lie_inside_the_padded_image(
+            height in 1..99_u32, width in 1..99_u32, to in 1..150_u32, padding in prop::collection::vec(0..9_u32, 4),
+            pad_if_needed: bool, index: u64,
+        ) {
+            let (image, to) = (size(height, width), size(to, to));
+            let draws = &mut Key { seed: 1, epoch: 0, index }.rng(0);
+            let whole = padded(image, sides(&padding)).unwrap();
+            let fits = whole.size.height >= to.height && whole.size.width >= to.width;
+            match random_crop(image, sides(&padding), pad_if_needed, to, draws) {
+                Ok(found) => {
+                    prop_assert_eq!(found.size, to);
+                    let room = |have: u32, want: u32| i64::from(want.saturating_sub(have));
+                    let (down, across) = (room(whole.size.height, to.height), room(whole.size.width, to.width));
+                    prop_assert!(fits || pad_if_needed);
+                    prop_assert!(found.top >= whole.top - down && found.bottom() <= whole.bottom() + down);
+                    prop_assert!(found.left >= whole.left - across && found.right() <= whole.right() + across);
+                }
+                Err(_) => prop_assert!(!fits && !pad_if_needed),
+            }
+        }
+
+        #[test]
+        fn erased_boxes_lie_inside(height in 1..300_u32, width in 1..300_u32, index: u64) {
+            let draws = &mut Key { seed: 1, epoch: 0, index }.rng(0);
+            let found = erased_box(size(height, width), [0.02, 0.33], [0.3, 3.3], draws);
+            prop_assert!(found.is_inside(size(height, width)));
+            prop_assert!(found.size.area() as f64 <= 0.4 * f64::from(height * width) + 2.0 * f64::from(height + width));
         }
 
         #[test]

@@ -8,7 +8,7 @@ use fast_image_resize::{
 use super::{
     Interpolation,
     geometry::{Rect, Size},
-    view::View,
+    view::{Outside, View},
     write::Pixels,
 };
 
@@ -20,25 +20,33 @@ pub(super) struct Renderer {
     whole: Vec<u8>,
     /// What was resized and is still to be placed into a larger, padded image.
     part: Vec<u8>,
+    /// What was resized in width and is still to be in height.
+    narrow: Vec<u8>,
 }
 
 impl Renderer {
-    /// Writes what `view` shows of `input` to `out`, without the view's flip.
+    /// Writes what `view` shows of `input` to `out`, without the view's flips.
     pub(super) fn render(&mut self, view: &View, input: Pixels<'_>, out: &mut [u8]) -> Result<(), String> {
-        let Some(inner) = view.window.intersection(view.content()) else {
-            out.fill(0);
-            return Ok(());
-        };
-        if inner == view.window {
-            return self.render_inside(view, inner, input, out);
+        if view.is_inside() {
+            return self.render_inside(view, view.window, input, out);
         }
+        let content = Rect::whole(view.content());
+        let inner = match (view.outside, view.window.intersection(content.size)) {
+            // What is repeated outside may lie anywhere inside.
+            (Outside::Edge | Outside::Reflect | Outside::Symmetric, _) => content,
+            (Outside::Fill(_), Some(inner)) => inner,
+            (Outside::Fill(fill), None) => {
+                paint(out, fill, input.channels());
+                return Ok(());
+            }
+        };
         let channels = input.channels();
         let mut part = std::mem::take(&mut self.part);
         let len = inner.size.area() as usize * channels;
         let filled = self.render_inside(view, inner, input, grown(&mut part, len));
         if filled.is_ok() {
-            let at = Rect { top: inner.top - view.window.top, left: inner.left - view.window.left, size: inner.size };
-            place(&part[..len], at, out, view.window.size, channels);
+            let window = Rect { top: view.window.top - inner.top, left: view.window.left - inner.left, ..view.window };
+            place(Pixels::new(&part[..len], inner.size, channels), window, view.outside, out);
         }
         self.part = part;
         filled
@@ -82,13 +90,39 @@ impl Renderer {
         out: &mut [u8],
     ) -> Result<(), String> {
         if inner == Rect::whole(size) {
-            return resize(&mut self.resizer, input, crop, filter, out, size);
+            return self.resize(input, crop, filter, out, size);
         }
         let channels = input.channels();
-        let whole = grown(&mut self.whole, size.area() as usize * channels);
-        resize(&mut self.resizer, input, crop, filter, whole, size)?;
-        copy(Pixels::new(whole, size, channels).part(inner), out);
-        Ok(())
+        let mut whole = std::mem::take(&mut self.whole);
+        let pixels = grown(&mut whole, size.area() as usize * channels);
+        let resized = self.resize(input, crop, filter, pixels, size);
+        if resized.is_ok() {
+            copy(Pixels::new(pixels, size, channels).part(inner), out);
+        }
+        self.whole = whole;
+        resized
+    }
+
+    /// Resizes the box `crop` of an image to `size`.
+    ///
+    /// Filters with negative lobes overshoot at edges and are cut to 0 to 255 after each pass, so the order of the
+    /// passes shows. Pillow does the width first and `fast_image_resize` the height, unless it is called twice.
+    fn resize(
+        &mut self,
+        input: Pixels<'_>,
+        crop: Rect,
+        filter: FilterType,
+        out: &mut [u8],
+        size: Size,
+    ) -> Result<(), String> {
+        if filter == FilterType::Bilinear || size.width == crop.size.width || size.height == crop.size.height {
+            return resize(&mut self.resizer, input, crop, filter, out, size);
+        }
+        let half = Size { height: crop.size.height, width: size.width };
+        let narrow = grown(&mut self.narrow, half.area() as usize * input.channels());
+        resize(&mut self.resizer, input, crop, filter, narrow, half)?;
+        let narrow = Pixels::new(narrow, half, input.channels());
+        resize(&mut self.resizer, narrow, Rect::whole(half), filter, out, size)
     }
 }
 
@@ -135,20 +169,55 @@ pub(super) fn mirror(image: &mut [u8], width: u32, channels: usize) {
     }
 }
 
+/// Turns an image upside down.
+pub(super) fn turn_over(image: &mut [u8], row_bytes: usize) {
+    let rows = image.len() / row_bytes;
+    let (upper, lower) = image.split_at_mut(rows.div_ceil(2) * row_bytes);
+    for (upper, lower) in upper.chunks_exact_mut(row_bytes).zip(lower.chunks_exact_mut(row_bytes).rev()) {
+        upper.swap_with_slice(lower);
+    }
+}
+
 fn copy(from: Pixels<'_>, out: &mut [u8]) {
     for (row, out) in from.rows().zip(out.chunks_exact_mut(from.row_bytes())) {
         out.copy_from_slice(row);
     }
 }
 
-/// Writes `part` to `at` of a zero image of `size`.
-fn place(part: &[u8], at: Rect, out: &mut [u8], size: Size, channels: usize) {
-    out.fill(0);
-    let (row_bytes, stride) = (at.size.width as usize * channels, size.width as usize * channels);
-    let start = at.left as usize * channels;
-    let rows = out.chunks_exact_mut(stride).skip(at.top as usize);
-    for (row, out) in part.chunks_exact(row_bytes).zip(rows) {
-        out[start..start + row_bytes].copy_from_slice(row);
+/// Writes what `window` shows of an image and of what lies outside of it.
+fn place(image: Pixels<'_>, window: Rect, outside: Outside, out: &mut [u8]) {
+    let channels = image.channels();
+    // The columns that need no look-up.
+    let start = (-window.left).clamp(0, window.size.width.into()) as usize;
+    let end = (i64::from(image.size().width) - window.left).clamp(start as i64, window.size.width.into()) as usize;
+    let from = (window.left + start as i64).max(0) as usize * channels;
+    if let Outside::Fill(fill) = outside {
+        paint(out, fill, channels);
+    }
+    let row_bytes = window.size.width as usize * channels;
+    for (y, out) in (window.top..).zip(out.chunks_exact_mut(row_bytes)) {
+        let Some(y) = outside.source(y, image.size().height) else { continue };
+        let row = image.row(y);
+        if start < end {
+            out[start * channels..end * channels].copy_from_slice(&row[from..from + (end - start) * channels]);
+        }
+        if matches!(outside, Outside::Fill(_)) {
+            continue;
+        }
+        for x in (0..start).chain(end..window.size.width as usize) {
+            if let Some(column) = outside.source(window.left + x as i64, image.size().width) {
+                out[x * channels..(x + 1) * channels].copy_from_slice(&row[column * channels..(column + 1) * channels]);
+            }
+        }
+    }
+}
+
+/// Fills an image with one colour.
+fn paint(out: &mut [u8], fill: [u8; 3], channels: usize) {
+    match channels {
+        1 => out.fill(fill[0]),
+        3 => out.as_chunks_mut::<3>().0.fill(fill),
+        _ => out.as_chunks_mut::<4>().0.fill([fill[0], fill[1], fill[2], 0]),
     }
 }
 
@@ -195,6 +264,10 @@ mod tests {
             .collect()
     }
 
+    fn cut(view: &mut View, part: Rect) {
+        assert_eq!(view.crop(part, Outside::default()), None);
+    }
+
     fn shown(view: &View, input: Pixels<'_>) -> Vec<u8> {
         let mut out = vec![0xee; view.size().area() as usize * input.channels()];
         Renderer::default().render(view, input, &mut out).unwrap();
@@ -211,9 +284,9 @@ mod tests {
             assert!(whole.resize(size(31, 43), filter).is_none());
             let resized = shown(&whole, input);
             let mut window = whole;
-            window.crop(Rect { top: 4, left: 7, size: size(20, 30) });
+            cut(&mut window, Rect { top: 4, left: 7, size: size(20, 30) });
             let mut expected = View::whole(size(31, 43));
-            expected.crop(window.window);
+            cut(&mut expected, window.window);
             let expected = shown(&expected, Pixels::new(&resized, size(31, 43), 3));
             assert_eq!(shown(&window, input), expected, "{filter:?}");
         }
@@ -227,7 +300,7 @@ mod tests {
             image[(y * 20 + 5) * 3..(y * 20 + 15) * 3].fill(0);
         }
         let mut view = View::whole(size(20, 20));
-        view.crop(crop);
+        cut(&mut view, crop);
         assert!(view.resize(size(4, 4), Interpolation::Bilinear).is_none());
         assert_eq!(shown(&view, Pixels::new(&image, size(20, 20), 3)), [0; 48]);
     }
@@ -236,10 +309,33 @@ mod tests {
     fn outside_the_image_is_zero() {
         let image = [1, 2, 3, 4];
         let mut view = View::whole(size(2, 2));
-        view.crop(Rect { top: -1, left: -1, size: size(4, 3) });
+        cut(&mut view, Rect { top: -1, left: -1, size: size(4, 3) });
         assert_eq!(shown(&view, Pixels::new(&image, size(2, 2), 1)), [0, 0, 0, 0, 1, 2, 0, 3, 4, 0, 0, 0]);
         view.window.left = 5;
         assert_eq!(shown(&view, Pixels::new(&image, size(2, 2), 1)), [0; 12]);
+    }
+
+    #[test]
+    fn outside_the_image_is_what_was_asked_for() {
+        let image = [1, 2, 3, 4, 5, 6];
+        let padded = |outside| {
+            let mut view = View::whole(size(2, 3));
+            assert_eq!(view.crop(Rect { top: -1, left: -2, size: size(3, 6) }, outside), None);
+            shown(&view, Pixels::new(&image, size(2, 3), 1))
+        };
+        assert_eq!(padded(Outside::Fill([9; 3])), [9, 9, 9, 9, 9, 9, 9, 9, 1, 2, 3, 9, 9, 9, 4, 5, 6, 9]);
+        assert_eq!(padded(Outside::Edge), [1, 1, 1, 2, 3, 3, 1, 1, 1, 2, 3, 3, 4, 4, 4, 5, 6, 6]);
+        assert_eq!(padded(Outside::Reflect), [6, 5, 4, 5, 6, 5, 3, 2, 1, 2, 3, 2, 6, 5, 4, 5, 6, 5]);
+        assert_eq!(padded(Outside::Symmetric), [2, 1, 1, 2, 3, 3, 2, 1, 1, 2, 3, 3, 5, 4, 4, 5, 6, 6]);
+    }
+
+    #[test]
+    fn turned_over_rows() {
+        let mut image = [1, 2, 3, 4, 5, 6];
+        turn_over(&mut image, 2);
+        assert_eq!(image, [5, 6, 3, 4, 1, 2]);
+        turn_over(&mut image, 3);
+        assert_eq!(image, [4, 1, 2, 5, 6, 3]);
     }
 
     #[test]

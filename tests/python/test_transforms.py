@@ -1,4 +1,8 @@
-"""`stokehold.transforms` beside Pillow: equal inputs give equal pixels, within stated tolerances."""
+"""`stokehold.transforms` beside torchvision and Pillow: equal draws give equal pixels, within stated tolerances.
+
+Draws are made equal by bounds that leave no choice. Where a transform chooses among operations, the result must be one
+of those that torchvision's operations can give, and all of them must occur.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +20,35 @@ import stokehold
 from stokehold.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    AutoAugment,
     CenterCrop,
+    ColorJitter,
+    GaussianBlur,
+    Grayscale,
     Normalize,
+    Pad,
+    RandAugment,
+    RandomAffine,
+    RandomCrop,
+    RandomErasing,
+    RandomGrayscale,
     RandomHorizontalFlip,
     RandomResizedCrop,
+    RandomRotation,
+    RandomVerticalFlip,
     Resize,
     ToDtype,
     ToLayout,
     Transform,
+    TrivialAugmentWide,
 )
 
 Image = pytest.importorskip("PIL.Image")
 
 # Pillow's filter weights have 22 bits, ours 15 or so: the two roundings differ by one, seldom by two.
 RESIZE_MAX, RESIZE_MEAN = 2, 0.3
-# Filters with negative lobes overshoot and are cut to 0..255 between the two passes. Pillow does the
-# horizontal pass first, fast_image_resize the vertical one: more of a difference, at hard edges only.
+# Filters with negative lobes overshoot and are cut to 0..255 between the two passes, so their order shows. Ours is
+# torchvision's, the horizontal one first; Pillow 13 sometimes takes the other one, with differences at hard edges.
 LOBED_MAX, LOBED_MEAN = 40, 0.5
 # A different IDCT and, for 4:2:0, a different chroma upsampling.
 JPEG_MAX, JPEG_MEAN = 24, 1.5
@@ -173,6 +190,17 @@ def test_to_dtype_casts(tmp_path: Path, dtype: str) -> None:
         assert np.array_equal(scaled, (pixels.astype(np.float64) / 255).astype(dtype))
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(100, 130), (300, 400), (150, 331), (224, 100)])
+def test_resizing_is_torchvisions_on_tensors(interpolation: Any, size: tuple[int, int]) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    mode = v2.InterpolationMode(interpolation)
+    for image in photographs():
+        expected = theirs(image, lambda tensor: functional().resize(tensor, list(size), mode, antialias=True))
+        ours = transformed(image, Resize(size, interpolation))[0]
+        assert_close(ours, expected, 1, RESIZE_MEAN)
+
+
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
 def test_jpegs_are_near_pillows(tmp_path: Path, subsampling: str) -> None:
     images = folder(tmp_path, ".jpg", quality=92, subsampling=subsampling)
@@ -191,6 +219,316 @@ def test_pixels_are_torchvisions(tmp_path: Path) -> None:
         assert_close(row, theirs(image), RESIZE_MAX, RESIZE_MEAN)
 
 
+def photographs() -> list[npt.NDArray[np.uint8]]:
+    """Real ones, of an odd size, of another and a square."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    china, flower = (datasets.load_sample_image(name) for name in ("china.jpg", "flower.jpg"))
+    return [china[::2, ::2], flower[50:251, 100:341], china[100:228, 200:328]]
+
+
+def transformed(image: npt.NDArray[np.uint8], *transforms: Transform, rows: int = 1) -> npt.NDArray[Any]:
+    """Returns the image as each of so many samples has it."""
+    with stokehold.Loader(
+        stokehold.Arrays({"image": np.repeat(image[None], rows, 0)}),
+        batch_size=rows,
+        transforms={"image": list(transforms)},
+        num_workers=0,
+    ) as loader:
+        (batch,) = list(loader)
+        return np.array(batch["image"])
+
+
+def torch() -> Any:
+    module = pytest.importorskip("torch")
+    # No threads that a test would seem to leave behind.
+    module.set_num_threads(1)
+    return module
+
+
+def functional() -> Any:
+    torch()
+    return pytest.importorskip("torchvision.transforms.v2.functional")
+
+
+def theirs(image: npt.NDArray[np.uint8], change: Any) -> npt.NDArray[Any]:
+    """Returns what a function of torchvision makes of an image."""
+    changed: npt.NDArray[Any] = change(torch().from_numpy(image.copy()).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+    return changed
+
+
+# Torch fuses multiplications with additions, so that a value on the brink of the next differs by one.
+ONE_OFF = 0.01
+"""The greatest part of pixels that may."""
+
+
+def assert_torchvision(ours: npt.NDArray[Any], expected: npt.NDArray[Any], one_off: float = 0.0) -> None:
+    assert ours.shape == expected.shape
+    difference = np.abs(ours.astype(int) - expected.astype(int))
+    assert difference.max() <= (1 if one_off else 0), f"max {difference.max()} at {(difference > 0).mean():.4%}"
+    assert (difference.max(-1) > 0).mean() <= one_off
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.3, 1.3, 2.5])
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_color_jitter_is_torchvisions(name: str, factor: float) -> None:
+    adjust = getattr(functional(), f"adjust_{name}")
+    for image in photographs():
+        ours = transformed(image, ColorJitter(**{name: (factor, factor)}))[0]
+        assert_torchvision(ours, theirs(image, lambda tensor: adjust(tensor, factor)), 0.001)
+
+
+@pytest.mark.parametrize("shift", [-0.5, -0.3, 0.05, 0.4])
+def test_hue_is_torchvisions(shift: float) -> None:
+    adjust = functional().adjust_hue
+    for image in photographs():
+        ours = transformed(image, ColorJitter(hue=(shift, shift)))[0]
+        assert_torchvision(ours, theirs(image, lambda tensor: adjust(tensor, shift)), ONE_OFF)
+
+
+def test_color_jitter_draws_its_order_and_its_factors() -> None:
+    image = photographs()[2]
+    many = transformed(image, ColorJitter(0.4, 0.4, 0.4, 0.1), rows=20)
+    assert len({row.tobytes() for row in many}) == 20
+    means = transformed(image, ColorJitter(brightness=0.5), rows=200).mean((1, 2, 3)) / image.mean()
+    # Values are cut to whole numbers.
+    assert 0.49 <= means.min() < 0.6
+    # Bright pixels are cut at 255.
+    assert 1.2 < means.max() <= 1.5
+
+
+def test_grey_is_torchvisions() -> None:
+    to_gray = functional().rgb_to_grayscale
+    for image in photographs():
+        assert_torchvision(transformed(image, Grayscale())[0], theirs(image, lambda tensor: to_gray(tensor, 1)))
+        three = theirs(image, lambda tensor: to_gray(tensor, 3))
+        assert_torchvision(transformed(image, Grayscale(3))[0], three)
+        assert_torchvision(transformed(image, RandomGrayscale(1.0))[0], three)
+        assert np.array_equal(transformed(image, RandomGrayscale(0.0))[0], image)
+
+
+@pytest.mark.parametrize(("kernel", "sigma"), [((3, 3), 0.5), ((23, 23), 1.7), ((5, 9), 2.0), ((1, 1), 1.0)])
+def test_blur_is_torchvisions(kernel: tuple[int, int], sigma: float) -> None:
+    blur = functional().gaussian_blur
+    for image in photographs():
+        ours = transformed(image, GaussianBlur(kernel, sigma))[0]
+        assert_torchvision(ours, theirs(image, lambda tensor: blur(tensor, list(kernel), [sigma, sigma])), 0.001)
+
+
+@pytest.mark.parametrize("angle", [-17.3, 30, 45, 90, 123, 180, 270])
+@pytest.mark.parametrize("fill", [None, 0, (10, 100, 200)])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_rotation_is_torchvisions(interpolation: Any, fill: Any, angle: float) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    mode, one_off = v2.InterpolationMode(interpolation), 0.01 if interpolation == "bilinear" else 0.0
+    for image in photographs():
+        ours = transformed(image, RandomRotation((angle, angle), interpolation, fill=fill))[0]
+        expected = theirs(image, lambda tensor: functional().rotate(tensor, angle, mode, fill=fill))
+        assert_torchvision(ours, expected, one_off)
+        if interpolation == "nearest":
+            larger = transformed(image, RandomRotation((angle, angle), expand=True, fill=fill), CenterCrop(500))[0]
+
+            def expanded(tensor: Any) -> Any:
+                return functional().center_crop(functional().rotate(tensor, angle, expand=True, fill=fill), 500)
+
+            assert_torchvision(larger, theirs(image, expanded))
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_affine_is_torchvisions(interpolation: Any) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    mode, one_off = v2.InterpolationMode(interpolation), 0.01 if interpolation == "bilinear" else 0.0
+    ours = RandomAffine((25, 25), None, (1.2, 1.2), (10, 10, -5, -5), interpolation, 7, (30, 40))
+    for image in photographs():
+
+        def expected(tensor: Any) -> Any:
+            return functional().affine(tensor, 25.0, [0, 0], 1.2, [10.0, -5.0], mode, [7.0], [30.0, 40.0])
+
+        assert_torchvision(transformed(image, ours)[0], theirs(image, expected), one_off)
+
+
+def test_translations_are_whole_pixels_within_their_bounds() -> None:
+    image = picture(50, 40)
+    many = transformed(image, RandomAffine(0, translate=(0.1, 0.2), fill=(1, 2, 3)), rows=100)
+    moved = {}
+    for x in range(-5, 6):
+        for y in range(-8, 9):
+
+            def move(tensor: Any, x: int = x, y: int = y) -> Any:
+                return functional().affine(tensor, 0.0, [x, y], 1.0, [0.0, 0.0], fill=[1, 2, 3])
+
+            moved[theirs(image, move).tobytes()] = (x, y)
+    moves = {moved[row.tobytes()] for row in many}
+    assert {x for x, _ in moves} == set(range(-5, 6))
+    assert len({y for _, y in moves}) > 12
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "symmetric"])
+def test_padding_is_torchvisions(mode: Any) -> None:
+    for image in photographs():
+        ours = transformed(image, Pad((3, 50, 70, 9), 5, mode))[0]
+        expected = theirs(image, lambda t: functional().pad(t, [3, 50, 70, 9], 5, mode))
+        assert_torchvision(ours, expected)
+        # All of the crop that a padding leaves room for.
+        whole = RandomCrop(expected.shape[:2], (3, 50, 70, 9), fill=5, padding_mode=mode)
+        assert_torchvision(transformed(image, whole)[0], expected)
+
+
+def test_random_crops_are_parts_of_the_padded_image() -> None:
+    image = picture(12, 10)
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (8, 8), (0, 1)).transpose(0, 1, 3, 4, 2)
+    places = set()
+    for row in transformed(image, RandomCrop(8, 2), rows=400):
+        ((top, left),) = np.argwhere((windows == row).all((2, 3, 4)))
+        places.add((int(top), int(left)))
+    assert places == {(top, left) for top in range(7) for left in range(9)}
+
+
+def test_small_images_are_padded_if_needed_or_refused() -> None:
+    image = picture(12, 10)
+    # Padded by 10 above and below, of which one more than 10 places is cut out.
+    many = transformed(image, RandomCrop((20, 12), pad_if_needed=True), rows=100)
+    tops = {int(np.flatnonzero(row.any((1, 2)))[0]) for row in many}
+    assert tops == set(range(11))
+    with pytest.raises(stokehold.DecodeError, match="a crop of 12x20 is larger than the padded image of 12x10"):
+        transformed(image, RandomCrop((20, 12)))
+
+
+def test_flips_are_torchvisions() -> None:
+    for image in photographs():
+        assert np.array_equal(transformed(image, RandomVerticalFlip(1.0))[0], image[::-1])
+        both = transformed(image, RandomVerticalFlip(1.0), RandomHorizontalFlip(1.0), Normalize([0.0], [1.0]))[0]
+        assert np.array_equal(both, (image[::-1, ::-1] / 255).astype(np.float32))
+        shifted = transformed(image, RandomVerticalFlip(1.0), RandomCrop(100, padding=3), Resize((50, 50)))
+        assert shifted.shape == (1, 50, 50, 3)
+
+
+def operations(image: npt.NDArray[np.uint8], augment: Any, bins: range, count: int) -> dict[str, npt.NDArray[Any]]:
+    """Returns all that one operation of a torchvision policy can make of an image."""
+    tensor_type = torch().Tensor
+    found = {}
+    for name, (magnitudes, signed) in augment._AUGMENTATION_SPACE.items():
+        strengths = magnitudes(count, *image.shape[:2])
+        for at in [0] if strengths is None else bins:
+            for sign in (1, -1) if signed else (1,):
+                strength = 0.0 if strengths is None else sign * float(strengths[at])
+                found[f"{name} {strength}"] = theirs(
+                    image,
+                    lambda tensor, name=name, strength=strength: augment._apply_image_or_video_transform(
+                        tensor, name, strength, augment.interpolation, {tensor_type: None}
+                    ),
+                )
+    return found
+
+
+def chosen(rows: npt.NDArray[Any], choices: dict[str, npt.NDArray[Any]]) -> set[str]:
+    """Returns which of the choices occur; each row must be one of them, but for values on the brink of the next."""
+    names = set()
+    for row in rows:
+        off = {name: np.abs(row.astype(int) - choice) for name, choice in choices.items()}
+        near = [name for name, by in off.items() if by.max() <= 1 and (by > 0).mean() <= ONE_OFF]
+        assert near, "no operation of torchvision's gives this"
+        names |= set(near)
+    return names
+
+
+def test_rand_augment_chooses_among_torchvisions_operations() -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    image = photographs()[2]
+    for magnitude in (9, 30):
+        choices = operations(image, v2.RandAugment(), range(magnitude, magnitude + 1), 31)
+        assert chosen(transformed(image, RandAugment(1, magnitude), rows=400), choices) == set(choices)
+    assert np.array_equal(transformed(image, RandAugment(0))[0], image)
+    twice = transformed(image, RandAugment(), rows=50)
+    assert len({row.tobytes() for row in twice}) > 25
+
+
+def test_trivial_augment_wide_chooses_among_torchvisions_operations() -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    image = photographs()[2][:64, :80]
+    choices = operations(image, v2.TrivialAugmentWide(), range(5), 5)
+    assert chosen(transformed(image, TrivialAugmentWide(5), rows=1500), choices) == set(choices)
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "cifar10", "svhn"])
+def test_auto_augment_gives_what_torchvisions_policy_can(policy: Any) -> None:
+    tensor_type = torch().Tensor
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    augment = v2.AutoAugment(v2.AutoAugmentPolicy(policy))
+    image = photographs()[2][:48, :64]
+    choices: dict[str, npt.NDArray[Any]] = {}
+
+    def spread(name: str, after: npt.NDArray[Any], pair: list[Any]) -> None:
+        if not pair:
+            choices[name] = after
+            return
+        (operation, probability, bin_), *rest = pair
+        if probability < 1:
+            spread(f"{name} -", after, rest)
+        magnitudes, signed = augment._AUGMENTATION_SPACE[operation]
+        strengths = magnitudes(10, *image.shape[:2])
+        for sign in ((1, -1) if signed else (1,)) if probability > 0 else ():
+            strength = 0.0 if strengths is None else sign * float(strengths[bin_])
+
+            def change(tensor: Any, operation: str = operation, strength: float = strength) -> Any:
+                return augment._apply_image_or_video_transform(
+                    tensor, operation, strength, "nearest", {tensor_type: None}
+                )
+
+            spread(f"{name} {operation} {strength:.3}", theirs(after, change), rest)
+
+    for at, pair in enumerate(augment._policies):
+        spread(str(at), image, list(pair))
+    found = set()
+    for row in transformed(image, AutoAugment(policy), rows=1200):
+        # A second operation may enlarge what the first one left on the brink.
+        off = {name: np.abs(row.astype(int) - choice).mean() for name, choice in choices.items()}
+        least = min(off.values())
+        assert least < 0.05
+        found |= {name for name, by in off.items() if by <= least + 1e-9}
+    assert len(found) > 0.9 * len(choices)
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+def test_erasing_sets_a_box_as_torchvision_would(layout: Any) -> None:
+    image = photographs()[2]
+    finish = [Normalize(IMAGENET_MEAN, IMAGENET_STD), ToLayout(layout)]
+    plain = transformed(image, *finish)[0]
+    many = transformed(image, *finish, RandomErasing(1.0, value=(9.0, 8.0, 7.0)), rows=200)
+    areas, ratios = [], []
+    for row in many if layout == "HWC" else many.transpose(0, 2, 3, 1):
+        erased = (row == (9, 8, 7)).all(-1)
+        (top, left), (bottom, right) = np.argwhere(erased).min(0), np.argwhere(erased).max(0) + 1
+        assert erased.sum() == (bottom - top) * (right - left)
+        assert np.array_equal(row[~erased], (plain if layout == "HWC" else plain.transpose(1, 2, 0))[~erased])
+        areas.append(erased.mean())
+        ratios.append((bottom - top) / (right - left))
+    assert 0.015 < min(areas) < 0.05
+    assert 0.28 < max(areas) < 0.335
+    assert 0.25 < min(ratios) < 0.5
+    assert 2 < max(ratios) < 4
+    assert 60 < sum((row != plain).any() for row in transformed(image, *finish, RandomErasing(), rows=200)) < 140
+
+
+def test_erased_values_go_through_the_rest_of_the_chain() -> None:
+    image = photographs()[2]
+    before = transformed(image, RandomErasing(1.0, value=51), ToDtype("float32", scale=True), Normalize([0.5], [0.5]))
+    between = transformed(image, ToDtype("float32", scale=True), RandomErasing(1.0, value=0.2), Normalize([0.5], [0.5]))
+    assert np.isclose(before, -0.6).any()
+    # Each stands at another place, and so draws another box.
+    assert np.isclose(between, -0.6).any()
+    assert (transformed(image, RandomErasing(1.0, value=(1, 2, 3)))[0] == (1, 2, 3)).all(-1).any()
+
+
+def test_erasing_with_random_values_is_normal() -> None:
+    image = np.full((96, 96, 3), 255, np.uint8)
+    rows = transformed(image, ToDtype("float32"), RandomErasing(1.0, value="random"), rows=50)
+    values = rows[rows != 255.0]
+    assert values.size > 50_000
+    assert abs(values.mean()) < 0.02
+    assert abs(values.std() - 1.0) < 0.02
+
+
 @pytest.mark.parametrize(
     ("make", "part"),
     [
@@ -203,6 +541,30 @@ def test_pixels_are_torchvisions(tmp_path: Path) -> None:
         (lambda: RandomResizedCrop(8, ratio=(0.0, 1.0)), "ratio"),
         (lambda: RandomHorizontalFlip(1.1), "p = 1.1 must lie between 0 and 1"),
         (lambda: RandomHorizontalFlip(math.nan), "RandomHorizontalFlip"),
+        (lambda: RandomVerticalFlip(-0.1), "p = -0.1 must lie between 0 and 1"),
+        (lambda: RandomCrop(8, padding=(1, 2, 3)), "padding must be one, two or four numbers, not 3"),
+        (lambda: RandomCrop(8, fill=(1, 2)), "fill must be one value or three, not 2"),
+        (lambda: RandomCrop(8, fill=256), "256"),
+        (lambda: Pad(-1), "-1"),
+        (lambda: Pad(1, padding_mode="circular"), "circular"),  # type: ignore[arg-type]
+        (lambda: ColorJitter(brightness=-1), "brightness = -1 must not be negative"),
+        (lambda: ColorJitter(hue=0.6), "hue = 0.6 must not be negative and not more than 0.5"),
+        (lambda: ColorJitter(contrast=(1, 2, 3)), "contrast must be one number or two, not 3"),
+        (lambda: Grayscale(2), "num_output_channels = 2 must be 1 or 3"),
+        (lambda: RandomGrayscale(2), "p = 2 must lie between 0 and 1"),
+        (lambda: GaussianBlur(4), "kernel_size must be one odd number or two"),
+        (lambda: GaussianBlur(3, (2, 1)), "sigma = (2, 1)"),
+        (lambda: RandomRotation(-5), "degrees = -5 must not be negative"),
+        (lambda: RandomRotation(5, "bicubic"), "interpolation must be nearest or bilinear"),
+        (lambda: RandomRotation(5, center=(1, 2, 3)), "3"),
+        (lambda: RandomAffine(0, translate=(2, 0)), "translate must lie between 0 and 1"),
+        (lambda: RandomAffine(0, scale=(0, 1)), "scale = (0, 1)"),
+        (lambda: RandomAffine(0, shear=(1, 2, 3)), "shear must be one, two or four numbers, not 3"),
+        (lambda: RandAugment(magnitude=31), "magnitude = 31 must be less than num_magnitude_bins"),
+        (lambda: TrivialAugmentWide(1), "num_magnitude_bins = 1 must be at least 2"),
+        (lambda: AutoAugment("mnist"), "mnist"),  # type: ignore[arg-type]
+        (lambda: RandomErasing(scale=(0.5, 1.5)), "scale = (0.5, 1.5) must lie between 0 and 1"),
+        (lambda: RandomErasing(value="noise"), "value must be numbers or 'random'"),  # type: ignore[arg-type]
         (lambda: Normalize([0.5], [0.0]), "std must not be zero"),
         (lambda: Normalize([0.5], [0.5, 0.5]), "mean has 1 values and std 2"),
         (lambda: ToDtype("int64", scale=True), "floating-point dtype, not with int64"),
@@ -236,3 +598,13 @@ def test_chains_that_cannot_work_are_refused_by_the_loader(tmp_path: Path) -> No
         loaded(tmp_path, Resize(256))
     with pytest.raises(ValueError, match="must stand before Normalize"):
         loaded(tmp_path, Normalize([0.5], [0.5]), CenterCrop(8))
+    with pytest.raises(ValueError, match="must stand before RandomErasing"):
+        loaded(tmp_path, CenterCrop(8), RandomErasing(), ColorJitter(0.1))
+    with pytest.raises(ValueError, match="need a floating-point dtype, not uint8"):
+        loaded(tmp_path, CenterCrop(8), RandomErasing(value="random"))
+    with pytest.raises(ValueError, match="value must lie between 0 and 255 where images are uint8"):
+        loaded(tmp_path, CenterCrop(8), RandomErasing(value=-1))
+    with pytest.raises(ValueError, match="value has 2 values, the image 3 channels"):
+        loaded(tmp_path, CenterCrop(8), RandomErasing(value=(1, 2)))
+    with pytest.raises(ValueError, match="has no fixed size"):
+        loaded(tmp_path, CenterCrop(8), RandomRotation(5, expand=True))

@@ -1,0 +1,176 @@
+//! Blurring and sharpening, by the arithmetic of torchvision's kernels for `uint8` tensors.
+
+use super::{
+    geometry::Size,
+    vector::{rounded, truncated, vectorised},
+};
+
+/// Writes the image blurred by a Gaussian of `kernel` (width, height) taps; the edges are continued by reflection.
+///
+/// The taps reach no further than the image: half of each is less than its edge.
+pub(super) fn gaussian(
+    image: &[u8],
+    size: Size,
+    channels: usize,
+    kernel: [u32; 2],
+    sigma: f32,
+    scratch: &mut Vec<f32>,
+    out: &mut [u8],
+) {
+    let (across, down) = (kernel[0] as usize, kernel[1] as usize);
+    let row = size.width as usize * channels;
+    scratch.clear();
+    scratch.resize(across + down + row + (across - 1) * channels + row, 0.0);
+    let (weights, sums) = scratch.split_at_mut(across + down);
+    let (horizontal, vertical) = weights.split_at_mut(across);
+    fill_weights(horizontal, sigma);
+    fill_weights(vertical, sigma);
+    let (padded, sums) = sums.split_at_mut(row + (across - 1) * channels);
+    for (y, out) in out.chunks_exact_mut(row).enumerate() {
+        let edge = across / 2 * channels;
+        padded[edge..edge + row].fill(0.0);
+        for (at, weight) in vertical.iter().enumerate() {
+            let from = reflected(y as i64 + at as i64 - down as i64 / 2, size.height) * row;
+            add_bytes(&mut padded[edge..edge + row], *weight, &image[from..from + row]);
+        }
+        for step in 1..=across / 2 {
+            let (left, right) = ((across / 2 - step) * channels, edge + row + (step - 1) * channels);
+            padded.copy_within(edge + step * channels..edge + (step + 1) * channels, left);
+            let from = edge + row - (step + 1) * channels;
+            padded.copy_within(from..from + channels, right);
+        }
+        sums.fill(0.0);
+        for (at, weight) in horizontal.iter().enumerate() {
+            add(sums, *weight, &padded[at * channels..at * channels + row]);
+        }
+        round(sums, out);
+    }
+}
+
+/// Returns where a row outside the image is mirrored to, without the edge itself.
+fn reflected(at: i64, len: u32) -> usize {
+    let last = i64::from(len) - 1;
+    (last - (last - at.abs()).abs()) as usize
+}
+
+/// Fills in torchvision's weights, whose sum is one.
+fn fill_weights(weights: &mut [f32], sigma: f32) {
+    let last = (weights.len() - 1) as f64;
+    let limit = last / (2.0 * 2.0_f64.sqrt());
+    for (at, weight) in weights.iter_mut().enumerate() {
+        let place = if last == 0.0 { 0.0 } else { (2.0 * at as f64 / last - 1.0) * limit };
+        *weight = (-(place / f64::from(sigma)).powi(2)).exp() as f32;
+    }
+    let sum: f32 = weights.iter().sum();
+    weights.iter_mut().for_each(|weight| *weight /= sum);
+}
+
+vectorised! {
+    fn add_bytes(sums: &mut [f32], weight: f32, values: &[u8]) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += weight * f32::from(*value);
+        }
+    }
+}
+
+vectorised! {
+    fn add(sums: &mut [f32], weight: f32, values: &[f32]) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += weight * value;
+        }
+    }
+}
+
+vectorised! {
+    fn round(sums: &[f32], out: &mut [u8]) {
+        for (sum, out) in sums.iter().zip(out) {
+            *out = rounded(sum.min(255.0));
+        }
+    }
+}
+
+vectorised! {
+    /// Writes the image moved towards a smoothed one by a part of their difference; the outermost pixels stay.
+    pub(super) fn smooth(image: &[u8], size: Size, channels: usize, part: f32, out: &mut [u8]) {
+        out.copy_from_slice(image);
+        let row = size.width as usize * channels;
+        if size.height <= 2 || size.width <= 2 {
+            return;
+        }
+        let rows = image.chunks_exact(row).zip(image[row..].chunks_exact(row)).zip(image[2 * row..].chunks_exact(row));
+        for (((above, here), below), out) in rows.zip(out[row..].chunks_exact_mut(row)) {
+            for at in 0..row - 2 * channels {
+                let three = |row: &[u8]| {
+                    u16::from(row[at]) + u16::from(row[at + channels]) + u16::from(row[at + 2 * channels])
+                };
+                let sum = three(above) + three(here) + three(below) + 4 * u16::from(here[at + channels]);
+                // To the nearest: of thirteenths, none lies half-way.
+                let smooth = (2 * sum + 13) / 26;
+                let value = f32::from(here[at + channels]);
+                out[at + channels] = truncated((value + part * (f32::from(smooth) - value)).clamp(0.0, 255.0));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn reflections_leave_out_the_edge() {
+        let places: Vec<usize> = (-3..8).map(|at| reflected(at, 5)).collect();
+        assert_eq!(places, [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn the_whole_of_the_difference_is_the_smoothed_image() {
+        let image = [0, 0, 0, 0, 130, 0, 0, 0, 0];
+        let mut out = [0; 9];
+        smooth(&image, Size { height: 3, width: 3 }, 1, 1.0, &mut out);
+        assert_eq!(out, [0, 0, 0, 0, 50, 0, 0, 0, 0]);
+        smooth(&image, Size { height: 3, width: 3 }, 1, 0.0, &mut out);
+        assert_eq!(out, image);
+        smooth(&image[..6], Size { height: 2, width: 3 }, 1, -4.0, &mut out[..6]);
+        assert_eq!(out[..6], image[..6]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_blur_is_the_two_dimensional_sum(
+            height in 4..12_u32, width in 4..12_u32, grey: bool, across in 0..4_u32, down in 0..4_u32,
+            sigma in 0.1..3.0_f32, seed: u8,
+        ) {
+            let (size, channels) = (Size { height, width }, if grey { 1 } else { 3 });
+            let kernel = [2 * across + 1, 2 * down + 1];
+            let image: Vec<u8> = (0..size.area() as usize * channels)
+                .map(|at| (at as u8).wrapping_mul(91).wrapping_add(seed) ^ (at >> 3) as u8)
+                .collect();
+            let mut out = vec![0; image.len()];
+            gaussian(&image, size, channels, kernel, sigma, &mut Vec::new(), &mut out);
+            let weights = kernel.map(|len| {
+                let mut weights = vec![0.0; len as usize];
+                fill_weights(&mut weights, sigma);
+                weights
+            });
+            for y in 0..height {
+                for x in 0..width as usize * channels {
+                    let mut sum = 0.0;
+                    for (j, down) in weights[1].iter().enumerate() {
+                        for (i, across) in weights[0].iter().enumerate() {
+                            let row = reflected(i64::from(y) + j as i64 - i64::from(kernel[1]) / 2, height);
+                            let column =
+                                reflected((x / channels) as i64 + i as i64 - i64::from(kernel[0]) / 2, width);
+                            let at = (row * width as usize + column) * channels + x % channels;
+                            sum += f64::from(down * across) * f64::from(image[at]);
+                        }
+                    }
+                    let found = f64::from(out[y as usize * width as usize * channels + x]);
+                    prop_assert!((found - sum).abs() <= 0.501, "{found} {sum}");
+                }
+            }
+        }
+    }
+}
