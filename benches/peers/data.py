@@ -49,16 +49,16 @@ class Kind:
     # All have that size, and only pictures that are large enough are used.
     exact: bool = False
     progressive: bool = False
-    # How much a picture is shrunk at most.
-    shrink: float = 2.0
+    # How much of the shrinking that a picture allows may be left out.
+    shrink: float = 1.1
 
 
 KINDS = {
     "imagenet": Kind(2000, (92, 96), (500, 375)),
-    "small": Kind(400, (85, 85), (500, 375)),
+    "small": Kind(400, (85, 85), (500, 375), shrink=1.3),
     "progressive": Kind(400, (92, 96), (500, 375), progressive=True),
-    "large": Kind(60, (90, 94), (1600, 1200), exact=True),
-    "huge": Kind(24, (88, 92), (4000, 3000), exact=True, shrink=1.3),
+    "large": Kind(60, (95, 97), (1600, 1200), exact=True),
+    "huge": Kind(24, (92, 95), (4000, 3000), exact=True, shrink=1.3),
 }
 
 
@@ -85,10 +85,6 @@ def ensure(name: str) -> dict[str, object]:
 
 def collect() -> tuple[list[Path], list[str]]:
     """Returns the distinct photographs, and the packages that could not be had."""
-    listed = ROOT / "pictures" / "pictures.json"
-    if listed.exists():
-        known = json.loads(listed.read_text())
-        return [Path(path) for path in known["pictures"]], known["missing"]
     pictures, missing, hashes = [], [], list[int]()
     for package in tomllib.loads((HERE / "pictures.toml").read_text())["package"]:
         folder = ROOT / "pictures" / package["name"]
@@ -104,8 +100,6 @@ def collect() -> tuple[list[Path], list[str]]:
                 pictures.append(path)
                 found += 1
         print(f"{package['name']}: {found} pictures", file=sys.stderr)
-    listed.parent.mkdir(parents=True, exist_ok=True)
-    listed.write_text(json.dumps({"pictures": [str(path) for path in pictures], "missing": missing}))
     return pictures, missing
 
 
@@ -117,6 +111,7 @@ def unpack(package: dict[str, str], folder: Path) -> None:
     downloads.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     name = package["name"]
     if package["registry"] == "debian":
         if not list(downloads.glob(f"{name}_*.deb")):
@@ -188,17 +183,17 @@ def build(kind: Kind, name: str, pictures: list[Path], folder: Path) -> dict[str
     sizes, bytes_each, samplings = [], [], {"4:2:0": 0, "4:4:4": 0, "grey": 0}
     for path, mine in zip(usable, numbers, strict=True):
         with Image.open(path) as opened:
-            picture = flat(opened)
+            picture = opened.convert("RGB")
         for number in mine:
             random_ = random.Random(f"{name} {number}")
             cut = derive(picture, kind, random_)
             sampling = random_.choices(list(samplings), [79, 20, 1])[0]
-            if sampling == "grey" or cut.mode == "L":
-                sampling, cut = "grey", cut.convert("L")
+            if sampling == "grey":
+                cut = cut.convert("L")
             file = folder / "images" / f"class{number % CLASSES:02}" / f"{number:05}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             options = {} if sampling == "grey" else {"subsampling": sampling}
-            quality = random_.randint(*kind.quality)
+            quality = max(random_.randint(*kind.quality) for _ in range(3))
             cut.save(file, "JPEG", quality=quality, progressive=kind.progressive, **options)
             samplings[sampling] += 1
             sizes.append(cut.size)
@@ -226,11 +221,6 @@ def fits(path: Path, size: tuple[int, int]) -> bool:
         return image.width >= size[0] and image.height >= size[1]
 
 
-def flat(image: Image.Image) -> Image.Image:
-    """Returns a picture as RGB, or as grey if that is what it is."""
-    return image.copy() if image.mode == "L" else image.convert("RGB")
-
-
 def derive(picture: Image.Image, kind: Kind, random_: random.Random) -> Image.Image:
     """Returns a part of a picture, shrunk by a random factor and perhaps mirrored."""
     width, height = target(picture, kind, random_)
@@ -252,7 +242,7 @@ def target(picture: Image.Image, kind: Kind, random_: random.Random) -> tuple[in
     width, height = kind.size
     if not kind.exact:
         if random_.random() < 0.5:
-            area = random_.lognormvariate(0, 0.35) * width * height
+            area = random_.lognormvariate(0.2, 0.35) * width * height
             ratio = random_.lognormvariate(0.2, 0.25)
             width, height = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
         if random_.random() < 0.25:
