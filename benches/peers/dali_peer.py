@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-import harness
 from nvidia.dali import fn, pipeline_def, types
+
+import harness
 
 
 def main() -> None:

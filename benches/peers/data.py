@@ -54,9 +54,9 @@ class Kind:
 
 
 KINDS = {
-    "imagenet": Kind(2000, (92, 96), (500, 375)),
+    "imagenet": Kind(2000, (95, 96), (500, 375)),
     "small": Kind(400, (85, 85), (500, 375), shrink=1.3),
-    "progressive": Kind(400, (92, 96), (500, 375), progressive=True),
+    "progressive": Kind(400, (95, 96), (500, 375), progressive=True),
     "large": Kind(60, (95, 97), (1600, 1200), exact=True),
     "huge": Kind(24, (92, 95), (4000, 3000), exact=True, shrink=1.3),
 }
@@ -125,7 +125,8 @@ def unpack(package: dict[str, str], folder: Path) -> None:
             options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
             run([sys.executable, "-m", "pip", "download", *options, name], downloads)
         with zipfile.ZipFile(next(downloads.glob(f"{project}-{version}-*.whl"))) as wheel:
-            wheel.extractall(partial)
+            for member in wheel.namelist():
+                wheel.extract(member, partial)
     partial.rename(folder)
 
 
@@ -193,7 +194,7 @@ def build(kind: Kind, name: str, pictures: list[Path], folder: Path) -> dict[str
             file = folder / "images" / f"class{number % CLASSES:02}" / f"{number:05}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             options = {} if sampling == "grey" else {"subsampling": sampling}
-            quality = max(random_.randint(*kind.quality) for _ in range(3))
+            quality = random_.randint(*kind.quality)
             cut.save(file, "JPEG", quality=quality, progressive=kind.progressive, **options)
             samplings[sampling] += 1
             sizes.append(cut.size)
@@ -218,7 +219,7 @@ def build(kind: Kind, name: str, pictures: list[Path], folder: Path) -> dict[str
 def fits(path: Path, size: tuple[int, int]) -> bool:
     """Tells whether a picture is at least so large, in the set's orientation."""
     with Image.open(path) as image:
-        return image.width >= size[0] and image.height >= size[1]
+        return bool(image.width >= size[0] and image.height >= size[1])
 
 
 def derive(picture: Image.Image, kind: Kind, random_: random.Random) -> Image.Image:
@@ -242,7 +243,7 @@ def target(picture: Image.Image, kind: Kind, random_: random.Random) -> tuple[in
     width, height = kind.size
     if not kind.exact:
         if random_.random() < 0.5:
-            area = random_.lognormvariate(0.2, 0.35) * width * height
+            area = random_.lognormvariate(0.24, 0.35) * width * height
             ratio = random_.lognormvariate(0.2, 0.25)
             width, height = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
         if random_.random() < 0.25:

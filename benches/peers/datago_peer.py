@@ -5,8 +5,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import harness
 import numpy as np
+
+import harness
 
 
 def main() -> None:
@@ -41,8 +42,7 @@ def main() -> None:
             client = DatagoClient(json.dumps(config))
             client.start()
             while (sample := client.get_sample()) is not None:
-                image = sample.image
-                yield np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, -1)
+                yield np.asarray(sample.image)
             client.stop()
 
     def batches() -> Iterator[Any]:

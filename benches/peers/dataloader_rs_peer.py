@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import harness
 import numpy as np
 from dataloader_rs import PyDataloader, PyDataset
+
+import harness
 from samples import load
 
 

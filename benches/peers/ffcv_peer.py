@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import harness
 import numpy as np
 from ffcv.fields import IntField, RGBImageField
 from ffcv.fields.decoders import CenterCropRGBImageDecoder, IntDecoder, RandomResizedCropRGBImageDecoder
@@ -11,6 +10,8 @@ from ffcv.loader import Loader, OrderOption
 from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, ToTensor, ToTorchImage
 from ffcv.writer import DatasetWriter
 from PIL import Image
+
+import harness
 
 
 class Photographs:

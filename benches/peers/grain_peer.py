@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import grain
+
 import harness
 from samples import load
 

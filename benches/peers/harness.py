@@ -100,7 +100,8 @@ def run(
         "pss_mb": sum(pss(pid) for pid in tree()) / 1e6,
         "first_batch_s": first_batch,
         "batch": shape,
-        "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages},
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in packages},
     }
     print(json.dumps(result), flush=True)
     # Some peers' threads do not end when they should; what was to be measured has been.

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import harness
 import mlx.data
 import numpy as np
+
+import harness
 
 
 def main() -> None:

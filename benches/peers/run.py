@@ -30,6 +30,16 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 WORKLOADS = ["W1-u8", "W1-f32", "W2-u8", "W2-f32", "decode-u8"]
 BASE = ("stokehold", "pool")
+COLUMNS = [
+    "peer",
+    "images/s (lowest-highest)",
+    "stokehold is",
+    "CPU s per 1000",
+    "PSS MB",
+    "first batch s",
+    "batch",
+    "not equal",
+]
 # What a process may take beside its windows: imports, compilation, and a first batch of large photographs.
 PATIENCE = 120
 
@@ -59,7 +69,7 @@ class Entry:
 
     def median(self, what: str) -> float:
         """Returns the median of a figure over the rounds."""
-        return statistics.median(result[what] for result in self.results.values())
+        return statistics.median(float(result[what]) for result in self.results.values())
 
 
 def main() -> None:
@@ -168,7 +178,7 @@ def quiet(command: list[str], seconds: float | None = None) -> subprocess.Comple
     """Runs a command and keeps what it says."""
     variables = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
     # One thread each for what the peers' libraries would parallelise beside their workers.
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return subprocess.run(
         command, capture_output=True, text=True, timeout=seconds, check=False, env=variables | threads
     )
@@ -269,17 +279,19 @@ def ratio(entry: Entry, entries: list[Entry]) -> float | None:
 
 def markdown(rows: list[dict[str, Any]], about: dict[str, object], arguments: argparse.Namespace) -> str:
     """Returns the tables, one a workload."""
-    processors = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")]
-    lines = [
+    cpus = Path("/proc/cpuinfo").read_text().splitlines()
+    processors = [line.split(":")[1].strip() for line in cpus if line.startswith("model name")]
+    heading = (
         f"{len(processors)} x {processors[0]}, Linux {platform.release()}; {arguments.workers} workers, batches of 64, "
         f"{arguments.rounds} rounds of {arguments.windows} windows of {arguments.seconds:g} s. "
         f"Set {about['set']}: {about['files']} files from {about['distinct pictures']} pictures, "
-        f"{about['mean kB']} kB and {about['mean kpx']} kpx on average.",
-    ]
+        f"{about['mean kB']} kB and {about['mean kpx']} kpx on average."
+    )
+    lines = [heading]
     for workload in dict.fromkeys(row["workload"] for row in rows):
         lines += [
             f"\n## {workload}\n",
-            "| peer | images/s (lowest-highest) | stokehold is | CPU s per 1000 | PSS MB | first batch s | batch | not equal |",
+            "| " + " | ".join(COLUMNS) + " |",
             "| --- | --: | --: | --: | --: | --: | --- | --- |",
         ]
         for row in rows:

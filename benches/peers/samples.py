@@ -4,15 +4,16 @@ import random
 from pathlib import Path
 from typing import Any
 
-import harness
 import numpy as np
 import simplejpeg
-from boxes import draw_box
 from PIL import Image
 
+import harness
+from boxes import draw_box
+
 BILINEAR = Image.Resampling.BILINEAR
-MEAN = np.float32(harness.MEAN) * 255
-STD = np.float32(harness.STD) * 255
+MEAN = np.array(harness.MEAN, np.float32) * 255
+STD = np.array(harness.STD, np.float32) * 255
 
 
 def load(path: str, workload: str, dtype: str) -> Any:

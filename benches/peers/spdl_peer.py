@@ -4,15 +4,16 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-import harness
 import numpy as np
 import spdl.io
-from boxes import draw_box
 from PIL import Image
 from spdl.pipeline import PipelineBuilder
 
-MEAN = (np.float32(harness.MEAN) * 255).reshape(3, 1, 1)
-STD = (np.float32(harness.STD) * 255).reshape(3, 1, 1)
+import harness
+from boxes import draw_box
+
+MEAN = (np.array(harness.MEAN, np.float32) * 255).reshape(3, 1, 1)
+STD = (np.array(harness.STD, np.float32) * 255).reshape(3, 1, 1)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import harness
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 
 def main() -> None:

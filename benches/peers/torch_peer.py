@@ -4,9 +4,10 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import harness
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+import harness
 
 
 def main() -> None:
@@ -80,11 +81,12 @@ def pil_transform(job: harness.Job) -> Callable[[Any], Any]:
         if job.dtype == "u8"
         else [transforms.ToTensor(), transforms.Normalize(harness.MEAN, harness.STD)]
     )
-    return transforms.Compose([*geometry, *finish])
+    composed: Callable[[Any], Any] = transforms.Compose([*geometry, *finish])
+    return composed
 
 
 def torchvision_io(job: harness.Job) -> Callable[[str], Any]:
-    """torchvision's own decoder and tensor transforms."""
+    """Decoder and tensor transforms of torchvision."""
     from torchvision.io import ImageReadMode, decode_image, read_file
     from torchvision.transforms import v2
 
@@ -103,10 +105,11 @@ def cv2_load(job: harness.Job) -> Callable[[str], Any]:
     """OpenCV, in the way that loaders written by hand do it."""
     import cv2
     import numpy as np
+
     from boxes import draw_box
 
     cv2.setNumThreads(0)
-    mean, std = np.float32(harness.MEAN) * 255, np.float32(harness.STD) * 255
+    mean, std = np.array(harness.MEAN, np.float32) * 255, np.array(harness.STD, np.float32) * 255
 
     def load(path: str) -> Any:
         image = cv2.cvtColor(cv2.imread(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -4,10 +4,11 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-import harness
 import webdataset
-from torch_peer import pil_transform
 from PIL import Image
+
+import harness
+from torch_peer import pil_transform
 
 
 def main() -> None:
