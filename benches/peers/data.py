@@ -55,7 +55,7 @@ class Kind:
 
 KINDS = {
     "imagenet": Kind(2000, (95, 96), (500, 375)),
-    "small": Kind(400, (85, 85), (500, 375), shrink=1.3),
+    "small": Kind(400, (85, 85), (500, 375), shrink=2.0),
     "progressive": Kind(400, (95, 96), (500, 375), progressive=True),
     "large": Kind(60, (95, 97), (1600, 1200), exact=True),
     "huge": Kind(24, (92, 95), (4000, 3000), exact=True, shrink=1.3),
@@ -95,8 +95,10 @@ def collect() -> tuple[list[Path], list[str]]:
             missing.append(package["name"])
             continue
         found = 0
-        for path in sorted(folder.rglob("*")):
-            if wanted(package, path) and distinct(path, hashes):
+        # The largest of several copies counts.
+        files = (path for path in folder.rglob("*") if wanted(package, path))
+        for path in sorted(files, key=lambda path: (-path.stat().st_size, path.name)):
+            if distinct(path, hashes):
                 pictures.append(path)
                 found += 1
         print(f"{package['name']}: {found} pictures", file=sys.stderr)

@@ -137,7 +137,7 @@ def ready(name: str, peer: dict[str, Any], *, apt: bool) -> str:
         return ""
     python = interpreter(peer)
     if python is None:
-        return f"needs Python {peer['python']}"
+        return f"needs Python {peer['python']} on the PATH"
     home = data.ROOT / "env" / name
     stamp = home / "requires.txt"
     wanted = "\n".join(peer["requires"])
