@@ -66,6 +66,11 @@ bench: $(STAMPS)/build $(STAMPS)/bench $(STAMPS)/demo ## Run the benchmarks; ben
 	cargo bench --bench ipc
 	$(BIN)/python benches/ipc/plot.py
 
+PEERS ?=
+.PHONY: bench-peers
+bench-peers: $(STAMPS)/build $(STAMPS)/bench $(STAMPS)/demo ## Measure other loaders beside ours; PEERS='--help' lists options.
+	$(BIN)/python benches/peers/run.py $(PEERS)
+
 .PHONY: docs
 docs: $(STAMPS)/build $(STAMPS)/docs ## Build the documentation into target/doc and target/python-doc.
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
