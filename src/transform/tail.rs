@@ -223,7 +223,7 @@ impl Tail {
     /// `packed` takes the image without a fourth channel, where there is one that cannot be left out in passing.
     pub(super) fn write(&self, from: Pixels<'_>, mut flip: bool, packed: &mut Vec<u8>, out: &mut [u8]) {
         let mut from = from;
-        if from.channels() == 4 {
+        if from.channels() == 4 && !matches!((&self.map, self.layout), (Map::Float(..), Layout::Chw)) {
             if self.is_copy() {
                 write::three_of_four(from, flip, out);
                 return;

@@ -212,9 +212,9 @@ pub(super) fn floats(from: Pixels<'_>, flip: bool, layout: Layout, float: Float,
 #[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "with indices, it is vectorised")]
-fn block(row: &[[u8; 3]], at: usize, flip: bool) -> [[u8; BLOCK]; 3] {
+fn block<const N: usize>(row: &[[u8; N]], at: usize, flip: bool) -> [[u8; BLOCK]; 3] {
     let len = BLOCK.min(row.len() - at);
-    let mut pixels = [[0; 3]; BLOCK];
+    let mut pixels = [[0; N]; BLOCK];
     if flip {
         let end = row.len() - at;
         match row[..end].last_chunk::<BLOCK>() {
@@ -288,20 +288,31 @@ const fn brain_bits(value: f32) -> u16 {
 
 vectorised! {
     fn float_planes(from: Pixels<'_>, flip: bool, float: Float, lines: [Line; 3], out: &mut [u8]) {
-        let (width, size) = (from.size().width as usize, float.size());
-        let plane = from.size().area() as usize * size;
-        let (red, rest) = out.split_at_mut(plane);
-        let (green, blue) = rest.split_at_mut(plane);
-        let mut planes = [red, green, blue];
-        for (y, row) in from.rows().enumerate() {
-            let row = row.as_chunks::<3>().0;
-            for at in (0..width).step_by(BLOCK) {
-                let values = block(row, at, flip);
-                let len = BLOCK.min(width - at);
-                let start = (y * width + at) * size;
-                for ((values, line), plane) in values.iter().zip(&lines).zip(&mut planes) {
-                    encode(values, |_| *line, float, &mut plane[start..start + len * size]);
-                }
+        if from.channels() == 4 {
+            float_planes_of::<4>(from, flip, float, lines, out);
+        } else {
+            float_planes_of::<3>(from, flip, float, lines, out);
+        }
+    }
+}
+
+/// [`float_planes`] of an image of `N` channels, of which three are meant.
+#[expect(clippy::inline_always, reason = "it must take on the features of the function it is called in")]
+#[inline(always)]
+fn float_planes_of<const N: usize>(from: Pixels<'_>, flip: bool, float: Float, lines: [Line; 3], out: &mut [u8]) {
+    let (width, size) = (from.size().width as usize, float.size());
+    let plane = from.size().area() as usize * size;
+    let (red, rest) = out.split_at_mut(plane);
+    let (green, blue) = rest.split_at_mut(plane);
+    let mut planes = [red, green, blue];
+    for (y, row) in from.rows().enumerate() {
+        let row = row.as_chunks::<N>().0;
+        for at in (0..width).step_by(BLOCK) {
+            let values = block(row, at, flip);
+            let len = BLOCK.min(width - at);
+            let start = (y * width + at) * size;
+            for ((values, line), plane) in values.iter().zip(&lines).zip(&mut planes) {
+                encode(values, |_| *line, float, &mut plane[start..start + len * size]);
             }
         }
     }
