@@ -62,7 +62,9 @@ fn fill_weights(weights: &mut [f32], sigma: f32) {
         *weight = (-(place / f64::from(sigma)).powi(2)).exp() as f32;
     }
     let sum: f32 = weights.iter().sum();
-    weights.iter_mut().for_each(|weight| *weight /= sum);
+    for weight in weights {
+        *weight /= sum;
+    }
 }
 
 vectorised! {

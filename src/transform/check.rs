@@ -199,7 +199,7 @@ fn check_blur(kernel_size: &[u32], sigma: &[f64]) -> Result<(), String> {
     if !matches!(kernel_size.len(), 1 | 2) || kernel_size.iter().any(|taps| taps % 2 == 0 || *taps > MAX_EDGE) {
         return Err("kernel_size must be one odd number or two".into());
     }
-    let (Some(low), Some(high)) = (sigma.first(), sigma.get(1).or(sigma.first())) else {
+    let (Some(low), Some(high)) = (sigma.first(), sigma.last()) else {
         return Err("sigma must be one number or two".into());
     };
     if sigma.len() > 2 {

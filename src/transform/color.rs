@@ -37,12 +37,20 @@ impl Color {
             Self::Saturation(_) | Self::Hue(_) | Self::Gray => {}
             Self::Posterize(bits) => {
                 let mask = !(0xff_u32 >> bits) as u8;
-                image.iter_mut().for_each(|value| *value &= mask);
+                for value in image {
+                    *value &= mask;
+                }
             }
             Self::Solarize(threshold) => {
-                image.iter_mut().for_each(|value| *value ^= if f32::from(*value) >= threshold { 0xff } else { 0 });
+                for value in image {
+                    *value ^= if f32::from(*value) >= threshold { 0xff } else { 0 };
+                }
             }
-            Self::Invert => image.iter_mut().for_each(|value| *value ^= 0xff),
+            Self::Invert => {
+                for value in image {
+                    *value ^= 0xff;
+                }
+            }
             Self::AutoContrast => by_histogram(image, channels, stretch),
             Self::Equalize => by_histogram(image, channels, equalize),
         }
@@ -126,6 +134,7 @@ vectorised! {
 /// Turns the hue of some pixels: to hue, saturation and value, and back.
 #[expect(clippy::inline_always, reason = "it is part of a vectorised loop")]
 #[inline(always)]
+#[expect(clippy::float_cmp, reason = "the largest is one of them, bit for bit")]
 fn rotate_block(block: &mut [u8; 3 * BLOCK], turn: f32) {
     let mut planes = [[0.0_f32; BLOCK]; 3];
     for at in 0..BLOCK {
@@ -199,7 +208,7 @@ fn equalize(counts: &[u32; 256]) -> [u8; 256] {
     let step = (counts.iter().sum::<u32>() - last) / 255;
     let mut below = 0;
     std::array::from_fn(|value| {
-        let mapped = if step == 0 { value as u32 } else { ((below + step / 2) / step).min(255) };
+        let mapped = (below + step / 2).checked_div(step).map_or(value as u32, |mapped| mapped.min(255));
         below += counts[value];
         mapped as u8
     })

@@ -170,6 +170,7 @@ impl Plan {
     }
 
     /// Rotates the image anticlockwise by an angle in degrees.
+    #[expect(clippy::float_cmp, reason = "only exact quarter turns need no rounding")]
     pub(super) fn rotate(
         &mut self,
         angle: f64,

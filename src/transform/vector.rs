@@ -8,7 +8,6 @@ macro_rules! vectorised {
     ($(#[$meta:meta])* $visibility:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
         $(#[$meta])*
         $visibility fn $name($($arg: $type),*) $(-> $out)? {
-            #[expect(clippy::inline_always, reason = "it must take on the features of the function it is called in")]
             #[inline(always)]
             fn portable($($arg: $type),*) $(-> $out)? $body
 

@@ -91,6 +91,7 @@ impl Warp {
     }
 
     /// Returns by how many pixels (x, y) the image is moved, where that is all.
+    #[expect(clippy::float_cmp, reason = "any other matrix needs a pass")]
     pub(super) fn translation(&self) -> Option<(i64, i64)> {
         let [a, b, x, c, d, y] = self.matrix;
         let whole = x.fract() == 0.0 && y.fract() == 0.0 && x.abs().max(y.abs()) < 1e6;
@@ -136,7 +137,6 @@ impl Warp {
 const BLOCK: usize = 16;
 
 /// Rounds to a whole number, halves to even; what is negative becomes larger than any image.
-#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
 #[inline(always)]
 const fn nearest_whole(place: f32) -> u32 {
     /// 1.5 * 2^23: added to a smaller number, it leaves the whole part in the lowest bits, negative ones too.

@@ -211,7 +211,6 @@ pub(super) fn floats(from: Pixels<'_>, flip: bool, layout: Layout, float: Float,
 /// Reads some pixels of a row, mirrored if so asked: those that end up at `at` to `at + BLOCK`, as far as there are any.
 #[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "with indices, it is vectorised")]
 fn block<const N: usize>(row: &[[u8; N]], at: usize, flip: bool) -> [[u8; BLOCK]; 3] {
     let len = BLOCK.min(row.len() - at);
     let mut pixels = [[0; N]; BLOCK];
@@ -244,7 +243,6 @@ fn block<const N: usize>(row: &[[u8; N]], at: usize, flip: bool) -> [[u8; BLOCK]
 /// Writes what the lines make of some values, as far as there is room.
 #[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "with indices, it is vectorised")]
 fn encode(values: &[u8; BLOCK], line: impl Fn(usize) -> Line, float: Float, out: &mut [u8]) {
     let mut floats = [0.0; BLOCK];
     for at in 0..BLOCK {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import FrozenInstanceError
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -239,10 +240,16 @@ def transformed(image: npt.NDArray[np.uint8], *transforms: Transform, rows: int 
 
 
 def torch() -> Any:
-    module = pytest.importorskip("torch")
-    # No threads that a test would seem to leave behind.
-    module.set_num_threads(1)
-    return module
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _torch_has_its_threads() -> None:
+    """Libraries start threads at their first work; no test is to seem to leave them behind."""
+    photographs()
+    if find_spec("torchvision") is not None:
+        theirs(picture(900, 900), lambda tensor: functional().resize(tensor, [500, 500], antialias=True))
+        theirs(picture(900, 900), lambda tensor: functional().gaussian_blur(tensor, [3, 3]))
 
 
 def functional() -> Any:
