@@ -6,8 +6,7 @@
 
 use divan::{Bencher, black_box};
 use stokehold::{
-    Transform,
-    decode::{Image, MAX_PIXELS, decode_rgb8},
+    Transform, decode_jpeg,
     rng::Key,
     source::SourceField,
     transform::{Chain, Pixels, Workspace},
@@ -29,13 +28,14 @@ fn chain(bencher: Bencher<'_, '_>, [height, width]: [u32; 2], ops: &[&str]) {
     let field = SourceField::EncodedImage { name: "image".to_owned() };
     let compile = |ops: &[Transform]| Chain::compile(&field, ops).unwrap();
     let mut space = Workspace::default();
-    let mut image = Image::default();
-    decode_rgb8(PHOTO, &mut image, MAX_PIXELS).unwrap();
+    let image = decode_jpeg(PHOTO, None, 1).unwrap();
+    let (all_height, all_width, _) = image.dim();
+    let pixels = Pixels::rgb8(image.as_slice().unwrap(), all_width as u32, all_height as u32);
     let key = Key { seed: 0, epoch: 0, index: 0 };
     let resize = compile(&[Transform::resize([height, width])]);
     let mut photo = vec![0; height as usize * width as usize * 3];
-    resize.plan(image.height(), image.width(), key, &mut space).unwrap();
-    resize.render(Pixels::rgb8(image.pixels(), image.width(), image.height()), &mut space, &mut photo).unwrap();
+    resize.plan(all_height as u32, all_width as u32, key, &mut space).unwrap();
+    resize.render(pixels, &mut space, &mut photo).unwrap();
 
     let ops: Vec<Transform> = ops.iter().map(|op| serde_json::from_str(op).unwrap()).collect();
     let chain = compile(&ops);

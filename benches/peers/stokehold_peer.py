@@ -37,7 +37,7 @@ def main() -> None:
                 yield {"image": batch["image"]}
 
     if job.workload == "decode":
-        decode.run(job, sh.decode_jpeg, ("stokehold",))  # type: ignore[attr-defined] # Not there yet.
+        decode.run(job, sh.decode_jpeg, ("stokehold",))
     else:
         harness.run(job, batches, lambda batch: len(batch["image"]), ("stokehold",))
 

@@ -13,7 +13,7 @@ import simplejpeg
 import sklearn.datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 import stokehold as sh
 
@@ -165,8 +165,6 @@ def test_orientation_is_applied_where_asked_for(tmp_path: Any, orientation: int)
     exif[0x0112] = orientation
     image.save(folder / "x.jpg", exif=exif, quality=95)
     upright = _pillow((folder / "x.jpg").read_bytes())
-    from PIL import ImageOps  # noqa: PLC0415: used here alone.
-
     turned = np.asarray(ImageOps.exif_transpose(Image.open(folder / "x.jpg")))
     for apply, expected in ((False, upright), (True, turned)):
         height, width, _ = expected.shape
@@ -212,7 +210,7 @@ def test_scaled_decode_is_close_and_only_where_asked_for(tmp_path: Any) -> None:
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="max_pixels"):
         sh.DecodeImage(max_pixels=0)
-    with pytest.raises(ValueError, match="truncated|unknown variant"):
+    with pytest.raises(ValueError, match="unknown variant"):
         sh.DecodeImage(truncated="guess")  # type: ignore[arg-type]
     labels = sh.Arrays({"x": np.zeros((1, 4, 4, 3), np.uint8)})
     with pytest.raises(ValueError, match="goes with an encoded image"):
