@@ -44,7 +44,7 @@ def main() -> None:
 
     def batch(frames: list[Any]) -> Any:
         images = spdl.io.to_numpy(spdl.io.convert_frames(frames))
-        return (images.transpose(0, 3, 1, 2) - MEAN) / STD if job.dtype == "f32" else images
+        return np.ascontiguousarray((images.transpose(0, 3, 1, 2) - MEAN) / STD) if job.dtype == "f32" else images
 
     def batches() -> Iterator[Any]:
         pipeline = (
