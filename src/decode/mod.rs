@@ -161,13 +161,17 @@ impl Decoder {
     /// the options allow that.
     ///
     /// # Errors
-    /// A [`Failure`] of the decode stage that names the format, what is wrong and, in a JPEG, where.
+    /// A [`Failure`] of the decode stage that names the format, what is wrong and, in a JPEG, where; or for an area that
+    /// is empty or does not lie in the image.
     pub fn decode(
         &mut self,
         encoded: Encoded<'_>,
         area: Area,
         reduced_to: Option<(u32, u32)>,
     ) -> Result<&Image, Failure> {
+        if !area.is_inside(encoded.size()) {
+            return Err(Failure::new(Stage::Decode, format!("{area:?}: it does not lie in the image")));
+        }
         let Encoded { format, kind, size, orientation, options } = encoded;
         let pads = options.truncated == Truncated::Pad;
         let image = &mut self.image;

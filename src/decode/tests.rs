@@ -125,6 +125,16 @@ fn a_huge_header_is_refused_before_memory_is_taken() {
 }
 
 #[test]
+fn areas_outside_are_refused() {
+    let (_, jpeg, _) = FILES[0];
+    for (top, left, height, width) in [(0, 0, 62, 1), (0, 0, 1, 84), (61, 0, 1, 1), (0, 0, 0, 1), (u32::MAX, 0, 2, 1)] {
+        let encoded = Encoded::open(jpeg, STRICT).unwrap();
+        let failure = Decoder::default().decode(encoded, Area { top, left, height, width }, None).err().unwrap();
+        assert!(failure.reason.ends_with("does not lie in the image"), "{failure}");
+    }
+}
+
+#[test]
 fn errors_say_where() {
     let (_, jpeg, _) = FILES[0];
     let scan = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
