@@ -29,7 +29,6 @@
 //! | two symbols a look-up, entries of 4 bytes, 11 bits | 0.276 | yes |
 //! | two images block by block in lock-step, one symbol a look-up (0.326 without) | 0.311 | no: registers run out |
 //! | transforming groups of four MCUs rather than rows (0.310 without) | 0.295 | yes |
-//! | tables kept across images: four tables take 0.02 ms to build | | yes |
 
 #![expect(
     clippy::inline_always,
