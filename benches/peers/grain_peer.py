@@ -1,12 +1,18 @@
 """Google Grain with simplejpeg and Pillow."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import grain
 
 import harness
 from samples import load
+
+
+def sample(item: tuple[str, int], workload: str, dtype: str) -> tuple[Any, int]:
+    """Returns an image and its label."""
+    return load(item[0], workload, dtype), item[1]
 
 
 def main() -> None:
@@ -18,7 +24,7 @@ def main() -> None:
             grain.MapDataset.source(list(zip(job.files, job.labels, strict=True)))
             .shuffle(seed=1)
             .repeat()
-            .map(lambda item: (load(item[0], job.workload, job.dtype), item[1]))
+            .map(partial(sample, workload=job.workload, dtype=job.dtype))
         )
         if job.variant == "threads":
             reading = grain.ReadOptions(num_threads=job.workers, prefetch_buffer_size=2 * harness.BATCH)

@@ -5,11 +5,13 @@ because this runs in every peer's own environment.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -104,7 +106,10 @@ def run(
         | {name: importlib.metadata.version(name) for name in packages},
     }
     print(json.dumps(result), flush=True)
-    # Some peers' threads do not end when they should; what was to be measured has been.
+    # What was to be measured has been. Some peers' threads and processes do not end by themselves.
+    for pid in tree()[1:]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     os._exit(0)
 
 

@@ -14,6 +14,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -56,6 +57,7 @@ class Entry:
     note: str
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
     failure: str = ""
+    failed_rounds: int = 0
 
     @property
     def name(self) -> str:
@@ -97,7 +99,8 @@ def main() -> None:
     for variant in {(entry.peer, entry.variant): entry for entry in entries if not entry.failure}.values():
         prepare(variant, peers, arguments, entries)
     for number in range(arguments.rounds):
-        order = [entry for entry in entries if not entry.failure]
+        # What fails twice is not tried again; what cannot be set up is not tried at all.
+        order = [entry for entry in entries if entry.failed_rounds == 1 or not entry.failure]
         random.Random(number).shuffle(order)
         for at, entry in enumerate(order):
             measure(entry, peers[entry.peer], number, arguments)
@@ -179,9 +182,21 @@ def quiet(command: list[str], seconds: float | None = None) -> subprocess.Comple
     variables = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
     # One thread each for what the peers' libraries would parallelise beside their workers.
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds, check=False, env=variables | threads
-    )
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=variables | threads,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except BaseException:
+            # Its workers too, or they would be in the way of all that is measured afterwards.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def last_words(text: str) -> str:
@@ -218,12 +233,14 @@ def measure(entry: Entry, peer: dict[str, Any], number: int, arguments: argparse
         result = quiet(command_of(entry, peer, arguments), limit)
     except subprocess.TimeoutExpired:
         entry.failure = f"no result after {limit:.0f} s"
+        entry.failed_rounds += 1
         return
     answer = [line for line in result.stdout.splitlines() if line.startswith('{"images_per_s"')]
     if answer:
         entry.results[number] = json.loads(answer[-1])
     else:
         entry.failure = last_words(result.stderr) if result.stderr.strip() else f"exit status {result.returncode}"
+        entry.failed_rounds += 1
 
 
 def write_csv(path: Path, entries: list[Entry]) -> list[dict[str, Any]]:
@@ -302,7 +319,7 @@ def markdown(rows: list[dict[str, Any]], about: dict[str, object], arguments: ar
                 lines.append(f"| {name} | failed: {row['failure']} | | | | | | {row['not equal']} |")
                 continue
             faster = f"{row['stokehold_over_it']:.2f}x" if row["stokehold_over_it"] else "-"
-            failure = f" (failed after {row['rounds']} rounds: {row['failure']})" if row["failure"] else ""
+            failure = f" (failed in some rounds: {row['failure']})" if row["failure"] else ""
             lines.append(
                 f"| {name} | {row['images_per_s']:.0f} ({row['lowest']:.0f}-{row['highest']:.0f}){failure} | {faster} "
                 f"| {row['cpu_s_per_1000']:.3f} | {row['pss_mb']:.0f} | {row['first_batch_s']:.2f} | {row['batch']} "
