@@ -27,7 +27,7 @@ impl GiveBack for Nobody {
 }
 
 fn spec(name: &str, dtype: DType, shape: &[usize]) -> FieldSpec {
-    FieldSpec { name: name.into(), dtype, shape: shape.to_vec() }
+    FieldSpec { name: name.into(), dtype, shape: shape.to_vec(), ragged: None }
 }
 
 /// Which sample is at a position of a shuffled epoch of a million.

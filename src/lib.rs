@@ -65,7 +65,7 @@ mod python;
 pub use crate::{
     error::{Error, Result, SampleError, Stage},
     job::OnError,
-    loader::{Batch, Builder, Element, Input, Launch, Loader, SharedArrays, State, Stats, init},
+    loader::{Batch, Builder, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values, init},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
     transform::Transform,

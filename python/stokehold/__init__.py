@@ -13,9 +13,9 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 """
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
-from stokehold.batch import Batch
+from stokehold.batch import Batch, Ragged
 from stokehold.loader import FieldSpec, Loader
-from stokehold.sources import Arrays, ImageFolder
+from stokehold.sources import Arrays, CocoDetection, ImageFolder, Images, Lists, Masks, Table
 from stokehold.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -35,15 +35,21 @@ __all__ = [
     "Arrays",
     "Batch",
     "CenterCrop",
+    "CocoDetection",
     "DecodeError",
     "FieldSpec",
     "ImageFolder",
+    "Images",
+    "Lists",
     "Loader",
+    "Masks",
     "Normalize",
+    "Ragged",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
     "Resize",
     "SlotsExhaustedError",
+    "Table",
     "ToDtype",
     "ToLayout",
     "Transform",

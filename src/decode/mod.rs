@@ -6,11 +6,15 @@
 
 mod image;
 mod jpeg;
+mod mask;
 mod other;
 
 use std::fmt::Write;
 
-pub use self::image::Image;
+pub use self::{
+    image::Image,
+    mask::{Mask, decode_mask},
+};
 use crate::error::{Failure, Stage};
 
 /// The largest number of pixels that is decoded: that from which on Pillow raises `DecompressionBombError`,

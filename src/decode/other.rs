@@ -13,10 +13,8 @@ const OVERHEAD_BYTES: u64 = 64 << 20;
 
 /// Decodes an image of at most `limit` pixels into `out`.
 pub(super) fn decode(data: &[u8], format: ImageFormat, out: &mut Image, limit: u64) -> Result<(), String> {
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(limit.saturating_mul(MAX_PIXEL_BYTES).saturating_add(OVERHEAD_BYTES));
     let mut reader = ImageReader::with_format(Cursor::new(data), format);
-    reader.limits(limits);
+    reader.limits(limits(limit));
     let decoder = reader.into_decoder().map_err(reason)?;
     let (width, height) = decoder.dimensions();
     check_pixels(u64::from(width), u64::from(height), limit)?;
@@ -25,6 +23,13 @@ pub(super) fn decode(data: &[u8], format: ImageFormat, out: &mut Image, limit: u
     }
     let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
     write_rgb(&image, out.reset(width, height))
+}
+
+/// Returns what a decoder of at most `limit` pixels may take.
+pub(super) fn limits(limit: u64) -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(limit.saturating_mul(MAX_PIXEL_BYTES).saturating_add(OVERHEAD_BYTES));
+    limits
 }
 
 /// Converts as Pillow's `convert("RGB")`: without alpha, with the high byte of 16 bits.
@@ -60,7 +65,7 @@ fn from_colour<T: Copy>(pixels: &[T], channels: usize, out: &mut [u8], byte: imp
     }
 }
 
-fn reason(error: ImageError) -> String {
+pub(super) fn reason(error: ImageError) -> String {
     match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             "unexpected end of data".to_owned()

@@ -66,6 +66,7 @@ impl From<SharedArrays> for Input {
 pub struct Builder {
     input: Input,
     transforms: BTreeMap<String, Vec<Transform>>,
+    capacity: BTreeMap<String, usize>,
     options: Options,
     prefetch: usize,
     memory_limit: u64,
@@ -97,8 +98,8 @@ impl Builder {
             on_error: OnError::Raise,
             stall_timeout: Duration::from_mins(1),
         };
-        let transforms = BTreeMap::new();
-        Self { input, transforms, options, prefetch: 4, memory_limit: 2 << 30, launch: Launch::default() }
+        let (transforms, capacity) = (BTreeMap::new(), BTreeMap::new());
+        Self { input, transforms, capacity, options, prefetch: 4, memory_limit: 2 << 30, launch: Launch::default() }
     }
 
     options! {
@@ -128,6 +129,14 @@ impl Builder {
     #[must_use]
     pub fn transforms(mut self, field: impl Into<String>, transforms: impl Into<Vec<Transform>>) -> Self {
         self.transforms.insert(field.into(), transforms.into());
+        self
+    }
+
+    /// Sets the room of each row of a ragged field: entries of a list, pixels of an image. Default: for a list, the
+    /// source's longest one; images need it where their transforms fix no size. A sample that needs more is a bad one.
+    #[must_use]
+    pub fn capacity(mut self, field: impl Into<String>, capacity: usize) -> Self {
+        self.capacity.insert(field.into(), capacity);
         self
     }
 
@@ -171,8 +180,8 @@ impl Builder {
         if self.prefetch == 0 {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
-        let Self { input, transforms, options, prefetch, memory_limit, launch } = self;
-        let opened = Opened::of(input, transforms)?;
+        let Self { input, transforms, capacity, options, prefetch, memory_limit, launch } = self;
+        let opened = Opened::of(input, transforms, capacity)?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
         check_limit(&layout, prefetch, memory_limit)?;
         let budget = (Arena::new(layout), prefetch, memory_limit);
@@ -219,17 +228,21 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(input: Input, transforms: BTreeMap<String, Vec<Transform>>) -> Result<Self> {
+    fn of(
+        input: Input,
+        transforms: BTreeMap<String, Vec<Transform>>,
+        capacity: BTreeMap<String, usize>,
+    ) -> Result<Self> {
         let (source, memory) = match input {
             Input::Spec(spec) => (spec, None),
             Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
             Input::Custom(source) => {
-                let pipeline = Pipeline::new(source, &transforms)?;
+                let pipeline = Pipeline::new(source, &transforms, &capacity)?;
                 let fields = pipeline.fields().to_vec();
                 return Ok(Self { fields, spec: None, memory: None, custom: Some(Arc::new(pipeline)) });
             }
         };
-        let spec = PipelineSpec { source, transforms };
+        let spec = PipelineSpec { source, transforms, capacity };
         Ok(Self { fields: spec.fields()?, spec: Some(spec), memory, custom: None })
     }
 

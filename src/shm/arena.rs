@@ -194,8 +194,8 @@ mod tests {
 
     fn arena() -> Arena {
         let specs = [
-            FieldSpec { name: "x".into(), dtype: DType::UInt8, shape: vec![3] },
-            FieldSpec { name: "y".into(), dtype: DType::Int64, shape: vec![] },
+            FieldSpec { name: "x".into(), dtype: DType::UInt8, shape: vec![3], ragged: None },
+            FieldSpec { name: "y".into(), dtype: DType::Int64, shape: vec![], ragged: None },
         ];
         Arena::new(SlotLayout::new(4, &specs).unwrap())
     }

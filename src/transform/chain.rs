@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Failure, Result, Stage},
     rng::Key,
     source::SourceField,
-    spec::{DType, FieldSpec},
+    spec::{DType, FieldSpec, Ragged},
 };
 
 /// The compiled transforms of one field.
@@ -55,6 +55,13 @@ pub struct Workspace {
     to: Vec<u8>,
 }
 
+impl Workspace {
+    /// Returns the size of what the plan shows.
+    fn size(&self) -> Option<Size> {
+        self.views.last().map(View::size)
+    }
+}
+
 /// The part of an image that a plan needs: a box inside the image, and what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
@@ -72,18 +79,40 @@ pub struct Region {
 }
 
 impl Chain {
-    /// Compiles the transforms of a field.
+    /// Compiles the transforms of a field of fixed shape.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) for an argument out of range, a transform that cannot take what comes before it, or an
-    /// encoded image whose size the chain does not fix.
+    /// As [`compile_numbered`](Self::compile_numbered).
     pub fn compile(field: &SourceField, ops: &[Transform]) -> Result<Self> {
+        let numbered: Vec<_> = (0..).zip(ops.iter().cloned()).collect();
+        Self::compile_numbered(field, &numbered, None)
+    }
+
+    /// Compiles the transforms of a field, each with the number that its draws are keyed by.
+    ///
+    /// `capacity` is the room of each row where the field is ragged: an image whose size the transforms do not fix, or
+    /// a list.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an argument out of range, a transform that cannot take what comes before it, an
+    /// encoded image whose size the chain does not fix and that has no capacity, or a capacity of another field.
+    pub fn compile_numbered(
+        field: &SourceField,
+        ops: &[(u64, Transform)],
+        capacity: Option<usize>,
+    ) -> Result<Self> {
         let (mut state, spec) = match (field, ops) {
             (SourceField::Tensor(spec), []) => {
-                spec.row_bytes()?;
-                return Ok(Self { output: spec.clone(), image: None });
+                let mut output = spec.clone();
+                match (&mut output.ragged, capacity) {
+                    (Some(ragged), Some(capacity)) => ragged.capacity = capacity,
+                    (None, Some(_)) => return Err(no_capacity(&spec.name)),
+                    (_, None) => {}
+                }
+                output.row_bytes()?;
+                return Ok(Self { output, image: None });
             }
-            (SourceField::Tensor(spec), [first, ..]) => {
+            (SourceField::Tensor(spec), [(_, first), ..]) => {
                 let Some((size, channels)) = image_shape(spec) else {
                     return Err(Error::Config(format!(
                         "field `{}`: {} takes uint8 images of shape [H, W, 3], [H, W, 1] or [H, W], not {} of shape {:?}",
@@ -96,19 +125,34 @@ impl Chain {
                 (Compiler::new(Some(size), channels, spec.shape.len()), Some((size, channels)))
             }
             (SourceField::EncodedImage { .. }, _) => (Compiler::new(None, 3, 3), None),
+            (SourceField::EncodedMask { .. }, _) => (Compiler::new(None, 1, 2), None),
         };
         let name = field.name();
-        for (at, op) in (0..).zip(ops) {
+        for (at, op) in ops {
             op.validate()
-                .and_then(|()| state.add(at, op).map_err(|what| Error::Config(format!("{}: {what}", op.name()))))
+                .and_then(|()| state.add(*at, op).map_err(|what| Error::Config(format!("{}: {what}", op.name()))))
                 .map_err(|error| Error::Config(format!("field `{name}`: transform {at}: {error}")))?;
         }
-        let size = state.size.ok_or_else(|| {
-            Error::Config(format!(
-                "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with two sizes"
-            ))
-        })?;
-        let output = FieldSpec { name: name.to_owned(), dtype: state.elements.dtype, shape: state.shape(size) };
+        let dtype = state.elements.dtype;
+        let output = match (state.size, capacity) {
+            (Some(size), None) => FieldSpec::new(name, dtype, state.shape(size)),
+            (Some(_), Some(_)) => return Err(no_capacity(name)),
+            (None, Some(_)) if state.layout == Layout::Chw => {
+                return Err(Error::Config(format!(
+                    "field `{name}`: images of varying size stay HWC, since the axes that vary come first"
+                )));
+            }
+            (None, Some(capacity)) => {
+                let shape = if state.rank == 2 { vec![] } else { vec![state.channels] };
+                FieldSpec { ragged: Some(Ragged { axes: 2, capacity }), ..FieldSpec::new(name, dtype, shape) }
+            }
+            (None, None) => {
+                return Err(Error::Config(format!(
+                    "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
+                     two sizes, or give capacity[{name:?}], the pixels that a row has room for, to make it ragged"
+                )));
+            }
+        };
         output.row_bytes()?;
         let Compiler { channels, geometry, elements, layout, .. } = state;
         let image = ImageChain { input: spec.map(|(size, _)| size), channels, geometry, tail: elements.finish(layout) };
@@ -126,6 +170,14 @@ impl Chain {
     /// A [`Failure`] of the transform stage.
     pub fn apply_tensor(&self, data: &[u8], key: Key, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
         let Some(chain) = &self.image else {
+            let row = match self.output.ragged {
+                None => row,
+                Some(_) => {
+                    let spec = &self.output;
+                    let entry = spec.shape.iter().product::<usize>() * spec.dtype.size();
+                    spec.begin_row(row, &[data.len() / entry.max(1)]).map_err(failure)?
+                }
+            };
             if data.len() != row.len() {
                 return Err(failure(format!("the record has {} bytes, the field {}", data.len(), row.len())));
             }
@@ -159,8 +211,18 @@ impl Chain {
     /// A [`Failure`] of the transform stage, for pixels that are neither.
     pub fn render(&self, pixels: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
         let chain = self.image.as_ref().ok_or_else(|| failure("the field is no image".to_owned()))?;
+        let row = match (self.output.ragged, space.size()) {
+            (Some(_), Some(Size { height, width })) => {
+                self.output.begin_row(row, &[height as usize, width as usize]).map_err(failure)?
+            }
+            _ => row,
+        };
         chain.render(pixels, space, row).map_err(failure)
     }
+}
+
+fn no_capacity(name: &str) -> Error {
+    Error::Config(format!("field `{name}` has a fixed shape and takes no capacity"))
 }
 
 fn failure(reason: String) -> Failure {
@@ -175,7 +237,7 @@ fn image_shape(spec: &FieldSpec) -> Option<(Size, usize)> {
         _ => return None,
     };
     let size = Size { height: u32::try_from(height).ok()?, width: u32::try_from(width).ok()? };
-    (spec.dtype == DType::UInt8 && size.area() > 0).then_some((size, channels))
+    (spec.dtype == DType::UInt8 && spec.ragged.is_none() && size.area() > 0).then_some((size, channels))
 }
 
 /// What is known of a field after some of its transforms.

@@ -161,6 +161,19 @@ impl Transform {
         }
     }
 
+    /// Returns what the transform does to the mask of an image: the same geometry, by the nearest pixel, and nothing else.
+    pub fn of_mask(&self) -> Option<Self> {
+        let mut same = self.clone();
+        match &mut same {
+            Self::Resize { interpolation, .. } | Self::RandomResizedCrop { interpolation, .. } => {
+                *interpolation = Interpolation::Nearest;
+                Some(same)
+            }
+            Self::CenterCrop { .. } | Self::RandomHorizontalFlip { .. } => Some(same),
+            Self::Normalize { .. } | Self::ToDtype { .. } | Self::ToLayout { .. } => None,
+        }
+    }
+
     /// Checks the arguments, as far as they can be checked without knowing what they are applied to.
     ///
     /// # Errors

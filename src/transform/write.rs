@@ -26,6 +26,16 @@ impl<'a> Pixels<'a> {
         Self::new(bytes, Size { height, width }, 3)
     }
 
+    /// Returns the image of these bytes, one 8-bit channel.
+    pub const fn grey8(bytes: &'a [u8], width: u32, height: u32) -> Self {
+        Self::new(bytes, Size { height, width }, 1)
+    }
+
+    /// Returns the height and the width.
+    pub const fn edges(&self) -> (u32, u32) {
+        (self.size.height, self.size.width)
+    }
+
     pub(super) const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }

@@ -22,7 +22,7 @@ CROP = [sh.RandomResizedCrop(32), sh.RandomHorizontalFlip()]
 
 
 def value(batch: sh.Batch) -> Row:
-    fields = tuple((name, np.asarray(batch.field(name)).tobytes()) for name in batch)
+    fields = tuple((name, b"".join(row.tobytes() for row in batch.numpy()[name])) for name in batch)
     return batch.epoch, tuple(map(int, batch.indices)), fields
 
 
