@@ -142,7 +142,9 @@ class Lists:
         self.shape = sample.shape[1:]
         for at, array in enumerate(arrays):
             if array.ndim == 0 or (array.size and array.shape[1:] != self.shape):
-                raise ValueError(f"row {at} has shape {array.shape}, which is not (n, {', '.join(map(str, self.shape))})")
+                raise ValueError(
+                    f"row {at} has shape {array.shape}, which is not (n, {', '.join(map(str, self.shape))})"
+                )
         self.lengths = [len(array) if array.size else 0 for array in arrays]
         filled = [array.astype(self.dtype, copy=False) for array in arrays if array.size]
         self.values = np.concatenate(filled) if filled else np.empty((0, *self.shape), self.dtype)
@@ -267,11 +269,15 @@ class CocoDetection(Table):
             columns: dict[str, Any] = {
                 "image": Images([Path(root) / image["file_name"] for image in images]),
                 "boxes": Lists([_boxes([found["bbox"] for found in row], box_format) for row in rows], np.float32),
-                "labels": Lists([np.array([found["category_id"] for found in row], np.int64) for row in rows], np.int64),
+                "labels": Lists(
+                    [np.array([found["category_id"] for found in row], np.int64) for row in rows], np.int64
+                ),
                 "area": Lists(
                     [np.array([found.get("area", 0) for found in row], np.float32) for row in rows], np.float32
                 ),
-                "iscrowd": Lists([np.array([found.get("iscrowd", 0) for found in row], np.uint8) for row in rows], "u1"),
+                "iscrowd": Lists(
+                    [np.array([found.get("iscrowd", 0) for found in row], np.uint8) for row in rows], "u1"
+                ),
                 "image_id": np.array(list(objects), np.int64),
             }
             points = max((len(found.get("keypoints", ())) // 3 for row in rows for found in row), default=0)

@@ -156,13 +156,21 @@ fn mistakes_are_named_before_a_byte_is_read() {
     assert!(message(&late).contains("transform 4: RandomHorizontalFlip: must stand before Normalize"));
 
     let unknown = BTreeMap::from([("picture".to_owned(), vec![])]);
-    let spec = PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into() }, transforms: unknown, capacity: BTreeMap::new() };
+    let spec = PipelineSpec {
+        source: SourceSpec::ImageFolder { root: "x".into() },
+        transforms: unknown,
+        capacity: BTreeMap::new(),
+    };
     let message = spec.fields().unwrap_err().to_string();
     assert_eq!(message, "there is no field `picture` to transform; the source has `image`, `label`");
 
     let mut labels = transforms(&train());
     labels.insert("label".to_owned(), vec![flip]);
-    let spec = PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into() }, transforms: labels, capacity: BTreeMap::new() };
+    let spec = PipelineSpec {
+        source: SourceSpec::ImageFolder { root: "x".into() },
+        transforms: labels,
+        capacity: BTreeMap::new(),
+    };
     let message = spec.fields().unwrap_err().to_string();
     assert!(message.starts_with("field `label`: RandomHorizontalFlip takes uint8 images"), "{message}");
     assert!(message.ends_with("not int64 of shape []"), "{message}");
@@ -187,7 +195,11 @@ fn arrays_take_image_transforms_and_keep_their_rank() {
     };
     let fields = vec![array("image", &[4, 6], 0), array("raw", &[3], 48)];
     let ops = [Transform::CenterCrop { size: vec![2] }, Transform::ToDtype { dtype: DType::Int16, scale: false }];
-    let spec = PipelineSpec { source: SourceSpec::Arrays { len: 2, fields }, transforms: transforms(&ops), capacity: BTreeMap::new() };
+    let spec = PipelineSpec {
+        source: SourceSpec::Arrays { len: 2, fields },
+        transforms: transforms(&ops),
+        capacity: BTreeMap::new(),
+    };
     let bytes: Vec<u8> = (0..54).collect();
     let pipeline = spec.open(Some(Arc::new(bytes))).unwrap();
     assert_eq!(pipeline.fields()[0].to_string(), "image: int16[2, 2]");

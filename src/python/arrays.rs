@@ -9,8 +9,7 @@ use crate::{
 };
 
 /// A column of a table: name, kind, dtype, shape, values, ends of the runs, the image's column.
-type ColumnArgs<'py> =
-    (String, String, String, Vec<usize>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, String);
+type ColumnArgs<'py> = (String, String, String, Vec<usize>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, String);
 
 /// Arrays in shared memory, copied once.
 #[pyclass(frozen, module = "stokehold._native")]
@@ -56,7 +55,9 @@ impl Arrays {
             let broken = || Error::Config(format!("column `{name}` is not C-contiguous"));
             let bytes = super::buffer::bytes_of(array).ok_or_else(broken)?;
             let ends = ends.as_ref().map_or(Some(&[][..]), super::buffer::bytes_of).ok_or_else(broken)?;
-            let runs = Runs { bytes, ends: bytemuck::try_cast_slice(ends).map_err(|_| broken())? };
+            // An empty slice may lie anywhere, also where no u64 can.
+            let ends = if ends.is_empty() { &[] } else { bytemuck::try_cast_slice(ends).map_err(|_| broken())? };
+            let runs = Runs { bytes, ends };
             let dtype = || DType::parse(dtype).map_err(|error| Error::Config(format!("column `{name}`: {error}")));
             let value = match kind.as_str() {
                 "images" => Values::Images(runs),

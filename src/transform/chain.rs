@@ -96,11 +96,7 @@ impl Chain {
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range, a transform that cannot take what comes before it, an
     /// encoded image whose size the chain does not fix and that has no capacity, or a capacity of another field.
-    pub fn compile_numbered(
-        field: &SourceField,
-        ops: &[(u64, Transform)],
-        capacity: Option<usize>,
-    ) -> Result<Self> {
+    pub fn compile_numbered(field: &SourceField, ops: &[(u64, Transform)], capacity: Option<usize>) -> Result<Self> {
         let (mut state, spec) = match (field, ops) {
             (SourceField::Tensor(spec), []) => {
                 let mut output = spec.clone();

@@ -133,7 +133,9 @@ def test_a_row_over_its_capacity_is_a_bad_sample(rows: dict[str, Any], workers: 
     source = sh.Table({"boxes": sh.Lists(rows["boxes"]), "label": rows["label"]})
     options: dict[str, Any] = {"num_workers": workers, "batch_size": 8, "capacity": {"boxes": 5}}
     with sh.Loader(source, **options) as loader:
-        wanted = r'sample 6 \(`row 6`\): field `boxes` needs room for 6 entries.* capacity is 5: raise capacity\["boxes"\]'
+        wanted = (
+            r'sample 6 \(`row 6`\): field `boxes` needs room for 6 entries.* capacity is 5: raise capacity\["boxes"\]'
+        )
         with pytest.raises(sh.DecodeError, match=wanted):
             next(iter(loader))
     with sh.Loader(source, on_error="skip", **options) as loader:
@@ -174,7 +176,9 @@ def test_ragged_is_a_sequence_of_views(rows: dict[str, Any]) -> None:
         assert boxes[3].ctypes.data % 64 == 0
         dense = boxes.padded(-1)
         assert dense.shape == (10, 6, 4)
-        assert all((dense[at, : len(row)] == row).all() and (dense[at, len(row) :] == -1).all() for at, row in enumerate(boxes))
+        assert all(
+            (dense[at, : len(row)] == row).all() and (dense[at, len(row) :] == -1).all() for at, row in enumerate(boxes)
+        )
         assert boxes.padded(shape=(9, 4)).shape == (10, 9, 4)
         with pytest.raises(ValueError, match=r"row 6 of shape \(6, 4\) does not fit \(5, 4\)"):
             boxes.padded(shape=(5, 4))
@@ -228,7 +232,10 @@ def test_mistakes_are_named_at_once(rows: dict[str, Any], files: dict[str, list[
     for options, message in (
         ({"capacity": {}}, r"field `image` has no fixed size: .*capacity\[\"image\"\]"),
         ({"capacity": {"picture": 1}}, "there is no field `picture` for capacity"),
-        ({"capacity": {"image": ROOM, "mask": ROOM, "label": 1}}, "field `label` has a fixed shape and takes no capacity"),
+        (
+            {"capacity": {"image": ROOM, "mask": ROOM, "label": 1}},
+            "field `label` has a fixed shape and takes no capacity",
+        ),
         ({"transforms": {"image": [sh.ToLayout("CHW")]}}, "stay HWC"),
         ({"transforms": {"mask": [sh.CenterCrop(4)]}}, "mask `mask` follows `image`: it takes the CenterCrop"),
         ({"transforms": {"boxes": [sh.CenterCrop(4)]}}, "CenterCrop takes uint8 images"),
@@ -264,7 +271,14 @@ def test_coco(files: dict[str, list[Path]], tmp_path: Path, box_format: Any) -> 
         "categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}],
         "annotations": [
             {"id": 1, "image_id": 9, "category_id": 7, "bbox": [10, 20, 30, 40], "area": 600.5, "iscrowd": 1},
-            {"id": 2, "image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4], "area": 6, "keypoints": [5, 6, 2, 0, 0, 0]},
+            {
+                "id": 2,
+                "image_id": 9,
+                "category_id": 3,
+                "bbox": [1, 2, 3, 4],
+                "area": 6,
+                "keypoints": [5, 6, 2, 0, 0, 0],
+            },
         ],
     }
     path = tmp_path / "annotations.json"
