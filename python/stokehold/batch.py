@@ -124,7 +124,7 @@ class Ragged(Sequence[Any]):
         return dense
 
     def __repr__(self) -> str:
-        return f"Ragged({len(self)} rows of {', '.join(map(str, self._shapes[:3]))}{', ...' * (len(self) > 3)})"
+        return f"Ragged({len(self)} rows of {', '.join(map(str, self._shapes))})"
 
 
 class Batch(Mapping[str, Any]):
@@ -147,7 +147,7 @@ class Batch(Mapping[str, Any]):
         self._arrays: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        """Returns a field as an array of the loader's ``output``, whose first axis is the row; a ragged one as `Ragged`.
+        """Returns a field as an array of the loader's ``output``, its first axis the row; a ragged one as `Ragged`.
 
         Raises:
             KeyError: There is no such field.

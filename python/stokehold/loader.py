@@ -46,8 +46,8 @@ class Loader:
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
         transforms: For each field that is to be changed, its transforms in order.
-        capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times width)
-            of an image whose transforms fix no size. A list has room for the source's longest one by default. A
+        capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
+            width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A
             sample that needs more is a bad one, and goes by `on_error`.
         num_workers: Worker processes; 0 does the work in this process when a batch is asked for; ``"auto"`` takes the
             processors that affinity and cgroup allow, shared among the ranks of this machine (``LOCAL_WORLD_SIZE``).

@@ -174,7 +174,8 @@ class Table:
             counts = ", ".join(f"`{name}` has {count}" for name, count in rows.items())
             raise ValueError(f"the columns differ in their number of rows: {counts}")
         for name, column in columns.items():
-            if isinstance(column, Masks) and not isinstance(columns.get(column.image), Images):
+            of_images = not isinstance(column, Masks) or isinstance(columns.get(column.image), Images)
+            if not of_images:
                 raise ValueError(f"masks `{name}` belong to column `{column.image}`, which has no images")
         self._shared = _native.Arrays.table(next(iter(rows.values()), 0), [native for native, _ in described])
         self._fields = {name: kind for (name, kind, *_), _ in described}

@@ -63,14 +63,14 @@ def table(rows: dict[str, Any], files: dict[str, list[Path]]) -> sh.Table:
 
 
 def ragged_loader(source: sh.Table, workers: int = 0, **options: Any) -> sh.Loader:
-    given = {"batch_size": 5, "shuffle": True, "seed": 3, "capacity": {"image": ROOM, "mask": ROOM}}
+    given: dict[str, Any] = {"batch_size": 5, "shuffle": True, "seed": 3, "capacity": {"image": ROOM, "mask": ROOM}}
     return sh.Loader(source, num_workers=workers, **given | options)
 
 
 @WORKERS
 def test_every_row_is_its_sample(rows: dict[str, Any], files: dict[str, list[Path]], workers: int) -> None:
     image = pytest.importorskip("PIL.Image")
-    seen = []
+    seen: list[int] = []
     with ragged_loader(table(rows, files), workers) as loader:
         assert loader.spec["boxes"] == sh.FieldSpec("float32", (None, 4), 6)
         assert loader.spec["image"] == sh.FieldSpec("uint8", (None, None, 3), ROOM)
@@ -211,7 +211,7 @@ def test_a_mask_follows_its_image(rows: dict[str, Any], files: dict[str, list[Pa
     transforms = {"image": image, "mask": [sh.ToDtype("int64")]}
     with ragged_loader(table(rows, files), workers, transforms=transforms, capacity={}) as loader:
         assert loader.spec["mask"] == sh.FieldSpec("int64", (30, 30))
-        crops = set()
+        crops: set[bytes] = set()
         for batch in loader:
             assert (batch["image"][..., 0] == batch["mask"] * 12).all()
             crops.update(map(bytes, batch["mask"]))
