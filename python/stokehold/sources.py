@@ -174,9 +174,9 @@ class Table:
             counts = ", ".join(f"`{name}` has {count}" for name, count in rows.items())
             raise ValueError(f"the columns differ in their number of rows: {counts}")
         for name, column in columns.items():
-            of_images = not isinstance(column, Masks) or isinstance(columns.get(column.image), Images)
-            if not of_images:
-                raise ValueError(f"masks `{name}` belong to column `{column.image}`, which has no images")
+            image = column.image if isinstance(column, Masks) else None
+            if image is not None and not isinstance(columns.get(image), Images):
+                raise ValueError(f"masks `{name}` belong to column `{image}`, which has no images")
         self._shared = _native.Arrays.table(next(iter(rows.values()), 0), [native for native, _ in described])
         self._fields = {name: kind for (name, kind, *_), _ in described}
 
