@@ -291,7 +291,7 @@ def test_arrays_that_cannot_be_raise(make: Callable[[], Any], error: type[Except
 
 
 def test_a_source_must_be_a_source() -> None:
-    with pytest.raises(TypeError, match="source must be an ImageFolder or Arrays, not str"):
+    with pytest.raises(TypeError, match="source must be an ImageFolder, Arrays or a Table, not str"):
         sh.Loader("train")  # type: ignore[arg-type]
 
 
