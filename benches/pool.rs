@@ -29,7 +29,7 @@ impl GiveBack for Nobody {
 }
 
 fn spec(name: &str, dtype: DType, shape: &[usize]) -> FieldSpec {
-    FieldSpec { name: name.into(), dtype, shape: shape.to_vec() }
+    FieldSpec::new(name, dtype, shape)
 }
 
 /// Which sample is at a position of a shuffled epoch of a million.

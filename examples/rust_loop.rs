@@ -88,7 +88,7 @@ fn made_up() -> stokehold::Result<SharedArrays> {
             (0..8).map(move |axis| ((row * 31 + axis * 17) % 97) as f32 / 97.0 - 0.5 + label as f32 * 0.4)
         })
         .collect();
-    let spec = |name: &str, dtype, shape: &[usize]| FieldSpec { name: name.into(), dtype, shape: shape.to_vec() };
+    let spec = |name: &str, dtype, shape: &[usize]| FieldSpec::new(name, dtype, shape);
     SharedArrays::copy(
         rows,
         &[

@@ -66,7 +66,7 @@ pub use crate::{
     decode::{Area, Cutout, DecodeImage, Truncated, decode_jpeg},
     error::{Error, Result, SampleError, Stage},
     job::OnError,
-    loader::{Batch, Builder, Element, Input, Launch, Loader, SharedArrays, State, Stats, init},
+    loader::{Batch, Builder, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values, init},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
     transform::{BatchTransform, Mixing, Transform},

@@ -4,6 +4,8 @@
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
+mod compile;
+
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -14,13 +16,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use self::compile::{Compiled, Fill, compile};
 use crate::{
-    decode::{Area, Decoder, Encoded},
-    error::{Error, Failure, Result, Stage},
+    decode::{Area, Decoder, Encoded, Mask, decode_mask},
+    error::{Failure, Result, Stage},
     rng::Key,
-    source::{Bytes, Source, SourceField, SourceSpec},
+    source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
-    transform::{BatchChain, BatchTransform, Chain, OneHot, Pixels, Region, Transform, Workspace},
+    transform::{BatchTransform, Chain, Pixels, Region, Transform, Workspace},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -34,25 +37,31 @@ pub struct PipelineSpec {
     /// The transforms of whole batches.
     #[serde(default)]
     pub batch_transforms: Vec<BatchTransform>,
+    /// For ragged fields, the positions that a row has room for: entries of a list, pixels of an image. Without it, a
+    /// list has room for the source's longest one.
+    #[serde(default)]
+    pub capacity: BTreeMap<String, usize>,
 }
 
 impl PipelineSpec {
     /// Returns what every sample will look like, without any I/O.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) for transforms of an unknown field, or that the field cannot take.
+    /// [`Config`](crate::Error::Config) for transforms of an unknown field, or that the field cannot take.
     pub fn fields(&self) -> Result<Vec<FieldSpec>> {
-        compile(&self.source.fields(), &self.transforms, &self.batch_transforms).map(|compiled| compiled.fields)
+        let fields = self.source.fields();
+        compile(&fields, &self.transforms, &self.batch_transforms, &self.capacity).map(|compiled| compiled.fields)
     }
 
-    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Arrays`].
+    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Arrays`] or a
+    /// [`SourceSpec::Table`].
     ///
     /// # Errors
     /// Those of [`fields`](Self::fields) and of [`SourceSpec::open`].
     pub fn open(self, bytes: Option<Bytes>) -> Result<Pipeline> {
         // A mistake in the transforms is told before a large folder is listed.
-        compile(&self.source.fields(), &self.transforms, &self.batch_transforms)?;
-        Pipeline::new(self.source.open(bytes)?, &self.transforms, &self.batch_transforms)
+        self.fields()?;
+        Pipeline::new(self.source.open(bytes)?, &self.transforms, &self.batch_transforms, &self.capacity)
     }
 }
 
@@ -63,27 +72,14 @@ pub struct Pipeline {
     compiled: Compiled,
 }
 
-#[derive(Debug)]
-struct Compiled {
-    fills: Vec<FieldFill>,
-    batch: BatchChain,
-    fields: Vec<FieldSpec>,
-}
-
-/// How a field's rows are filled.
-#[derive(Debug)]
-enum FieldFill {
-    Image(Chain),
-    Tensor(Chain),
-    /// For labels that are mixed later on.
-    OneHot(OneHot),
-}
-
 /// The buffers of one thread, used again from sample to sample. What they hold never shows in a result.
 #[derive(Debug, Default)]
 pub struct Scratch {
     decoder: Decoder,
+    mask: Mask,
     space: Workspace,
+    /// The width and height of the image that was filled last.
+    image: (u32, u32),
 }
 
 /// The time that stages took, in all calls that added to it.
@@ -101,13 +97,14 @@ impl Pipeline {
     /// Returns the pipeline of an opened source.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) for transforms of an unknown field, or that the field cannot take.
+    /// [`Config`](crate::Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take.
     pub fn new(
         source: Arc<dyn Source>,
         transforms: &BTreeMap<String, Vec<Transform>>,
         batch_transforms: &[BatchTransform],
+        capacity: &BTreeMap<String, usize>,
     ) -> Result<Self> {
-        let compiled = compile(source.fields(), transforms, batch_transforms)?;
+        let compiled = compile(source.fields(), transforms, batch_transforms, capacity)?;
         Ok(Self { source, compiled })
     }
 
@@ -176,64 +173,86 @@ impl Pipeline {
         times: &mut Times,
         stage: &mut Stage,
     ) -> Result<(), Failure> {
-        let Scratch { decoder, space } = scratch;
         let fills = &self.compiled.fills;
         if rows.len() != fills.len() {
             return Err(Failure::new(Stage::Transform, format!("got {} rows for {} fields", rows.len(), fills.len())));
         }
-        for (at, (fill, row)) in fills.iter().zip(rows).enumerate() {
-            let data = self.source.field(at, key.index, record);
+        for (at, fill) in fills {
+            let data = self.source.field(*at, key.index, record);
+            let row = &mut *rows[*at];
             // Tensors are not timed: most are copied in less time than it takes to look at the clock.
             *stage = Stage::Transform;
             match fill {
-                FieldFill::Image(chain) => {
-                    let start = Instant::now();
-                    *stage = Stage::Decode;
-                    let encoded = Encoded::open(data, chain.decoding())?;
-                    times.other_jpegs += u64::from(encoded.is_other_jpeg());
-                    // What becomes of the image is drawn before it is decoded, so that only what is needed is.
-                    *stage = Stage::Transform;
-                    let (width, height) = encoded.size();
-                    let Region { top, left, height, width, resized } = chain.plan(height, width, key, space)?;
-                    *stage = Stage::Decode;
-                    let image = decoder.decode(encoded, Area { top, left, height, width }, resized)?;
-                    let decoded = Instant::now();
-                    times.decode += decoded - start;
-                    *stage = Stage::Transform;
-                    chain.render(Pixels::of(image), space, row)?;
-                    times.transform += decoded.elapsed();
-                }
-                FieldFill::Tensor(chain) => chain.apply_tensor(data, key, space, row)?,
-                FieldFill::OneHot(one_hot) => one_hot.write(data, row)?,
+                Fill::Image(chain) => fill_image(chain, data, key, scratch, row, times, stage)?,
+                Fill::Mask(chain) => fill_mask(chain, data, key, scratch, row, times, stage)?,
+                Fill::Tensor(chain) => chain.apply_tensor(data, key, &mut scratch.space, row)?,
+                Fill::OneHot(one_hot) => one_hot.write(data, row)?,
             }
         }
         Ok(())
     }
 }
 
-fn compile(
-    fields: &[SourceField],
-    transforms: &BTreeMap<String, Vec<Transform>>,
-    batch_transforms: &[BatchTransform],
-) -> Result<Compiled> {
-    if let Some(unknown) = transforms.keys().find(|name| fields.iter().all(|field| field.name() != name.as_str())) {
-        let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
-        return Err(Error::Config(format!(
-            "there is no field `{unknown}` to transform; the source has {}",
-            known.join(", ")
-        )));
+fn fill_image(
+    chain: &Chain,
+    data: &[u8],
+    key: Key,
+    scratch: &mut Scratch,
+    row: &mut [u8],
+    times: &mut Times,
+    stage: &mut Stage,
+) -> Result<(), Failure> {
+    let Scratch { decoder, space, image, .. } = scratch;
+    let start = Instant::now();
+    *stage = Stage::Decode;
+    let encoded = Encoded::open(data, chain.decoding())?;
+    times.other_jpegs += u64::from(encoded.is_other_jpeg());
+    // What becomes of the image is drawn before it is decoded, so that only what is needed is.
+    *stage = Stage::Transform;
+    *image = encoded.size();
+    let (width, height) = *image;
+    let Region { top, left, height, width, resized } = chain.plan(height, width, key, space)?;
+    *stage = Stage::Decode;
+    let pixels = decoder.decode(encoded, Area { top, left, height, width }, resized)?;
+    let decoded = Instant::now();
+    times.decode += decoded - start;
+    *stage = Stage::Transform;
+    chain.render(Pixels::of(pixels), space, row)?;
+    times.transform += decoded.elapsed();
+    Ok(())
+}
+
+/// Fills the row of a mask whose image was filled last.
+fn fill_mask(
+    chain: &Chain,
+    data: &[u8],
+    key: Key,
+    scratch: &mut Scratch,
+    row: &mut [u8],
+    times: &mut Times,
+    stage: &mut Stage,
+) -> Result<(), Failure> {
+    let Scratch { mask, space, image, .. } = scratch;
+    let start = Instant::now();
+    *stage = Stage::Decode;
+    decode_mask(data, mask)?;
+    let (width, height) = (mask.width(), mask.height());
+    if (width, height) != *image {
+        // Equal draws would be of other places.
+        let (wide, tall) = *image;
+        let name = &chain.output().name;
+        return Err(Failure::new(
+            Stage::Decode,
+            format!("mask `{name}` is {width}x{height}, and its image {wide}x{tall}"),
+        ));
     }
-    let chain = |field: &SourceField| Chain::compile(field, transforms.get(field.name()).map_or(&[], Vec::as_slice));
-    let chains = fields.iter().map(chain).collect::<Result<Vec<_>>>()?;
-    let mut specs: Vec<_> = chains.iter().map(|chain| chain.output().clone()).collect();
-    let batch = BatchChain::compile(batch_transforms, &mut specs)?;
-    let fill = |at, field: &SourceField, chain| match (batch.one_hot(at), field) {
-        (Some(one_hot), _) => FieldFill::OneHot(one_hot.clone()),
-        (None, SourceField::EncodedImage { .. }) => FieldFill::Image(chain),
-        (None, SourceField::Tensor(_)) => FieldFill::Tensor(chain),
-    };
-    let fills = fields.iter().zip(chains).enumerate().map(|(at, (field, chain))| fill(at, field, chain)).collect();
-    Ok(Compiled { fills, batch, fields: specs })
+    let decoded = Instant::now();
+    times.decode += decoded - start;
+    *stage = Stage::Transform;
+    chain.plan(height, width, key, space)?;
+    chain.render(Pixels::grey8(mask.indices(), width, height), space, row)?;
+    times.transform += decoded.elapsed();
+    Ok(())
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

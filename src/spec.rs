@@ -1,6 +1,6 @@
 //! What a batch looks like before the first byte is read: dtypes, shapes, names.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,28 +98,154 @@ pub struct FieldSpec {
     pub name: String,
     /// The type of its elements.
     pub dtype: DType,
-    /// The shape of one sample; empty for a scalar.
+    /// The shape of one sample; empty for a scalar. Of a ragged field, the part that does not vary.
     pub shape: Vec<usize>,
+    /// The axes that vary from sample to sample, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ragged: Option<Ragged>,
 }
 
+/// The leading axes of a field that vary from sample to sample, and the room for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ragged {
+    /// How many axes vary: 1 for a list, 2 for an image of (height, width).
+    pub axes: usize,
+    /// How many positions along them a row has room for, their extents multiplied: entries of a list, pixels of an
+    /// image.
+    pub capacity: usize,
+}
+
+/// A row of a ragged field begins with its extents, 8 native-endian bytes each, in a header of this size; its values
+/// follow, and the row is padded to a multiple of it. So each row lies at a place that is known before any other is
+/// made, its values are as aligned as a field, and it can be done again without a trace of what it held.
+pub const RAGGED_HEADER: usize = 64;
+
 impl FieldSpec {
-    /// Returns the bytes of one sample's field.
+    /// Returns the spec of a field whose shape is fixed.
+    pub fn new(name: impl Into<String>, dtype: DType, shape: impl Into<Vec<usize>>) -> Self {
+        Self { name: name.into(), dtype, shape: shape.into(), ragged: None }
+    }
+
+    /// Returns the bytes of one sample's field in a slot.
     ///
     /// # Errors
     /// [`Error::Config`] where the product of the shape overflows.
     pub fn row_bytes(&self) -> Result<usize> {
-        self.shape
-            .iter()
-            .try_fold(self.dtype.size(), |bytes, &extent| bytes.checked_mul(extent))
-            .filter(|&bytes| isize::try_from(bytes).is_ok())
-            .ok_or_else(|| {
-                Error::Config(format!("field `{}` of shape {:?} is too large for this machine", self.name, self.shape))
-            })
+        let values = self.entry_bytes().and_then(|bytes| match self.ragged {
+            None => Some(bytes),
+            Some(Ragged { capacity, .. }) => bytes
+                .checked_mul(capacity)
+                .and_then(|bytes| bytes.checked_add(RAGGED_HEADER)?.checked_next_multiple_of(RAGGED_HEADER)),
+        });
+        values.filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(|| {
+            Error::Config(format!("field `{}` of shape {:?} is too large for this machine", self.name, self.shape))
+        })
+    }
+
+    /// Returns the bytes of what does not vary: a whole sample, or one position of a ragged one.
+    fn entry_bytes(&self) -> Option<usize> {
+        self.shape.iter().try_fold(self.dtype.size(), |bytes, &extent| bytes.checked_mul(extent))
+    }
+
+    /// Writes the extents of a ragged row, and returns the place of its values, which are to be written whole.
+    ///
+    /// # Errors
+    /// The reason where the field is not ragged in as many axes, or its capacity is too small.
+    pub fn begin_row<'a>(&self, row: &'a mut [u8], extents: &[usize]) -> Result<&'a mut [u8], String> {
+        let (Some(Ragged { axes, capacity }), Some(entry)) = (self.ragged, self.entry_bytes()) else {
+            return Err(format!("field `{}` has a fixed shape", self.name));
+        };
+        if axes != extents.len() || row.len() < RAGGED_HEADER {
+            return Err(format!("field `{}` varies in {axes} axes, not {}", self.name, extents.len()));
+        }
+        let places = extents.iter().try_fold(1_usize, |places, &extent| places.checked_mul(extent));
+        let Some(places) = places.filter(|&places| places <= capacity) else {
+            let extents: Vec<String> = extents.iter().map(usize::to_string).collect();
+            let what = if axes == 1 { "entries" } else { "pixels" };
+            return Err(format!(
+                "field `{}` needs room for {} {what}, and its capacity is {capacity}: raise capacity[{:?}]",
+                self.name,
+                extents.join("x"),
+                self.name
+            ));
+        };
+        let (header, values) = row.split_at_mut(RAGGED_HEADER);
+        for (extent, place) in extents.iter().zip(header.chunks_exact_mut(8)) {
+            place.copy_from_slice(&(*extent as u64).to_ne_bytes());
+        }
+        values.get_mut(..places * entry).ok_or_else(|| format!("a row of field `{}` is too short", self.name))
+    }
+
+    /// Returns the shape of a ragged row and where in the row its values lie. A row that no one has written properly
+    /// counts as empty.
+    pub fn read_row(&self, row: &[u8]) -> (Vec<usize>, Range<usize>) {
+        let Ragged { axes, capacity } = self.ragged.unwrap_or(Ragged { axes: 0, capacity: 1 });
+        let mut shape: Vec<usize> = row
+            .chunks_exact(8)
+            .take(axes)
+            .map(|bytes| bytes.try_into().map_or(0, |bytes| u64::from_ne_bytes(bytes) as usize))
+            .collect();
+        let places = shape.iter().try_fold(1_usize, |places, &extent| places.checked_mul(extent));
+        let places = places.filter(|&places| places <= capacity).unwrap_or_else(|| {
+            shape.fill(0);
+            0
+        });
+        shape.extend(&self.shape);
+        let end = RAGGED_HEADER + places * self.entry_bytes().unwrap_or(0);
+        (shape, RAGGED_HEADER..end)
     }
 }
 
 impl fmt::Display for FieldSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}{:?}", self.name, self.dtype, self.shape)
+        let Some(Ragged { axes, capacity }) = self.ragged else {
+            return write!(f, "{}: {}{:?}", self.name, self.dtype, self.shape);
+        };
+        let shape = (0..axes).map(|_| "?".to_owned()).chain(self.shape.iter().map(usize::to_string));
+        let shape = shape.collect::<Vec<_>>().join(", ");
+        write!(f, "{}: {}[{shape}] with room for {capacity}", self.name, self.dtype)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn boxes(capacity: usize) -> FieldSpec {
+        FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..FieldSpec::new("boxes", DType::Float32, [4]) }
+    }
+
+    #[test]
+    fn a_row_over_its_capacity_is_an_error_that_says_what_to_raise() {
+        let spec = boxes(3);
+        let mut row = vec![7; spec.row_bytes().unwrap()];
+        let reason = spec.begin_row(&mut row, &[4]).unwrap_err();
+        assert_eq!(reason, "field `boxes` needs room for 4 entries, and its capacity is 3: raise capacity[\"boxes\"]");
+        assert!(spec.begin_row(&mut row, &[1, 1]).is_err());
+        let image = FieldSpec { ragged: Some(Ragged { axes: 2, capacity: 10 }), ..boxes(1) };
+        assert!(image.begin_row(&mut row, &[usize::MAX, 2]).unwrap_err().contains("2 pixels"));
+        assert_eq!(image.to_string(), "boxes: float32[?, ?, 4] with room for 10");
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_true_is_an_empty_row() {
+        let spec = boxes(3);
+        assert_eq!(spec.read_row(&vec![0xff; spec.row_bytes().unwrap()]), (vec![0, 4], 64..64));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_whatever_was_there(capacity in 0..20_usize, filled in 0..20_usize, old: u8) {
+            prop_assume!(filled <= capacity);
+            let spec = boxes(capacity);
+            let mut row = vec![old; spec.row_bytes().unwrap()];
+            prop_assert_eq!(row.len() % 64, 0);
+            spec.begin_row(&mut row, &[filled]).unwrap().fill(!old);
+            let (shape, values) = spec.read_row(&row);
+            prop_assert_eq!(shape, vec![filled, 4]);
+            prop_assert_eq!(&row[values], &vec![!old; filled * 16][..]);
+        }
     }
 }

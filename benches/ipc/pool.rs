@@ -14,7 +14,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// Starts a loader with one worker over the source's batches.
     pub(crate) fn start(source: &Source) -> Result<Self> {
-        let row = FieldSpec { name: "x".into(), dtype: DType::UInt8, shape: vec![source.batch / ROWS] };
+        let row = FieldSpec::new("x", DType::UInt8, [source.batch / ROWS]);
         let rows = source.batches().len() * ROWS;
         let arrays = SharedArrays::copy(rows as u64, &[(row, &source.bytes[..])])?;
         let loader = Loader::builder(arrays).batch_size(ROWS as u32).num_workers(1).prefetch(AHEAD).build()?;

@@ -13,11 +13,11 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 """
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
-from stokehold.batch import Batch
+from stokehold.batch import Batch, Ragged
 from stokehold.images import decode_jpeg
 from stokehold.loader import FieldSpec, Loader
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
-from stokehold.sources import Arrays, ImageFolder
+from stokehold.sources import Arrays, CocoDetection, ImageFolder, Images, Lists, Masks, Table
 from stokehold.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -53,6 +53,7 @@ __all__ = [
     "Batch",
     "BatchTransform",
     "CenterCrop",
+    "CocoDetection",
     "ColorJitter",
     "CutMix",
     "DecodeError",
@@ -61,10 +62,14 @@ __all__ = [
     "GaussianBlur",
     "Grayscale",
     "ImageFolder",
+    "Images",
+    "Lists",
     "Loader",
+    "Masks",
     "MixUp",
     "Normalize",
     "Pad",
+    "Ragged",
     "RandAugment",
     "RandomAffine",
     "RandomChoice",
@@ -77,6 +82,7 @@ __all__ = [
     "RandomVerticalFlip",
     "Resize",
     "SlotsExhaustedError",
+    "Table",
     "ToDtype",
     "ToLayout",
     "Transform",

@@ -53,6 +53,13 @@ def serve() -> None: ...
 @final
 class Arrays:
     def __new__(cls, rows: int, arrays: Sequence[tuple[str, str, Sequence[int], npt.NDArray[np.uint8]]]) -> Arrays: ...
+    @staticmethod
+    def table(
+        rows: int,
+        columns: Sequence[
+            tuple[str, str, str, Sequence[int], npt.NDArray[np.uint8], npt.NDArray[np.uint64] | None, str]
+        ],
+    ) -> Arrays: ...
     @property
     def rows(self) -> int: ...
 
@@ -65,7 +72,7 @@ class Field(Buffer):
 
     @property
     def shape(self) -> list[int]:
-        """The array's shape: rows, then the shape of one row."""
+        """The array's shape: rows, then the shape of one row; or that of one row of a ragged field."""
     @property
     def dtype(self) -> str:
         """The dtype's name, as NumPy has it."""
@@ -91,6 +98,8 @@ class Batch:
     @property
     def indices(self) -> list[int]: ...
     def field(self, position: int) -> Field: ...
+    def row(self, position: int, row: int) -> Field: ...
+    def shapes(self, position: int) -> list[list[int]]: ...
 
 @final
 class Loader:
@@ -113,9 +122,10 @@ class Loader:
         on_error: str,
         stall_timeout: float,
         coordinator: tuple[str, str],
+        capacity: Mapping[str, int],
     ) -> Loader: ...
     @property
-    def fields(self) -> list[tuple[str, str, list[int]]]: ...
+    def fields(self) -> list[tuple[str, str, list[int | None], int | None]]: ...
     @property
     def samples(self) -> int: ...
     @property

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.mix import BatchTransform, checked
-from stokehold.sources import Arrays, ImageFolder, Source
+from stokehold.sources import Arrays, ImageFolder, Source, Table
 from stokehold.transforms import Transform
 
 __all__ = ["FieldSpec", "Loader"]
@@ -26,8 +26,10 @@ class FieldSpec(NamedTuple):
 
     dtype: str
     """The dtype's name, as NumPy has it."""
-    shape: tuple[int, ...]
-    """The shape of one sample."""
+    shape: tuple[int | None, ...]
+    """The shape of one sample; None for an axis that varies from sample to sample, which makes the field ragged."""
+    capacity: int | None = None
+    """Of a ragged field, what a row has room for along its varying axes: entries of a list, pixels of an image."""
 
 
 class Loader:
@@ -39,7 +41,7 @@ class Loader:
     torch's ``DataLoader`` has are spelled as there.
 
     Args:
-        source: Where samples come from: an `ImageFolder` or `Arrays`.
+        source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table` or `CocoDetection`.
         batch_size: Rows of a batch.
         shuffle: Whether each epoch has its own random order; else the order is the source's.
         seed: The seed of every random choice, 0 to 2**64 - 1.
@@ -47,6 +49,9 @@ class Loader:
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
         transforms: For each field that is to be changed, its transforms in order.
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
+        capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
+            width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A
+            sample that needs more is a bad one, and goes by `on_error`.
         num_workers: Worker processes; 0 does the work in this process when a batch is asked for; ``"auto"`` takes the
             processors that affinity and cgroup allow, shared among the ranks of this machine (``LOCAL_WORLD_SIZE``).
         threads_per_worker: Decoding threads of each worker.
@@ -78,6 +83,7 @@ class Loader:
         drop_last: bool = False,
         transforms: Mapping[str, Sequence[Transform]] | None = None,
         batch_transforms: Sequence[BatchTransform] = (),
+        capacity: Mapping[str, int] | None = None,
         num_workers: int | Literal["auto"] = "auto",
         threads_per_worker: int = 1,
         prefetch: int = 4,
@@ -88,8 +94,8 @@ class Loader:
         on_error: Literal["raise", "skip", "replace"] = "raise",
         stall_timeout: float = 60.0,
     ) -> None:
-        if not isinstance(source, ImageFolder | Arrays):
-            raise TypeError(f"source must be an ImageFolder or Arrays, not {type(source).__name__}")
+        if not isinstance(source, ImageFolder | Arrays | Table):
+            raise TypeError(f"source must be an ImageFolder, Arrays or a Table, not {type(source).__name__}")
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}, not {output!r}")
         if num_workers == "auto":
@@ -116,15 +122,17 @@ class Loader:
             on_error=on_error,
             stall_timeout=stall_timeout,
             coordinator=(sys.executable or "", _native.__file__),
+            capacity={name: _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()},
         )
         self._num_workers = num_workers
         self._batch_size = batch_size
-        self._positions = {name: place for place, (name, _, _) in enumerate(self._native.fields)}
+        self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
+        self._ragged = frozenset(name for name, field in self.spec.items() if field.capacity is not None)
 
     @property
     def spec(self) -> dict[str, FieldSpec]:
         """The dtype and the shape of one row of each field, known before the first sample is read."""
-        return {name: FieldSpec(dtype, tuple(shape)) for name, dtype, shape in self._native.fields}
+        return {name: FieldSpec(dtype, tuple(shape), room) for name, dtype, shape, room in self._native.fields}
 
     @property
     def classes(self) -> list[str]:
@@ -150,7 +158,7 @@ class Loader:
 
         An iteration of this loader that was still going on ends; its iterator raises ``RuntimeError``.
         """
-        return _Epoch(self._native, self._positions, self.output)
+        return _Epoch(self._native, self._positions, self._ragged, self.output)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration begin with this epoch, as ``DistributedSampler.set_epoch`` does.
@@ -215,11 +223,14 @@ class Loader:
 class _Epoch(Iterator[Batch]):
     """One epoch's batches. Goes on after an error in a batch."""
 
-    __slots__ = ("_iteration", "_native", "_output", "_positions")
+    __slots__ = ("_iteration", "_native", "_output", "_positions", "_ragged")
 
-    def __init__(self, native: _native.Loader, positions: Mapping[str, int], output: Output) -> None:
+    def __init__(
+        self, native: _native.Loader, positions: Mapping[str, int], ragged: frozenset[str], output: Output
+    ) -> None:
         self._native = native
         self._positions = positions
+        self._ragged = ragged
         self._output = output
         self._iteration = native.begin()
 
@@ -227,7 +238,7 @@ class _Epoch(Iterator[Batch]):
         native = self._native.next(self._iteration)
         if native is None:
             raise StopIteration
-        return Batch(native, self._positions, self._output)
+        return Batch(native, self._positions, self._ragged, self._output)
 
 
 def _described(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, str]:

@@ -154,7 +154,7 @@ fn boot(channel: &ToTrainer, pipeline: Option<Arc<Pipeline>>) -> Result<Option<P
 /// Returns how many rows are worth a message: copies from memory go so fast that a few of them are not.
 fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
     const WORTH_A_MESSAGE: usize = 256 << 10;
-    let decodes = pipeline.source().fields().iter().any(|field| matches!(field, SourceField::EncodedImage { .. }));
+    let decodes = pipeline.source().fields().iter().any(|field| !matches!(field, SourceField::Tensor(_)));
     if decodes || pipeline.source().does_io() {
         return 1;
     }

@@ -8,6 +8,7 @@ mod cutout;
 mod fallback;
 mod image;
 mod jpeg;
+mod mask;
 mod options;
 mod other;
 
@@ -20,6 +21,7 @@ pub use self::{
     cutout::{Cutout, decode_jpeg},
     image::Image,
     jpeg::Area,
+    mask::{Mask, decode_mask},
     options::{DecodeImage, MAX_PIXELS, Truncated},
 };
 use crate::error::{Failure, Stage};

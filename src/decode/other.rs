@@ -17,11 +17,16 @@ pub(super) fn open<'a>(
     format: ImageFormat,
     options: DecodeImage,
 ) -> Result<Box<dyn ImageDecoder + 'a>, String> {
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(options.max_pixels.saturating_mul(MAX_PIXEL_BYTES).saturating_add(OVERHEAD_BYTES));
     let mut reader = ImageReader::with_format(Cursor::new(data), format);
-    reader.limits(limits);
+    reader.limits(limits(options.max_pixels));
     Ok(Box::new(reader.into_decoder().map_err(reason)?))
+}
+
+/// Returns what a decoder of at most `limit` pixels may take.
+fn limits(limit: u64) -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(limit.saturating_mul(MAX_PIXEL_BYTES).saturating_add(OVERHEAD_BYTES));
+    limits
 }
 
 /// Returns the EXIF orientation, 1 to 8; 1 where there is none, or it cannot be read.
@@ -72,7 +77,7 @@ fn from_colour<T: Copy>(pixels: &[T], channels: usize, out: &mut [u8], byte: imp
     }
 }
 
-fn reason(error: ImageError) -> String {
+pub(super) fn reason(error: ImageError) -> String {
     match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             "unexpected end of data".to_owned()

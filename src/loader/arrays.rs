@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    source::{ArrayField, SourceSpec},
-    spec::FieldSpec,
+    source::{ArrayField, Column, ColumnKind, List, SourceSpec, Table},
+    spec::{DType, FieldSpec},
     sys::{limits, memory::SharedMemory},
 };
 
@@ -20,8 +20,30 @@ const ALIGN: usize = 64;
 #[derive(Clone, Debug)]
 pub struct SharedArrays {
     len: u64,
-    fields: Vec<ArrayField>,
+    spec: SourceSpec,
     memory: Arc<SharedMemory>,
+}
+
+/// A column to be copied: its values, C-contiguous.
+#[derive(Clone, Debug)]
+pub enum Values<'a> {
+    /// Paths of image files.
+    Images(Runs<'a>),
+    /// Paths of mask files, and the column of their images.
+    Masks(Runs<'a>, String),
+    /// A row of this dtype and shape for each sample.
+    Array(DType, Vec<usize>, &'a [u8]),
+    /// Entries of this dtype and shape, for each sample as many as it has.
+    Lists(DType, Vec<usize>, Runs<'a>),
+}
+
+/// Runs of bytes of varying length, one for each sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs<'a> {
+    /// The runs, one after the other.
+    pub bytes: &'a [u8],
+    /// Where each run ends.
+    pub ends: &'a [u64],
 }
 
 impl SharedArrays {
@@ -50,16 +72,55 @@ impl SharedArrays {
             fields.push(ArrayField { spec: spec.clone(), offset: end });
             end = (end + bytes.len()).next_multiple_of(ALIGN);
         }
-        limits::check_memory(end as u64, "the shared copy of the arrays")?;
-        let memory = SharedMemory::create("stokehold-arrays", end.max(1))?;
-        for (field, (_, bytes)) in fields.iter().zip(arrays) {
-            // SAFETY: the memory was made just now for end bytes, nobody else has it, and the field's bytes lie in it.
-            unsafe {
-                let start = memory.as_mut_ptr().add(field.offset);
-                start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            }
+        let parts =
+            fields.iter().map(|field| field.offset).zip(arrays.iter().map(|(_, bytes)| *bytes)).collect::<Vec<_>>();
+        let memory = place(&parts, end)?;
+        Ok(Self { len, spec: SourceSpec::Arrays { len, fields }, memory })
+    }
+
+    /// Copies columns of `len` rows each, given by name: the source is a [`Table`](crate::source::Table).
+    ///
+    /// # Errors
+    /// [`Error::Config`] for columns that no table can be made of; [`Error::Memory`] where the copy does not fit under
+    /// a limit of this process.
+    pub fn table(len: u64, columns: &[(String, Values<'_>)]) -> Result<Self> {
+        let (mut parts, mut end): (Vec<(usize, &[u8])>, usize) = (Vec::new(), 0);
+        let mut add = |bytes| {
+            let offset = end;
+            parts.push((offset, bytes));
+            end = (end + bytes.len()).next_multiple_of(ALIGN);
+            offset
+        };
+        let runs = |runs: &Runs<'_>, offset: usize, ends: usize| {
+            let starts = std::iter::once(&0).chain(runs.ends);
+            let sizes = starts.zip(runs.ends).map(|(start, end)| end.saturating_sub(*start));
+            List { offset, ends, longest: sizes.max().unwrap_or(0) as usize }
+        };
+        let mut placed = Vec::with_capacity(columns.len());
+        for (name, values) in columns {
+            let kind = match values {
+                Values::Images(paths) => {
+                    ColumnKind::Images { paths: runs(paths, add(paths.bytes), add(bytemuck::cast_slice(paths.ends))) }
+                }
+                Values::Masks(paths, image) => ColumnKind::Masks {
+                    paths: runs(paths, add(paths.bytes), add(bytemuck::cast_slice(paths.ends))),
+                    image: image.clone(),
+                },
+                Values::Array(dtype, shape, bytes) => {
+                    ColumnKind::Array { dtype: *dtype, shape: shape.clone(), offset: add(bytes) }
+                }
+                Values::Lists(dtype, shape, values) => ColumnKind::Lists {
+                    dtype: *dtype,
+                    shape: shape.clone(),
+                    values: runs(values, add(values.bytes), add(bytemuck::cast_slice(values.ends))),
+                },
+            };
+            placed.push(Column { name: name.clone(), kind });
         }
-        Ok(Self { len, fields, memory: Arc::new(memory) })
+        let memory = place(&parts, end)?;
+        // Opened once here, so that columns that are none raise where they are made.
+        Table::open(len, &placed, Some(Arc::new(View(Arc::clone(&memory)))))?;
+        Ok(Self { len, spec: SourceSpec::Table { len, columns: placed }, memory })
     }
 
     /// Returns the number of rows.
@@ -69,12 +130,24 @@ impl SharedArrays {
 
     /// Returns the source as data.
     pub fn spec(&self) -> SourceSpec {
-        SourceSpec::Arrays { len: self.len, fields: self.fields.clone() }
+        self.spec.clone()
     }
 
     pub(super) fn memory(&self) -> &Arc<SharedMemory> {
         &self.memory
     }
+}
+
+/// Copies parts to their offsets in new memory of `len` bytes.
+fn place(parts: &[(usize, &[u8])], len: usize) -> Result<Arc<SharedMemory>> {
+    limits::check_memory(len as u64, "the shared copy of the arrays")?;
+    let memory = SharedMemory::create("stokehold-arrays", len.max(1))?;
+    for (offset, bytes) in parts {
+        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= len), "a part lies outside");
+        // SAFETY: the memory was made just now for len bytes, nobody else has it, and the part lies in it.
+        unsafe { memory.as_mut_ptr().add(*offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+    Ok(Arc::new(memory))
 }
 
 /// The bytes as a source in this process wants them.

@@ -1,6 +1,6 @@
 //! A batch in the trainer's hands.
 
-use std::sync::Arc;
+use std::{marker::PhantomData, ops::Range, sync::Arc};
 
 use half::{bf16, f16};
 use ndarray::{ArrayView, Dimension, IxDyn};
@@ -81,7 +81,8 @@ impl Batch {
         })
     }
 
-    /// Returns the shape of a field of this batch: its rows, then the shape of one row.
+    /// Returns the shape of a field of this batch: its rows, then the shape of one row. Of a ragged field, what does not
+    /// vary.
     pub fn shape(&self, field: usize) -> Vec<usize> {
         [&[self.rows()][..], &self.fields[field].shape].concat()
     }
@@ -89,9 +90,46 @@ impl Batch {
     /// Returns the bytes of a field.
     ///
     /// # Errors
-    /// [`Error::Config`] for a name that no field has.
+    /// [`Error::Config`] for a name that no field has, or a ragged field.
     pub fn bytes(&self, name: &str) -> Result<&[u8]> {
-        Ok(self.slot.field(self.position(name)?))
+        let field = self.position(name)?;
+        if self.fields[field].ragged.is_some() {
+            return Err(Error::Config(format!("field `{name}` is ragged: ask for it with ragged()")));
+        }
+        Ok(self.slot.field(field))
+    }
+
+    /// Returns the shape of a row of a ragged field, and where its bytes lie among those of the field's rows.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a field that is not ragged, or a row that the batch does not have.
+    pub fn ragged_row(&self, field: usize, row: usize) -> Result<(Vec<usize>, Range<usize>)> {
+        let spec = &self.fields[field];
+        if spec.ragged.is_none() || row >= self.rows() {
+            return Err(Error::Config(format!("field `{}` has no ragged row {row}", spec.name)));
+        }
+        let row_bytes = self.slot.layout().fields()[field].row_bytes;
+        let start = row * row_bytes;
+        let (shape, values) = spec.read_row(&self.slot.field(field)[start..start + row_bytes]);
+        Ok((shape, start + values.start..start + values.end))
+    }
+
+    /// Returns a ragged field, whose rows are arrays of `D` axes: a list of boxes has 2, an image at native size 3.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a name that no field has, or a field that is not ragged, has another dtype or another
+    /// number of axes.
+    pub fn ragged<T: Element, D: Dimension>(&self, name: &str) -> Result<Ragged<'_, T, D>> {
+        let field = self.position(name)?;
+        let spec = &self.fields[field];
+        let Some(ragged) = spec.ragged else {
+            return Err(Error::Config(format!("field `{name}` is not ragged: ask for it with view()")));
+        };
+        let axes = ragged.axes + spec.shape.len();
+        if spec.dtype != T::DTYPE || D::NDIM.is_some_and(|wanted| wanted != axes) {
+            return Err(Error::Config(format!("rows of field `{name}` are {} with {axes} axes", spec.dtype)));
+        }
+        Ok(Ragged { batch: self, field, kind: PhantomData })
     }
 
     /// Returns a field as an array whose first axis is the row.
@@ -104,12 +142,40 @@ impl Batch {
         if spec.dtype != T::DTYPE {
             return Err(Error::Config(format!("field `{name}` is {}, not {}", spec.dtype, T::DTYPE)));
         }
-        let elements = bytemuck::try_cast_slice(self.slot.field(field))
+        let elements = bytemuck::try_cast_slice(self.bytes(name)?)
             .map_err(|error| Error::Protocol(format!("field `{name}`: {error}")))?;
         let shape = self.shape(field);
         let axes = shape.len();
         ArrayView::from_shape(IxDyn(&shape), elements)
             .and_then(ArrayView::into_dimensionality)
             .map_err(|_| Error::Config(format!("field `{name}` has {axes} axes, {shape:?}")))
+    }
+}
+
+/// A ragged field of a batch: an array for each row, without a copy.
+#[derive(Debug)]
+pub struct Ragged<'a, T, D> {
+    batch: &'a Batch,
+    field: usize,
+    kind: PhantomData<(T, D)>,
+}
+
+impl<'a, T: Element, D: Dimension> Ragged<'a, T, D> {
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        self.batch.rows()
+    }
+
+    /// Returns the array of a row.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a row that the batch does not have.
+    pub fn row(&self, row: usize) -> Result<ArrayView<'a, T, D>> {
+        let (shape, values) = self.batch.ragged_row(self.field, row)?;
+        let elements = bytemuck::try_cast_slice(&self.batch.slot.field(self.field)[values])
+            .map_err(|error| Error::Protocol(format!("row {row}: {error}")))?;
+        ArrayView::from_shape(IxDyn(&shape), elements)
+            .and_then(ArrayView::into_dimensionality)
+            .map_err(|error| Error::Config(format!("row {row} of shape {shape:?}: {error}")))
     }
 }

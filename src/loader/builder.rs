@@ -67,6 +67,7 @@ pub struct Builder {
     input: Input,
     transforms: BTreeMap<String, Vec<Transform>>,
     batch_transforms: Vec<BatchTransform>,
+    capacity: BTreeMap<String, usize>,
     options: Options,
     prefetch: usize,
     memory_limit: u64,
@@ -102,6 +103,7 @@ impl Builder {
             input,
             transforms: BTreeMap::new(),
             batch_transforms: Vec::new(),
+            capacity: BTreeMap::new(),
             options,
             prefetch: 4,
             memory_limit: 2 << 30,
@@ -146,6 +148,14 @@ impl Builder {
         self
     }
 
+    /// Sets the room of each row of a ragged field: entries of a list, pixels of an image. Default: for a list, the
+    /// source's longest one; images need it where their transforms fix no size. A sample that needs more is a bad one.
+    #[must_use]
+    pub fn capacity(mut self, field: impl Into<String>, capacity: usize) -> Self {
+        self.capacity.insert(field.into(), capacity);
+        self
+    }
+
     /// Sets how many batches may be finished ahead of the one in the trainer's hands, in total. Default: 4.
     #[must_use]
     pub fn prefetch(mut self, batches: usize) -> Self {
@@ -186,8 +196,8 @@ impl Builder {
         if self.prefetch == 0 {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
-        let Self { input, transforms, batch_transforms, options, prefetch, memory_limit, launch } = self;
-        let opened = Opened::of(input, transforms, batch_transforms)?;
+        let Self { input, transforms, batch_transforms, capacity, options, prefetch, memory_limit, launch } = self;
+        let opened = Opened::of(input, transforms, batch_transforms, capacity)?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
         check_limit(&layout, prefetch, memory_limit)?;
         let budget = (Arena::new(layout), prefetch, memory_limit);
@@ -238,17 +248,18 @@ impl Opened {
         input: Input,
         transforms: BTreeMap<String, Vec<Transform>>,
         batch_transforms: Vec<BatchTransform>,
+        capacity: BTreeMap<String, usize>,
     ) -> Result<Self> {
         let (source, memory) = match input {
             Input::Spec(spec) => (spec, None),
             Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
             Input::Custom(source) => {
-                let pipeline = Pipeline::new(source, &transforms, &batch_transforms)?;
+                let pipeline = Pipeline::new(source, &transforms, &batch_transforms, &capacity)?;
                 let fields = pipeline.fields().to_vec();
                 return Ok(Self { fields, spec: None, memory: None, custom: Some(Arc::new(pipeline)) });
             }
         };
-        let spec = PipelineSpec { source, transforms, batch_transforms };
+        let spec = PipelineSpec { source, transforms, batch_transforms, capacity };
         Ok(Self { fields: spec.fields()?, spec: Some(spec), memory, custom: None })
     }
 

@@ -19,8 +19,8 @@ use std::{
 };
 
 pub use self::{
-    arrays::SharedArrays,
-    batch::{Batch, Element},
+    arrays::{Runs, SharedArrays, Values},
+    batch::{Batch, Element, Ragged},
     builder::{Builder, Input},
     launch::{Launch, init, serve_stdin},
     state::State,

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     decode::Image,
-    source::ArrayField,
+    error::Error,
+    source::{ArrayField, SourceField},
     spec::DType,
     transform::{Interpolation, Layout, Padding, PaddingMode},
 };
@@ -58,7 +59,7 @@ fn transforms(ops: &[Transform]) -> BTreeMap<String, Vec<Transform>> {
 
 fn images(records: Vec<Vec<u8>>, ops: &[Transform]) -> Result<Pipeline> {
     let fields = vec![SourceField::EncodedImage { name: "image".to_owned() }];
-    Pipeline::new(Arc::new(Given { records, fields }), &transforms(ops), &[])
+    Pipeline::new(Arc::new(Given { records, fields }), &transforms(ops), &[], &BTreeMap::new())
 }
 
 fn png(width: u32, height: u32) -> Vec<u8> {
@@ -181,7 +182,8 @@ fn any_tail() -> impl Strategy<Value = Vec<Transform>> {
 #[test]
 fn the_spec_is_known_without_io() {
     let source = SourceSpec::ImageFolder { root: "/nowhere".into() };
-    let spec = PipelineSpec { source, transforms: transforms(&train()), batch_transforms: vec![] };
+    let spec =
+        PipelineSpec { source, transforms: transforms(&train()), batch_transforms: vec![], capacity: BTreeMap::new() };
     let fields = spec.fields().unwrap();
     assert_eq!(fields[0].to_string(), "image: float32[3, 16, 16]");
     assert_eq!(fields[1].to_string(), "label: int64[]");
@@ -205,6 +207,7 @@ fn mistakes_are_named_before_a_byte_is_read() {
         source: SourceSpec::ImageFolder { root: "x".into() },
         transforms: unknown,
         batch_transforms: vec![],
+        capacity: BTreeMap::new(),
     };
     let message = spec.fields().unwrap_err().to_string();
     assert_eq!(message, "there is no field `picture` to transform; the source has `image`, `label`");
@@ -215,6 +218,7 @@ fn mistakes_are_named_before_a_byte_is_read() {
         source: SourceSpec::ImageFolder { root: "x".into() },
         transforms: labels,
         batch_transforms: vec![],
+        capacity: BTreeMap::new(),
     };
     let message = spec.fields().unwrap_err().to_string();
     assert!(message.starts_with("field `label`: RandomHorizontalFlip takes uint8 images"), "{message}");
@@ -234,16 +238,15 @@ fn bytes_depend_on_the_key_alone() {
 
 #[test]
 fn arrays_take_image_transforms_and_keep_their_rank() {
-    let array = |name: &str, shape: &[usize], offset| ArrayField {
-        spec: FieldSpec { name: name.to_owned(), dtype: DType::UInt8, shape: shape.to_vec() },
-        offset,
-    };
+    let array =
+        |name: &str, shape: &[usize], offset| ArrayField { spec: FieldSpec::new(name, DType::UInt8, shape), offset };
     let fields = vec![array("image", &[4, 6], 0), array("raw", &[3], 48)];
     let ops = [Transform::CenterCrop { size: vec![2] }, Transform::ToDtype { dtype: DType::Int16, scale: false }];
     let spec = PipelineSpec {
         source: SourceSpec::Arrays { len: 2, fields },
         transforms: transforms(&ops),
         batch_transforms: vec![],
+        capacity: BTreeMap::new(),
     };
     let bytes: Vec<u8> = (0..54).collect();
     let pipeline = spec.open(Some(Arc::new(bytes))).unwrap();

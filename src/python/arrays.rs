@@ -4,9 +4,12 @@ use pyo3::{buffer::PyUntypedBuffer, prelude::*};
 
 use crate::{
     error::Error,
-    loader::SharedArrays,
+    loader::{Runs, SharedArrays, Values},
     spec::{DType, FieldSpec},
 };
+
+/// A column of a table: name, kind, dtype, shape, values, ends of the runs, the image's column.
+type ColumnArgs<'py> = (String, String, String, Vec<usize>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>, String);
 
 /// Arrays in shared memory, copied once.
 #[pyclass(frozen, module = "stokehold._native")]
@@ -20,11 +23,8 @@ impl Arrays {
         let mut specs = Vec::with_capacity(arrays.len());
         let mut buffers = Vec::with_capacity(arrays.len());
         for (name, dtype, shape, array) in &arrays {
-            specs.push(FieldSpec {
-                name: name.clone(),
-                dtype: DType::parse(dtype).map_err(|error| Error::Config(format!("array `{name}`: {error}")))?,
-                shape: shape.clone(),
-            });
+            let dtype = DType::parse(dtype).map_err(|error| Error::Config(format!("array `{name}`: {error}")))?;
+            specs.push(FieldSpec::new(name, dtype, &shape[..]));
             buffers.push(PyUntypedBuffer::get(array)?);
         }
         let mut fields = Vec::with_capacity(arrays.len());
@@ -34,6 +34,36 @@ impl Arrays {
             fields.push((spec, bytes));
         }
         Ok(Self(py.detach(|| SharedArrays::copy(rows, &fields))?))
+    }
+
+    /// Copies columns, given as (name, kind, dtype, shape, array, ends, column of the image).
+    ///
+    /// `kind` is `"images"`, `"masks"`, `"array"` or `"lists"`; all but arrays have ends, one `uint64` a row.
+    #[staticmethod]
+    fn table(py: Python<'_>, rows: u64, columns: Vec<ColumnArgs<'_>>) -> PyResult<Self> {
+        let mut held = Vec::with_capacity(columns.len());
+        for (name, _, _, _, array, ends, _) in &columns {
+            let ends = ends.as_ref().map(PyUntypedBuffer::get).transpose()?;
+            held.push((name, PyUntypedBuffer::get(array)?, ends));
+        }
+        let mut values = Vec::with_capacity(columns.len());
+        for ((name, kind, dtype, shape, _, _, image), (_, array, ends)) in columns.iter().zip(&held) {
+            let broken = || Error::Config(format!("column `{name}` is not C-contiguous"));
+            let bytes = super::buffer::bytes_of(array).ok_or_else(broken)?;
+            let ends = ends.as_ref().map_or(Some(&[][..]), super::buffer::bytes_of).ok_or_else(broken)?;
+            // An empty slice may lie anywhere, also where no u64 can.
+            let ends = if ends.is_empty() { &[] } else { bytemuck::try_cast_slice(ends).map_err(|_| broken())? };
+            let runs = Runs { bytes, ends };
+            let dtype = || DType::parse(dtype).map_err(|error| Error::Config(format!("column `{name}`: {error}")));
+            let value = match kind.as_str() {
+                "images" => Values::Images(runs),
+                "masks" => Values::Masks(runs, image.clone()),
+                "array" => Values::Array(dtype()?, shape.clone(), bytes),
+                _ => Values::Lists(dtype()?, shape.clone(), runs),
+            };
+            values.push((name.clone(), value));
+        }
+        Ok(Self(py.detach(|| SharedArrays::table(rows, &values))?))
     }
 
     /// The number of rows.

@@ -33,4 +33,15 @@ impl Batch {
     fn field(&self, position: usize) -> PyResult<Field> {
         Field::new(&self.0, position)
     }
+
+    /// Returns one row of the ragged field at this place.
+    fn row(&self, position: usize, row: usize) -> PyResult<Field> {
+        Field::of_row(&self.0, position, row)
+    }
+
+    /// Returns the shape of each row of the ragged field at this place.
+    fn shapes(&self, position: usize) -> PyResult<Vec<Vec<usize>>> {
+        let shapes = (0..self.0.rows()).map(|row| Ok(self.0.ragged_row(position, row)?.0));
+        shapes.collect()
+    }
 }

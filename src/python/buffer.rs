@@ -6,25 +6,32 @@
 
 use std::{
     ffi::{CStr, CString, c_int, c_void},
+    ops::Range,
     ptr, slice,
     sync::Arc,
 };
 
 use pyo3::{
     buffer::PyUntypedBuffer,
-    exceptions::{PyBufferError, PyIndexError},
+    exceptions::{PyBufferError, PyIndexError, PyTypeError},
     ffi,
     prelude::*,
     types::PyDict,
 };
 
-use crate::{loader::Batch, shm::SlotRef, spec::DType};
+use crate::{
+    loader::Batch,
+    shm::SlotRef,
+    spec::{DType, FieldSpec},
+};
 
 /// One field of a batch: a view of its slot, which it keeps.
 #[pyclass(frozen, module = "stokehold._native")]
 pub(super) struct Field {
     slot: Arc<SlotRef>,
     place: usize,
+    /// Where the view lies among the bytes of the field's rows.
+    part: Range<usize>,
     dtype: DType,
     shape: Vec<isize>,
     strides: Vec<isize>,
@@ -63,15 +70,44 @@ fn spellings(dtype: DType) -> (&'static str, &'static str, u8) {
 
 impl Field {
     pub(super) fn new(batch: &Batch, place: usize) -> PyResult<Self> {
-        let spec = batch.fields().get(place).ok_or_else(|| PyIndexError::new_err(format!("no field {place}")))?;
-        let shape: Vec<isize> = batch.shape(place).into_iter().map(|extent| extent as isize).collect();
-        let mut strides = vec![spec.dtype.size() as isize; shape.len()];
+        let spec = spec_of(batch, place)?;
+        if spec.ragged.is_some() {
+            return Err(PyTypeError::new_err(format!(
+                "field `{}` is ragged: its rows are arrays of their own",
+                spec.name
+            )));
+        }
+        let len = batch.slot().field_parts(place).1;
+        Ok(Self::view(batch, place, spec.dtype, batch.shape(place), 0..len))
+    }
+
+    /// Returns one row of a ragged field.
+    pub(super) fn of_row(batch: &Batch, place: usize, row: usize) -> PyResult<Self> {
+        let dtype = spec_of(batch, place)?.dtype;
+        let (shape, part) = batch.ragged_row(place, row)?;
+        Ok(Self::view(batch, place, dtype, shape, part))
+    }
+
+    fn view(batch: &Batch, place: usize, dtype: DType, shape: Vec<usize>, part: Range<usize>) -> Self {
+        let shape: Vec<isize> = shape.into_iter().map(|extent| extent as isize).collect();
+        let mut strides = vec![dtype.size() as isize; shape.len()];
         for axis in (1..shape.len()).rev() {
             strides[axis - 1] = strides[axis] * shape[axis].max(1);
         }
-        let format = CString::new(spellings(spec.dtype).1).unwrap_or_default();
-        Ok(Self { slot: Arc::clone(batch.slot()), place, dtype: spec.dtype, shape, strides, format })
+        let format = CString::new(spellings(dtype).1).unwrap_or_default();
+        Self { slot: Arc::clone(batch.slot()), place, part, dtype, shape, strides, format }
     }
+
+    /// Returns the first byte's address and the number of bytes.
+    fn parts(&self) -> (*mut u8, usize) {
+        let (start, len) = self.slot.field_parts(self.place);
+        assert!(self.part.start <= self.part.end && self.part.end <= len, "a view outside of its field");
+        (start.wrapping_add(self.part.start), self.part.len())
+    }
+}
+
+fn spec_of(batch: &Batch, place: usize) -> PyResult<&FieldSpec> {
+    batch.fields().get(place).ok_or_else(|| PyIndexError::new_err(format!("no field {place}")))
 }
 
 #[pymethods]
@@ -91,7 +127,7 @@ impl Field {
     /// NumPy's array interface, version 3.
     #[getter]
     fn __array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (start, _) = self.slot.field_parts(self.place);
+        let (start, _) = self.parts();
         let dict = PyDict::new(py);
         dict.set_item("version", 3)?;
         dict.set_item("shape", pyo3::types::PyTuple::new(py, &self.shape)?)?;
@@ -145,7 +181,7 @@ impl Field {
         if other_order && this.shape.len() > 1 {
             return Err(PyBufferError::new_err("a field is C-contiguous, and was asked for in Fortran's order"));
         }
-        let (start, len) = this.slot.field_parts(this.place);
+        let (start, len) = this.parts();
         // SAFETY: the interpreter passes a view to be filled. Every pointer put there lies in the slot or in this
         // object, and the view keeps this object, which keeps the slot; C only reads shape, strides and format.
         unsafe {
@@ -256,7 +292,7 @@ mod dlpack {
     }
 
     pub(super) fn export<'py, M: Managed>(py: Python<'py>, field: &Field) -> PyResult<Bound<'py, PyAny>> {
-        let (start, _) = field.slot.field_parts(field.place);
+        let (start, _) = field.parts();
         let size = field.dtype.size() as isize;
         let mut shape: Box<[i64]> = field.shape.iter().map(|&extent| extent as i64).collect();
         // DLPack counts strides in elements.

@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result, SampleError},
     job::OnError,
     loader::{self, Input, Launch},
+    spec::FieldSpec,
     transform::{BatchTransform, Transform},
 };
 
@@ -50,6 +51,9 @@ fn waiting<T: Send>(py: Python<'_>, run: impl FnOnce(loader::Tick<'_>) -> Result
     }
 }
 
+/// A field: name, dtype, shape with None for an axis that varies, capacity.
+type FieldArgs = (String, &'static str, Vec<Option<usize>>, Option<usize>);
+
 /// The native loader; see `stokehold.Loader`.
 #[pyclass(frozen, module = "stokehold._native")]
 pub(super) struct Loader(Arc<loader::Loader>);
@@ -59,7 +63,7 @@ impl Loader {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "the keyword arguments of stokehold.Loader, one for one")]
     #[pyo3(signature = (source, transforms, batch_transforms, *, batch_size, shuffle, seed, drop_last, rank, world_size, num_workers,
-                        threads_per_worker, prefetch, memory_limit, on_error, stall_timeout, coordinator))]
+                        threads_per_worker, prefetch, memory_limit, on_error, stall_timeout, coordinator, capacity))]
     fn new(
         py: Python<'_>,
         source: &Bound<'_, PyAny>,
@@ -78,6 +82,7 @@ impl Loader {
         on_error: &str,
         stall_timeout: f64,
         coordinator: (String, String),
+        capacity: BTreeMap<String, usize>,
     ) -> PyResult<Self> {
         let input = match source.cast::<Arrays>() {
             Ok(arrays) => Input::Arrays(arrays.get().0.clone()),
@@ -107,13 +112,22 @@ impl Loader {
         let batch_transforms: Vec<BatchTransform> = serde_json::from_str(batch_transforms)
             .map_err(|error| Error::Config(format!("batch_transforms: {error}")))?;
         builder = builder.batch_transforms(batch_transforms);
+        for (field, room) in capacity {
+            builder = builder.capacity(field, room);
+        }
         waiting(py, |tick| builder.build_with(tick)).map(|loader| Self(Arc::new(loader)))
     }
 
-    /// The fields of a batch: (name, dtype, shape of one row).
+    /// The fields of a batch: (name, dtype, shape of one row, capacity), None for axes that vary, and no capacity where
+    /// there are none.
     #[getter]
-    fn fields(&self) -> Vec<(String, &'static str, Vec<usize>)> {
-        self.0.spec().iter().map(|field| (field.name.clone(), field.dtype.name(), field.shape.clone())).collect()
+    fn fields(&self) -> Vec<FieldArgs> {
+        let field = |field: &FieldSpec| {
+            let varying = std::iter::repeat_n(None, field.ragged.map_or(0, |ragged| ragged.axes));
+            let shape = varying.chain(field.shape.iter().copied().map(Some)).collect();
+            (field.name.clone(), field.dtype.name(), shape, field.ragged.map(|ragged| ragged.capacity))
+        };
+        self.0.spec().iter().map(field).collect()
     }
 
     /// The number of samples of the source.

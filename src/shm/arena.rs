@@ -193,10 +193,7 @@ mod tests {
     }
 
     fn arena() -> Arena {
-        let specs = [
-            FieldSpec { name: "x".into(), dtype: DType::UInt8, shape: vec![3] },
-            FieldSpec { name: "y".into(), dtype: DType::Int64, shape: vec![] },
-        ];
+        let specs = [FieldSpec::new("x", DType::UInt8, [3]), FieldSpec::new("y", DType::Int64, [])];
         Arena::new(SlotLayout::new(4, &specs).unwrap())
     }
 

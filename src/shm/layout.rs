@@ -123,7 +123,7 @@ mod tests {
     use crate::spec::DType;
 
     fn field(name: &str, dtype: DType, shape: &[usize]) -> FieldSpec {
-        FieldSpec { name: name.into(), dtype, shape: shape.to_vec() }
+        FieldSpec::new(name, dtype, shape)
     }
 
     #[test]

@@ -102,7 +102,7 @@ mod tests {
     use crate::spec::{DType, FieldSpec};
 
     fn field(name: &str, dtype: DType, shape: &[usize], offset: usize) -> ArrayField {
-        ArrayField { spec: FieldSpec { name: name.to_owned(), dtype, shape: shape.to_vec() }, offset }
+        ArrayField { spec: FieldSpec::new(name, dtype, shape), offset }
     }
 
     fn bytes(len: u8) -> Bytes {

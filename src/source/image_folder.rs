@@ -1,7 +1,6 @@
 //! A folder of class folders of images, by torchvision's rules.
 
 mod index;
-mod read;
 
 use std::{
     ffi::OsStr,
@@ -10,7 +9,7 @@ use std::{
 };
 
 use self::index::Index;
-use super::{Source, SourceField};
+use super::{Source, SourceField, file};
 use crate::{
     error::{Failure, Result},
     spec::{DType, FieldSpec},
@@ -36,7 +35,7 @@ impl ImageFolder {
     pub fn source_fields() -> Vec<SourceField> {
         vec![
             SourceField::EncodedImage { name: "image".to_owned() },
-            SourceField::Tensor(FieldSpec { name: "label".to_owned(), dtype: DType::Int64, shape: Vec::new() }),
+            SourceField::Tensor(FieldSpec::new("label", DType::Int64, [])),
         ]
     }
 
@@ -76,7 +75,8 @@ impl Source for ImageFolder {
     }
 
     fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
-        read::read_file(&self.path(index), record)
+        record.clear();
+        file::append(&self.path(index), record)
     }
 
     fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {

@@ -4,13 +4,23 @@
 //! forked, so its index should lie in a few flat buffers that all of them share.
 
 mod arrays;
+mod file;
 mod image_folder;
+mod table;
 
-use std::{fmt::Debug, os::fd::RawFd, sync::Arc};
+use std::{
+    fmt::{self, Debug},
+    os::fd::RawFd,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{arrays::Arrays, image_folder::ImageFolder};
+pub use self::{
+    arrays::Arrays,
+    image_folder::ImageFolder,
+    table::{Column, ColumnKind, List, Table},
+};
 use crate::{
     error::{Failure, Result},
     spec::FieldSpec,
@@ -27,7 +37,14 @@ pub enum SourceField {
         /// The field's name.
         name: String,
     },
-    /// A ready tensor of a fixed shape.
+    /// An image file's bytes, to be decoded to (height, width) class indices, `uint8`.
+    EncodedMask {
+        /// The field's name.
+        name: String,
+        /// The field of the image that it belongs to, whose geometry it follows.
+        image: String,
+    },
+    /// A ready tensor; a ragged one varies in one axis.
     Tensor(FieldSpec),
 }
 
@@ -35,8 +52,26 @@ impl SourceField {
     /// Returns the field's name.
     pub fn name(&self) -> &str {
         match self {
-            Self::EncodedImage { name } => name,
+            Self::EncodedImage { name } | Self::EncodedMask { name, .. } => name,
             Self::Tensor(spec) => &spec.name,
+        }
+    }
+
+    /// Returns the field of the image whose geometry this one follows.
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Self::EncodedMask { image, .. } => Some(image),
+            Self::EncodedImage { .. } | Self::Tensor(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for SourceField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EncodedImage { name } => write!(f, "{name}: encoded image"),
+            Self::EncodedMask { name, .. } => write!(f, "{name}: encoded mask"),
+            Self::Tensor(spec) => write!(f, "{spec}"),
         }
     }
 }
@@ -95,6 +130,13 @@ pub enum SourceSpec {
         /// The arrays' specs, each with the offset of its first byte.
         fields: Vec<ArrayField>,
     },
+    /// Columns by name, of files and of values in shared memory; see [`Table`].
+    Table {
+        /// The number of samples.
+        len: u64,
+        /// The columns.
+        columns: Vec<Column>,
+    },
 }
 
 /// One array of a [`SourceSpec::Arrays`].
@@ -113,10 +155,12 @@ impl SourceSpec {
         match self {
             Self::ImageFolder { .. } => ImageFolder::source_fields(),
             Self::Arrays { fields, .. } => fields.iter().map(|field| SourceField::Tensor(field.spec.clone())).collect(),
+            Self::Table { columns, .. } => columns.iter().map(Column::field).collect(),
         }
     }
 
-    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Arrays`].
+    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Arrays`] or a
+    /// [`SourceSpec::Table`].
     ///
     /// # Errors
     /// [`Config`](crate::Error::Config) for a folder without samples or arrays that do not fit their bytes,
@@ -125,6 +169,7 @@ impl SourceSpec {
         Ok(match self {
             Self::ImageFolder { root } => Arc::new(ImageFolder::open(root)?),
             Self::Arrays { len, fields } => Arc::new(Arrays::open(*len, fields, bytes)?),
+            Self::Table { len, columns } => Arc::new(Table::open(*len, columns, bytes)?),
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Failure, Result, Stage},
     rng::Key,
     source::SourceField,
-    spec::{DType, FieldSpec},
+    spec::{DType, FieldSpec, Ragged},
 };
 
 /// The compiled transforms of one field.
@@ -53,25 +53,44 @@ pub struct Workspace {
 }
 
 impl Chain {
-    /// Compiles the transforms of a field.
+    /// Compiles the transforms of a field of fixed shape.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) for an argument out of range, a transform that cannot take what comes before it, or an
-    /// encoded image whose size the chain does not fix.
+    /// As [`compile_numbered`](Self::compile_numbered).
     pub fn compile(field: &SourceField, ops: &[Transform]) -> Result<Self> {
-        let (decoding, places) = match (field, ops) {
-            (SourceField::EncodedImage { name }, [first @ Transform::DecodeImage(decoding), ..]) => {
+        let numbered: Vec<_> = (0..).zip(ops.iter().cloned()).collect();
+        Self::compile_numbered(field, &numbered, None)
+    }
+
+    /// Compiles the transforms of a field, each with the number that its draws are keyed by.
+    ///
+    /// `capacity` is the room of each row where the field is ragged: an image whose size the transforms do not fix, or
+    /// a list.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an argument out of range, a transform that cannot take what comes before it, an
+    /// encoded image whose size the chain does not fix and that has no capacity, or a capacity of another field.
+    pub fn compile_numbered(field: &SourceField, ops: &[(u64, Transform)], capacity: Option<usize>) -> Result<Self> {
+        let name = field.name();
+        let (decoding, ops) = match (field, ops) {
+            (SourceField::EncodedImage { .. }, [(_, first @ Transform::DecodeImage(decoding)), rest @ ..]) => {
                 first.validate().map_err(|error| Error::Config(format!("field `{name}`: transform 0: {error}")))?;
-                (*decoding, 1..ops.len())
+                (*decoding, rest)
             }
-            _ => (DecodeImage::default(), 0..ops.len()),
+            _ => (DecodeImage::default(), ops),
         };
-        let (mut state, spec) = match (field, ops) {
+        let (input, channels, rank) = match (field, ops) {
             (SourceField::Tensor(spec), []) => {
-                spec.row_bytes()?;
-                return Ok(Self { output: spec.clone(), decoding, image: None });
+                let mut output = spec.clone();
+                match (&mut output.ragged, capacity) {
+                    (Some(ragged), Some(capacity)) => ragged.capacity = capacity,
+                    (None, Some(_)) => return Err(no_capacity(&spec.name)),
+                    (_, None) => {}
+                }
+                output.row_bytes()?;
+                return Ok(Self { output, decoding, image: None });
             }
-            (SourceField::Tensor(spec), [first, ..]) => {
+            (SourceField::Tensor(spec), [(_, first), ..]) => {
                 let Some((size, channels)) = image_shape(spec) else {
                     return Err(Error::Config(format!(
                         "field `{}`: {} takes uint8 images of shape [H, W, 3], [H, W, 1] or [H, W], not {} of shape {:?}",
@@ -81,25 +100,39 @@ impl Chain {
                         spec.shape
                     )));
                 };
-                (Compiler::new(Some(size), channels, spec.shape.len()), Some((size, channels)))
+                (Some(size), channels, spec.shape.len())
             }
-            (SourceField::EncodedImage { .. }, _) => (Compiler::new(None, 3, 3), None),
+            (SourceField::EncodedImage { .. }, _) => (None, 3, 3),
+            (SourceField::EncodedMask { .. }, _) => (None, 1, 2),
         };
-        let name = field.name();
-        for (at, op) in (places.start as u64..).zip(&ops[places]) {
+        let mut state = Compiler::new(input, channels, rank);
+        for (at, op) in ops {
             op.validate()
-                .and_then(|()| state.add(at, op).map_err(|what| Error::Config(format!("{}: {what}", op.name()))))
+                .and_then(|()| state.add(*at, op).map_err(|what| Error::Config(format!("{}: {what}", op.name()))))
                 .map_err(|error| Error::Config(format!("field `{name}`: transform {at}: {error}")))?;
         }
-        let size = state.size.ok_or_else(|| {
-            Error::Config(format!(
-                "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with two sizes"
-            ))
-        })?;
-        let output = FieldSpec { name: name.to_owned(), dtype: state.elements.dtype, shape: state.shape(size) };
+        let dtype = state.elements.dtype;
+        let output = match (state.size, capacity) {
+            (Some(size), None) => FieldSpec::new(name, dtype, state.shape(size)),
+            (Some(_), Some(_)) => return Err(no_capacity(name)),
+            (None, Some(_)) if state.layout == Layout::Chw => {
+                return Err(Error::Config(format!(
+                    "field `{name}`: images of varying size stay HWC, since the axes that vary come first"
+                )));
+            }
+            (None, Some(capacity)) => {
+                let shape = if state.rank == 2 { vec![] } else { vec![state.channels] };
+                FieldSpec { ragged: Some(Ragged { axes: 2, capacity }), ..FieldSpec::new(name, dtype, shape) }
+            }
+            (None, None) => {
+                return Err(Error::Config(format!(
+                    "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
+                     two sizes, or give capacity[{name:?}], the pixels that a row has room for, to make it ragged"
+                )));
+            }
+        };
         output.row_bytes()?;
         let Compiler { steps, elements, layout, erasers, .. } = state;
-        let (input, channels) = spec.map_or((None, 3), |(size, channels)| (Some(size), channels));
         let erasers = erasers.into_iter().map(|eraser| eraser.finish(&elements)).collect();
         let image = ImageChain { input, channels, steps, tail: elements.finish(layout), erasers };
         Ok(Self { output, decoding, image: Some(image) })
@@ -121,6 +154,14 @@ impl Chain {
     /// A [`Failure`] of the transform stage.
     pub fn apply_tensor(&self, data: &[u8], key: Key, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
         let Some(chain) = &self.image else {
+            let row = match self.output.ragged {
+                None => row,
+                Some(_) => {
+                    let spec = &self.output;
+                    let entry = spec.shape.iter().product::<usize>() * spec.dtype.size();
+                    spec.begin_row(row, &[data.len() / entry.max(1)]).map_err(failure)?
+                }
+            };
             if data.len() != row.len() {
                 return Err(failure(format!("the record has {} bytes, the field {}", data.len(), row.len())));
             }
@@ -154,8 +195,19 @@ impl Chain {
     /// A [`Failure`] of the transform stage, for pixels that are neither.
     pub fn render(&self, pixels: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
         let chain = self.image.as_ref().ok_or_else(|| failure("the field is no image".to_owned()))?;
+        let row = match self.output.ragged {
+            None => row,
+            Some(_) => {
+                let Size { height, width } = space.plan.size();
+                self.output.begin_row(row, &[height as usize, width as usize]).map_err(failure)?
+            }
+        };
         chain.render(pixels, space, row).map_err(failure)
     }
+}
+
+fn no_capacity(name: &str) -> Error {
+    Error::Config(format!("field `{name}` has a fixed shape and takes no capacity"))
 }
 
 fn failure(reason: String) -> Failure {
@@ -170,7 +222,7 @@ fn image_shape(spec: &FieldSpec) -> Option<(Size, usize)> {
         _ => return None,
     };
     let size = Size { height: u32::try_from(height).ok()?, width: u32::try_from(width).ok()? };
-    (spec.dtype == DType::UInt8 && size.area() > 0).then_some((size, channels))
+    (spec.dtype == DType::UInt8 && spec.ragged.is_none() && size.area() > 0).then_some((size, channels))
 }
 
 /// What is known of a field after some of its transforms.

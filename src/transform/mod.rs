@@ -421,6 +421,38 @@ impl Transform {
             Self::ToLayout { .. } => "ToLayout",
         }
     }
+
+    /// Returns what the transform does to the mask of an image: the same geometry, by the nearest pixel, filled with the
+    /// same value where there is one for all channels, and nothing else.
+    pub fn of_mask(&self) -> Option<Self> {
+        let single = |fill: &Option<Vec<u8>>| fill.clone().filter(|fill| fill.len() == 1);
+        let mut same = self.clone();
+        match &mut same {
+            Self::Resize { interpolation, .. } | Self::RandomResizedCrop { interpolation, .. } => {
+                *interpolation = Interpolation::Nearest;
+            }
+            Self::RandomRotation { interpolation, fill, .. } | Self::RandomAffine { interpolation, fill, .. } => {
+                *interpolation = Interpolation::Nearest;
+                *fill = single(fill);
+            }
+            Self::RandomCrop { padding, .. } | Self::Pad(padding) if padding.fill.len() != 1 => {
+                padding.fill = vec![0];
+            }
+            Self::CenterCrop { .. }
+            | Self::RandomCrop { .. }
+            | Self::Pad(_)
+            | Self::RandomHorizontalFlip { .. }
+            | Self::RandomVerticalFlip { .. } => {}
+            _ => return None,
+        }
+        Some(same)
+    }
+
+    /// Tells whether what the transform does to the places of pixels cannot be done to masks and boxes as well:
+    /// torchvision's automatic augmentations are for images alone.
+    pub const fn is_for_images_alone(&self) -> bool {
+        matches!(self, Self::RandAugment { .. } | Self::TrivialAugmentWide { .. } | Self::AutoAugment { .. })
+    }
 }
 
 #[cfg(test)]

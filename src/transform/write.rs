@@ -36,6 +36,11 @@ impl<'a> Pixels<'a> {
         Self::new(image.pixels(), Size { height: image.height(), width: image.width() }, image.channels())
     }
 
+    /// Returns the image of these bytes, one 8-bit channel.
+    pub const fn grey8(bytes: &'a [u8], width: u32, height: u32) -> Self {
+        Self::new(bytes, Size { height, width }, 1)
+    }
+
     pub(super) const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }

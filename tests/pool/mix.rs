@@ -79,7 +79,7 @@ impl Source for Pictures {
 
 /// A loader that mixes; `slow` is a sample that comes slowly.
 fn mixing(workers: u32, does_io: bool, slow: Option<u64>) -> Builder {
-    let spec = |name: &str, dtype, shape: &[usize]| FieldSpec { name: name.into(), dtype, shape: shape.to_vec() };
+    let spec = |name: &str, dtype, shape: &[usize]| FieldSpec::new(name, dtype, shape);
     let fields = [spec("image", DType::UInt8, &[1024, 1024]), spec("label", DType::Int64, &[])];
     let images = (0..ROWS as usize * PIXELS).map(|at| (at * 31 + at / PIXELS * 7) as u8).collect();
     let source = Pictures { fields: fields.map(SourceField::Tensor), images, does_io, slow };

@@ -34,7 +34,7 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     pub(crate) fn new(len: u64, event: impl Fn(u64) -> Result<(), Failure> + Send + Sync + 'static) -> Self {
-        let spec = FieldSpec { name: "x".into(), dtype: DType::UInt64, shape: vec![3] };
+        let spec = FieldSpec::new("x", DType::UInt64, [3]);
         Self { len, fields: vec![SourceField::Tensor(spec)], event: Arc::new(event), file: None }
     }
 

@@ -42,7 +42,7 @@ fn bytes_do_not_depend_on_workers_or_threads() {
 fn shared() -> SharedArrays {
     let x: Vec<f32> = (0..300).map(|n| n as f32).collect();
     let y: Vec<i64> = (0..100).collect();
-    let spec = |name: &str, dtype, shape: &[usize]| FieldSpec { name: name.into(), dtype, shape: shape.to_vec() };
+    let spec = |name: &str, dtype, shape: &[usize]| FieldSpec::new(name, dtype, shape);
     SharedArrays::copy(
         100,
         &[

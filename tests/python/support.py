@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import psutil
 
 import stokehold as sh
@@ -22,7 +21,7 @@ CROP = [sh.RandomResizedCrop(32), sh.RandomHorizontalFlip()]
 
 
 def value(batch: sh.Batch) -> Row:
-    fields = tuple((name, np.asarray(batch.field(name)).tobytes()) for name in batch)
+    fields = tuple((name, b"".join(row.tobytes() for row in batch.numpy()[name])) for name in batch)
     return batch.epoch, tuple(map(int, batch.indices)), fields
 
 

@@ -190,7 +190,7 @@ def test_the_buffer_protocol(arrays: sh.Arrays, columns: dict[str, Any], workers
 def test_numpy_dtypes(dtype: str) -> None:
     rows = of_dtype(dtype)
     with sh.Loader(sh.Arrays({"x": rows}), batch_size=10, num_workers=1) as loader:
-        assert loader.spec["x"] == (dtype, (3, 2))
+        assert loader.spec["x"] == sh.FieldSpec(dtype, (3, 2))
         (array,) = (batch["x"] for batch in loader)
         assert array.dtype == rows.dtype
         assert array.tobytes() == rows.tobytes()

@@ -71,7 +71,7 @@ def test_epochs_and_seeds_have_orders_of_their_own(arrays: sh.Arrays) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_known_before_the_first_sample(folder: Path, workers: int) -> None:
     with image_loader(folder, num_workers=workers) as loader:
-        assert loader.spec == {"image": ("uint8", (32, 32, 3)), "label": ("int64", ())}
+        assert loader.spec == {"image": sh.FieldSpec("uint8", (32, 32, 3)), "label": sh.FieldSpec("int64", ())}
         assert loader.classes == ["ash", "birch", "cedar"] == sh.ImageFolder(folder).classes
         assert loader.samples == 24
         assert len(loader) == 5
@@ -291,7 +291,7 @@ def test_arrays_that_cannot_be_raise(make: Callable[[], Any], error: type[Except
 
 
 def test_a_source_must_be_a_source() -> None:
-    with pytest.raises(TypeError, match="source must be an ImageFolder or Arrays, not str"):
+    with pytest.raises(TypeError, match="source must be an ImageFolder, Arrays or a Table, not str"):
         sh.Loader("train")  # type: ignore[arg-type]
 
 

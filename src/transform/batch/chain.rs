@@ -128,7 +128,10 @@ fn compile(transform: &BatchTransform, fields: &mut [FieldSpec], one_hot: &mut V
 }
 
 fn how(image: &FieldSpec, cut: bool) -> Result<How, String> {
-    let FieldSpec { name, dtype, shape } = image;
+    let FieldSpec { name, dtype, shape, ragged } = image;
+    if ragged.is_some() {
+        return Err(format!("takes images of one size, and those of field `{name}` vary"));
+    }
     if !cut {
         return if mix::blends(*dtype) && !shape.is_empty() {
             Ok(How::MixUp(*dtype))
@@ -163,10 +166,7 @@ mod tests {
     const KEY: Key = Key { seed: 5, epoch: 1, index: 12 };
 
     fn fields() -> [FieldSpec; 2] {
-        [
-            FieldSpec { name: "image".into(), dtype: DType::Float32, shape: vec![3, 16, 20] },
-            FieldSpec { name: "label".into(), dtype: DType::Int64, shape: vec![] },
-        ]
+        [FieldSpec::new("image", DType::Float32, [3, 16, 20]), FieldSpec::new("label", DType::Int64, [])]
     }
 
     /// A batch whose images are filled with their row's number, and whose labels are those too.
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn the_place_of_the_channels_is_seen_from_the_shape() {
         let canvas = |shape: &[usize]| {
-            let image = FieldSpec { name: "image".into(), dtype: DType::Float16, shape: shape.to_vec() };
+            let image = FieldSpec::new("image", DType::Float16, shape);
             match how(&image, true) {
                 Ok(How::CutMix(canvas)) => Some((canvas.planes, canvas.height, canvas.width, canvas.pixel)),
                 _ => None,

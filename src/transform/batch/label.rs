@@ -49,7 +49,10 @@ fn integer(dtype: DType, bytes: &[u8]) -> Option<i128> {
 
 /// Makes a field of labels one of probabilities, and returns how its rows are written if that is not what they are yet.
 pub(super) fn probabilities(label: &mut FieldSpec, num_classes: Option<u32>) -> Result<Option<OneHot>, String> {
-    let FieldSpec { name, dtype, shape } = label;
+    let FieldSpec { name, dtype, shape, ragged } = label;
+    if ragged.is_some() {
+        return Err(format!("takes labels of one shape, and those of field `{name}` vary"));
+    }
     match (*dtype, &shape[..], num_classes) {
         (DType::Float32, &[classes], None) if classes > 0 => Ok(None),
         (DType::Float32, &[classes], Some(wanted)) if classes == wanted as usize => Ok(None),
@@ -58,7 +61,7 @@ pub(super) fn probabilities(label: &mut FieldSpec, num_classes: Option<u32>) -> 
         }
         (dtype, [], Some(classes)) if integer(dtype, &[0; 8][..dtype.size()]).is_some() => {
             let one_hot = OneHot { dtype, classes };
-            *label = FieldSpec { dtype: DType::Float32, shape: vec![classes as usize], name: std::mem::take(name) };
+            *label = FieldSpec::new(std::mem::take(name), DType::Float32, [classes as usize]);
             Ok(Some(one_hot))
         }
         (dtype, [], None) if integer(dtype, &[0; 8][..dtype.size()]).is_some() => {
@@ -76,7 +79,7 @@ mod tests {
     use super::*;
 
     fn label(dtype: DType, shape: &[usize]) -> FieldSpec {
-        FieldSpec { name: "y".into(), dtype, shape: shape.to_vec() }
+        FieldSpec::new("y", dtype, shape)
     }
 
     fn written(dtype: DType, value: &[u8]) -> Result<Vec<f32>, String> {

@@ -1,4 +1,4 @@
-//! Reading a whole regular file into a buffer that is used again.
+//! Reading a whole regular file to the end of a buffer that is used again.
 
 use std::{
     fs::{FileType, OpenOptions},
@@ -12,9 +12,8 @@ use crate::error::{Failure, Stage};
 /// The largest file that is read as one sample. A larger one is more likely a mistake than an image.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// Reads the file at `path` into `record`, which keeps its capacity.
-pub(super) fn read_file(path: &Path, record: &mut Vec<u8>) -> Result<(), Failure> {
-    record.clear();
+/// Reads the file at `path` to the end of `record`.
+pub(super) fn append(path: &Path, record: &mut Vec<u8>) -> Result<(), Failure> {
     // Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
     let file =
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     fn reason(path: &Path) -> String {
-        read_file(path, &mut Vec::new()).unwrap_err().reason
+        append(path, &mut Vec::new()).unwrap_err().reason
     }
 
     #[test]
@@ -84,9 +83,9 @@ mod tests {
         let path = folder.path().join("x");
         fs::write(&path, "abc").unwrap();
         let mut record = Vec::with_capacity(4096);
-        record.extend_from_slice(b"old content");
-        read_file(&path, &mut record).unwrap();
-        assert_eq!(record, b"abc");
+        record.extend_from_slice(b"before ");
+        append(&path, &mut record).unwrap();
+        assert_eq!(record, b"before abc");
         assert_eq!(record.capacity(), 4096);
     }
 
