@@ -1,7 +1,9 @@
 """Writes real images as folders of JPEG files, for the demo, the examples and their tests."""
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -65,6 +67,45 @@ def write_photos(root: Path, count: int = 300) -> Path:
             folder = partial / name
             folder.mkdir(exist_ok=True)
             cut.save(folder / f"{index:04}.jpg", quality=92)
+        partial.rename(root)
+    return root
+
+
+def write_scenes(root: Path, count: int = 200) -> Path:
+    """Writes photographs with one to five handwritten digits on them, and where they are.
+
+    Args:
+        root: The folder to write to; one that is complete is left as it is.
+        count: The number of scenes.
+
+    Returns:
+        The folder, with `images` and the COCO annotation file `annotations.json`.
+    """
+    if not root.exists():
+        digits, photos = load_digits(), real_photos()
+        random = np.random.default_rng(0)
+        partial = fresh(root)
+        (partial / "images").mkdir()
+        content: dict[str, list[dict[str, Any]]] = {
+            "images": [],
+            "annotations": [],
+            "categories": [{"id": digit, "name": f"digit {digit}"} for digit in range(10)],
+        }
+        for number in range(count):
+            scene = photos[number % len(photos)][1].resize((320, 240))
+            for _ in range(random.integers(1, 6)):
+                at, size = random.integers(len(digits.images)), int(random.integers(24, 72))
+                scan = Image.fromarray((digits.images[at] * (255 / 16)).astype(np.uint8)).resize((size, size))
+                # The scan's ink without the empty margin.
+                ink = scan.crop(scan.point(lambda value: 255 * (value > 60)).getbbox())
+                left, top = int(random.integers(320 - ink.width)), int(random.integers(240 - ink.height))
+                scene.paste("white", (left, top), ink)
+                found = {"image_id": number, "category_id": int(digits.target[at]), "iscrowd": 0}
+                found |= {"id": len(content["annotations"]), "area": ink.width * ink.height}
+                content["annotations"].append(found | {"bbox": [left, top, *ink.size]})
+            scene.save(partial / "images" / f"{number:04}.jpg", quality=90)
+            content["images"].append({"id": number, "file_name": f"{number:04}.jpg", "width": 320, "height": 240})
+        (partial / "annotations.json").write_text(json.dumps(content))
         partial.rename(root)
     return root
 

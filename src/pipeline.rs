@@ -16,14 +16,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::compile::{Compiled, Fill, compile};
+use self::compile::{Compiled, FieldFill, How, compile};
 use crate::{
     decode::{Area, Decoder, Encoded, Mask, decode_mask},
     error::{Failure, Result, Stage},
     rng::Key,
     source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
-    transform::{BatchTransform, Chain, Pixels, Region, Transform, Workspace},
+    transform::{BatchTransform, Chain, Pixels, Region, Transform, Workspace, kept_entries},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -75,11 +75,19 @@ pub struct Pipeline {
 /// The buffers of one thread, used again from sample to sample. What they hold never shows in a result.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    images: Images,
+    /// Which of the boxes filled last are left.
+    kept: Vec<bool>,
+    list: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Images {
     decoder: Decoder,
     mask: Mask,
     space: Workspace,
     /// The width and height of the image that was filled last.
-    image: (u32, u32),
+    size: (u32, u32),
 }
 
 /// The time that stages took, in all calls that added to it.
@@ -173,86 +181,90 @@ impl Pipeline {
         times: &mut Times,
         stage: &mut Stage,
     ) -> Result<(), Failure> {
+        let Scratch { images, kept: flags, list } = scratch;
         let fills = &self.compiled.fills;
         if rows.len() != fills.len() {
             return Err(Failure::new(Stage::Transform, format!("got {} rows for {} fields", rows.len(), fills.len())));
         }
-        for (at, fill) in fills {
+        for FieldFill { at, how, kept } in fills {
             let data = self.source.field(*at, key.index, record);
             let row = &mut *rows[*at];
             // Tensors are not timed: most are copied in less time than it takes to look at the clock.
             *stage = Stage::Transform;
-            match fill {
-                Fill::Image(chain) => fill_image(chain, data, key, scratch, row, times, stage)?,
-                Fill::Mask(chain) => fill_mask(chain, data, key, scratch, row, times, stage)?,
-                Fill::Tensor(chain) => chain.apply_tensor(data, key, &mut scratch.space, row)?,
-                Fill::OneHot(one_hot) => one_hot.write(data, row)?,
+            let data = match kept {
+                None => data,
+                Some(spec) => kept_entries(spec, data, flags, list)?,
+            };
+            match how {
+                How::Image(chain) => images.fill(chain, data, key, row, times, stage)?,
+                How::Mask(chain) => images.fill_mask(chain, data, key, row, times, stage)?,
+                How::Places(chain) => chain.apply(data, &mut images.space, flags, row)?,
+                How::Tensor(chain) => chain.apply_tensor(data, key, &mut images.space, row)?,
+                How::OneHot(one_hot) => one_hot.write(data, row)?,
             }
         }
         Ok(())
     }
 }
 
-fn fill_image(
-    chain: &Chain,
-    data: &[u8],
-    key: Key,
-    scratch: &mut Scratch,
-    row: &mut [u8],
-    times: &mut Times,
-    stage: &mut Stage,
-) -> Result<(), Failure> {
-    let Scratch { decoder, space, image, .. } = scratch;
-    let start = Instant::now();
-    *stage = Stage::Decode;
-    let encoded = Encoded::open(data, chain.decoding())?;
-    times.other_jpegs += u64::from(encoded.is_other_jpeg());
-    // What becomes of the image is drawn before it is decoded, so that only what is needed is.
-    *stage = Stage::Transform;
-    *image = encoded.size();
-    let (width, height) = *image;
-    let Region { top, left, height, width, resized } = chain.plan(height, width, key, space)?;
-    *stage = Stage::Decode;
-    let pixels = decoder.decode(encoded, Area { top, left, height, width }, resized)?;
-    let decoded = Instant::now();
-    times.decode += decoded - start;
-    *stage = Stage::Transform;
-    chain.render(Pixels::of(pixels), space, row)?;
-    times.transform += decoded.elapsed();
-    Ok(())
-}
-
-/// Fills the row of a mask whose image was filled last.
-fn fill_mask(
-    chain: &Chain,
-    data: &[u8],
-    key: Key,
-    scratch: &mut Scratch,
-    row: &mut [u8],
-    times: &mut Times,
-    stage: &mut Stage,
-) -> Result<(), Failure> {
-    let Scratch { mask, space, image, .. } = scratch;
-    let start = Instant::now();
-    *stage = Stage::Decode;
-    decode_mask(data, mask)?;
-    let (width, height) = (mask.width(), mask.height());
-    if (width, height) != *image {
-        // Equal draws would be of other places.
-        let (wide, tall) = *image;
-        let name = &chain.output().name;
-        return Err(Failure::new(
-            Stage::Decode,
-            format!("mask `{name}` is {width}x{height}, and its image {wide}x{tall}"),
-        ));
+impl Images {
+    /// Fills the row of an image.
+    fn fill(
+        &mut self,
+        chain: &Chain,
+        data: &[u8],
+        key: Key,
+        row: &mut [u8],
+        times: &mut Times,
+        stage: &mut Stage,
+    ) -> Result<(), Failure> {
+        let start = Instant::now();
+        *stage = Stage::Decode;
+        let encoded = Encoded::open(data, chain.decoding())?;
+        times.other_jpegs += u64::from(encoded.is_other_jpeg());
+        // What becomes of the image is drawn before it is decoded, so that only what is needed is.
+        *stage = Stage::Transform;
+        self.size = encoded.size();
+        let (width, height) = self.size;
+        let Region { top, left, height, width, resized } = chain.plan(height, width, key, &mut self.space)?;
+        *stage = Stage::Decode;
+        let pixels = self.decoder.decode(encoded, Area { top, left, height, width }, resized)?;
+        let decoded = Instant::now();
+        times.decode += decoded - start;
+        *stage = Stage::Transform;
+        chain.render(Pixels::of(pixels), &mut self.space, row)?;
+        times.transform += decoded.elapsed();
+        Ok(())
     }
-    let decoded = Instant::now();
-    times.decode += decoded - start;
-    *stage = Stage::Transform;
-    chain.plan(height, width, key, space)?;
-    chain.render(Pixels::grey8(mask.indices(), width, height), space, row)?;
-    times.transform += decoded.elapsed();
-    Ok(())
+
+    /// Fills the row of a mask, whose image was filled last.
+    fn fill_mask(
+        &mut self,
+        chain: &Chain,
+        data: &[u8],
+        key: Key,
+        row: &mut [u8],
+        times: &mut Times,
+        stage: &mut Stage,
+    ) -> Result<(), Failure> {
+        let start = Instant::now();
+        *stage = Stage::Decode;
+        decode_mask(data, &mut self.mask)?;
+        let (width, height) = (self.mask.width(), self.mask.height());
+        if (width, height) != self.size {
+            // Equal draws would be of other places.
+            let ((wide, tall), name) = (self.size, &chain.output().name);
+            let reason = format!("mask `{name}` is {width}x{height}, and its image {wide}x{tall}");
+            return Err(Failure::new(Stage::Decode, reason));
+        }
+        let decoded = Instant::now();
+        times.decode += decoded - start;
+        *stage = Stage::Transform;
+        chain.plan(height, width, key, &mut self.space)?;
+        chain.render(Pixels::grey8(self.mask.indices(), width, height), &mut self.space, row)?;
+        times.transform += decoded.elapsed();
+        Ok(())
+    }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -131,7 +131,7 @@ impl FieldSpec {
     /// # Errors
     /// [`Error::Config`] where the product of the shape overflows.
     pub fn row_bytes(&self) -> Result<usize> {
-        let values = self.entry_bytes().and_then(|bytes| match self.ragged {
+        let values = self.checked_entry_bytes().and_then(|bytes| match self.ragged {
             None => Some(bytes),
             Some(Ragged { capacity, .. }) => bytes
                 .checked_mul(capacity)
@@ -143,8 +143,13 @@ impl FieldSpec {
     }
 
     /// Returns the bytes of what does not vary: a whole sample, or one position of a ragged one.
-    fn entry_bytes(&self) -> Option<usize> {
+    fn checked_entry_bytes(&self) -> Option<usize> {
         self.shape.iter().try_fold(self.dtype.size(), |bytes, &extent| bytes.checked_mul(extent))
+    }
+
+    /// Returns the bytes of one entry of a list, at least one so that lengths can be divided by it.
+    pub fn entry_bytes(&self) -> usize {
+        self.checked_entry_bytes().unwrap_or(usize::MAX).max(1)
     }
 
     /// Writes the extents of a ragged row, and returns the place of its values, which are to be written whole.
@@ -152,7 +157,7 @@ impl FieldSpec {
     /// # Errors
     /// The reason where the field is not ragged in as many axes, or its capacity is too small.
     pub fn begin_row<'a>(&self, row: &'a mut [u8], extents: &[usize]) -> Result<&'a mut [u8], String> {
-        let (Some(Ragged { axes, capacity }), Some(entry)) = (self.ragged, self.entry_bytes()) else {
+        let (Some(Ragged { axes, capacity }), Some(entry)) = (self.ragged, self.checked_entry_bytes()) else {
             return Err(format!("field `{}` has a fixed shape", self.name));
         };
         if axes != extents.len() || row.len() < RAGGED_HEADER {
@@ -191,7 +196,7 @@ impl FieldSpec {
             0
         });
         shape.extend(&self.shape);
-        let end = RAGGED_HEADER + places * self.entry_bytes().unwrap_or(0);
+        let end = RAGGED_HEADER + places * self.checked_entry_bytes().unwrap_or(0);
         (shape, RAGGED_HEADER..end)
     }
 }

@@ -14,16 +14,21 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.batch import Batch, Ragged
+from stokehold.columns import BoundingBoxes, Images, KeyPoints, Lists, Masks
 from stokehold.images import decode_jpeg
 from stokehold.loader import FieldSpec, Loader
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
-from stokehold.sources import Arrays, CocoDetection, ImageFolder, Images, Lists, Masks, Table
+from stokehold.sources import Arrays, ImageFolder
+from stokehold.table import CocoDetection, Table
 from stokehold.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     AutoAugment,
     CenterCrop,
+    ClampBoundingBoxes,
+    ClampKeyPoints,
     ColorJitter,
+    ConvertBoundingBoxFormat,
     DecodeImage,
     GaussianBlur,
     Grayscale,
@@ -39,6 +44,7 @@ from stokehold.transforms import (
     RandomRotation,
     RandomVerticalFlip,
     Resize,
+    SanitizeBoundingBoxes,
     ToDtype,
     ToLayout,
     Transform,
@@ -52,9 +58,13 @@ __all__ = [
     "AutoAugment",
     "Batch",
     "BatchTransform",
+    "BoundingBoxes",
     "CenterCrop",
+    "ClampBoundingBoxes",
+    "ClampKeyPoints",
     "CocoDetection",
     "ColorJitter",
+    "ConvertBoundingBoxFormat",
     "CutMix",
     "DecodeError",
     "DecodeImage",
@@ -63,6 +73,7 @@ __all__ = [
     "Grayscale",
     "ImageFolder",
     "Images",
+    "KeyPoints",
     "Lists",
     "Loader",
     "Masks",
@@ -81,6 +92,7 @@ __all__ = [
     "RandomRotation",
     "RandomVerticalFlip",
     "Resize",
+    "SanitizeBoundingBoxes",
     "SlotsExhaustedError",
     "Table",
     "ToDtype",

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, NamedTuple, Self
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.mix import BatchTransform, checked
-from stokehold.sources import Arrays, ImageFolder, Source, Table
+from stokehold.sources import Arrays, ImageFolder, Source
+from stokehold.table import Table
 from stokehold.transforms import Transform
 
 __all__ = ["FieldSpec", "Loader"]
@@ -47,7 +48,8 @@ class Loader:
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
-        transforms: For each field that is to be changed, its transforms in order.
+        transforms: For each field that is to be changed, its transforms in order. What follows an image (masks, boxes,
+            keypoints of a `Table`) takes the image's geometry by itself.
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A

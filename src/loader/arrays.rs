@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    source::{ArrayField, Column, ColumnKind, List, SourceSpec, Table},
+    source::{ArrayField, Column, ColumnKind, List, SourceSpec, Table, Within},
     spec::{DType, FieldSpec},
     sys::{limits, memory::SharedMemory},
 };
@@ -33,8 +33,8 @@ pub enum Values<'a> {
     Masks(Runs<'a>, String),
     /// A row of this dtype and shape for each sample.
     Array(DType, Vec<usize>, &'a [u8]),
-    /// Entries of this dtype and shape, for each sample as many as it has.
-    Lists(DType, Vec<usize>, Runs<'a>),
+    /// Entries of this dtype and shape, for each sample as many as it has; in an image, where they are places.
+    Lists(DType, Vec<usize>, Runs<'a>, Option<Within>),
 }
 
 /// Runs of bytes of varying length, one for each sample.
@@ -109,10 +109,11 @@ impl SharedArrays {
                 Values::Array(dtype, shape, bytes) => {
                     ColumnKind::Array { dtype: *dtype, shape: shape.clone(), offset: add(bytes) }
                 }
-                Values::Lists(dtype, shape, values) => ColumnKind::Lists {
+                Values::Lists(dtype, shape, values, within) => ColumnKind::Lists {
                     dtype: *dtype,
                     shape: shape.clone(),
                     values: runs(values, add(values.bytes), add(bytemuck::cast_slice(values.ends))),
+                    within: within.clone(),
                 },
             };
             placed.push(Column { name: name.clone(), kind });

@@ -4,28 +4,48 @@ use std::collections::BTreeMap;
 
 use crate::{
     error::{Error, Result},
-    source::SourceField,
+    source::{Places, SourceField},
     spec::FieldSpec,
-    transform::{BatchChain, BatchTransform, Chain, OneHot, Transform},
+    transform::{BatchChain, BatchTransform, Chain, OneHot, PlacesChain, Transform},
 };
 
 /// What is done to the records of a source.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// How each field is filled, by its place. An image comes before all that follows it, with nothing else between.
-    pub(super) fills: Vec<(usize, Fill)>,
+    /// How the fields are filled, in this order: after an image come the places in it, after boxes what is kept with
+    /// them, and masks last, with nothing else between.
+    pub(super) fills: Vec<FieldFill>,
     pub(super) batch: BatchChain,
     pub(super) fields: Vec<FieldSpec>,
 }
 
 /// How a field's rows are filled.
 #[derive(Debug)]
-pub(super) enum Fill {
+pub(super) struct FieldFill {
+    /// The field's place.
+    pub(super) at: usize,
+    pub(super) how: How,
+    /// For a field with an entry for each box, the spec of the entries: only those of the boxes filled last that are
+    /// left are kept.
+    pub(super) kept: Option<FieldSpec>,
+}
+
+/// What a row is made of.
+#[derive(Debug)]
+pub(super) enum How {
     Image(Chain),
     Mask(Chain),
+    Places(PlacesChain),
     Tensor(Chain),
     /// For labels that are mixed later on.
     OneHot(OneHot),
+}
+
+/// The given transforms, batch transforms and capacities.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    fields: &'a [SourceField],
+    transforms: &'a BTreeMap<String, Vec<Transform>>,
 }
 
 /// Compiles the transforms of a source's fields.
@@ -38,8 +58,13 @@ pub(super) fn compile(
     batch_transforms: &[BatchTransform],
     capacity: &BTreeMap<String, usize>,
 ) -> Result<Compiled> {
-    let named =
-        transforms.keys().map(|name| (name, "to transform")).chain(capacity.keys().map(|name| (name, "for capacity")));
+    let labels = transforms.values().flatten().filter_map(|op| match op {
+        Transform::SanitizeBoundingBoxes { labels, .. } => Some(labels),
+        _ => None,
+    });
+    let named = transforms.keys().map(|name| (name, "to transform"));
+    let named = named.chain(capacity.keys().map(|name| (name, "for capacity")));
+    let named = named.chain(labels.flatten().map(|name| (name, "to go with boxes")));
     for (unknown, what) in named {
         if fields.iter().all(|field| field.name() != unknown.as_str()) {
             let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
@@ -49,62 +74,108 @@ pub(super) fn compile(
             )));
         }
     }
-    let chains = fields
-        .iter()
-        .map(|field| {
-            let room = capacity.get(field.name()).copied();
-            Chain::compile_numbered(field, &steps(field, fields, transforms)?, room)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let mut specs: Vec<_> = chains.iter().map(|chain| chain.output().clone()).collect();
+    let given = Given { fields, transforms };
+    let mut hows = Vec::with_capacity(fields.len());
+    let mut specs = Vec::with_capacity(fields.len());
+    for field in fields {
+        let room = capacity.get(field.name()).copied();
+        if let SourceField::Places { spec, places, .. } = field {
+            given.image_of(field)?;
+            let chain = PlacesChain::compile(spec, *places, given.of(field.name()), room)?;
+            specs.push(chain.output().clone());
+            hows.push(How::Places(chain));
+            continue;
+        }
+        let chain = Chain::compile_numbered(field, &given.steps(field)?, room)?;
+        specs.push(chain.output().clone());
+        hows.push(match field {
+            SourceField::EncodedImage { .. } => How::Image(chain),
+            SourceField::EncodedMask { .. } => How::Mask(chain),
+            SourceField::Places { .. } | SourceField::Tensor(_) => How::Tensor(chain),
+        });
+    }
     let batch = BatchChain::compile(batch_transforms, &mut specs)?;
-    let mut fills: Vec<_> = fields
-        .iter()
-        .zip(chains)
-        .enumerate()
-        .map(|(at, (field, chain))| {
-            let fill = match (batch.one_hot(at), field) {
-                (Some(one_hot), _) => Fill::OneHot(one_hot.clone()),
-                (None, SourceField::EncodedImage { .. }) => Fill::Image(chain),
-                (None, SourceField::EncodedMask { .. }) => Fill::Mask(chain),
-                (None, SourceField::Tensor(_)) => Fill::Tensor(chain),
-            };
-            (at, fill)
+    let mut fills = Vec::with_capacity(fields.len());
+    for (at, how) in hows.into_iter().enumerate() {
+        let how = batch.one_hot(at).cloned().map_or(how, How::OneHot);
+        let boxes = given.boxes_of(at)?;
+        let kept = match (&fields[at], boxes) {
+            (SourceField::Places { spec, .. } | SourceField::Tensor(spec), Some(_)) => Some(spec.clone()),
+            _ => None,
+        };
+        fills.push((given.turn(at, boxes)?, FieldFill { at, how, kept }));
+    }
+    fills.sort_by_key(|(turn, _)| *turn);
+    Ok(Compiled { fills: fills.into_iter().map(|(_, fill)| fill).collect(), batch, fields: specs })
+}
+
+impl<'a> Given<'a> {
+    /// Returns the transforms of a field.
+    fn of(self, name: &str) -> &'a [Transform] {
+        self.transforms.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the place of the image that a field follows, if it follows one.
+    fn image_of(self, field: &SourceField) -> Result<Option<usize>> {
+        let Some(image) = field.image() else { return Ok(None) };
+        let refused = |what: String| Error::Config(format!("field `{}` {what}", field.name()));
+        let is_image = |other: &SourceField| matches!(other, SourceField::EncodedImage { name } if name == image);
+        if let Some(op) = self.of(image).iter().find(|op| op.is_for_images_alone()) {
+            return Err(refused(format!("cannot follow `{image}` through {}, which is for images alone", op.name())));
+        }
+        let place = self.fields.iter().position(is_image);
+        place.map(Some).ok_or_else(|| refused(format!("belongs to `{image}`, which is no encoded image")))
+    }
+
+    /// Returns the transforms of an image, mask or tensor, each with the number that its draws are keyed by.
+    fn steps(self, field: &SourceField) -> Result<Vec<(u64, Transform)>> {
+        let name = field.name();
+        let own = (0..).zip(self.of(name).iter().cloned());
+        let Some(image) = self.image_of(field)?.map(|at| self.fields[at].name()) else { return Ok(own.collect()) };
+        if let Some(op) = self.of(name).iter().find(|op| op.of_mask().is_some()) {
+            return Err(Error::Config(format!(
+                "field `{name}` follows `{image}`: it takes the {} of `{image}` and none of its own",
+                op.name()
+            )));
+        }
+        // At the same places, so that they draw the same.
+        let followed = (0..).zip(self.of(image)).filter_map(|(at, op)| Some((at, op.of_mask()?)));
+        Ok(followed.chain(own).collect())
+    }
+
+    /// Returns the place of the boxes that a field has an entry for each of, and loses with them.
+    fn boxes_of(self, at: usize) -> Result<Option<usize>> {
+        let field = &self.fields[at];
+        let name = field.name();
+        let refused = |what: &str| Err(Error::Config(format!("field `{name}` cannot go with boxes: {what}")));
+        let sanitizes = |boxes: &SourceField| {
+            self.of(boxes.name()).iter().any(|op| {
+                matches!(op, Transform::SanitizeBoundingBoxes { labels, .. } if labels.iter().any(|label| label == name))
+            })
+        };
+        let mut all = (0..self.fields.len()).filter(|boxes| sanitizes(&self.fields[*boxes]));
+        let (Some(boxes), None) = (all.next(), all.next()) else {
+            return if all.next().is_none() { Ok(None) } else { refused("two fields of boxes name it") };
+        };
+        match field {
+            SourceField::Tensor(spec) if spec.ragged.is_none() => refused("it is no list"),
+            SourceField::EncodedImage { .. } | SourceField::EncodedMask { .. } => refused("it is no list"),
+            SourceField::Places { places: Places::Boxes { .. }, .. } => refused("it has boxes of its own"),
+            SourceField::Places { image, .. } if Some(image.as_str()) != self.fields[boxes].image() => {
+                refused("it belongs to another image")
+            }
+            SourceField::Places { .. } | SourceField::Tensor(_) => Ok(Some(boxes)),
+        }
+    }
+
+    /// Returns when a field is filled: with its image's place, then in order of what it needs.
+    fn turn(self, at: usize, boxes: Option<usize>) -> Result<(usize, usize, usize)> {
+        let lead = boxes.unwrap_or(at);
+        let mask = matches!(self.fields[at], SourceField::EncodedMask { .. });
+        Ok(match self.image_of(&self.fields[lead])? {
+            None => (at, 0, 0),
+            Some(image) if mask => (image, usize::MAX, at),
+            Some(image) => (image, 1 + lead, if boxes.is_some() { 1 + at } else { 0 }),
         })
-        .collect();
-    fills.sort_by_key(|(at, _)| match fields[*at].image().and_then(|image| place_of(fields, image)) {
-        Some(image) => (image, 1),
-        None => (*at, 0),
-    });
-    Ok(Compiled { fills, batch, fields: specs })
-}
-
-/// Returns the place of the encoded image with this name.
-fn place_of(fields: &[SourceField], image: &str) -> Option<usize> {
-    fields.iter().position(|field| matches!(field, SourceField::EncodedImage { name } if name == image))
-}
-
-/// Returns the transforms of a field, each with the number that its draws are keyed by.
-fn steps(
-    field: &SourceField,
-    fields: &[SourceField],
-    transforms: &BTreeMap<String, Vec<Transform>>,
-) -> Result<Vec<(u64, Transform)>> {
-    let of = |name: &str| transforms.get(name).map_or(&[][..], Vec::as_slice);
-    let name = field.name();
-    let own = (0..).zip(of(name).iter().cloned());
-    let Some(image) = field.image() else { return Ok(own.collect()) };
-    let refused = |what: String| Err(Error::Config(format!("field `{name}` {what}")));
-    if place_of(fields, image).is_none() {
-        return refused(format!("belongs to `{image}`, which is no encoded image"));
     }
-    if let Some(op) = of(image).iter().find(|op| op.is_for_images_alone()) {
-        return refused(format!("cannot follow `{image}` through {}, which is for images alone", op.name()));
-    }
-    if let Some(op) = of(name).iter().find(|op| op.of_mask().is_some()) {
-        return refused(format!("follows `{image}`: it takes the {} of `{image}` and none of its own", op.name()));
-    }
-    // At the same places, so that they draw the same.
-    let followed = (0..).zip(of(image)).filter_map(|(at, op)| Some((at, op.of_mask()?)));
-    Ok(followed.chain(own).collect())
 }

@@ -5,6 +5,7 @@ use pyo3::{buffer::PyUntypedBuffer, prelude::*};
 use crate::{
     error::Error,
     loader::{Runs, SharedArrays, Values},
+    source::Within,
     spec::{DType, FieldSpec},
 };
 
@@ -38,7 +39,8 @@ impl Arrays {
 
     /// Copies columns, given as (name, kind, dtype, shape, array, ends, column of the image).
     ///
-    /// `kind` is `"images"`, `"masks"`, `"array"` or `"lists"`; all but arrays have ends, one `uint64` a row.
+    /// `kind` is `"images"`, `"masks"`, `"array"`, `"lists"` or, for lists of places, what they are, in JSON; all but
+    /// arrays have ends, one `uint64` a row.
     #[staticmethod]
     fn table(py: Python<'_>, rows: u64, columns: Vec<ColumnArgs<'_>>) -> PyResult<Self> {
         let mut held = Vec::with_capacity(columns.len());
@@ -59,7 +61,12 @@ impl Arrays {
                 "images" => Values::Images(runs),
                 "masks" => Values::Masks(runs, image.clone()),
                 "array" => Values::Array(dtype()?, shape.clone(), bytes),
-                _ => Values::Lists(dtype()?, shape.clone(), runs),
+                "lists" => Values::Lists(dtype()?, shape.clone(), runs, None),
+                places => {
+                    let places = serde_json::from_str(places)
+                        .map_err(|error| Error::Config(format!("column `{name}`: {error}")))?;
+                    Values::Lists(dtype()?, shape.clone(), runs, Some(Within { image: image.clone(), places }))
+                }
             };
             values.push((name.clone(), value));
         }

@@ -6,6 +6,7 @@
 mod arrays;
 mod file;
 mod image_folder;
+mod places;
 mod table;
 
 use std::{
@@ -19,7 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     arrays::Arrays,
     image_folder::ImageFolder,
-    table::{Column, ColumnKind, List, Table},
+    places::{BoxFormat, Places},
+    table::{Column, ColumnKind, List, Table, Within},
 };
 use crate::{
     error::{Failure, Result},
@@ -44,6 +46,15 @@ pub enum SourceField {
         /// The field of the image that it belongs to, whose geometry it follows.
         image: String,
     },
+    /// Places in an image, whose geometry they follow.
+    Places {
+        /// A list of `float32` for each sample.
+        spec: FieldSpec,
+        /// What its entries are.
+        places: Places,
+        /// The field of the image that they lie in.
+        image: String,
+    },
     /// A ready tensor; a ragged one varies in one axis.
     Tensor(FieldSpec),
 }
@@ -53,14 +64,14 @@ impl SourceField {
     pub fn name(&self) -> &str {
         match self {
             Self::EncodedImage { name } | Self::EncodedMask { name, .. } => name,
-            Self::Tensor(spec) => &spec.name,
+            Self::Places { spec, .. } | Self::Tensor(spec) => &spec.name,
         }
     }
 
     /// Returns the field of the image whose geometry this one follows.
     pub fn image(&self) -> Option<&str> {
         match self {
-            Self::EncodedMask { image, .. } => Some(image),
+            Self::EncodedMask { image, .. } | Self::Places { image, .. } => Some(image),
             Self::EncodedImage { .. } | Self::Tensor(_) => None,
         }
     }
@@ -71,7 +82,7 @@ impl fmt::Display for SourceField {
         match self {
             Self::EncodedImage { name } => write!(f, "{name}: encoded image"),
             Self::EncodedMask { name, .. } => write!(f, "{name}: encoded mask"),
-            Self::Tensor(spec) => write!(f, "{spec}"),
+            Self::Places { spec, .. } | Self::Tensor(spec) => write!(f, "{spec}"),
         }
     }
 }

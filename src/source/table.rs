@@ -4,7 +4,7 @@ use std::{collections::HashSet, ffi::OsStr, fmt, os::unix::ffi::OsStrExt, path::
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Source, SourceField, file};
+use super::{Bytes, Places, Source, SourceField, file};
 use crate::{
     error::{Error, Failure, Result},
     spec::{DType, FieldSpec, Ragged},
@@ -53,7 +53,20 @@ pub enum ColumnKind {
         shape: Vec<usize>,
         /// The entries.
         values: List,
+        /// Where the entries lie, if they are places.
+        #[serde(default)]
+        within: Option<Within>,
     },
+}
+
+/// The image that the entries of a list lie in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Within {
+    /// The image's column.
+    pub image: String,
+    /// What the entries are.
+    #[serde(flatten)]
+    pub places: Places,
 }
 
 /// Runs of bytes of varying length, one after the other.
@@ -75,10 +88,16 @@ impl Column {
             ColumnKind::Images { .. } => SourceField::EncodedImage { name },
             ColumnKind::Masks { image, .. } => SourceField::EncodedMask { name, image: image.clone() },
             ColumnKind::Array { dtype, shape, .. } => SourceField::Tensor(FieldSpec::new(name, *dtype, &shape[..])),
-            ColumnKind::Lists { dtype, shape, values } => {
+            ColumnKind::Lists { dtype, shape, values, within } => {
                 let spec = FieldSpec::new(name, *dtype, &shape[..]);
                 let capacity = values.longest / spec.row_bytes().unwrap_or(1).max(1);
-                SourceField::Tensor(FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..spec })
+                let spec = FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..spec };
+                match within {
+                    None => SourceField::Tensor(spec),
+                    Some(Within { image, places }) => {
+                        SourceField::Places { spec, places: *places, image: image.clone() }
+                    }
+                }
             }
         }
     }
@@ -308,7 +327,7 @@ mod tests {
             column("image", ColumnKind::Images { paths: images }),
             column("x", ColumnKind::Array { dtype: DType::UInt8, shape: vec![], offset }),
             column("mask", ColumnKind::Masks { paths: masks, image: "image".to_owned() }),
-            column("pairs", ColumnKind::Lists { dtype: DType::Int8, shape: vec![2], values }),
+            column("pairs", ColumnKind::Lists { dtype: DType::Int8, shape: vec![2], values, within: None }),
         ];
         let json = serde_json::to_string(&columns).unwrap();
         assert_eq!(serde_json::from_str::<Vec<Column>>(&json).unwrap(), columns);
@@ -332,7 +351,7 @@ mod tests {
         let mut bytes = Vec::new();
         let values = list(&mut bytes, &[b"1234", b"56"]);
         let open = |values, dtype| {
-            let kind = ColumnKind::Lists { dtype, shape: vec![], values };
+            let kind = ColumnKind::Lists { dtype, shape: vec![], values, within: None };
             Table::open(2, &[column("x", kind)], Some(Arc::new(bytes.clone())))
         };
         assert!(open(values, DType::Int16).is_ok());
@@ -341,7 +360,7 @@ mod tests {
         assert!(message(open(List { longest: 3, ..values }, DType::Int16)).contains("does not fit"));
         assert!(message(open(List { ends: usize::MAX, ..values }, DType::Int16)).contains("does not fit"));
         let array = column("x", ColumnKind::Array { dtype: DType::Int64, shape: vec![2], offset: 0 });
-        assert!(message(Table::open(2, &[array.clone()], Some(Arc::new(bytes)))).contains("does not fit"));
+        assert!(message(Table::open(2, std::slice::from_ref(&array), Some(Arc::new(bytes)))).contains("does not fit"));
         let two: Bytes = Arc::new(vec![0; 64]);
         assert!(message(Table::open(2, &[array.clone(), array], Some(two))).contains("two columns are named `x`"));
     }

@@ -44,12 +44,13 @@ struct ImageChain {
 pub struct Workspace {
     /// Whether the plan is yet to be rendered.
     planned: bool,
-    plan: Plan,
+    pub(super) plan: Plan,
     renderer: Renderer,
     canvas: Canvas,
     spare: Canvas,
     scratch: Vec<f32>,
     packed: Vec<u8>,
+    pub(super) boxes: Vec<[f32; 4]>,
 }
 
 impl Chain {
@@ -101,6 +102,9 @@ impl Chain {
                     )));
                 };
                 (Some(size), channels, spec.shape.len())
+            }
+            (SourceField::Places { .. }, _) => {
+                return Err(Error::Config(format!("field `{name}`: places are no pixels")));
             }
             (SourceField::EncodedImage { .. }, _) => (None, 3, 3),
             (SourceField::EncodedMask { .. }, _) => (None, 1, 2),
@@ -154,13 +158,10 @@ impl Chain {
     /// A [`Failure`] of the transform stage.
     pub fn apply_tensor(&self, data: &[u8], key: Key, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
         let Some(chain) = &self.image else {
-            let row = match self.output.ragged {
-                None => row,
-                Some(_) => {
-                    let spec = &self.output;
-                    let entry = spec.shape.iter().product::<usize>() * spec.dtype.size();
-                    spec.begin_row(row, &[data.len() / entry.max(1)]).map_err(failure)?
-                }
+            let row = if self.output.ragged.is_some() {
+                self.output.begin_row(row, &[data.len() / self.output.entry_bytes()]).map_err(failure)?
+            } else {
+                row
             };
             if data.len() != row.len() {
                 return Err(failure(format!("the record has {} bytes, the field {}", data.len(), row.len())));
@@ -195,12 +196,11 @@ impl Chain {
     /// A [`Failure`] of the transform stage, for pixels that are neither.
     pub fn render(&self, pixels: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
         let chain = self.image.as_ref().ok_or_else(|| failure("the field is no image".to_owned()))?;
-        let row = match self.output.ragged {
-            None => row,
-            Some(_) => {
-                let Size { height, width } = space.plan.size();
-                self.output.begin_row(row, &[height as usize, width as usize]).map_err(failure)?
-            }
+        let row = if self.output.ragged.is_some() {
+            let Size { height, width } = space.plan.size();
+            self.output.begin_row(row, &[height as usize, width as usize]).map_err(failure)?
+        } else {
+            row
         };
         chain.render(pixels, space, row).map_err(failure)
     }
@@ -267,6 +267,12 @@ impl Compiler {
         match op {
             Transform::DecodeImage(_) => {
                 return Err("goes with an encoded image, and stands before all other transforms".to_owned());
+            }
+            Transform::ClampBoundingBoxes {}
+            | Transform::SanitizeBoundingBoxes { .. }
+            | Transform::ConvertBoundingBoxFormat { .. }
+            | Transform::ClampKeyPoints {} => {
+                return Err("goes with the field of the places, not of an image".to_owned());
             }
             Transform::Normalize { mean, std } => {
                 self.end_pixels(op);
@@ -367,7 +373,7 @@ impl ImageChain {
     }
 
     fn render(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
-        let Workspace { planned, plan, renderer, canvas, spare, scratch, packed } = space;
+        let Workspace { planned, plan, renderer, canvas, spare, scratch, packed, .. } = space;
         if !std::mem::take(planned) {
             return Err("nothing was planned".to_owned());
         }

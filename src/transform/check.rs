@@ -112,7 +112,15 @@ impl Transform {
             Self::ToDtype { dtype, scale: true } if !is_float(*dtype) => {
                 Err(format!("scale=True goes with a floating-point dtype, not with {dtype}"))
             }
-            Self::ToDtype { .. } | Self::ToLayout { .. } => Ok(()),
+            Self::SanitizeBoundingBoxes { min_size, min_area, .. } => {
+                check_least("min_size", *min_size)?;
+                check_least("min_area", *min_area)
+            }
+            Self::ToDtype { .. }
+            | Self::ToLayout { .. }
+            | Self::ClampBoundingBoxes {}
+            | Self::ConvertBoundingBoxFormat { .. }
+            | Self::ClampKeyPoints {} => Ok(()),
         }
     }
 }
@@ -120,6 +128,11 @@ impl Transform {
 /// Tells whether the dtype is a floating-point one.
 pub(super) const fn is_float(dtype: DType) -> bool {
     matches!(dtype, DType::Float16 | DType::BFloat16 | DType::Float32 | DType::Float64)
+}
+
+fn check_least(name: &str, least: f64) -> Result<(), String> {
+    let takes = 1.0..=f64::from(f32::MAX);
+    if takes.contains(&least) { Ok(()) } else { Err(format!("{name} = {least} must be at least 1")) }
 }
 
 fn check_size(size: &[u32]) -> Result<(), String> {

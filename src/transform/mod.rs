@@ -13,6 +13,8 @@ mod color;
 mod edit;
 mod erase;
 mod geometry;
+mod motion;
+mod places;
 mod plan;
 mod render;
 mod tail;
@@ -27,10 +29,11 @@ pub use self::{
     augment::AutoAugmentPolicy,
     batch::{BatchChain, BatchTransform, Mixing, OneHot},
     chain::{Chain, Workspace},
+    places::{PlacesChain, kept_entries},
     plan::Region,
     write::Pixels,
 };
-use crate::{decode::DecodeImage, spec::DType};
+use crate::{decode::DecodeImage, source::BoxFormat, spec::DType};
 
 /// One transform, with torchvision's meaning.
 ///
@@ -248,6 +251,27 @@ pub enum Transform {
         /// Where to.
         layout: Layout,
     },
+    /// Cuts bounding boxes off where their image ends.
+    ClampBoundingBoxes {},
+    /// Removes bounding boxes that are too small or reach out of their image, and what goes with them.
+    SanitizeBoundingBoxes {
+        /// The least width and height, at least 1.
+        #[serde(default = "one_pixel")]
+        min_size: f64,
+        /// The least area, at least 1.
+        #[serde(default = "one_pixel")]
+        min_area: f64,
+        /// The fields with an entry for each box.
+        #[serde(default)]
+        labels: Vec<String>,
+    },
+    /// Writes bounding boxes as other numbers.
+    ConvertBoundingBoxFormat {
+        /// Which.
+        format: BoxFormat,
+    },
+    /// Moves keypoints outside of their image to its nearest pixel.
+    ClampKeyPoints {},
 }
 
 /// A border around an image.
@@ -364,6 +388,10 @@ const fn nine() -> u32 {
     9
 }
 
+const fn one_pixel() -> f64 {
+    1.0
+}
+
 const fn half() -> f64 {
     0.5
 }
@@ -419,6 +447,10 @@ impl Transform {
             Self::Normalize { .. } => "Normalize",
             Self::ToDtype { .. } => "ToDtype",
             Self::ToLayout { .. } => "ToLayout",
+            Self::ClampBoundingBoxes {} => "ClampBoundingBoxes",
+            Self::SanitizeBoundingBoxes { .. } => "SanitizeBoundingBoxes",
+            Self::ConvertBoundingBoxFormat { .. } => "ConvertBoundingBoxFormat",
+            Self::ClampKeyPoints {} => "ClampKeyPoints",
         }
     }
 

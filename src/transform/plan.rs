@@ -7,6 +7,7 @@ use super::{
     edit::Edit,
     erase::Erased,
     geometry::{self, Rect, Size},
+    motion::Motion,
     view::{Outside, View},
     warp::{Affine, Warp},
 };
@@ -49,6 +50,8 @@ pub(super) struct Plan {
     pub(super) last: View,
     /// The boxes of the row that are erased.
     pub(super) erased: Vec<Erased>,
+    /// Where what lies in the image goes.
+    pub(super) motions: Vec<Motion>,
 }
 
 impl Plan {
@@ -57,6 +60,7 @@ impl Plan {
         self.image = image;
         self.passes.clear();
         self.erased.clear();
+        self.motions.clear();
         self.last = View::whole(image);
     }
 
@@ -103,8 +107,14 @@ impl Plan {
             Transform::Pad(padding) => {
                 self.crop(geometry::padded(self.size(), geometry::sides(&padding.padding))?, padding.outside());
             }
-            Transform::RandomHorizontalFlip { p } => self.last.flip ^= draws().unit() < *p,
-            Transform::RandomVerticalFlip { p } => self.last.flop ^= draws().unit() < *p,
+            Transform::RandomHorizontalFlip { p } if draws().unit() < *p => {
+                self.last.flip = !self.last.flip;
+                self.motions.push(Motion::Flip { width: self.size().width as f32 });
+            }
+            Transform::RandomVerticalFlip { p } if draws().unit() < *p => {
+                self.last.flop = !self.last.flop;
+                self.motions.push(Motion::Flop { height: self.size().height as f32 });
+            }
             Transform::ColorJitter { brightness, contrast, saturation, hue } => {
                 self.jitter(
                     [
@@ -118,11 +128,7 @@ impl Plan {
             }
             Transform::Grayscale { num_output_channels: 1 } => self.edit(Edit::GrayChannel),
             Transform::Grayscale { .. } => self.edit(Edit::Color(Color::Gray)),
-            Transform::RandomGrayscale { p } => {
-                if draws().unit() < *p {
-                    self.edit(Edit::Color(Color::Gray));
-                }
-            }
+            Transform::RandomGrayscale { p } if draws().unit() < *p => self.edit(Edit::Color(Color::Gray)),
             Transform::GaussianBlur { kernel_size, sigma } => {
                 self.blur([kernel_size[0], kernel_size[kernel_size.len() - 1]], sigma, &mut draws())?;
             }
@@ -147,23 +153,22 @@ impl Plan {
                 let edges = Edges { interpolation: *interpolation, fill: channels(fill.as_deref()) };
                 augment::auto_augment(self, &mut draws(), *policy, edges);
             }
-            Transform::DecodeImage(_)
-            | Transform::RandomErasing { .. }
-            | Transform::Normalize { .. }
-            | Transform::ToDtype { .. }
-            | Transform::ToLayout { .. } => {}
+            // Nothing, by what was drawn or by what it is.
+            _ => {}
         }
         self.check_area()
     }
 
     /// Shows only a box of the image, or more than there is of it.
     pub(super) fn crop(&mut self, part: Rect, outside: Outside) {
+        self.motions.push(Motion::Crop { left: part.left as f32, top: part.top as f32, size: part.size });
         if let Some(next) = self.last.crop(part, outside) {
             self.pass(next);
         }
     }
 
     fn resize(&mut self, size: Size, interpolation: Interpolation) {
+        self.motions.push(Motion::Resize { from: self.size(), to: size });
         if let Some(next) = self.last.resize(size, interpolation) {
             self.pass(next);
         }
@@ -183,6 +188,7 @@ impl Plan {
         let mut warp = Warp::new(&Affine::rotation(angle, center), size, interpolation, fill);
         if center.is_none() && angle == 180.0 {
             (self.last.flip, self.last.flop) = (!self.last.flip, !self.last.flop);
+            self.motions.push(warp.motion(size));
             return;
         }
         if center.is_none() && (angle == 90.0 || angle == 270.0) && (expand || size.height == size.width) {
@@ -199,7 +205,10 @@ impl Plan {
             Some((x, y)) if warp.size == self.size() => {
                 self.crop(Rect { top: -y, left: -x, size: warp.size }, Outside::Fill(warp.fill()));
             }
-            _ => self.edit(Edit::Warp(warp)),
+            _ => {
+                self.motions.push(warp.motion(self.size()));
+                self.edit(Edit::Warp(warp));
+            }
         }
     }
 

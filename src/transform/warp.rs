@@ -5,6 +5,7 @@
 use super::{
     Interpolation,
     geometry::Size,
+    motion::Motion,
     vector::{rounded, vectorised},
 };
 
@@ -96,6 +97,18 @@ impl Warp {
         let [a, b, x, c, d, y] = self.matrix;
         let whole = x.fract() == 0.0 && y.fract() == 0.0 && x.abs().max(y.abs()) < 1e6;
         ([a, b, c, d] == [1.0, 0.0, 0.0, 1.0] && whole).then_some((-x as i64, -y as i64))
+    }
+
+    /// Returns where the places of an image go: the map the other way.
+    pub(super) fn motion(&self, image: Size) -> Motion {
+        let [a, b, x, c, d, y] = self.matrix;
+        let area = a * d - b * c;
+        let [a, b, c, d] = [d / area, -b / area, -c / area, a / area];
+        // The matrix counts from the centres, places from the top left.
+        let (x, y) = (x + f64::from(image.width) * 0.5, y + f64::from(image.height) * 0.5);
+        let across = f64::from(self.size.width) * 0.5 - a * x - b * y;
+        let down = f64::from(self.size.height) * 0.5 - c * x - d * y;
+        Motion::Affine { matrix: [a, b, across, c, d, down].map(|value| value as f32), size: self.size }
     }
 
     /// Returns what lies outside the image.

@@ -112,6 +112,8 @@ def torch() -> Any:
     """PyTorch, its threads started."""
     torch = pytest.importorskip("torch")
     torch.ones(8).sum()
+    # Some only start when there is more to do.
+    torch.ones(512, 512) @ torch.ones(512, 512)
     settled()
     return torch
 

@@ -10,7 +10,12 @@ import psutil
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-NEEDS = {"demo": ("skimage", "sklearn", "tqdm"), "quickstart": ("sklearn",), "train_torch": ("torch",)}
+NEEDS = {
+    "demo": ("skimage", "sklearn", "tqdm"),
+    "detection": ("sklearn",),
+    "quickstart": ("sklearn",),
+    "train_torch": ("torch",),
+}
 NOT_EXAMPLES = {"images"}
 LIMIT_SECONDS = 150
 

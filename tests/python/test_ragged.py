@@ -190,13 +190,18 @@ def test_ragged_is_a_sequence_of_views(rows: dict[str, Any]) -> None:
         assert loader.stats()["held_slots"] == 0
 
 
-@pytest.mark.parametrize("output", ["torch", "jax"])
-def test_rows_of_other_libraries(rows: dict[str, Any], output: Any, request: pytest.FixtureRequest) -> None:
-    library = request.getfixturevalue(output)
+def test_rows_are_tensors(rows: dict[str, Any], torch: Any) -> None:
+    assert_rows_are(torch.Tensor, "torch", rows)
+
+
+def test_rows_are_jax_arrays(rows: dict[str, Any], jax: Any) -> None:
+    assert_rows_are(jax.Array, "jax", rows)
+
+
+def assert_rows_are(kind: type, output: Any, rows: dict[str, Any]) -> None:
     source = sh.Table({"boxes": sh.Lists(rows["boxes"])})
     with sh.Loader(source, num_workers=0, batch_size=10, output=output) as loader:
         boxes = next(iter(loader))["boxes"]
-        kind = library.Tensor if output == "torch" else library.Array
         assert isinstance(boxes[3], kind)
         assert isinstance(boxes.padded(), kind)
         assert (np.asarray(boxes[3]) == rows["boxes"][3]).all()
@@ -237,7 +242,7 @@ def test_mistakes_are_named_at_once(rows: dict[str, Any], files: dict[str, list[
             "field `label` has a fixed shape and takes no capacity",
         ),
         ({"transforms": {"image": [sh.ToLayout("CHW")]}}, "stay HWC"),
-        ({"transforms": {"mask": [sh.CenterCrop(4)]}}, "mask `mask` follows `image`: it takes the CenterCrop"),
+        ({"transforms": {"mask": [sh.CenterCrop(4)]}}, "field `mask` follows `image`: it takes the CenterCrop"),
         ({"transforms": {"boxes": [sh.CenterCrop(4)]}}, "CenterCrop takes uint8 images"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -247,7 +252,7 @@ def test_mistakes_are_named_at_once(rows: dict[str, Any], files: dict[str, list[
         ({"x": []}, "at least one column and one row"),
         ({"x": [1, 2], "y": ["a"]}, "`x` has 2, `y` has 1"),
         ({"x": np.array(["a"], object)}, "numbers and booleans only"),
-        ({"mask": sh.Masks(["a"])}, "belong to column `image`, which has no images"),
+        ({"mask": sh.Masks(["a"])}, "column `mask` belongs to column `image`, which has no images"),
     ):
         with pytest.raises(ValueError, match=message):
             sh.Table(columns)
@@ -264,7 +269,7 @@ def test_a_missing_file_is_named(rows: dict[str, Any], files: dict[str, list[Pat
         next(iter(loader))
 
 
-@pytest.mark.parametrize("box_format", ["xyxy", "xywh", "cxcywh"])
+@pytest.mark.parametrize("box_format", ["XYXY", "XYWH", "CXCYWH"])
 def test_coco(files: dict[str, list[Path]], tmp_path: Path, box_format: Any) -> None:
     annotations = {
         "images": [{"id": 9, "file_name": files["image"][1].name}, {"id": 4, "file_name": files["image"][0].name}],
@@ -290,7 +295,7 @@ def test_coco(files: dict[str, list[Path]], tmp_path: Path, box_format: Any) -> 
         assert batch["image_id"].tolist() == [4, 9]
         assert batch["image"].shapes == [(60, 80, 3), (61, 79, 3)]
         assert [len(batch[name][0]) for name in ("boxes", "labels", "area", "iscrowd", "keypoints")] == [0] * 5
-        expected = {"xyxy": [10, 20, 40, 60], "xywh": [10, 20, 30, 40], "cxcywh": [25, 40, 30, 40]}
+        expected = {"XYXY": [10, 20, 40, 60], "XYWH": [10, 20, 30, 40], "CXCYWH": [25, 40, 30, 40]}
         assert batch["boxes"][1][0].tolist() == expected[box_format]
         assert batch["labels"][1].tolist() == [7, 3]
         assert batch["area"][1].tolist() == [600.5, 6]

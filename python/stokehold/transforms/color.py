@@ -1,0 +1,108 @@
+"""Brightness, colour, blur."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stokehold.transforms.base import Transform, bounds, sizes
+
+__all__ = ["ColorJitter", "GaussianBlur", "Grayscale", "RandomGrayscale"]
+
+
+@dataclass(frozen=True)
+class ColorJitter(Transform):
+    """Changes brightness, contrast, saturation and hue in random order, as torchvision's ``ColorJitter``.
+
+    Takes and returns ``uint8`` (H, W, C). Images of one channel have neither saturation nor hue.
+
+    Args:
+        brightness: A number ``x`` for a factor between ``max(0, 1 - x)`` and ``1 + x``, or the factor's bounds; none by
+            default.
+        contrast: Likewise.
+        saturation: Likewise.
+        hue: A number ``x`` for a shift between ``-x`` and ``x``, or the shift's bounds, within -0.5 to 0.5 of the full
+            circle; none by default.
+
+    Raises:
+        ValueError: Negative factors, a hue outside its range, or bounds that are not in order.
+    """
+
+    brightness: float | Sequence[float] | None = None
+    contrast: float | Sequence[float] | None = None
+    saturation: float | Sequence[float] | None = None
+    hue: float | Sequence[float] | None = None
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data."""
+        return {
+            "op": "ColorJitter",
+            "brightness": bounds(self.brightness),
+            "contrast": bounds(self.contrast),
+            "saturation": bounds(self.saturation),
+            "hue": bounds(self.hue),
+        }
+
+
+@dataclass(frozen=True)
+class Grayscale(Transform):
+    """Converts an image to shades of grey, as torchvision's ``Grayscale``.
+
+    Takes ``uint8`` (H, W, C) and returns ``uint8`` (H, W, num_output_channels).
+
+    Args:
+        num_output_channels: 1 by default, or 3 for three equal channels.
+
+    Raises:
+        ValueError: Another number of channels.
+    """
+
+    num_output_channels: int = 1
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data."""
+        return {"op": "Grayscale", "num_output_channels": self.num_output_channels}
+
+
+@dataclass(frozen=True)
+class RandomGrayscale(Transform):
+    """Converts an image to shades of grey with probability `p`, as torchvision's ``RandomGrayscale``.
+
+    Takes and returns ``uint8`` (H, W, C): the three channels become equal.
+
+    Args:
+        p: The probability, 0.1 by default.
+
+    Raises:
+        ValueError: A probability outside 0 to 1.
+    """
+
+    p: float = 0.1
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data."""
+        return {"op": "RandomGrayscale", "p": float(self.p)}
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Transform):
+    """Blurs an image by a Gaussian of random width, as torchvision's ``GaussianBlur``.
+
+    Takes and returns ``uint8`` (H, W, C). The edges are continued by reflection, so half of the kernel must be smaller
+    than the image; otherwise it is an error of the sample.
+
+    Args:
+        kernel_size: The number of taps, odd: one for both directions, or (width, height).
+        sigma: The bounds of the standard deviation in pixels, or one number; (0.1, 2.0) by default.
+
+    Raises:
+        ValueError: An even number of taps, or bounds that are not positive or not in order.
+    """
+
+    kernel_size: int | Sequence[int]
+    sigma: float | Sequence[float] = (0.1, 2.0)
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data."""
+        return {"op": "GaussianBlur", "kernel_size": sizes(self.kernel_size), "sigma": bounds(self.sigma)}

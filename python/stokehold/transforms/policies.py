@@ -1,0 +1,106 @@
+"""Augmentations that choose among others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from stokehold.transforms.base import Transform, fills
+from stokehold.transforms.geometry import Interpolation
+
+__all__ = ["AutoAugment", "RandAugment", "TrivialAugmentWide"]
+
+
+@dataclass(frozen=True)
+class RandAugment(Transform):
+    """Applies operations drawn from fourteen, all of one magnitude, as torchvision's ``RandAugment``.
+
+    Takes and returns ``uint8`` (H, W, C).
+
+    Args:
+        num_ops: How many operations follow each other, 2 by default.
+        magnitude: Which of the magnitudes they have, 9 by default.
+        num_magnitude_bins: How many magnitudes there are, 31 by default.
+        interpolation: ``"nearest"`` by default, or ``"bilinear"``.
+        fill: What lies outside the image, 0 to 255, or one value per channel; black by default.
+
+    Raises:
+        ValueError: A magnitude that is not less than the number of them, fewer than 2 of them, or another filter.
+    """
+
+    num_ops: int = 2
+    magnitude: int = 9
+    num_magnitude_bins: int = 31
+    interpolation: Interpolation = "nearest"
+    fill: int | Sequence[int] | None = None
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data."""
+        return {
+            "op": "RandAugment",
+            "num_ops": self.num_ops,
+            "magnitude": self.magnitude,
+            "num_magnitude_bins": self.num_magnitude_bins,
+            "interpolation": self.interpolation,
+            "fill": fills(self.fill),
+        }
+
+
+@dataclass(frozen=True)
+class TrivialAugmentWide(Transform):
+    """Applies one of fourteen operations with a random magnitude, as torchvision's ``TrivialAugmentWide``.
+
+    Takes and returns ``uint8`` (H, W, C).
+
+    Args:
+        num_magnitude_bins: How many magnitudes there are, 31 by default.
+        interpolation: ``"nearest"`` by default, or ``"bilinear"``.
+        fill: What lies outside the image, 0 to 255, or one value per channel; black by default.
+
+    Raises:
+        ValueError: Fewer than 2 magnitudes, or another filter.
+    """
+
+    num_magnitude_bins: int = 31
+    interpolation: Interpolation = "nearest"
+    fill: int | Sequence[int] | None = None
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data."""
+        return {
+            "op": "TrivialAugmentWide",
+            "num_magnitude_bins": self.num_magnitude_bins,
+            "interpolation": self.interpolation,
+            "fill": fills(self.fill),
+        }
+
+
+@dataclass(frozen=True)
+class AutoAugment(Transform):
+    """Applies two operations of a published policy, as torchvision's ``AutoAugment``.
+
+    Takes and returns ``uint8`` (H, W, C).
+
+    Args:
+        policy: The data set for which the policy was found: ``"imagenet"``, which is the default, ``"cifar10"`` or
+            ``"svhn"``.
+        interpolation: ``"nearest"`` by default, or ``"bilinear"``.
+        fill: What lies outside the image, 0 to 255, or one value per channel; black by default.
+
+    Raises:
+        ValueError: An unknown policy, or another filter.
+    """
+
+    policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
+    interpolation: Interpolation = "nearest"
+    fill: int | Sequence[int] | None = None
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data."""
+        return {
+            "op": "AutoAugment",
+            "policy": self.policy,
+            "interpolation": self.interpolation,
+            "fill": fills(self.fill),
+        }
