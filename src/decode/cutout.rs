@@ -4,7 +4,7 @@ use std::{cell::RefCell, fmt};
 
 use ndarray::Array3;
 
-use super::{AnyJpeg, Area, Bad, DecodeImage, Decoder, Format, Image, jpeg::Scale, unknown};
+use super::{AnyJpeg, Area, Bad, DecodeImage, Decoder, Format, jpeg::Scale, unknown};
 use crate::error::{Error, Failure, Result, Stage};
 
 /// Decodes a JPEG to (height, width, 3), red, green and blue; the pixels of a baseline file are those of libjpeg-turbo.
@@ -95,10 +95,10 @@ impl<'a> Cutout<'a> {
         let (width, height) = jpeg.size();
         let written = match jpeg {
             AnyJpeg::Baseline(jpeg) => decoder.jpeg.decode::<3>(&jpeg, area, scale, false, out).map_err(Bad::from),
+            AnyJpeg::Other(other) if area == Area::whole((width, height)) => other.decode(out).map_err(Bad::from),
             AnyJpeg::Other(other) => {
-                let mut whole = Image::default();
-                let read = other.decode(whole.reset(width, height, 3)).map_err(Bad::from);
-                read.map(|()| whole.write_means(area, scale.divisor(), out))
+                let read = other.decode(decoder.image.reset(width, height, 3)).map_err(Bad::from);
+                read.map(|()| decoder.image.write_means(area, scale.divisor(), out))
             }
         };
         written.map_err(|bad| bad.of(Format::Jpeg))

@@ -215,3 +215,16 @@ def test_options_out_of_range_are_refused() -> None:
     labels = sh.Arrays({"x": np.zeros((1, 4, 4, 3), np.uint8)})
     with pytest.raises(ValueError, match="goes with an encoded image"):
         sh.Loader(labels, transforms={"x": [sh.DecodeImage()]}, num_workers=0)
+
+
+def test_a_frame_of_motion_jpeg_is_pillows() -> None:
+    """Such a frame leaves out the Huffman tables, and means those of the standard."""
+    data = _saved(Image.fromarray(PHOTOGRAPHS[0][:90, :120]), quality=85)
+    bare, at = data[:2], 2
+    while data[at + 1] != 0xDA:
+        length = int.from_bytes(data[at + 2 : at + 4]) + 2
+        bare += b"" if data[at + 1] == 0xC4 else data[at : at + length]
+        at += length
+    assert at - len(bare) > 400
+    bare += data[at:]
+    np.testing.assert_array_equal(sh.decode_jpeg(bare), _pillow(bare))

@@ -9,6 +9,7 @@ use super::{
     header::{Frame, Headers, Scan},
     huffman::{Cache, Class, Table},
     plane::Plane,
+    standard::standard,
 };
 
 /// A component's part in a scan.
@@ -90,8 +91,12 @@ impl Plan {
                 plan.width = layout.blocks.0;
             }
             let missing = || Problem::corrupt(scan.start, "a scan without one of its Huffman tables");
-            let dc = cache.table(Class::Dc, headers.dc[component.dc].ok_or_else(missing)?)?;
-            let ac = cache.table(Class::Ac, headers.ac[component.ac].ok_or_else(missing)?)?;
+            let spec = |class, table: usize| {
+                let given = if class == Class::Dc { headers.dc[table] } else { headers.ac[table] };
+                given.or_else(|| standard(class, table)).ok_or_else(missing)
+            };
+            let dc = cache.table(Class::Dc, spec(Class::Dc, component.dc)?)?;
+            let ac = cache.table(Class::Ac, spec(Class::Ac, component.ac)?)?;
             let quant = headers.quant[usize::from(frame.components()[component.index].quant)]
                 .ok_or_else(|| Problem::corrupt(scan.start, "a scan without its quantisation table"))?;
             let (columns, rows) = (layout.columns.clone(), layout.rows.clone());
