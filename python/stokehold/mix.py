@@ -10,31 +10,23 @@ first with the last (``batch.roll(1, 0)``), so shuffle; a batch of one sample is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from stokehold import _native
+from stokehold.transforms.base import Described
 
 __all__ = ["BatchTransform", "CutMix", "MixUp", "RandomChoice"]
 
 
-class BatchTransform:
+class BatchTransform(Described):
     """The base of all transforms of batches. A transform is checked when it is made, and does not change."""
 
-    def __post_init__(self) -> None:
-        try:
-            description = json.dumps(self.spec(), allow_nan=False)
-        except (TypeError, OverflowError) as error:
-            raise TypeError(f"{type(self).__name__}: {error}") from None
-        except ValueError as error:
-            raise ValueError(f"{type(self).__name__}: {error}") from None
+    @staticmethod
+    def check(description: str) -> None:
+        """Raises `ValueError` for a description that cannot work."""
         _native.check_batch_transform(description)
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data, the form in which it is sent to the workers."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

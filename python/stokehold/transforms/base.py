@@ -8,11 +8,11 @@ from typing import Any
 
 from stokehold import _native
 
-__all__ = ["Transform", "bounds", "fills", "numbers", "sizes"]
+__all__ = ["Described", "Transform", "bounds", "fills", "numbers", "sizes"]
 
 
-class Transform:
-    """The base of all transforms. A transform is checked when it is made, and does not change."""
+class Described:
+    """What is data for the workers, checked when it is made."""
 
     def __post_init__(self) -> None:
         try:
@@ -21,11 +21,25 @@ class Transform:
             raise TypeError(f"{type(self).__name__}: {error}") from None
         except ValueError as error:
             raise ValueError(f"{type(self).__name__}: {error}") from None
-        _native.check_transform(description)
+        self.check(description)
+
+    @staticmethod
+    def check(description: str) -> None:
+        """Raises `ValueError` for a description that cannot work."""
+        raise NotImplementedError
 
     def spec(self) -> dict[str, Any]:
         """Returns the transform as plain data, the form in which it is sent to the workers."""
         raise NotImplementedError
+
+
+class Transform(Described):
+    """The base of all transforms. A transform is checked when it is made, and does not change."""
+
+    @staticmethod
+    def check(description: str) -> None:
+        """Raises `ValueError` for a description that cannot work."""
+        _native.check_transform(description)
 
 
 def sizes(size: int | Sequence[int]) -> list[int]:
