@@ -16,7 +16,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CO
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
 SOURCES := Cargo.toml $(wildcard Cargo.lock) pyproject.toml $(shell find src -name '*.rs')
-EXTRAS := bench demo docs jax lint test torch
+EXTRAS := bench demo docs frameworks jax lint test torch
 
 .DEFAULT_GOAL := help
 
@@ -40,7 +40,7 @@ test-rust: ## Run the Rust tests, those in the documentation included, and the e
 	cargo run --quiet --example rust_loop
 
 .PHONY: test-python
-test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests and the examples.
+test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests and the examples.
 	$(BIN)/python -m pytest
 
 .PHONY: lint

@@ -28,6 +28,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/launch.rs",
     "loader/pool.rs",
     "python/buffer.rs",
+    "python/memory.rs",
     "transform/vector.rs",
 ];
 

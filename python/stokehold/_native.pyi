@@ -14,6 +14,7 @@ __all__ = [
     "DecodeError",
     "Field",
     "Loader",
+    "Memory",
     "SlotsExhaustedError",
     "WorkerError",
     "__version__",
@@ -62,6 +63,18 @@ class Arrays:
     ) -> Arrays: ...
     @property
     def rows(self) -> int: ...
+
+@final
+class Memory(Buffer):
+    """Memory that several processes map, writable, for as long as this object or a view of it lives."""
+
+    def __new__(cls, size: int) -> Memory: ...
+    @staticmethod
+    def open(descriptor: int) -> Memory:
+        """Maps the memory behind a descriptor, which is taken over."""
+    def fileno(self) -> int:
+        """Returns the descriptor, which stays this object's."""
+    def __len__(self) -> int: ...
 
 @final
 class Field(Buffer):

@@ -7,6 +7,7 @@ mod batch;
 mod buffer;
 mod error;
 mod loader;
+mod memory;
 
 use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
 
@@ -31,6 +32,7 @@ mod _native {
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         image_folder_classes,
         loader::Loader,
+        memory::Memory,
         serve,
     };
 

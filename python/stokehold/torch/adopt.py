@@ -1,0 +1,71 @@
+"""Loaders that others have made, with stokehold's workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.utils.data import BatchSampler, IterableDataset
+from torch.utils.data import DataLoader as TorchDataLoader
+
+from stokehold.torch.loader import DataLoader
+
+__all__ = ["adopt"]
+
+WRAPPERS = ("base_dataloader", "_dataloader")
+"""Where the loaders of Accelerate and Ray Train keep the plain one that they have built."""
+
+
+def adopt(loader: Any) -> Any:
+    """Returns a loader with the same arguments as this one, and stokehold's workers.
+
+    Accelerate, the Trainer of Transformers and Ray Train build a plain PyTorch loader from the attributes of the one
+    that they are given, and wrap it; so this goes around what they return::
+
+        loader = adopt(accelerator.prepare(loader))
+
+
+        class Trainer(transformers.Trainer):
+            def get_train_dataloader(self):
+                return adopt(super().get_train_dataloader())
+
+    Args:
+        loader: A ``DataLoader`` of PyTorch or a ``StatefulDataLoader`` of torchdata; or a wrapper around one, as
+            Accelerate and Ray Train make it, in which the loader is replaced.
+
+    Returns:
+        A new loader; a wrapper itself, changed. A loader of stokehold's as it is.
+
+    Raises:
+        TypeError: This is no such loader.
+    """
+    for name in WRAPPERS:
+        inner = vars(loader).get(name) if hasattr(loader, "__dict__") else None
+        if isinstance(inner, TorchDataLoader):
+            setattr(loader, name, adopt(inner))
+            return loader
+    if isinstance(loader, DataLoader):
+        return loader
+    if type(loader) is TorchDataLoader:
+        return DataLoader(**_arguments(loader))
+    if type(loader).__module__ == "torchdata.stateful_dataloader.stateful_dataloader":
+        from stokehold.torch.stateful import StatefulDataLoader  # noqa: PLC0415 (torchdata is optional)
+
+        return StatefulDataLoader(**_arguments(loader), snapshot_every_n_steps=loader.snapshot_every_n_steps)
+    raise TypeError(f"{type(loader).__name__} is neither PyTorch's DataLoader nor a wrapper around one")
+
+
+def _arguments(loader: TorchDataLoader[Any]) -> dict[str, Any]:
+    """Returns the arguments that make such a loader, with its own samplers."""
+    names = ["num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context"]
+    names += ["generator", "persistent_workers", "in_order"]
+    if loader.num_workers > 0:
+        names += ["prefetch_factor"]
+    if isinstance(loader.dataset, IterableDataset):
+        names += ["batch_size", "drop_last"]
+    elif loader.batch_size is None and loader.batch_sampler is not None:
+        names += ["batch_sampler"]
+    elif type(loader.batch_sampler) is BatchSampler or loader.batch_sampler is None:
+        names += ["batch_size", "drop_last", "sampler"]
+    else:
+        names += ["batch_sampler"]
+    return {"dataset": loader.dataset} | {name: getattr(loader, name) for name in names}

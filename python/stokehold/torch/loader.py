@@ -1,0 +1,107 @@
+"""``DataLoader``: PyTorch's, with other workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from torch.utils.data import DataLoader as TorchDataLoader
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+from stokehold.torch.iterator import SlotIterator
+from stokehold.torch.memory import Arena
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import torch
+    from torch.utils.data import Dataset, Sampler
+
+__all__ = ["DataLoader"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class DataLoader(TorchDataLoader[T_co]):
+    """``torch.utils.data.DataLoader``, whose workers write batches into shared memory that is used again.
+
+    Arguments, attributes, errors, warnings, order and random numbers are PyTorch's. What differs:
+
+    - A batch's tensors are views of a slot. They are the holder's alone, also after the loader is gone; the slot is
+      used again once all of them are.
+    - A worker that is killed is replaced, and its batches are done again, where the dataset is map-style.
+    - An exception of a sample carries its index as a note (PEP 678).
+
+    Args:
+        dataset: A map-style or an iterable dataset.
+        batch_size: PyTorch's, as all that are not named here.
+        on_worker_death: What happens when a worker ends that should not: ``"restart"``, the default, starts another one
+            that does the unfinished batches, with a dataset as it was at the beginning and the worker's seeds;
+            ``"raise"`` raises, as PyTorch does. A batch that ends two workers raises, and so do iterable datasets,
+            whose worker cannot say how far it had come.
+        **others: Arguments of a later PyTorch.
+
+    Raises:
+        ValueError: As PyTorch's, and for another `on_worker_death`.
+        RuntimeError: While iterating, as PyTorch's: a worker ended, or `timeout` seconds passed.
+        MemoryError: While iterating: a batch does not fit under a memory limit of this process.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[T_co],
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Sampler[Any] | Iterable[Any] | None = None,
+        batch_sampler: Sampler[list[Any]] | Iterable[list[Any]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: torch.Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        on_worker_death: Literal["restart", "raise"] = "restart",
+        **others: Any,
+    ) -> None:
+        if on_worker_death not in {"restart", "raise"}:
+            raise ValueError(f"on_worker_death must be 'restart' or 'raise', not {on_worker_death!r}")
+        super().__init__(
+            dataset,
+            batch_size,
+            shuffle,
+            sampler,
+            batch_sampler,
+            num_workers,
+            collate_fn,
+            pin_memory,
+            drop_last,
+            timeout,
+            worker_init_fn,
+            multiprocessing_context,
+            generator,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device,
+            in_order=in_order,
+            **others,
+        )
+        self.on_worker_death = on_worker_death
+        self._arena = Arena()
+
+    def _get_iterator(self) -> _BaseDataLoaderIter:
+        if self.num_workers == 0:
+            return super()._get_iterator()
+        self.check_worker_number_rationality()
+        return SlotIterator(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in {"_arena", "_iterator"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _arena=Arena(), _iterator=None)

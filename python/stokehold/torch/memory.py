@@ -1,0 +1,146 @@
+"""Slots: shared memory that holds a batch, in the trainer's hands and in a worker's."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from stokehold import _native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+__all__ = ["Arena", "Segment", "Space"]
+
+ALIGN = 64
+"""Arrays begin at multiples of a cache line."""
+
+CHUNK = 1 << 20
+"""What a worker takes at once for batches whose size nobody knows yet."""
+
+
+class Segment:
+    """Shared memory with a number that trainer and workers know it by."""
+
+    __slots__ = ("address", "bytes", "memory", "number", "size")
+
+    def __init__(self, memory: _native.Memory, number: int) -> None:
+        self.memory = memory
+        self.number = number
+        self.size = len(memory)
+        self.bytes = np.frombuffer(memoryview(memory), np.uint8)
+        self.address: int = self.bytes.ctypes.data
+
+    def tensor(self, dtype: torch.dtype, shape: tuple[int, ...], offset: int) -> torch.Tensor:
+        """Returns a view of the segment."""
+        return tensor_of(self.bytes, dtype, shape, offset)
+
+
+def tensor_of(
+    root: npt.NDArray[np.uint8], dtype: torch.dtype, shape: tuple[int, ...] | torch.Size, offset: int
+) -> torch.Tensor:
+    """Returns a tensor over a part of `root`, which it keeps."""
+    count = 1
+    for extent in shape:
+        count *= extent
+    if count == 0:
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(root, dtype=dtype, count=count, offset=offset).view(shape)
+
+
+class Arena:
+    """The trainer's slots: as many as there are batches being made and held, all of one size.
+
+    The size is that of the largest batch seen. A slot comes back when the last tensor that shows a part of it is gone.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.oldest = 0
+        self._next = 0
+        self._free: list[Segment] = []
+        self._held: dict[int, weakref.ref[Any]] = {}
+
+    def take(self) -> Segment | None:
+        """Returns a slot for a batch; none as long as nobody knows how large batches are."""
+        if self._free:
+            return self._free.pop()
+        if self.size == 0:
+            return None
+        self._next += 1
+        return Segment(_native.Memory(self.size), self._next)
+
+    def give_back(self, segment: Segment) -> None:
+        """Takes back a slot that nobody shows a part of."""
+        if segment.number >= self.oldest:
+            self._free.append(segment)
+
+    def fit(self, used: int) -> None:
+        """Makes the slots large enough for batches of `used` bytes."""
+        if used > self.size:
+            # Smaller slots are not used again; those that are filled or held just now end with their batch.
+            self._free.clear()
+            self.oldest = self._next + 1
+            # With some room, or sizes that rise little by little would take new slots each time.
+            self.size = -(-(used + used // 8) // 4096) * 4096
+
+    def lease(self, segment: Segment) -> npt.NDArray[np.uint8]:
+        """Returns the bytes of a slot. It comes back when they, and all views of them, are gone."""
+        # An array of its own: views of it refer to it, and not to anything older.
+        root = np.frombuffer(memoryview(segment.memory), np.uint8)
+        held, give_back = self._held, self.give_back
+
+        def gone(reference: weakref.ref[Any]) -> None:
+            del held[id(reference)]
+            give_back(segment)
+
+        reference = weakref.ref(root, gone)
+        held[id(reference)] = reference
+        return root
+
+
+class Space:
+    """Where a worker puts one batch: its slot, and further memory where that is too small."""
+
+    def __init__(self, slot: Segment | None, create: Callable[[int], _native.Memory] = _native.Memory) -> None:
+        self.slot = slot
+        self.segments = [slot] if slot is not None else []
+        self.used = 0
+        self._end = 0
+        self._create = create
+
+    @property
+    def extra(self) -> list[Segment]:
+        """The memory beside the slot."""
+        return self.segments if self.slot is None else self.segments[1:]
+
+    def place(self, size: int) -> tuple[int, int]:
+        """Returns the place of `size` bytes: a segment's position, and the offset there."""
+        size = -(-size // ALIGN) * ALIGN
+        if not self.segments or self._end + size > self.segments[-1].size:
+            self.segments.append(Segment(self._create(max(size, CHUNK, self.used)), -1))
+            self._end = 0
+        offset = self._end
+        self._end += size
+        self.used += size
+        return len(self.segments) - 1, offset
+
+    def empty(self, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
+        """Returns a tensor in this space, of arbitrary content."""
+        count = dtype.itemsize
+        for extent in shape:
+            count *= extent
+        at, offset = self.place(count)
+        return self.segments[at].tensor(dtype, shape, offset)
+
+    def find(self, address: int) -> tuple[int, int] | None:
+        """Returns the place of an address, if it lies in this space."""
+        for at, segment in enumerate(self.segments):
+            if 0 <= address - segment.address < segment.size:
+                return at, address - segment.address
+        return None

@@ -1,0 +1,60 @@
+"""What a worker is doing: its Python stacks, asked for from outside."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import time
+from multiprocessing.reduction import DupFd
+from typing import Any, Final
+
+__all__ = ["Stacks"]
+
+ASK: Final = signal.SIGRTMAX - 3
+"""The signal at which a worker writes its stacks; one that nobody is likely to use."""
+
+PATIENCE: Final = 1.0
+"""How long a worker is waited for, in seconds."""
+
+
+class Stacks:
+    """A file without a name into which a worker writes its stacks."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._file = os.memfd_create("stokehold-stacks") if descriptor is None else descriptor
+
+    def register(self) -> None:
+        """Makes this process answer when it is asked, from whatever it is doing."""
+        faulthandler.register(ASK, file=self._file, all_threads=True)
+
+    def ask(self, pid: int) -> str:
+        """Returns the stacks of a worker; nothing if it does not answer."""
+        before = os.fstat(self._file).st_size
+        try:
+            os.kill(pid, ASK)
+        except ProcessLookupError:
+            return ""
+        deadline = time.monotonic() + PATIENCE
+        seen = before
+        while time.monotonic() < deadline:
+            time.sleep(0.02)
+            size = os.fstat(self._file).st_size
+            # It is all there when it grows no longer.
+            if size > before and size == seen:
+                break
+            seen = size
+        return os.pread(self._file, max(0, seen - before), before).decode(errors="replace")
+
+    def close(self) -> None:
+        """Gives the file up."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __reduce__(self) -> Any:
+        return _stacks, (DupFd(self._file),)
+
+
+def _stacks(descriptor: Any) -> Stacks:
+    return Stacks(descriptor.detach())

@@ -1,0 +1,117 @@
+"""``StatefulDataLoader``: torchdata's, with other workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from torch.utils.data import _DatasetKind
+from torchdata.stateful_dataloader import StatefulDataLoader as TorchdataLoader
+from torchdata.stateful_dataloader.stateful_dataloader import _StatefulMultiProcessingDataLoaderIter
+
+from stokehold.torch.iterator import Slots
+from stokehold.torch.loader import DataLoader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import torch
+    from torch.utils.data import Dataset, Sampler
+
+T_co = TypeVar("T_co", covariant=True)
+
+__all__ = ["StatefulDataLoader"]
+
+
+class StatefulDataLoader(DataLoader[T_co], TorchdataLoader[T_co]):
+    """``torchdata.stateful_dataloader.StatefulDataLoader``, whose workers write batches into slots.
+
+    Arguments and states are torchdata's; what else differs from PyTorch's loader is said of `DataLoader`. The state of
+    a map-style dataset without a state of its own may be loaded with another number of workers.
+
+    Args:
+        dataset: A map-style or an iterable dataset.
+        batch_size: torchdata's, as all that are not named here.
+        on_worker_death: As of `DataLoader`. A worker that ends while it starts raises.
+
+    Raises:
+        ValueError: As PyTorch's, and for another `on_worker_death`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[T_co],
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Sampler[Any] | Iterable[Any] | None = None,
+        batch_sampler: Sampler[list[Any]] | Iterable[list[Any]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: torch.Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+        snapshot_every_n_steps: int | None = 1,
+        on_worker_death: Literal["restart", "raise"] = "restart",
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_size,
+            shuffle,
+            sampler,
+            batch_sampler,
+            num_workers,
+            collate_fn,
+            pin_memory,
+            drop_last,
+            timeout,
+            worker_init_fn,
+            multiprocessing_context,
+            generator,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device,
+            in_order=in_order,
+            snapshot_every_n_steps=snapshot_every_n_steps,
+            on_worker_death=on_worker_death,
+        )
+
+    next_iter_state: dict[str, Any] | None
+
+    def _get_iterator(self) -> Any:
+        if self.num_workers == 0:
+            return TorchdataLoader._get_iterator(self)
+        self.check_worker_number_rationality()
+        state, self.next_iter_state = self.next_iter_state, None
+        return _StatefulIterator(self, for_workers(state, self))
+
+
+class _StatefulIterator(Slots, _StatefulMultiProcessingDataLoaderIter):
+    """torchdata's iterator over slots."""
+
+
+def for_workers(state: dict[str, Any] | None, loader: StatefulDataLoader[Any]) -> dict[str, Any] | None:
+    """Returns a state for as many workers as a loader has.
+
+    What a map-style dataset's workers do follows from the sampler, if the dataset has no state in each of them.
+    """
+    if state is None or loader._dataset_kind != _DatasetKind.Map or "_snapshot" not in state:
+        return state
+    snapshot = state["_snapshot"]
+    main, workers = snapshot["_main_snapshot"], snapshot.get("_worker_snapshots", {})
+    stateless = all(worker is None or worker.get("dataset_state") is None for worker in workers.values())
+    if main["_num_workers"] == loader.num_workers or not stateless:
+        return state
+    snapshot = {
+        **snapshot,
+        "_main_snapshot": {**main, "_num_workers": loader.num_workers},
+        "_worker_snapshots": {},
+        "_last_yielded_worker_id": loader.num_workers - 1,
+    }
+    return {**state, "_snapshot": snapshot}

@@ -1,0 +1,239 @@
+"""The workers of one iterator: what PyTorch's iterator takes for the module ``multiprocessing``."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import time
+from collections import deque
+from multiprocessing.reduction import DupFd
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+import torch.utils.data
+from torch.utils.data import _DatasetKind
+from torch.utils.data._utils.collate import default_collate
+
+from stokehold import _native
+from stokehold.torch.channel import Channel, Gone, WorkerEnd
+from stokehold.torch.collate import MapFetcher, SlotCollate
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from stokehold.torch.memory import Arena
+    from stokehold.torch.stacks import Stacks
+
+__all__ = ["Results", "Workers"]
+
+
+class Flag:
+    """A flag that processes share; unlike that of `multiprocessing` it has no lock that a killed worker could keep."""
+
+    def __init__(self, memory: _native.Memory | None = None) -> None:
+        self._memory = memory or _native.Memory(1)
+        self._byte = memoryview(self._memory)
+
+    def set(self) -> None:
+        """Sets the flag, for good."""
+        self._byte[0] = 1
+
+    def is_set(self) -> bool:
+        """Tells whether it is set."""
+        return self._byte[0] != 0
+
+    def __reduce__(self) -> Any:
+        return _flag, (DupFd(self._memory.fileno()),)
+
+
+def _flag(descriptor: Any) -> Flag:
+    return Flag(_native.Memory.open(descriptor.detach()))
+
+
+class Results:
+    """The batches of all workers, in the order in which they come. To PyTorch's iterator it is the queue of results."""
+
+    def __init__(self) -> None:
+        self.channels: list[Channel] = []
+        self._poll = select.poll()
+        self._by_descriptor: dict[int, Channel] = {}
+        self._ready: deque[tuple[Any, Any]] = deque()
+        self._word = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll.register(self._word, select.POLLIN)
+
+    def add(self, channel: Channel) -> None:
+        """Listens to a worker, perhaps in another one's place."""
+        if channel.worker < len(self.channels):
+            self.channels[channel.worker] = channel
+        else:
+            self.channels.append(channel)
+        self._by_descriptor[channel.end.fileno()] = channel
+        self._poll.register(channel.end, select.POLLIN)
+
+    def put(self, word: Any) -> None:
+        """Adds a word of PyTorch's own, for the thread that pins memory."""
+        self._ready.append(word)
+        os.eventfd_write(self._word, 1)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Returns the number of a task and its batch, or `Gone`.
+
+        Raises:
+            queue.Empty: Nothing came in time.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._ready:
+            for channel in self._by_descriptor.values():
+                wanted = select.POLLIN if channel.flush() else select.POLLIN | select.POLLOUT
+                self._poll.modify(channel.end, wanted)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            events = self._poll.poll(None if left is None else left * 1000)
+            if not events and left is not None and left <= 0:
+                raise Empty
+            for descriptor, event in events:
+                if descriptor == self._word:
+                    os.eventfd_read(self._word)
+                elif event & ~select.POLLOUT:
+                    self._receive(self._by_descriptor[descriptor])
+        return self._ready.popleft()
+
+    def _receive(self, channel: Channel) -> None:
+        answer = channel.receive()
+        if answer is None:
+            self.forget(channel)
+            answer = (Gone(channel.worker), None)
+        self._ready.append(answer)
+
+    def forget(self, channel: Channel) -> None:
+        """Listens to a worker no longer."""
+        if self._by_descriptor.pop(channel.end.fileno(), None) is not None:
+            self._poll.unregister(channel.end)
+
+    def cancel_join_thread(self) -> None:
+        """Nothing: there is no thread."""
+
+    def close(self) -> None:
+        """Ends all connections."""
+        for channel in self.channels:
+            if channel.end.fileno() >= 0:
+                self.forget(channel)
+                channel.close()
+        if self._word >= 0:
+            os.close(self._word)
+            self._word = -1
+
+
+class Worker:
+    """A worker's process, and the trainer's end of its socket."""
+
+    def __init__(self, process: Any, channel: Channel, dataset: Any) -> None:
+        self.__dict__.update(_process=process, _channel=channel, _dataset=dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._process, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._process, name, value)
+
+    def start(self) -> None:
+        """Starts the worker."""
+        try:
+            self._process.start()
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            for name in _unpicklable(self._dataset):
+                error.add_note(
+                    f"stokehold: the dataset's attribute `{name}` cannot be sent to a worker that is spawned"
+                )
+            raise
+        # The last one that holds it is the worker, so that its end is seen.
+        self._channel.worker_end.close()
+
+
+def _unpicklable(value: object) -> list[str]:
+    """Returns the attributes of an object that cannot be pickled."""
+    found = []
+    for name, attribute in getattr(value, "__dict__", {}).items():
+        try:
+            pickle.dumps(attribute)
+        except Exception:  # noqa: BLE001 (any object may raise anything)
+            found.append(name)
+    return found
+
+
+class Workers:
+    """Makes what PyTorch's iterator asks ``multiprocessing`` for, in the order in which it asks."""
+
+    def __init__(self, context: Any, arena: Arena) -> None:
+        self._context = context
+        self._arena = arena
+        self._made: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.results = Results()
+        self._asked = False
+
+    def Queue(self) -> Results | Channel:  # noqa: N802 (the name that is asked for)
+        """Returns the queue of results, and from then on a queue of indices for each worker."""
+        if not self._asked:
+            self._asked = True
+            return self.results
+        channel = Channel(len(self.results.channels), self._arena)
+        self.results.add(channel)
+        return channel
+
+    def Event(self) -> Flag:  # noqa: N802 (the name that is asked for)
+        """Returns a flag."""
+        return Flag()
+
+    def Process(self, target: Callable[..., None], args: tuple[Any, ...]) -> Worker:  # noqa: N802
+        """Returns a worker that is yet to be started."""
+        self._made.append((target, args))
+        return self._process(self.results.channels[-1], target, args)
+
+    def again(self, worker: int) -> tuple[Channel, Worker]:
+        """Starts a worker in the place of one that has ended."""
+        channel = Channel(worker, self._arena)
+        self.results.add(channel)
+        process = self._process(channel, *self._made[worker])
+        process.daemon = True
+        process.start()
+        return channel, process
+
+    def _process(self, channel: Channel, target: Callable[..., None], args: tuple[Any, ...]) -> Worker:
+        end = WorkerEnd(channel.worker_end)
+        ends: list[socket.socket] = []
+        if self._context.get_start_method() == "fork":
+            ends = [each.end for each in self.results.channels]
+        replaced = tuple(end if isinstance(each, Channel | Results) else each for each in args)
+        process = self._context.Process(target=work, args=(target, replaced, end, ends, channel.stacks))
+        return Worker(process, channel, dataset_of(target, args))
+
+
+def dataset_of(target: Callable[..., None], args: tuple[Any, ...]) -> Any:
+    """Returns the dataset among the arguments of a worker's loop: PyTorch's has it in a list, torchdata's has not."""
+    return args[1] if target.__module__.startswith("torchdata") else args[1][0]
+
+
+def work(
+    target: Callable[..., None],
+    args: tuple[Any, ...],
+    end: WorkerEnd,
+    inherited: list[socket.socket],
+    stacks: Stacks,
+) -> None:
+    """Runs PyTorch's loop of a worker, with batches that are made in slots."""
+    stacks.register()
+    for each in inherited:
+        each.close()
+    # Where it was sent by pickle, each mention is the same object still.
+    arguments = [SlotCollate(end) if each is default_collate else each for each in args]
+    own = dataset_of(target, args)
+    create = _DatasetKind.create_fetcher
+
+    def create_fetcher(kind: int, dataset: Any, *others: Any) -> Any:
+        if kind == _DatasetKind.Map and dataset is own:
+            return MapFetcher(end, dataset, *others)
+        return create(kind, dataset, *others)
+
+    torch.utils.data._DatasetKind.create_fetcher = staticmethod(create_fetcher)
+    target(*arguments)

@@ -1,0 +1,272 @@
+"""Trainers of every kind around `stokehold.torch.DataLoader`: with threads, loops, signals and sudden ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.utils.data import Dataset
+
+from stokehold.torch import DataLoader
+from support import eventually
+
+ROWS = 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _started() -> None:
+    torch.ones(512, 512) @ torch.ones(512, 512)
+    with suppress(ImportError):
+        import polars as pl  # noqa: PLC0415
+
+        assert pl.DataFrame({"x": range(1000)}).select(pl.col("x").sum()).item() == 499_500
+
+
+class Multiplied(Dataset[Any]):
+    """Uses in the worker what the trainer has started threads for."""
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, index: int) -> Any:
+        return (torch.ones(300, 300) @ torch.ones(300, 300))[0, 0] * index
+
+
+def epoch() -> list[float]:
+    return [float(value) for batch in DataLoader(Multiplied(), batch_size=4, num_workers=2) for value in batch]
+
+
+EXPECTED = [300.0 * index for index in range(ROWS)]
+
+
+def test_beside_threads_of_torch() -> None:
+    torch.rand(2000, 2000) @ torch.rand(2000, 2000)
+    assert epoch() == EXPECTED
+
+
+def test_from_a_thread_that_ends() -> None:
+    iterators: list[Any] = []
+
+    def make() -> None:
+        iterators.append(iter(DataLoader(Multiplied(), batch_size=4, num_workers=2)))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    time.sleep(0.2)
+    assert [float(value) for batch in iterators.pop() for value in batch] == EXPECTED
+
+
+def test_inside_an_asyncio_loop() -> None:
+    async def trainer() -> list[float]:
+        other = asyncio.create_task(asyncio.sleep(0.01))
+        found = epoch()
+        await other
+        return found
+
+    assert asyncio.run(trainer()) == EXPECTED
+
+
+class Words(Dataset[Any]):
+    """Uses a package with threads of its own, in Rust, in the trainer before and in the workers."""
+
+    def __init__(self) -> None:
+        tokenizers = pytest.importorskip("tokenizers")
+        self.tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "coal": 1, "fire": 2}, "[UNK]"))
+        self.tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        self.tokenizer.encode_batch(["coal fire"] * 2000)
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.tensor(
+            [encoding.ids for encoding in self.tokenizer.encode_batch(["coal fire coal"] * (index + 100))]
+        )
+
+
+def test_beside_threads_of_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    for batch in DataLoader(Words(), num_workers=2):
+        assert batch[0, 0].tolist() == [1, 2, 1]
+
+
+def test_beside_threads_of_polars() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"x": list(range(1000))})
+    assert frame.select(polars.col("x").sum()).item() == 499_500
+    # The workers get values; what polars does after a fork is polars' own.
+    values = frame["x"].to_numpy()
+    assert [int(batch) for batch in DataLoader(values[:6].tolist(), num_workers=2)] == [0, 1, 2, 3, 4, 5]
+
+
+NOTEBOOK = """
+import torch
+from stokehold.torch import DataLoader
+
+class InACell(torch.utils.data.Dataset):
+    def __len__(self): return 6
+    def __getitem__(self, index): return torch.full((1000,), index)
+
+print(sum(int(batch.sum()) for batch in DataLoader(InACell(), num_workers=2)))
+"""
+
+
+KERNEL = """
+import sys
+from jupyter_client.manager import start_new_kernel
+
+kernel, client = start_new_kernel()
+lines = []
+client.execute_interactive(
+    sys.argv[1],
+    timeout=40,
+    output_hook=lambda message: lines.append(message["content"].get("text") or str(message["content"])),
+)
+client.stop_channels()
+kernel.shutdown_kernel(now=True)
+print("".join(lines))
+"""
+
+
+def test_in_a_notebook() -> None:
+    pytest.importorskip("ipykernel")
+    command = [sys.executable, "-W", "ignore", "-c", KERNEL, NOTEBOOK]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+    assert "15000\n" in result.stdout, result.stdout + result.stderr
+
+
+XDIST = """
+import pytest
+from stokehold.torch import DataLoader
+
+@pytest.mark.parametrize("number", range(4))
+def test_loads(number):
+    assert [int(batch) for batch in DataLoader(range(5), num_workers=2)] == [0, 1, 2, 3, 4]
+"""
+
+
+def test_under_xdist(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    (tmp_path / "test_inner.py").write_text(XDIST)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path)
+    assert "4 passed" in result.stdout, result.stdout + result.stderr
+
+
+class Nested(Dataset[Any]):
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Any:
+        inner = DataLoader(range(index + 2), batch_size=2)
+        return sum(int(batch.sum()) for batch in inner)
+
+
+def test_a_loader_in_a_worker() -> None:
+    assert [batch.tolist() for batch in DataLoader(Nested(), num_workers=1, batch_size=3)] == [[1, 3, 6]]
+
+
+def test_a_loader_of_loaders() -> None:
+    outer = DataLoader(range(3), num_workers=1)
+    for first in outer:
+        assert [int(each) for each in DataLoader(range(4), num_workers=1)] == [0, 1, 2, 3]
+        assert int(first) in range(3)
+
+
+TRAINER = """
+import sys, time, torch
+from stokehold.torch import DataLoader
+
+class Slow(torch.utils.data.Dataset):
+    def __len__(self): return 1000
+    def __getitem__(self, index):
+        time.sleep(0.01)
+        return torch.full((1000,), index)
+
+loader = DataLoader(Slow(), batch_size=4, num_workers=2, persistent_workers={persistent})
+for at, batch in enumerate(loader):
+    if at == 2:
+        print("under way", flush=True)
+        {then}
+"""
+
+
+def run(then: str, persistent: bool) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """Starts a trainer and waits until it is under way; returns its workers too."""
+    code = TRAINER.format(then=then, persistent=persistent)
+    trainer = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert trainer.stdout is not None
+    assert trainer.stdout.readline() == "under way\n"
+    return trainer, psutil.Process(trainer.pid).children(recursive=True)
+
+
+LIMITED = """
+import resource, torch
+from stokehold.torch import DataLoader
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20))
+
+class Large(torch.utils.data.Dataset):
+    def __len__(self): return 8
+    def __getitem__(self, index): return torch.full((1 << 20,), float(index))
+
+try:
+    next(iter(DataLoader(Large(), batch_size=4, num_workers=1)))
+except MemoryError as error:
+    print("MemoryError", "RLIMIT_FSIZE" in str(error))
+"""
+
+
+def test_a_batch_over_a_limit_is_a_memory_error() -> None:
+    """And no bus error in the middle of a write."""
+    result = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=40, check=False)
+    assert result.stdout == "MemoryError True\n", result.stdout + result.stderr
+
+
+def ended(workers: list[psutil.Process]) -> bool:
+    return not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("then", ["sys.exit(0)", "break", "del loader; sys.exit(0)"])
+def test_a_trainer_that_ends_in_the_middle(then: str, persistent: bool) -> None:
+    trainer, _ = run(then, persistent)
+    output, errors = trainer.communicate(timeout=20)
+    assert (trainer.returncode, output, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("how", ["interrupt", "interrupt group", "terminate group", "kill"])
+def test_a_trainer_that_is_ended(how: str, persistent: bool) -> None:
+    trainer, workers = run("pass", persistent)
+    assert len(workers) == 2
+    number = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM, "kill": signal.SIGKILL}[how.split(maxsplit=1)[0]]
+    if "group" in how:
+        os.killpg(trainer.pid, number)
+    else:
+        trainer.send_signal(number)
+    _, errors = trainer.communicate(timeout=20)
+    assert trainer.returncode != 0
+    assert eventually(lambda: ended(workers), 10)
+    if "interrupt" in how:
+        assert "KeyboardInterrupt" in errors
