@@ -72,7 +72,7 @@ bench-peers: $(STAMPS)/build $(STAMPS)/bench $(STAMPS)/demo ## Measure other loa
 	$(BIN)/python benches/peers/run.py $(PEERS)
 
 .PHONY: docs
-docs: $(STAMPS)/build $(STAMPS)/docs ## Build the documentation into target/doc and target/python-doc.
+docs: $(STAMPS)/build $(STAMPS)/docs $(STAMPS)/frameworks $(STAMPS)/torch ## Build the documentation into target/doc and target/python-doc.
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 	$(BIN)/python -m pdoc --output-directory target/python-doc --docformat google stokehold
 
