@@ -34,7 +34,8 @@ class Masks:
 
     Their field is decoded to ``uint8`` (H, W), and follows the geometry of its image, with the same draws and by the
     nearest pixel (that whose centre is nearest, Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes
-    no geometry of its own; `ToDtype` may be given. A mask of another size than its image is an error.
+    no geometry of its own; `ToDtype` may be given. What a padding or a turn adds has the image's ``fill`` where that is
+    one number, and is 0 where it is one for each channel. A mask of another size than its image is an error.
 
     Args:
         paths: A path for each sample.

@@ -41,7 +41,7 @@ pub(super) enum How {
     OneHot(OneHot),
 }
 
-/// The given transforms, batch transforms and capacities.
+/// The fields of a source, and the transforms of those that have any.
 #[derive(Clone, Copy)]
 struct Given<'a> {
     fields: &'a [SourceField],

@@ -524,4 +524,14 @@ mod tests {
             Transform::Resize { size: vec![1], interpolation: Interpolation::Nearest, max_size: None }
         );
     }
+
+    #[test]
+    fn a_mask_takes_the_geometry_by_the_nearest_pixel_and_one_fill() {
+        let resize = |filter: &str| parse(&format!(r#"{{"op": "Resize", "size": [5], "interpolation": "{filter}"}}"#));
+        assert_eq!(resize("bicubic").of_mask(), Some(resize("nearest")));
+        let pad = |fill: &str| parse(&format!(r#"{{"op": "Pad", "padding": [2], "fill": {fill}}}"#));
+        assert_eq!(pad("[7]").of_mask(), Some(pad("[7]")));
+        assert_eq!(pad("[1, 2, 3]").of_mask(), Some(pad("[0]")));
+        assert_eq!(parse(r#"{"op": "RandomGrayscale", "p": 1.0}"#).of_mask(), None);
+    }
 }

@@ -191,7 +191,7 @@ class WorkerEnd:
         self.failed: Any = None
         """The index of the sample that failed last."""
         self._slots: dict[int, Segment] = {}
-        self._receiver: _Receiver | None = None
+        self._receiver = _Receiver(end)
 
     def get(self, timeout: float | None = None) -> Any:
         """Returns the next task.
@@ -200,8 +200,6 @@ class WorkerEnd:
             queue.Empty: There was none in time.
             SystemExit: The trainer is gone.
         """
-        if self._receiver is None:
-            self._receiver = _Receiver(self.end)
         readable = select.poll()
         readable.register(self.end, select.POLLIN)
         if not readable.poll(None if timeout is None else timeout * 1000):
@@ -236,8 +234,6 @@ class WorkerEnd:
         used, place = self.space.used, -1
         if len(payload) > INLINE:
             at, place = self.space.place(len(payload))
-            if at != len(self.space.segments) - 1:
-                raise AssertionError("what was placed last lies in the last segment")
             self.space.segments[at].bytes[place : place + len(payload)] = memoryview(payload)
         slot, extra = self.space.slot, self.space.extra
         in_slot = slot is not None and self.space.used > 0

@@ -151,7 +151,6 @@ class MapFetcher(_MapDatasetFetcher):
                 sample = dataset[index]
                 if rows is None:
                     rows = _Rows(self._end.space, len(indices))
-                    rows.first = True
                 samples.append(rows.take(sample, row) if rows.active else sample)
                 # The next sample may use the memory of this one.
                 del sample
@@ -166,7 +165,6 @@ class _Rows:
 
     def __init__(self, space: Space, count: int) -> None:
         self.active = True
-        self.first = True
         self._space = space
         self._count = count
         self._outs: list[tuple[torch.Tensor, Any]] = []
@@ -174,9 +172,9 @@ class _Rows:
 
     def take(self, sample: Any, row: int) -> Any:
         """Returns the sample with its large arrays in their rows; if the first one has none, no other is looked at."""
-        self.first, self._at = row == 0, 0
+        self._at = 0
         sample = self._walk(sample, row)
-        if self.first:
+        if row == 0:
             self.active = bool(self._outs)
         return sample
 
@@ -199,7 +197,7 @@ class _Rows:
     def _row(self, value: Any, dtype: Any, row: int) -> Any:
         is_array = type(value) is np.ndarray
         at, self._at = self._at, self._at + 1
-        if self.first:
+        if row == 0:
             kind = getattr(torch, dtype.name) if is_array else dtype
             self._outs.append((self._space.empty(kind, (self._count, *value.shape)), (dtype, value.shape)))
         elif at >= len(self._outs) or self._outs[at][1] != (dtype, value.shape):

@@ -11,8 +11,6 @@ import torch
 from stokehold import _native
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy.typing as npt
 
 __all__ = ["Arena", "Segment", "Space"]
@@ -107,12 +105,11 @@ class Arena:
 class Space:
     """Where a worker puts one batch: its slot, and further memory where that is too small."""
 
-    def __init__(self, slot: Segment | None, create: Callable[[int], _native.Memory] = _native.Memory) -> None:
+    def __init__(self, slot: Segment | None) -> None:
         self.slot = slot
         self.segments = [slot] if slot is not None else []
         self.used = 0
         self._end = 0
-        self._create = create
 
     @property
     def extra(self) -> list[Segment]:
@@ -123,7 +120,7 @@ class Space:
         """Returns the place of `size` bytes: a segment's position, and the offset there."""
         size = -(-size // ALIGN) * ALIGN
         if not self.segments or self._end + size > self.segments[-1].size:
-            self.segments.append(Segment(self._create(max(size, CHUNK, self.used)), -1))
+            self.segments.append(Segment(_native.Memory(max(size, CHUNK, self.used)), -1))
             self._end = 0
         offset = self._end
         self._end += size
