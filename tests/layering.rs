@@ -29,6 +29,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/pool.rs",
     "python/buffer.rs",
     "python/memory.rs",
+    "python/rows.rs",
     "transform/vector.rs",
 ];
 

@@ -21,6 +21,7 @@ __all__ = [
     "auto_workers",
     "check_batch_transform",
     "check_transform",
+    "copy_rows",
     "decode_jpeg",
     "image_folder_classes",
     "serve",
@@ -75,6 +76,13 @@ class Memory(Buffer):
     def fileno(self) -> int:
         """Returns the descriptor, which stays this object's."""
     def __len__(self) -> int: ...
+
+def copy_rows(arrays: Sequence[Any], out: npt.NDArray[Any]) -> bool:
+    """Copies arrays to the rows of `out`, and tells whether it could: all are C-contiguous, of a row's shape and dtype.
+
+    Where it could not, some rows may be written. Raises `ValueError` where `out` has not as many rows, or is not
+    C-contiguous and writable.
+    """
 
 @final
 class Field(Buffer):

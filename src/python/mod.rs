@@ -8,6 +8,7 @@ mod buffer;
 mod error;
 mod loader;
 mod memory;
+mod rows;
 
 use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
 
@@ -33,6 +34,7 @@ mod _native {
         image_folder_classes,
         loader::Loader,
         memory::Memory,
+        rows::copy_rows,
         serve,
     };
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import shutil
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -47,6 +49,15 @@ def added(before: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
     gc.collect()
     now = belongings()
     return {kind: now[kind] - before[kind] for kind in before if now[kind] - before[kind]}
+
+
+@pytest.fixture(scope="session")
+def torch_started() -> None:
+    """PyTorch has the threads, and `multiprocessing` the helpers, that they start at their first use."""
+    torch = pytest.importorskip("torch")
+    torch.ones(512, 512) @ torch.ones(512, 512)
+    multiprocessing.resource_tracker.ensure_running()
+    multiprocessing.forkserver.ensure_running()
 
 
 @pytest.hookimpl(wrapper=True)

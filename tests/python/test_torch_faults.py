@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing.resource_tracker
 import os
 import re
 import signal
@@ -21,13 +20,9 @@ from torch.utils.data import Dataset, IterableDataset
 from stokehold.torch import DataLoader
 from support import eventually, is_running
 
+pytestmark = pytest.mark.usefixtures("torch_started")
+
 ROWS = 48
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _started() -> None:
-    torch.ones(512, 512) @ torch.ones(512, 512)
-    multiprocessing.resource_tracker.ensure_running()
 
 
 class Failing(Dataset[Any]):
@@ -96,6 +91,7 @@ def test_a_batch_that_ends_two_workers_raises(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly") as caught:
         list(loader)
     assert "[20, 21, 22, 23]" in caught.value.__notes__[0]
+    assert re.fullmatch(r"DataLoader worker \(pid \d+\) is killed by signal: Killed\.", str(caught.value.__cause__))
     assert len(list(tmp_path.iterdir())) == 3
 
 

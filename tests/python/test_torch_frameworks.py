@@ -15,12 +15,10 @@ from stokehold.torch import DataLoader, adopt
 
 ROWS = 24
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Theirs, which differ from release to release.
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _started() -> None:
-    torch.ones(512, 512) @ torch.ones(512, 512)
+pytestmark = [
+    pytest.mark.usefixtures("torch_started"),
+    pytest.mark.filterwarnings("ignore"),  # Theirs, which differ from release to release.
+]
 
 
 class Line(Dataset[Any]):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import collections
 import gc
-import multiprocessing
-import multiprocessing.forkserver
-import multiprocessing.resource_tracker
 import pickle
 import random
 import warnings
@@ -29,16 +26,9 @@ from torch.utils.data import (
 
 from stokehold.torch import DataLoader
 
+pytestmark = pytest.mark.usefixtures("torch_started")
 LOADERS = (TorchDataLoader, DataLoader)
 ROWS = 22
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _started() -> None:
-    """Threads and helper processes that libraries start at their first use."""
-    torch.ones(512, 512) @ torch.ones(512, 512)
-    multiprocessing.resource_tracker.ensure_running()
-    multiprocessing.forkserver.ensure_running()
 
 
 class Pair(NamedTuple):

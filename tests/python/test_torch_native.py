@@ -17,14 +17,10 @@ from torchvision.datasets import ImageFolder
 
 from stokehold.torch import from_torchvision
 
+pytestmark = pytest.mark.usefixtures("torch_started")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ONE = 2.1 / 255 / min(STD)
 """Two steps of a byte, the tolerance of resizing, after normalisation."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _started() -> None:
-    torch.ones(512, 512) @ torch.ones(512, 512)
 
 
 @pytest.fixture(scope="module")

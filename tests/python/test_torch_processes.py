@@ -23,12 +23,13 @@ from torch.utils.data import Dataset
 from stokehold.torch import DataLoader
 from support import eventually
 
+pytestmark = pytest.mark.usefixtures("torch_started")
+
 ROWS = 40
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _started() -> None:
-    torch.ones(512, 512) @ torch.ones(512, 512)
     with suppress(ImportError):
         import polars as pl  # noqa: PLC0415
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-import multiprocessing.resource_tracker
 import os
 import signal
 from typing import Any
@@ -20,16 +19,13 @@ from torchdata.stateful_dataloader import StatefulDataLoader as TorchdataLoader
 
 from stokehold.torch import DistributedSampler, StatefulDataLoader
 
-pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata still calls it.
+pytestmark = [
+    pytest.mark.usefixtures("torch_started"),
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # torchdata still calls it.
+]
 
 ROWS = 30
 LOADERS = (TorchdataLoader, StatefulDataLoader)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _started() -> None:
-    torch.ones(512, 512) @ torch.ones(512, 512)
-    multiprocessing.resource_tracker.ensure_running()
 
 
 class Map(Dataset[Any]):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from torch._utils import ExceptionWrapper
 
 from stokehold import _native
-from stokehold.torch.memory import Segment, Space
+from stokehold.torch.memory import Block, Segment, Space
 from stokehold.torch.packing import pack, unpack
 from stokehold.torch.stacks import Stacks
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel", "Gone", "WorkerEnd"]
 
-TASK = struct.Struct("<qqq")
-"""To a worker: number of the slot or -1; number of the oldest slot in use; size of a pickle in the last descriptor."""
+TASK = struct.Struct("<qqqqq")
+"""To a worker: the slot's block or -1, offset and size; the oldest block in use; size of a pickle in a descriptor."""
 
 BATCH = struct.Struct("<qqqq")
-"""To the trainer: number of the slot or -1; bytes used; place of a pickle in shared memory, or -1; its size."""
+"""To the trainer: number of the task whose slot is used, or -1; bytes used; place of a pickle, or -1; its size."""
 
 INLINE: Final = 16 << 10
 """The longest pickle that goes into a message."""
@@ -107,21 +107,26 @@ class Channel:
             self._words.append(task)
         payload = pickle.dumps(task, 5)
         memory: list[Any] = []
-        if slot is not None and slot.number not in self._known:
-            self._known.add(slot.number)
-            memory.append(slot.memory)
-        size = 0
+        block, size = -1, 0
+        if slot is not None:
+            block = slot.block.number
+            if block not in self._known:
+                self._known.add(block)
+                memory.append(slot.block.memory)
         if len(payload) > INLINE:
             size = len(payload)
             memory.append(_native.Memory(size))
             memoryview(memory[-1])[:size] = payload
             payload = b""
-        header = TASK.pack(-1 if slot is None else slot.number, self._arena.oldest, size)
+        at = (slot.offset, slot.size) if slot is not None else (0, 0)
+        header = TASK.pack(block, *at, self._arena.oldest, size)
         self._unsent.append(([header, payload], memory))
         self.flush()
 
     def flush(self) -> bool:
         """Sends what the socket takes; returns whether that is all."""
+        if not self._unsent:
+            return True
         # PyTorch receives in a thread of its own where it pins memory.
         with self._sending:
             while self._unsent:
@@ -144,18 +149,17 @@ class Channel:
             return None
         content, descriptors = message
         number, used, place, size = BATCH.unpack_from(content)
-        segments = [Segment(_native.Memory.open(descriptor), -1) for descriptor in descriptors]
-        slots = {slot.number: slot for _, slot in self.pending.values() if slot is not None}
-        roots = [segment.bytes for segment in segments]
-        if number >= 0:
-            roots.insert(0, self._arena.lease(slots[number]))
+        roots = [Segment(Block(_native.Memory.open(descriptor), -1)).bytes for descriptor in descriptors]
+        leased = self.pending[number][1] if number >= 0 else None
+        if leased is not None:
+            roots.insert(0, self._arena.lease(leased))
         if used:
             self._arena.fit(used)
         data = content[BATCH.size :] if place < 0 else roots[-1][place : place + size].data
         answer: tuple[Any, Any] = unpack(data, roots)
         if isinstance(answer[0], int):
             _, slot = self.pending.pop(answer[0], (None, None))
-            if slot is not None and number < 0:
+            if slot is not None and leased is None:
                 self._arena.give_back(slot)
         else:
             self._words.clear()
@@ -190,8 +194,12 @@ class WorkerEnd:
         self.space = Space(None)
         self.failed: Any = None
         """The index of the sample that failed last."""
-        self._slots: dict[int, Segment] = {}
+        self._blocks: dict[int, Block] = {}
+        self._slots: dict[tuple[int, int], Segment] = {}
+        self._oldest = 0
         self._receiver = _Receiver(end)
+        self._readable = select.poll()
+        self._readable.register(end, select.POLLIN)
 
     def get(self, timeout: float | None = None) -> Any:
         """Returns the next task.
@@ -200,24 +208,31 @@ class WorkerEnd:
             queue.Empty: There was none in time.
             SystemExit: The trainer is gone.
         """
-        readable = select.poll()
-        readable.register(self.end, select.POLLIN)
-        if not readable.poll(None if timeout is None else timeout * 1000):
+        if not self._readable.poll(None if timeout is None else timeout * 1000):
             raise Empty
         message = self._receiver.receive()
         if message is None:
             raise SystemExit(0)
         content, descriptors = message
-        number, oldest, size = TASK.unpack_from(content)
+        number, offset, room, oldest, size = TASK.unpack_from(content)
         data: Any = content[TASK.size :]
         if size:
             data = memoryview(_native.Memory.open(descriptors.pop()))[:size]
+        if oldest > self._oldest:
+            self._oldest = oldest
+            # Not the one of this task, which may have been taken just before.
+            self._blocks = {known: block for known, block in self._blocks.items() if known >= oldest or known == number}
+            self._slots = {place: slot for place, slot in self._slots.items() if place[0] in self._blocks}
         if descriptors:
-            self._slots[number] = Segment(_native.Memory.open(descriptors.pop()), number)
-        for stale in [known for known in self._slots if known < oldest and known != number]:
-            del self._slots[stale]
-        self.space = Space(self._slots.get(number))
+            self._blocks[number] = Block(_native.Memory.open(descriptors.pop()), number)
+        self.space = Space(self._slot(number, offset, room) if number >= 0 else None)
         return pickle.loads(data)
+
+    def _slot(self, number: int, offset: int, size: int) -> Segment:
+        slot = self._slots.get((number, offset))
+        if slot is None:
+            slot = self._slots[number, offset] = Segment(self._blocks[number], offset, size)
+        return slot
 
     def put(self, answer: tuple[Any, Any]) -> None:
         """Sends a task's number and its batch."""
@@ -237,9 +252,10 @@ class WorkerEnd:
             self.space.segments[at].bytes[place : place + len(payload)] = memoryview(payload)
         slot, extra = self.space.slot, self.space.extra
         in_slot = slot is not None and self.space.used > 0
-        header = BATCH.pack(slot.number if in_slot and slot else -1, used, place, len(payload))
+        header = BATCH.pack(number if in_slot else -1, used, place, len(payload))
         with suppress(BrokenPipeError, ConnectionResetError):
-            _send(self.end, [header, b"" if place >= 0 else payload], [segment.memory.fileno() for segment in extra])
+            descriptors = [segment.block.memory.fileno() for segment in extra]
+            _send(self.end, [header, b"" if place >= 0 else payload], descriptors)
         self.space = Space(None)
 
     def cancel_join_thread(self) -> None:

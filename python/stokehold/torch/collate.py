@@ -11,6 +11,8 @@ import torch
 from torch.utils.data._utils import collate as torchs
 from torch.utils.data._utils.fetch import _MapDatasetFetcher
 
+from stokehold._native import copy_rows
+
 if TYPE_CHECKING:
     from stokehold.torch.channel import WorkerEnd
     from stokehold.torch.memory import Space
@@ -23,10 +25,10 @@ LARGE = 32 << 10
 So the allocator can use its memory again, which saves more than the call costs.
 """
 
-DTYPES = frozenset(
-    np.dtype(name)
-    for name in ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")  # PyTorch's.
-)
+DTYPES = {
+    np.dtype(name): getattr(torch, name)
+    for name in ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+}
 
 
 class _Row:
@@ -88,14 +90,18 @@ def _tensors(space: Space, batch: list[Any], *, collate_fn_map: Any = None) -> A
 def _arrays(space: Space, batch: list[Any], *, collate_fn_map: Any = None) -> Any:
     first = batch[0]
     dtype, shape = first.dtype, first.shape
-    try:
-        if dtype in DTYPES and shape and set(map(_shape, batch)) == {shape}:
-            out = space.empty(getattr(torch, dtype.name), (len(batch), *shape))
-            np.concatenate(batch, out=out.numpy().reshape(-1, *shape[1:]), casting="no")
+    if dtype in DTYPES:
+        out = space.empty(DTYPES[dtype], (len(batch), *shape))
+        rows = out.numpy()
+        if copy_rows(batch, rows):
             return out
-    except (AttributeError, TypeError):
-        # One is no array, or of another dtype.
-        pass
+        try:
+            if shape and set(map(_shape, batch)) == {shape}:
+                np.concatenate(batch, out=rows.reshape(-1, *shape[1:]), casting="no")
+                return out
+        except (AttributeError, TypeError):
+            # One is no array, or of another dtype.
+            pass
     return torchs.collate_numpy_array_fn(_values(batch), collate_fn_map=collate_fn_map)
 
 
@@ -146,14 +152,16 @@ class MapFetcher(_MapDatasetFetcher):
         dataset, samples = self.dataset, []
         index = None
         try:
-            rows = None
-            for row, index in enumerate(indices):
-                sample = dataset[index]
-                if rows is None:
-                    rows = _Rows(self._end.space, len(indices))
-                samples.append(rows.take(sample, row) if rows.active else sample)
-                # The next sample may use the memory of this one.
-                del sample
+            indices = list(indices)
+            rows = _Rows(self._end.space, len(indices))
+            left = iter(indices)
+            for row, index in enumerate(left):
+                # Not held by a name: the next sample may use the memory of this one.
+                samples.append(rows.take(dataset[index], row))
+                if not rows.active:
+                    break
+            for index in left:
+                samples.append(dataset[index])
         except Exception:
             self._end.failed = index
             raise
@@ -198,7 +206,7 @@ class _Rows:
         is_array = type(value) is np.ndarray
         at, self._at = self._at, self._at + 1
         if row == 0:
-            kind = getattr(torch, dtype.name) if is_array else dtype
+            kind = DTYPES[dtype] if is_array else dtype
             self._outs.append((self._space.empty(kind, (self._count, *value.shape)), (dtype, value.shape)))
         elif at >= len(self._outs) or self._outs[at][1] != (dtype, value.shape):
             # Not like the first: whatever PyTorch makes of that.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -105,7 +106,7 @@ class Slots:
         self._mark_worker_as_unavailable(worker)  # type: ignore[attr-defined]
         error = RuntimeError(f"DataLoader worker (pid(s) {process.pid}) exited unexpectedly")
         error.add_note(f"stokehold: exit code {process.exitcode}; its batches in hand were {tasks}")
-        raise error
+        raise error from RuntimeError(_how(process.pid, process.exitcode))
 
     def _process_data(self, data: Any, *args: Any) -> Any:
         try:
@@ -119,6 +120,19 @@ class Slots:
     def _shutdown_workers(self) -> None:
         super()._shutdown_workers()  # type: ignore[misc]
         self._pool.results.close()
+
+
+def _how(pid: int, exitcode: int) -> str:
+    """Says how a worker ended, as PyTorch's handler of signals does."""
+    if exitcode < 0:
+        message = f"DataLoader worker (pid {pid}) is killed by signal: {signal.strsignal(-exitcode)}."
+        if exitcode == -signal.SIGBUS:
+            message += " Its dataset may have mapped a file that became shorter, or the shared memory is used up."
+        return message
+    return (
+        f"DataLoader worker (pid {pid}) exited unexpectedly with exit code {exitcode}. "
+        "With num_workers=0 the cause may show."
+    )
 
 
 class SlotIterator(Slots, _MultiProcessingDataLoaderIter):

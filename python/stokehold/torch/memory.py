@@ -1,9 +1,12 @@
-"""Slots: shared memory that holds a batch, in the trainer's hands and in a worker's."""
+"""Slots: shared memory that holds a batch, in the trainer's hands and in a worker's.
+
+Slots lie in blocks, so that a trainer that holds many batches does not run out of descriptors.
+"""
 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +16,7 @@ from stokehold import _native
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Arena", "Segment", "Space"]
+__all__ = ["Arena", "Block", "Segment", "Space"]
 
 ALIGN = 64
 """Arrays begin at multiples of a cache line."""
@@ -21,18 +24,28 @@ ALIGN = 64
 CHUNK = 1 << 20
 """What a worker takes at once for batches whose size nobody knows yet."""
 
+BLOCK = 64 << 20
+"""Up to this size a block is as large as all before it."""
 
-class Segment:
+
+class Block(NamedTuple):
     """Shared memory with a number that trainer and workers know it by."""
 
-    __slots__ = ("address", "bytes", "memory", "number", "size")
+    memory: _native.Memory
+    number: int
 
-    def __init__(self, memory: _native.Memory, number: int) -> None:
-        self.memory = memory
-        self.number = number
-        self.size = len(memory)
-        self.bytes = np.frombuffer(memoryview(memory), np.uint8)
-        self.address: int = self.bytes.ctypes.data
+
+class Segment:
+    """A part of a block; the whole of it, if nothing else is said."""
+
+    __slots__ = ("address", "block", "bytes", "offset", "size")
+
+    def __init__(self, block: Block, offset: int = 0, size: int | None = None) -> None:
+        self.block = block
+        self.offset = offset
+        self.size = len(block.memory) if size is None else size
+        self.bytes = np.frombuffer(memoryview(block.memory), np.uint8, self.size, offset)
+        self.address: int = self.bytes.__array_interface__["data"][0]
 
     def tensor(self, dtype: torch.dtype, shape: tuple[int, ...], offset: int) -> torch.Tensor:
         """Returns a view of the segment."""
@@ -60,7 +73,9 @@ class Arena:
     def __init__(self) -> None:
         self.size = 0
         self.oldest = 0
+        """The number of the first block whose slots are of this size."""
         self._next = 0
+        self._taken = 0
         self._free: list[Segment] = []
         self._held: dict[int, weakref.ref[Any]] = {}
 
@@ -70,12 +85,16 @@ class Arena:
             return self._free.pop()
         if self.size == 0:
             return None
+        count = max(1, min(self._taken, BLOCK) // self.size)
+        block = Block(_native.Memory(count * self.size), self._next)
         self._next += 1
-        return Segment(_native.Memory(self.size), self._next)
+        self._taken += count * self.size
+        self._free = [Segment(block, at * self.size, self.size) for at in range(count)]
+        return self._free.pop()
 
     def give_back(self, segment: Segment) -> None:
         """Takes back a slot that nobody shows a part of."""
-        if segment.number >= self.oldest:
+        if segment.block.number >= self.oldest:
             self._free.append(segment)
 
     def fit(self, used: int) -> None:
@@ -83,14 +102,14 @@ class Arena:
         if used > self.size:
             # Smaller slots are not used again; those that are filled or held just now end with their batch.
             self._free.clear()
-            self.oldest = self._next + 1
+            self.oldest, self._taken = self._next, 0
             # With some room, or sizes that rise little by little would take new slots each time.
             self.size = -(-(used + used // 8) // 4096) * 4096
 
     def lease(self, segment: Segment) -> npt.NDArray[np.uint8]:
         """Returns the bytes of a slot. It comes back when they, and all views of them, are gone."""
         # An array of its own: views of it refer to it, and not to anything older.
-        root = np.frombuffer(memoryview(segment.memory), np.uint8)
+        root = np.frombuffer(memoryview(segment.block.memory), np.uint8, segment.size, segment.offset)
         held, give_back = self._held, self.give_back
 
         def gone(reference: weakref.ref[Any]) -> None:
@@ -120,7 +139,7 @@ class Space:
         """Returns the place of `size` bytes: a segment's position, and the offset there."""
         size = -(-size // ALIGN) * ALIGN
         if not self.segments or self._end + size > self.segments[-1].size:
-            self.segments.append(Segment(_native.Memory(max(size, CHUNK, self.used)), -1))
+            self.segments.append(Segment(Block(_native.Memory(max(size, CHUNK, self.used)), -1)))
             self._end = 0
         offset = self._end
         self._end += size

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copyreg
 import io
 import pickle
 import threading
+from collections import ChainMap
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +24,9 @@ __all__ = ["pack", "unpack"]
 
 _unpacking = threading.local()
 
+_DTYPES = sorted({each for each in vars(torch).values() if isinstance(each, torch.dtype)}, key=str)
+_CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
+
 
 class _Packer(ForkingPickler):
     """Pickles as torch's queues do, but for plain tensors and arrays, which are copied to their space once.
@@ -29,8 +34,14 @@ class _Packer(ForkingPickler):
     Those that lie there already are only named.
     """
 
+    # That of each `ForkingPickler`, which makes one for each value.
+    dispatch_table: ClassVar[Any] = ChainMap(  # type: ignore[misc]
+        ForkingPickler._extra_reducers,  # type: ignore[attr-defined]
+        copyreg.dispatch_table,
+    )
+
     def __init__(self, file: io.BytesIO, space: Space) -> None:
-        super().__init__(file, 5)
+        pickle.Pickler.__init__(self, file, 5)
         self._space = space
 
     def reducer_override(self, value: object) -> Any:
@@ -43,7 +54,8 @@ class _Packer(ForkingPickler):
 
     def _tensor(self, tensor: torch.Tensor) -> Any:
         if (
-            tensor.layout is not torch.strided
+            tensor.is_nested
+            or tensor.layout is not torch.strided
             or tensor.device.type != "cpu"
             or tensor.requires_grad
             or tensor.is_quantized
@@ -66,7 +78,7 @@ class _Packer(ForkingPickler):
             at, offset = self._space.place(tensor.numel() * tensor.element_size())
             self._space.segments[at].tensor(dtype, shape, offset).copy_(tensor)
             place = at, offset
-        return _tensor, (*place, dtype, shape)
+        return _tensor, (*place, _CODES[dtype], shape)
 
     def _array(self, array: npt.NDArray[Any]) -> Any:
         if array.dtype.hasobject or not array.size or array.dtype.fields is not None:
@@ -97,8 +109,8 @@ def unpack(data: bytes | memoryview, roots: list[npt.NDArray[np.uint8]]) -> Any:
         _unpacking.roots = ()
 
 
-def _tensor(at: int, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
-    return tensor_of(_unpacking.roots[at], dtype, shape, offset)
+def _tensor(at: int, offset: int, code: int, shape: tuple[int, ...]) -> torch.Tensor:
+    return tensor_of(_unpacking.roots[at], _DTYPES[code], shape, offset)
 
 
 def _empty(dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:

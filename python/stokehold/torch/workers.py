@@ -59,6 +59,7 @@ class Results:
         self.channels: list[Channel] = []
         self._poll = select.poll()
         self._by_descriptor: dict[int, Channel] = {}
+        self._full: set[Channel] = set()
         self._ready: deque[tuple[Any, Any]] = deque()
         self._word = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll.register(self._word, select.POLLIN)
@@ -86,8 +87,7 @@ class Results:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._ready:
             for channel in self._by_descriptor.values():
-                wanted = select.POLLIN if channel.flush() else select.POLLIN | select.POLLOUT
-                self._poll.modify(channel.end, wanted)
+                self._listen(channel, full=not channel.flush())
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             events = self._poll.poll(None if left is None else left * 1000)
             if not events and left is not None and left <= 0:
@@ -98,6 +98,12 @@ class Results:
                 elif event & ~select.POLLOUT:
                     self._receive(self._by_descriptor[descriptor])
         return self._ready.popleft()
+
+    def _listen(self, channel: Channel, *, full: bool) -> None:
+        """Also waits until a full socket takes more."""
+        if full != (channel in self._full):
+            (self._full.add if full else self._full.discard)(channel)
+            self._poll.modify(channel.end, select.POLLIN | select.POLLOUT if full else select.POLLIN)
 
     def _receive(self, channel: Channel) -> None:
         answer = channel.receive()
@@ -110,6 +116,7 @@ class Results:
         """Listens to a worker no longer."""
         if self._by_descriptor.pop(channel.end.fileno(), None) is not None:
             self._poll.unregister(channel.end)
+            self._full.discard(channel)
 
     def cancel_join_thread(self) -> None:
         """Nothing: there is no thread."""
@@ -188,7 +195,9 @@ class Workers:
     def Process(self, target: Callable[..., None], args: tuple[Any, ...]) -> Worker:  # noqa: N802
         """Returns a worker that is yet to be started."""
         self._made.append((target, args))
-        return self._process(self.results.channels[-1], target, args)
+        # torchdata's may start several at a time.
+        channel = next(each for each in args if isinstance(each, Channel))
+        return self._process(channel, target, args)
 
     def again(self, worker: int) -> tuple[Channel, Worker]:
         """Starts a worker in the place of one that has ended."""
