@@ -271,3 +271,16 @@ def test_a_trainer_that_is_ended(how: str, persistent: bool) -> None:
     assert eventually(lambda: ended(workers), 10)
     if "interrupt" in how:
         assert "KeyboardInterrupt" in errors
+
+
+class Policies(Dataset[Any]):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        return os.sched_getscheduler(0)
+
+
+def test_a_worker_does_not_take_the_trainers_processor() -> None:
+    assert next(iter(DataLoader(Policies(), num_workers=1))).tolist() == [os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER

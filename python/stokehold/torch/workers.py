@@ -7,6 +7,7 @@ import pickle
 import select
 import time
 from collections import deque
+from contextlib import suppress
 from multiprocessing.reduction import DupFd
 from queue import Empty
 from typing import TYPE_CHECKING, Any
@@ -232,6 +233,10 @@ def work(
 ) -> None:
     """Runs PyTorch's loop of a worker, with batches that are made in slots."""
     stacks.register()
+    if os.sched_getscheduler(0) == os.SCHED_OTHER:
+        # A task wakes its worker, which as it is would take the trainer's processor from it, even beside an idle one.
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     for each in inherited:
         each.close()
     # Where it was sent by pickle, each mention is the same object still.
