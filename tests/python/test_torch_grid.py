@@ -1,0 +1,119 @@
+"""`stokehold.torch.DataLoader` beside PyTorch's, over arguments drawn from the values that each parameter may have."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import re
+import warnings
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.utils.data import BatchSampler, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader as TorchDataLoader
+
+from stokehold.torch import DataLoader
+from test_torch_loader import ROWS, SAMPLES, Map, MapOfBatches, Stream, assert_equal, batches, listed, prepare
+
+pytestmark = pytest.mark.usefixtures("torch_started")
+
+CASES = 96
+
+PARAMETERS = {
+    name: parameter
+    for name, parameter in inspect.signature(TorchDataLoader.__init__).parameters.items()
+    if name != "self"
+}
+
+
+def seeded() -> Any:
+    return torch.Generator().manual_seed(3)
+
+
+# What gives a value, for each parameter of PyTorch's that is not left at its default. Some are errors.
+VALUES: dict[str, list[Any]] = {
+    "dataset": [
+        *(lambda name=name, kind=kind: kind(name) for name in ("drawn", "nested", "large") for kind in (Map, Stream)),
+        lambda: MapOfBatches("array"),
+        lambda: range(ROWS),
+    ],
+    "batch_size": [lambda: None, lambda: 4, lambda: 5, lambda: ROWS + 1, lambda: 0],
+    "shuffle": [lambda: True, lambda: False],
+    "sampler": [
+        lambda: RandomSampler(range(ROWS), num_samples=30, replacement=True),
+        lambda: [3, 1, 4, 1, 5],
+        lambda: SequentialSampler(range(9)),
+    ],
+    "batch_sampler": [
+        lambda: BatchSampler(RandomSampler(range(ROWS), generator=seeded()), 3, drop_last=True),
+        lambda: [[1, 2], [0], [7, 7, 7]],
+    ],
+    "num_workers": [lambda: 1, lambda: 2, lambda: 3, lambda: -1],
+    "collate_fn": [lambda: listed, lambda: list],
+    "pin_memory": [lambda: True],
+    "drop_last": [lambda: True],
+    "timeout": [lambda: 30, lambda: -1],
+    "worker_init_fn": [lambda: prepare],
+    "multiprocessing_context": [lambda: "fork", lambda: torch.multiprocessing.get_context("fork"), lambda: "telepathy"],
+    "generator": [seeded],
+    "prefetch_factor": [lambda: 1, lambda: 5, lambda: -1],
+    "persistent_workers": [lambda: True],
+    "pin_memory_device": [lambda: ""],
+    "in_order": [lambda: False],
+}
+
+
+def drawn(case: int) -> dict[str, Any]:
+    """Gives arguments: few of those that exclude each other, and workers for those that need some, more often than not."""
+    chance = random.Random(case)
+    rarely = {"batch_sampler", "sampler", "shuffle", "timeout", "multiprocessing_context", "prefetch_factor"}
+    names = [name for name in VALUES if chance.random() < (0.25 if name in rarely else 0.5)]
+    if chance.random() < 0.8:
+        names = [*dict.fromkeys(["num_workers", *names])]
+    given = {name: chance.choice(VALUES[name]) for name in names if name != "dataset"}
+    return {"dataset": chance.choice(VALUES["dataset"]), **given}
+
+
+def outcome(kind: Any, case: int) -> Any:
+    """Gives the batches of two epochs, or the error, and the warnings."""
+    torch.manual_seed(11)
+    options = {name: make() for name, make in drawn(case).items()}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result: Any
+        try:
+            result = batches(kind(**options))
+        except Exception as error:  # noqa: BLE001 (whatever PyTorch raises)
+            result = type(error).__name__, re.sub(" at 0x[0-9a-f]+", "", str(error).split("\nOriginal Traceback")[0])
+        else:
+            if not options.get("in_order", True) and options.get("num_workers", 0) > 1:
+                # As quick as their workers.
+                random_values = getattr(options["dataset"], "sample", None) is SAMPLES["drawn"]
+                result = len(result) if random_values else sorted(map(repr, result))
+    return result, sorted({str(warning.message) for warning in caught})
+
+
+def test_the_signature_is_torchs() -> None:
+    ours = dict(inspect.signature(DataLoader.__init__).parameters)
+    assert set(VALUES) == set(PARAMETERS)
+    assert [
+        (each.name, each.default, each.kind)
+        for name, each in ours.items()
+        if name not in {"self", "on_worker_death", "others"}
+    ] == [(each.name, each.default, each.kind) for each in PARAMETERS.values()]
+
+
+@pytest.mark.parametrize("case", range(CASES))
+def test_any_arguments_give_what_torch_gives(case: int) -> None:
+    ours, theirs = outcome(DataLoader, case), outcome(TorchDataLoader, case)
+    assert_equal(ours, theirs)
+
+
+def test_the_cases_are_mostly_loaders_and_some_are_errors() -> None:
+    names = {name for case in range(CASES) for name in drawn(case)}
+    assert names == set(VALUES)
+    workers = [drawn(case)["num_workers"]() for case in range(CASES) if "num_workers" in drawn(case)]
+    assert {1, 2, 3, -1} == set(workers)
