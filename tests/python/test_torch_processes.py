@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -284,3 +285,22 @@ class Policies(Dataset[Any]):
 def test_a_worker_does_not_take_the_trainers_processor() -> None:
     assert next(iter(DataLoader(Policies(), num_workers=1))).tolist() == [os.SCHED_BATCH]
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.mark.filterwarnings("ignore:.set_vital. is deprecated")
+@pytest.mark.parametrize("kind", ["DataLoader", "StatefulDataLoader"])
+def test_a_copy_of_an_iterator_in_a_forked_process_ends_no_workers(
+    kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    module = pytest.importorskip("stokehold.torch")
+    iterator = iter(getattr(module, kind)(range(ROWS), num_workers=2))
+    found = [next(iterator)]
+    child = os.fork()
+    if child == 0:
+        del iterator
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    found.extend(iterator)
+    assert torch.cat(found).tolist() == list(range(ROWS))
+    assert "Exception ignored" not in capfd.readouterr().err

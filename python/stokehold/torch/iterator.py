@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +47,7 @@ class Slots:
 
     def __init__(self, loader: DataLoader[Any], *args: Any) -> None:
         self._pool = Workers(loader.multiprocessing_context or torch.multiprocessing, loader._arena)
+        self._owner = os.getpid()
         self._deaths: dict[Any, int] = {}
         self._restarts = loader.on_worker_death == "restart" and loader._dataset_kind == _DatasetKind.Map
         super().__init__(_As(loader, self._pool), *args)  # type: ignore[call-arg]
@@ -118,6 +120,9 @@ class Slots:
             raise
 
     def _shutdown_workers(self) -> None:
+        if os.getpid() != self._owner:
+            # A copy in a forked process, say another loader's worker: the workers are not its own to end.
+            return
         super()._shutdown_workers()  # type: ignore[misc]
         self._pool.results.close()
 
