@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +179,50 @@ def test_transformers(tmp_path: Any) -> None:
     model = Model()
     Trainer(model=model, args=arguments, train_dataset=Line()).train()
     assert model.rows == 2 * ROWS
+
+
+RANK_OF_RAY = """
+import sys
+import ray.train.torch
+import torch
+from stokehold.torch import DataLoader, adopt
+
+class Line(torch.utils.data.Dataset):
+    def __len__(self):
+        return 24
+    def __getitem__(self, index):
+        return torch.tensor([float(index)])
+
+def train():
+    loader = ray.train.torch.prepare_data_loader(DataLoader(Line(), batch_size=4, num_workers=2))
+    plain = type(loader._dataloader) is torch.utils.data.DataLoader
+    loader = adopt(loader)
+    assert type(loader._dataloader) is DataLoader
+    for epoch in range(2):
+        found = [int(value) for batch in loader for value in batch]
+        print("rank", ray.train.get_context().get_world_rank(), plain, found, flush=True)
+
+scaling = ray.train.ScalingConfig(num_workers=0)
+run = ray.train.RunConfig(storage_path=sys.argv[1])
+ray.train.torch.TorchTrainer(train, scaling_config=scaling, run_config=run).fit()
+"""
+
+
+def test_ray_train(tmp_path: Path) -> None:
+    """Two ranks in processes of their own, without a cluster."""
+    pytest.importorskip("ray")
+    script = tmp_path / "rank.py"
+    script.write_text(RANK_OF_RAY)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launch, str(script), str(tmp_path)],
+        env=os.environ | {"RAY_TRAIN_V2_ENABLED": "1", "RAY_USAGE_STATS_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = sorted(line for line in done.stdout.splitlines() if line.startswith("rank"))
+    expected = [f"rank {rank} True {list(range(rank, 24, 2))}" for rank in (0, 1)]
+    assert said == sorted(expected * 2)
