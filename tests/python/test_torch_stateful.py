@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 import os
+import random
 import signal
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchdata.stateful_dataloader")
 
-from torch.utils.data import Dataset, IterableDataset, get_worker_info
+from torch.utils.data import BatchSampler, Dataset, IterableDataset, Sampler, get_worker_info
 from torchdata.stateful_dataloader import StatefulDataLoader as TorchdataLoader
 
 from stokehold.torch import DistributedSampler, StatefulDataLoader
@@ -81,12 +82,90 @@ class Plain(IterableDataset[Any]):
         yield from ({"index": index} for index in range(worker.id if worker else 0, ROWS, 2))
 
 
+class Walk:
+    """An iterator with a state, of uneven length."""
+
+    def __init__(self) -> None:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        self.left = [index for index in range(ROWS) if index // 7 % step == first]
+        self.draws = random.Random(first)
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        if not self.left:
+            raise StopIteration
+        return {"index": self.left.pop(0), "drawn": self.draws.random()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"left": list(self.left), "draws": self.draws.getstate()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.left = list(state["left"])
+        self.draws.setstate(state["draws"])
+
+
+class Walked(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return Walk()
+
+
+class Itself(IterableDataset[Any]):
+    """Is its own iterator, and has a state."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        index = self.at * step + first
+        if index >= ROWS:
+            self.at = 0
+            raise StopIteration
+        self.at += 1
+        return {"index": index}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"at": self.at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.at = state["at"]
+
+
+class Sevens(Sampler[int]):
+    """A sampler with a state."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __iter__(self) -> Any:
+        while self.at < ROWS:
+            self.at += 1
+            yield self.at * 7 % ROWS
+        self.at = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"at": self.at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.at = state["at"]
+
+
 def indices(batches: Any) -> list[list[int]]:
     return [batch["index"].tolist() for batch in batches]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("dataset", [Map, Counted, Stream, Plain])
+@pytest.mark.parametrize("dataset", [Map, Counted, Stream, Plain, Walked, Itself])
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_states_are_torchdatas(dataset: Any, workers: int, every: int, shuffle: bool) -> None:
@@ -112,6 +191,31 @@ def test_states_are_torchdatas(dataset: Any, workers: int, every: int, shuffle: 
         resumed = loader(dataset(), **options)
         resumed.load_state_dict(copy.deepcopy(state))
         assert indices(resumed) == rests[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("batched", [False, True])
+def test_states_of_samplers_are_torchdatas(workers: int, persistent: bool, batched: bool) -> None:
+    def made(loader: Any) -> Any:
+        given: dict[str, Any] = {"sampler": Sevens(), "batch_size": 4}
+        if batched:
+            given = {"batch_sampler": BatchSampler(Sevens(), 4, drop_last=False)}
+        return loader(Map(), num_workers=workers, persistent_workers=persistent and workers > 0, **given)
+
+    results = []
+    for loader in LOADERS:
+        torch.manual_seed(3)
+        one = made(loader)
+        iterator = iter(one)
+        seen = indices(itertools.islice(iterator, 3))
+        state = copy.deepcopy(one.state_dict())
+        seen += indices(iterator)
+        other = made(loader)
+        other.load_state_dict(copy.deepcopy(state))
+        one.load_state_dict(copy.deepcopy(state))
+        results.append((seen, repr(state), *([indices(each) for _ in range(2)] for each in (one, other))))
+    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("before", [1, 2, 3])
