@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,17 @@ def big(kind: Any) -> dict[str, float]:
     return {"GB/s": found["batches/s"] * 64 * 602_112 / 1e9, "CPU ms a batch": found["CPU ms a batch"]}
 
 
-def small(kind: Any) -> dict[str, float]:
+def small(kind: Any, workers: int = WORKERS, prefetch_factor: int = 2) -> dict[str, float]:
     """W3s: 256 rows of 16 int64."""
-    return rate(kind(Rows(), batch_size=256, num_workers=WORKERS, persistent_workers=True))
+    return rate(
+        kind(
+            Rows(),
+            batch_size=256,
+            num_workers=workers,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=True,
+        )
+    )
 
 
 def pillow(kind: Any) -> dict[str, float]:
@@ -188,6 +197,8 @@ def memory(kind: Any) -> dict[str, float]:
 WORKLOADS: dict[str, Callable[[Any], dict[str, float]]] = {
     "W3": big,
     "W3s": small,
+    "W3s, prefetch_factor=4": partial(small, prefetch_factor=4),
+    "W3s, 1 worker": partial(small, workers=1),
     "W1 Pillow": pillow,
     "W5": start,
     "W6": memory,
