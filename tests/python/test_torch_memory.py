@@ -135,14 +135,14 @@ def test_indices_need_no_length() -> None:
 
 
 class Nested(Dataset[Any]):
+    def __init__(self, layout: Any) -> None:
+        self.layout = layout
+
     def __len__(self) -> int:
         return 4
 
     def __getitem__(self, index: int) -> Any:
         return torch.nested.nested_tensor([torch.full((index + 1,), 1.0), torch.full((3,), 2.0)], layout=self.layout)
-
-    def __init__(self, layout: Any) -> None:
-        self.layout = layout
 
 
 def first(batch: list[Any]) -> Any:

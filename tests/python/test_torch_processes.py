@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 from torch.utils.data import Dataset
 
 from stokehold.torch import DataLoader
-from support import eventually
+from support import eventually, run_trainer
 
 pytestmark = pytest.mark.usefixtures("torch_started")
 
@@ -304,3 +304,16 @@ def test_a_copy_of_an_iterator_in_a_forked_process_ends_no_workers(
     found.extend(iterator)
     assert torch.cat(found).tolist() == list(range(ROWS))
     assert "Exception ignored" not in capfd.readouterr().err
+
+
+def test_a_worker_keeps_a_policy_of_the_trainers_own() -> None:
+    code = """
+import torch
+from stokehold.torch import DataLoader
+class Policy(torch.utils.data.Dataset):
+    def __len__(self): return 1
+    def __getitem__(self, index): return os.sched_getscheduler(0)
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+say(next(iter(DataLoader(Policy(), num_workers=1))).item() == os.SCHED_IDLE)
+"""
+    assert run_trainer(code) == (0, "True\n", "")
