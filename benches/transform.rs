@@ -7,8 +7,8 @@
 use divan::{Bencher, black_box};
 use stokehold::{
     Transform, decode_jpeg,
+    geometry::Size,
     rng::Key,
-    source::SourceField,
     transform::{Chain, Pixels, Workspace},
 };
 
@@ -25,8 +25,7 @@ fn main() {
 
 /// Times a chain on a photograph that has been resized to (height, width).
 fn chain(bencher: Bencher<'_, '_>, [height, width]: [u32; 2], ops: &[&str]) {
-    let field = SourceField::EncodedImage { name: "image".to_owned() };
-    let compile = |ops: &[Transform]| Chain::compile(&field, ops).unwrap();
+    let compile = |ops: &[Transform]| Chain::of_images("image", ops).unwrap();
     let mut space = Workspace::default();
     let image = decode_jpeg(PHOTO, None, 1).unwrap();
     let (all_height, all_width, _) = image.dim();
@@ -34,14 +33,14 @@ fn chain(bencher: Bencher<'_, '_>, [height, width]: [u32; 2], ops: &[&str]) {
     let key = Key { seed: 0, epoch: 0, index: 0 };
     let resize = compile(&[Transform::resize([height, width])]);
     let mut photo = vec![0; height as usize * width as usize * 3];
-    resize.plan(all_height as u32, all_width as u32, key, &mut space).unwrap();
+    resize.plan(Size { height: all_height as u32, width: all_width as u32 }, key, &mut space).unwrap();
     resize.render(pixels, &mut space, &mut photo).unwrap();
 
     let ops: Vec<Transform> = ops.iter().map(|op| serde_json::from_str(op).unwrap()).collect();
     let chain = compile(&ops);
     let mut row = vec![0; chain.output().row_bytes().unwrap()];
     bencher.bench_local(|| {
-        chain.plan(height, width, key, &mut space).unwrap();
+        chain.plan(Size { height, width }, key, &mut space).unwrap();
         chain.render(Pixels::rgb8(&photo, width, height), &mut space, &mut row).unwrap();
         black_box(&mut row);
     });

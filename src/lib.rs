@@ -44,11 +44,13 @@ pub mod shm;
 
 pub mod protocol;
 
-pub mod source;
-
 pub mod decode;
 
 pub mod transform;
+
+pub mod field;
+
+pub mod source;
 
 pub mod pipeline;
 
@@ -66,9 +68,10 @@ mod python;
 pub use crate::{
     decode::{Area, Cutout, DecodeImage, Truncated, decode_jpeg},
     error::{Error, Result, SampleError, Stage},
+    field::{Field, Kind},
     job::OnError,
     loader::{Batch, Builder, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values, init},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
-    transform::{BatchTransform, Mixing, Transform},
+    transform::{BatchTransform, BoxFormat, Mixing, Transform},
 };

@@ -4,26 +4,23 @@
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
-mod compile;
-
 use std::{
     any::Any,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 
-use self::compile::{Compiled, FieldFill, How, compile};
+pub use crate::field::{Scratch, Times};
 use crate::{
-    decode::{Area, Decoder, Encoded, Mask, decode_mask},
     error::{Failure, Result, Stage},
+    field::{Compiled, Field, Payload, Sample, compile},
     rng::Key,
     source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
-    transform::{BatchTransform, Chain, Pixels, Region, Transform, Workspace, kept_entries},
+    transform::{BatchTransform, Transform},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -50,11 +47,11 @@ impl PipelineSpec {
     /// [`Config`](crate::Error::Config) for transforms of an unknown field, or that the field cannot take.
     pub fn fields(&self) -> Result<Vec<FieldSpec>> {
         let fields = self.source.fields();
-        compile(&fields, &self.transforms, &self.batch_transforms, &self.capacity).map(|compiled| compiled.fields)
+        compile(&fields, &self.transforms, &self.batch_transforms, &self.capacity)
+            .map(|compiled| compiled.specs().to_vec())
     }
 
-    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Arrays`] or a
-    /// [`SourceSpec::Table`].
+    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Table`].
     ///
     /// # Errors
     /// Those of [`fields`](Self::fields) and of [`SourceSpec::open`].
@@ -70,35 +67,6 @@ impl PipelineSpec {
 pub struct Pipeline {
     source: Arc<dyn Source>,
     compiled: Compiled,
-}
-
-/// The buffers of one thread, used again from sample to sample. What they hold never shows in a result.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    images: Images,
-    /// Which of the boxes filled last are left.
-    kept: Vec<bool>,
-    list: Vec<u8>,
-}
-
-#[derive(Debug, Default)]
-struct Images {
-    decoder: Decoder,
-    mask: Mask,
-    space: Workspace,
-    /// The width and height of the image that was filled last.
-    size: (u32, u32),
-}
-
-/// The time that stages took, in all calls that added to it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Times {
-    /// Decoding.
-    pub decode: Duration,
-    /// Transforming, with the write to the row.
-    pub transform: Duration,
-    /// JPEGs that are not baseline, which another decoder took.
-    pub other_jpegs: u64,
 }
 
 impl Pipeline {
@@ -123,12 +91,18 @@ impl Pipeline {
 
     /// Returns what every sample looks like.
     pub fn fields(&self) -> &[FieldSpec] {
-        &self.compiled.fields
+        self.compiled.specs()
+    }
+
+    /// Tells whether rows are nothing but copies of what lies in memory.
+    pub fn only_copies(&self) -> bool {
+        let copied = |field: &Field| !matches!(field.payload(), Ok(Payload::Encoded)) && field.image().is_none();
+        !self.source.does_io() && self.source.fields().iter().all(copied)
     }
 
     /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
     pub fn finishes(&self) -> bool {
-        !self.compiled.batch.is_empty()
+        self.compiled.finishes()
     }
 
     /// Returns fresh buffers for one thread.
@@ -154,9 +128,15 @@ impl Pipeline {
         rows: &mut [&mut [u8]],
         times: &mut Times,
     ) -> Result<(), Failure> {
+        let fields = self.fields().len();
+        if rows.len() != fields {
+            return Err(Failure::new(Stage::Transform, format!("got {} rows for {fields} fields", rows.len())));
+        }
         let mut stage = Stage::Transform;
+        let payload = |field| self.source.field(field, key.index, record);
+        let mut sample = Sample { key, payload: &payload, rows, scratch, times, stage: &mut stage };
         // The scratch holds nothing but bytes to be overwritten, so a panic leaves nothing broken behind.
-        let filled = catch_unwind(AssertUnwindSafe(|| self.fill_rows(key, record, scratch, rows, times, &mut stage)));
+        let filled = catch_unwind(AssertUnwindSafe(|| self.compiled.fill(&mut sample)));
         filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {}", panic_text(&*panic)))))
     }
 
@@ -168,102 +148,8 @@ impl Pipeline {
     /// anything.
     pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) -> Result<(), Failure> {
         // The rows are given up after a panic, and nothing else is touched.
-        let finished = catch_unwind(AssertUnwindSafe(|| self.compiled.batch.apply(key, fields, rows)));
+        let finished = catch_unwind(AssertUnwindSafe(|| self.compiled.finish(key, fields, rows)));
         finished.map_err(|panic| Failure::new(Stage::Transform, format!("panicked: {}", panic_text(&*panic))))
-    }
-
-    fn fill_rows(
-        &self,
-        key: Key,
-        record: &[u8],
-        scratch: &mut Scratch,
-        rows: &mut [&mut [u8]],
-        times: &mut Times,
-        stage: &mut Stage,
-    ) -> Result<(), Failure> {
-        let Scratch { images, kept: flags, list } = scratch;
-        let fills = &self.compiled.fills;
-        if rows.len() != fills.len() {
-            return Err(Failure::new(Stage::Transform, format!("got {} rows for {} fields", rows.len(), fills.len())));
-        }
-        for FieldFill { at, how, kept } in fills {
-            let data = self.source.field(*at, key.index, record);
-            let row = &mut *rows[*at];
-            // Tensors are not timed: most are copied in less time than it takes to look at the clock.
-            *stage = Stage::Transform;
-            let data = match kept {
-                None => data,
-                Some(spec) => kept_entries(spec, data, flags, list)?,
-            };
-            match how {
-                How::Image(chain) => images.fill(chain, data, key, row, times, stage)?,
-                How::Mask(chain) => images.fill_mask(chain, data, key, row, times, stage)?,
-                How::Places(chain) => chain.apply(data, &mut images.space, flags, row)?,
-                How::Tensor(chain) => chain.apply_tensor(data, key, &mut images.space, row)?,
-                How::OneHot(one_hot) => one_hot.write(data, row)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Images {
-    /// Fills the row of an image.
-    fn fill(
-        &mut self,
-        chain: &Chain,
-        data: &[u8],
-        key: Key,
-        row: &mut [u8],
-        times: &mut Times,
-        stage: &mut Stage,
-    ) -> Result<(), Failure> {
-        let start = Instant::now();
-        *stage = Stage::Decode;
-        let encoded = Encoded::open(data, chain.decoding())?;
-        times.other_jpegs += u64::from(encoded.is_other_jpeg());
-        // What becomes of the image is drawn before it is decoded, so that only what is needed is.
-        *stage = Stage::Transform;
-        self.size = encoded.size();
-        let (width, height) = self.size;
-        let Region { top, left, height, width, resized } = chain.plan(height, width, key, &mut self.space)?;
-        *stage = Stage::Decode;
-        let pixels = self.decoder.decode(encoded, Area { top, left, height, width }, resized)?;
-        let decoded = Instant::now();
-        times.decode += decoded - start;
-        *stage = Stage::Transform;
-        chain.render(Pixels::of(pixels), &mut self.space, row)?;
-        times.transform += decoded.elapsed();
-        Ok(())
-    }
-
-    /// Fills the row of a mask, whose image was filled last.
-    fn fill_mask(
-        &mut self,
-        chain: &Chain,
-        data: &[u8],
-        key: Key,
-        row: &mut [u8],
-        times: &mut Times,
-        stage: &mut Stage,
-    ) -> Result<(), Failure> {
-        let start = Instant::now();
-        *stage = Stage::Decode;
-        decode_mask(data, &mut self.mask)?;
-        let (width, height) = (self.mask.width(), self.mask.height());
-        if (width, height) != self.size {
-            // Equal draws would be of other places.
-            let ((wide, tall), name) = (self.size, &chain.output().name);
-            let reason = format!("mask `{name}` is {width}x{height}, and its image {wide}x{tall}");
-            return Err(Failure::new(Stage::Decode, reason));
-        }
-        let decoded = Instant::now();
-        times.decode += decoded - start;
-        *stage = Stage::Transform;
-        chain.plan(height, width, key, &mut self.space)?;
-        chain.render(Pixels::grey8(self.mask.indices(), width, height), &mut self.space, row)?;
-        times.transform += decoded.elapsed();
-        Ok(())
     }
 }
 

@@ -73,6 +73,11 @@ impl DType {
         }
     }
 
+    /// Tells whether the dtype is a floating-point one.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64)
+    }
+
     /// Returns the dtype with this name.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ use std::{
 };
 
 use stokehold::{
-    BatchTransform, Builder, DType, FieldSpec, Input, Loader, Runs, SharedArrays, Transform, Values,
-    source::{BoxFormat, Places, Within},
+    BatchTransform, BoxFormat, Builder, DType, Field, FieldSpec, Input, Loader, Runs, SharedArrays, Transform, Values,
+    field::{BoundingBoxes, Image, KeyPoints, List, Mask, Text},
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -97,8 +97,8 @@ fn path_of(file: &str) -> String {
 /// One file as an image.
 fn one_image(file: &str) -> Builder {
     let (bytes, ends) = runs([path_of(file).as_bytes()]);
-    let images = Values::Images(Runs { bytes: &bytes, ends: &ends });
-    Loader::builder(SharedArrays::table(1, &[("image".to_owned(), images)]).unwrap())
+    let images = Values::Files(Runs { bytes: &bytes, ends: &ends });
+    Loader::builder(SharedArrays::table(1, vec![(Field::new("image", Image {}), images)]).unwrap())
 }
 
 /// A tensor field of pseudo-random bytes.
@@ -307,17 +307,19 @@ fn annotated() -> SharedArrays {
     let of = |(bytes, ends): &'static (Vec<u8>, Vec<u64>)| Runs { bytes, ends };
     let [images, masks, boxes, labels, points, texts] =
         [images, masks, boxes, labels, points, texts].map(|column| of(Box::leak(Box::new(column))));
-    let within = |places| Some(Within { image: "image".to_owned(), places });
-    let format = BoxFormat::Xywh;
-    let columns = [
-        ("labels", Values::Lists(DType::Int64, vec![], labels, None)),
-        ("mask", Values::Masks(masks, "image".to_owned())),
-        ("boxes", Values::Lists(DType::Float32, vec![4], boxes, within(Places::Boxes { format }))),
-        ("image", Values::Images(images)),
-        ("points", Values::Lists(DType::Float32, vec![3], points, within(Places::KeyPoints))),
-        ("text", Values::Lists(DType::UInt8, vec![], texts, None)),
+    let image = || "image".to_owned();
+    let columns = vec![
+        (Field::new("labels", List { dtype: DType::Int64, shape: vec![], capacity: 0 }), Values::Runs(labels)),
+        (Field::new("mask", Mask { image: image() }), Values::Files(masks)),
+        (
+            Field::new("boxes", BoundingBoxes { image: image(), format: BoxFormat::Xywh, capacity: 0 }),
+            Values::Runs(boxes),
+        ),
+        (Field::new("image", Image {}), Values::Files(images)),
+        (Field::new("points", KeyPoints { image: image(), shape: vec![3], capacity: 0 }), Values::Runs(points)),
+        (Field::new("text", Text { capacity: 0 }), Values::Runs(texts)),
     ];
-    SharedArrays::table(6, &columns.map(|(name, values)| (name.to_owned(), values))).unwrap()
+    SharedArrays::table(6, columns).unwrap()
 }
 
 #[test]

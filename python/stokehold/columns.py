@@ -161,9 +161,9 @@ def column(name: str, given: object) -> tuple[Column, int]:
         values = flat(name, given.values)
         kind, image = "lists", ""
         if isinstance(given, BoundingBoxes):
-            kind, image = json.dumps({"places": "Boxes", "format": given.format}), given.image
+            kind, image = json.dumps(given.format), given.image
         elif isinstance(given, KeyPoints):
-            kind, image = json.dumps({"places": "KeyPoints"}), given.image
+            kind, image = "keypoints", given.image
         return (name, kind, given.dtype.name, list(given.shape), values, ends, image), len(given.lengths)
     if isinstance(given, list | tuple) and given and all(isinstance(row, str | bytes) for row in given):
         rows = [row.encode() if isinstance(row, str) else row for row in given]

@@ -22,7 +22,7 @@ use crate::{
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
     shm::{Arena, Mailbox, Progress, SlotLayout},
-    source::{Bytes, SourceField},
+    source::Bytes,
     sys::{
         memory::SharedMemory,
         poll::Watch,
@@ -154,8 +154,7 @@ fn boot(channel: &ToTrainer, pipeline: Option<Arc<Pipeline>>) -> Result<Option<P
 /// Returns how many rows are worth a message: copies from memory go so fast that a few of them are not.
 fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
     const WORTH_A_MESSAGE: usize = 256 << 10;
-    let decodes = pipeline.source().fields().iter().any(|field| !matches!(field, SourceField::Tensor(_)));
-    if decodes || pipeline.source().does_io() {
+    if !pipeline.only_copies() {
         return 1;
     }
     let row: usize = layout.fields().iter().map(|field| field.row_bytes).sum();

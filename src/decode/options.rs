@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-
 /// The largest number of pixels that is decoded: that from which on Pillow raises `DecompressionBombError`,
 /// twice its `MAX_IMAGE_PIXELS`.
 pub const MAX_PIXELS: u64 = 2 * (1024 * 1024 * 1024 / 4 / 3);
@@ -47,12 +45,9 @@ impl Default for DecodeImage {
 
 impl DecodeImage {
     /// Checks the values.
-    ///
-    /// # Errors
-    /// [`Config`](Error::Config) for a limit of no pixels.
-    pub fn validate(&self) -> Result<()> {
+    pub(crate) fn check_options(&self) -> Result<(), String> {
         if self.max_pixels == 0 {
-            return Err(Error::config("DecodeImage: max_pixels must be at least 1"));
+            return Err("max_pixels must be at least 1".to_owned());
         }
         Ok(())
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    source::{ArrayField, Column, ColumnKind, List, SourceSpec, Table, Within},
-    spec::{DType, FieldSpec},
+    field::Field,
+    source::{Column, RunsAt, SourceSpec, Stored, Table},
+    spec::FieldSpec,
     sys::{limits, memory::SharedMemory},
 };
 
@@ -24,17 +25,15 @@ pub struct SharedArrays {
     memory: Arc<SharedMemory>,
 }
 
-/// A column to be copied: its values, C-contiguous.
-#[derive(Clone, Debug)]
+/// What a column to be copied holds for each sample.
+#[derive(Clone, Copy, Debug)]
 pub enum Values<'a> {
-    /// Paths of image files.
-    Images(Runs<'a>),
-    /// Paths of mask files, and the column of their images.
-    Masks(Runs<'a>, String),
-    /// A row of this dtype and shape for each sample.
-    Array(DType, Vec<usize>, &'a [u8]),
-    /// Entries of this dtype and shape, for each sample as many as it has; in an image, where they are places.
-    Lists(DType, Vec<usize>, Runs<'a>, Option<Within>),
+    /// The path of a file.
+    Files(Runs<'a>),
+    /// A row of a C-contiguous array.
+    Rows(&'a [u8]),
+    /// A list's entries.
+    Runs(Runs<'a>),
 }
 
 /// Runs of bytes of varying length, one for each sample.
@@ -50,14 +49,9 @@ impl SharedArrays {
     /// Copies arrays of `len` rows each, given with the spec of one row and as C-contiguous bytes.
     ///
     /// # Errors
-    /// [`Error::Config`] for no arrays, no rows, a name given twice, or bytes of another size than the spec says;
-    /// [`Error::Memory`] where the copy does not fit under a limit of this process.
+    /// As [`table`](Self::table), and [`Error::Config`] for bytes of another size than the spec says.
     pub fn copy(len: u64, arrays: &[(FieldSpec, &[u8])]) -> Result<Self> {
-        if arrays.is_empty() || len == 0 {
-            return Err(Error::config("arrays need at least one field and one row"));
-        }
-        let mut fields: Vec<ArrayField> = Vec::with_capacity(arrays.len());
-        let mut end = 0_usize;
+        let mut columns = Vec::with_capacity(arrays.len());
         for (spec, bytes) in arrays {
             let rows = usize::try_from(len).ok().and_then(|len| spec.row_bytes().ok()?.checked_mul(len));
             if rows != Some(bytes.len()) {
@@ -66,62 +60,35 @@ impl SharedArrays {
                     "array `{name}` of {len} rows has {got} bytes, which do not fit {spec}"
                 )));
             }
-            if fields.iter().any(|field| field.spec.name == spec.name) {
-                return Err(Error::Config(format!("array `{}` is given twice", spec.name)));
-            }
-            fields.push(ArrayField { spec: spec.clone(), offset: end });
-            end = (end + bytes.len()).next_multiple_of(ALIGN);
+            columns.push((Field::from(spec.clone()), Values::Rows(bytes)));
         }
-        let parts =
-            fields.iter().map(|field| field.offset).zip(arrays.iter().map(|(_, bytes)| *bytes)).collect::<Vec<_>>();
-        let memory = place(&parts, end)?;
-        Ok(Self { len, spec: SourceSpec::Arrays { len, fields }, memory })
+        Self::table(len, columns)
     }
 
-    /// Copies columns of `len` rows each, given by name: the source is a [`Table`](crate::source::Table).
+    /// Copies columns of `len` rows each: the source is a [`Table`](crate::source::Table).
     ///
     /// # Errors
     /// [`Error::Config`] for columns that no table can be made of; [`Error::Memory`] where the copy does not fit under
     /// a limit of this process.
-    pub fn table(len: u64, columns: &[(String, Values<'_>)]) -> Result<Self> {
-        let (mut parts, mut end): (Vec<(usize, &[u8])>, usize) = (Vec::new(), 0);
-        let mut add = |bytes| {
-            let offset = end;
-            parts.push((offset, bytes));
-            end = (end + bytes.len()).next_multiple_of(ALIGN);
-            offset
-        };
-        let runs = |runs: &Runs<'_>, offset: usize, ends: usize| {
-            let starts = std::iter::once(&0).chain(runs.ends);
-            let sizes = starts.zip(runs.ends).map(|(start, end)| end.saturating_sub(*start));
-            List { offset, ends, longest: sizes.max().unwrap_or(0) as usize }
-        };
-        let mut placed = Vec::with_capacity(columns.len());
-        for (name, values) in columns {
-            let kind = match values {
-                Values::Images(paths) => {
-                    ColumnKind::Images { paths: runs(paths, add(paths.bytes), add(bytemuck::cast_slice(paths.ends))) }
+    pub fn table(len: u64, columns: Vec<(Field, Values<'_>)>) -> Result<Self> {
+        let mut parts = Parts::default();
+        let mut stored = Vec::with_capacity(columns.len());
+        for (mut field, values) in columns {
+            let values = match values {
+                Values::Files(runs) => Stored::Files(parts.add_runs(runs)),
+                Values::Rows(bytes) => Stored::Rows(parts.add(bytes)),
+                Values::Runs(runs) => {
+                    let runs = parts.add_runs(runs);
+                    field.make_room(runs.longest);
+                    Stored::Runs(runs)
                 }
-                Values::Masks(paths, image) => ColumnKind::Masks {
-                    paths: runs(paths, add(paths.bytes), add(bytemuck::cast_slice(paths.ends))),
-                    image: image.clone(),
-                },
-                Values::Array(dtype, shape, bytes) => {
-                    ColumnKind::Array { dtype: *dtype, shape: shape.clone(), offset: add(bytes) }
-                }
-                Values::Lists(dtype, shape, values, within) => ColumnKind::Lists {
-                    dtype: *dtype,
-                    shape: shape.clone(),
-                    values: runs(values, add(values.bytes), add(bytemuck::cast_slice(values.ends))),
-                    within: within.clone(),
-                },
             };
-            placed.push(Column { name: name.clone(), kind });
+            stored.push(Column { field, stored: values });
         }
-        let memory = place(&parts, end)?;
+        let memory = parts.copy()?;
         // Opened once here, so that columns that are none raise where they are made.
-        Table::open(len, &placed, Some(Arc::new(View(Arc::clone(&memory)))))?;
-        Ok(Self { len, spec: SourceSpec::Table { len, columns: placed }, memory })
+        Table::open(len, &stored, Some(Arc::new(View(Arc::clone(&memory)))))?;
+        Ok(Self { len, spec: SourceSpec::Table { len, columns: stored }, memory })
     }
 
     /// Returns the number of rows.
@@ -139,16 +106,40 @@ impl SharedArrays {
     }
 }
 
-/// Copies parts to their offsets in new memory of `len` bytes.
-fn place(parts: &[(usize, &[u8])], len: usize) -> Result<Arc<SharedMemory>> {
-    limits::check_memory(len as u64, "the shared copy of the arrays")?;
-    let memory = SharedMemory::create("stokehold-arrays", len.max(1))?;
-    for (offset, bytes) in parts {
-        assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= len), "a part lies outside");
-        // SAFETY: the memory was made just now for len bytes, nobody else has it, and the part lies in it.
-        unsafe { memory.as_mut_ptr().add(*offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+/// Byte ranges and where they are to lie in the shared memory.
+#[derive(Default)]
+struct Parts<'a> {
+    parts: Vec<(usize, &'a [u8])>,
+    end: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// Adds bytes and returns their offset.
+    fn add(&mut self, bytes: &'a [u8]) -> usize {
+        let offset = self.end;
+        self.parts.push((offset, bytes));
+        self.end = (offset + bytes.len()).next_multiple_of(ALIGN);
+        offset
     }
-    Ok(Arc::new(memory))
+
+    fn add_runs(&mut self, runs: Runs<'a>) -> RunsAt {
+        let starts = std::iter::once(&0).chain(runs.ends);
+        let sizes = starts.zip(runs.ends).map(|(start, end)| end.saturating_sub(*start));
+        let longest = sizes.max().unwrap_or(0) as usize;
+        RunsAt { offset: self.add(runs.bytes), ends: self.add(bytemuck::cast_slice(runs.ends)), longest }
+    }
+
+    /// Copies all parts to new memory.
+    fn copy(self) -> Result<Arc<SharedMemory>> {
+        limits::check_memory(self.end as u64, "the shared copy of the arrays")?;
+        let memory = SharedMemory::create("stokehold-arrays", self.end.max(1))?;
+        for (offset, bytes) in self.parts {
+            assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.end), "a part lies outside");
+            // SAFETY: the memory was made just now for so many bytes, nobody else has it, and the part lies in it.
+            unsafe { memory.as_mut_ptr().add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
+        Ok(Arc::new(memory))
+    }
 }
 
 /// The bytes as a source in this process wants them.

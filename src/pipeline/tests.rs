@@ -9,16 +9,24 @@ use super::*;
 use crate::{
     decode::Image,
     error::Error,
-    source::{ArrayField, SourceField},
+    field::Image as ImageField,
+    geometry::{Rect, Size},
+    source::{Column, Stored},
     spec::DType,
-    transform::{Interpolation, Layout, Padding, PaddingMode},
+    transform::{
+        Chain, Interpolation, Layout, PaddingMode, Pixels, Region, Workspace,
+        ops::{
+            CenterCrop, Normalize, Pad, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop,
+            RandomVerticalFlip, Resize, ToDtype, ToLayout,
+        },
+    },
 };
 
 /// A source whose records are given.
 #[derive(Debug)]
 struct Given {
     records: Vec<Vec<u8>>,
-    fields: Vec<SourceField>,
+    fields: Vec<Field>,
 }
 
 impl Source for Given {
@@ -26,7 +34,7 @@ impl Source for Given {
         self.records.len() as u64
     }
 
-    fn fields(&self) -> &[SourceField] {
+    fn fields(&self) -> &[Field] {
         &self.fields
     }
 
@@ -49,6 +57,10 @@ impl Source for Given {
     }
 }
 
+const fn size(height: u32, width: u32) -> Size {
+    Size { height, width }
+}
+
 fn key(index: u64) -> Key {
     Key { seed: 5, epoch: 1, index }
 }
@@ -58,7 +70,7 @@ fn transforms(ops: &[Transform]) -> BTreeMap<String, Vec<Transform>> {
 }
 
 fn images(records: Vec<Vec<u8>>, ops: &[Transform]) -> Result<Pipeline> {
-    let fields = vec![SourceField::EncodedImage { name: "image".to_owned() }];
+    let fields = vec![Field::new("image", ImageField {})];
     Pipeline::new(Arc::new(Given { records, fields }), &transforms(ops), &[], &BTreeMap::new())
 }
 
@@ -80,15 +92,15 @@ fn filled(pipeline: &Pipeline, index: u64, scratch: &mut Scratch, old: u8) -> Re
 
 fn train() -> Vec<Transform> {
     vec![
-        Transform::RandomResizedCrop {
+        Transform::RandomResizedCrop(RandomResizedCrop {
             size: vec![16],
             scale: [0.08, 1.0],
             ratio: [0.75, 1.333],
             interpolation: Interpolation::Bilinear,
-        },
-        Transform::RandomHorizontalFlip { p: 0.5 },
-        Transform::Normalize { mean: vec![0.5], std: vec![0.25] },
-        Transform::ToLayout { layout: Layout::Chw },
+        }),
+        Transform::RandomHorizontalFlip(RandomHorizontalFlip { p: 0.5 }),
+        Transform::Normalize(Normalize { mean: vec![0.5], std: vec![0.25] }),
+        Transform::ToLayout(ToLayout { layout: Layout::Chw }),
     ]
 }
 
@@ -107,35 +119,38 @@ fn any_size(most: usize) -> impl Strategy<Value = Vec<u32>> {
 
 fn any_geometry() -> impl Strategy<Value = Transform> {
     prop_oneof![
-        (any_size(2), any_filter()).prop_map(|(size, interpolation)| Transform::Resize {
+        (any_size(2), any_filter()).prop_map(|(size, interpolation)| Transform::Resize(Resize {
             size,
             interpolation,
             max_size: None
-        }),
-        any_size(2).prop_map(|size| Transform::CenterCrop { size }),
+        })),
+        any_size(2).prop_map(|size| Transform::CenterCrop(CenterCrop { size })),
         (any_size(2), any_filter(), 0.01..0.5_f64).prop_map(|(size, interpolation, low)| {
-            Transform::RandomResizedCrop { size, scale: [low, 1.0], ratio: [0.5, 2.0], interpolation }
+            Transform::RandomResizedCrop(RandomResizedCrop {
+                size,
+                scale: [low, 1.0],
+                ratio: [0.5, 2.0],
+                interpolation,
+            })
         }),
-        Just(Transform::RandomHorizontalFlip { p: 0.5 }),
-        Just(Transform::RandomVerticalFlip { p: 0.5 }),
+        Just(Transform::RandomHorizontalFlip(RandomHorizontalFlip { p: 0.5 })),
+        Just(Transform::RandomVerticalFlip(RandomVerticalFlip { p: 0.5 })),
         any_padding().prop_map(Transform::Pad),
-        (any_size(2), any_padding()).prop_map(|(size, padding)| Transform::RandomCrop {
-            size,
-            padding,
-            pad_if_needed: true
-        }),
+        (any_size(2), any_padding()).prop_map(|(size, Pad { padding, fill, padding_mode })| Transform::RandomCrop(
+            RandomCrop { size, padding, fill, padding_mode, pad_if_needed: true }
+        )),
         any_edit(),
     ]
 }
 
-fn any_padding() -> impl Strategy<Value = Padding> {
+fn any_padding() -> impl Strategy<Value = Pad> {
     let mode = prop_oneof![
         Just(PaddingMode::Constant),
         Just(PaddingMode::Edge),
         Just(PaddingMode::Reflect),
         Just(PaddingMode::Symmetric)
     ];
-    (prop::collection::vec(0..20_u32, 2), mode, any::<u8>()).prop_map(|(padding, padding_mode, fill)| Padding {
+    (prop::collection::vec(0..20_u32, 2), mode, any::<u8>()).prop_map(|(padding, padding_mode, fill)| Pad {
         padding,
         fill: vec![fill],
         padding_mode,
@@ -162,10 +177,11 @@ fn any_edit() -> impl Strategy<Value = Transform> {
 }
 
 fn any_tail() -> impl Strategy<Value = Vec<Transform>> {
-    let normalize = Transform::Normalize { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.3, 0.4] };
-    let layout = |layout| Transform::ToLayout { layout };
-    let cast = |dtype, scale| Transform::ToDtype { dtype, scale };
-    let erase = |value| Transform::RandomErasing { p: 0.9, scale: [0.02, 0.33], ratio: [0.3, 3.3], value };
+    let normalize = Transform::Normalize(Normalize { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.3, 0.4] });
+    let layout = |layout| Transform::ToLayout(ToLayout { layout });
+    let cast = |dtype, scale| Transform::ToDtype(ToDtype { dtype, scale });
+    let erase =
+        |value| Transform::RandomErasing(RandomErasing { p: 0.9, scale: [0.02, 0.33], ratio: [0.3, 3.3], value });
     prop_oneof![
         Just(vec![]),
         Just(vec![layout(Layout::Chw)]),
@@ -195,8 +211,8 @@ fn the_spec_is_known_without_io() {
 #[test]
 fn mistakes_are_named_before_a_byte_is_read() {
     let message = |ops: &[Transform]| images(vec![], ops).unwrap_err().to_string();
-    let resize = Transform::Resize { size: vec![8], interpolation: Interpolation::Bilinear, max_size: None };
-    let flip = Transform::RandomHorizontalFlip { p: 0.5 };
+    let resize = Transform::Resize(Resize { size: vec![8], interpolation: Interpolation::Bilinear, max_size: None });
+    let flip = Transform::RandomHorizontalFlip(RandomHorizontalFlip { p: 0.5 });
     assert!(message(&[]).starts_with("field `image` has no fixed size: end the geometry with"));
     assert!(message(&[resize, flip.clone()]).starts_with("field `image` has no fixed size"));
     let late = [train(), vec![flip.clone()]].concat();
@@ -238,12 +254,17 @@ fn bytes_depend_on_the_key_alone() {
 
 #[test]
 fn arrays_take_image_transforms_and_keep_their_rank() {
-    let array =
-        |name: &str, shape: &[usize], offset| ArrayField { spec: FieldSpec::new(name, DType::UInt8, shape), offset };
-    let fields = vec![array("image", &[4, 6], 0), array("raw", &[3], 48)];
-    let ops = [Transform::CenterCrop { size: vec![2] }, Transform::ToDtype { dtype: DType::Int16, scale: false }];
+    let array = |name: &str, shape: &[usize], offset| Column {
+        field: FieldSpec::new(name, DType::UInt8, shape).into(),
+        stored: Stored::Rows(offset),
+    };
+    let columns = vec![array("image", &[4, 6], 0), array("raw", &[3], 48)];
+    let ops = [
+        Transform::CenterCrop(CenterCrop { size: vec![2] }),
+        Transform::ToDtype(ToDtype { dtype: DType::Int16, scale: false }),
+    ];
     let spec = PipelineSpec {
-        source: SourceSpec::Arrays { len: 2, fields },
+        source: SourceSpec::Table { len: 2, columns },
         transforms: transforms(&ops),
         batch_transforms: vec![],
         capacity: BTreeMap::new(),
@@ -271,33 +292,35 @@ fn a_panic_becomes_a_failure() {
 #[test]
 fn regions_are_those_of_the_first_pass() {
     let region = |ops: &[Transform]| {
-        let chain = Chain::compile(&SourceField::EncodedImage { name: "image".to_owned() }, ops).unwrap();
-        chain.plan(40, 60, key(0), &mut Workspace::default()).unwrap()
+        let chain = Chain::of_images("image", ops).unwrap();
+        chain.plan(size(40, 60), key(0), &mut Workspace::default()).unwrap()
     };
-    let crop = |edge| Transform::CenterCrop { size: vec![edge] };
-    let expected = Region { top: 10, left: 20, height: 20, width: 20, resized: None };
+    let crop = |edge| Transform::CenterCrop(CenterCrop { size: vec![edge] });
+    let expected = Region { part: Rect { top: 10, left: 20, size: size(20, 20) }, resized: None };
     assert_eq!(region(&[crop(20)]), expected);
-    assert_eq!(region(&[crop(20), Transform::resize([8, 9]), crop(4)]), Region { resized: Some((8, 9)), ..expected });
-    assert_eq!(region(&[crop(50)]), Region { top: 0, left: 5, height: 40, width: 50, resized: None });
+    assert_eq!(
+        region(&[crop(20), Transform::resize([8, 9]), crop(4)]),
+        Region { resized: Some(size(8, 9)), ..expected }
+    );
+    assert_eq!(region(&[crop(50)]), Region { part: Rect { top: 0, left: 5, size: size(40, 50) }, resized: None });
 }
 
 #[test]
 fn pixels_that_are_not_the_region_are_refused() {
-    let field = SourceField::EncodedImage { name: "image".to_owned() };
-    let chain = Chain::compile(&field, &[Transform::CenterCrop { size: vec![20] }]).unwrap();
+    let chain = Chain::of_images("image", &[Transform::CenterCrop(CenterCrop { size: vec![20] })]).unwrap();
     let (mut space, mut row) = (Workspace::default(), [0; 1200]);
     let pixels = [7; 1200];
     let unplanned = chain.render(Pixels::rgb8(&pixels, 20, 20), &mut space, &mut row).unwrap_err();
     assert_eq!(unplanned.reason, "nothing was planned");
-    chain.plan(40, 60, key(0), &mut space).unwrap();
+    chain.plan(size(40, 60), key(0), &mut space).unwrap();
     let wrong = chain.render(Pixels::rgb8(&pixels, 10, 20), &mut space, &mut row).unwrap_err();
     assert!(wrong.reason.contains("neither the image nor its region"), "{}", wrong.reason);
 }
 
 #[test]
 fn huge_resizes_are_failures() {
-    let huge = Transform::Resize { size: vec![20_000], interpolation: Interpolation::Bilinear, max_size: None };
-    let small = Transform::Resize { size: vec![8, 8], interpolation: Interpolation::Bilinear, max_size: None };
+    let huge = Transform::Resize(Resize { size: vec![20_000], interpolation: Interpolation::Bilinear, max_size: None });
+    let small = Transform::Resize(Resize { size: vec![8, 8], interpolation: Interpolation::Bilinear, max_size: None });
     let pipeline = images(vec![png(10, 10)], &[huge, small]).unwrap();
     let failure = filled(&pipeline, 0, &mut pipeline.scratch(), 0).unwrap_err();
     assert_eq!(failure.stage, Stage::Transform);
@@ -310,7 +333,7 @@ proptest! {
         width in 1..80_u32, height in 1..80_u32, ops in prop::collection::vec(any_geometry(), 0..4),
         size in any_size(2), tail in any_tail(),
     ) {
-        let ops = [ops, vec![Transform::CenterCrop { size }], tail].concat();
+        let ops = [ops, vec![Transform::CenterCrop(CenterCrop { size })], tail].concat();
         let pipeline = images(vec![png(width, height)], &ops).unwrap();
         let mut scratch = pipeline.scratch();
         // Extreme aspect ratios may leave no pixel to resize to; that is a failure, never a panic.
@@ -328,19 +351,20 @@ proptest! {
         width in 1..80_u32, height in 1..80_u32, ops in prop::collection::vec(any_geometry(), 0..4),
         size in any_size(2), tail in any_tail(), index in 0..9_u64,
     ) {
-        let ops = [ops, vec![Transform::CenterCrop { size }], tail].concat();
-        let chain = Chain::compile(&SourceField::EncodedImage { name: "image".to_owned() }, &ops).unwrap();
+        let ops = [ops, vec![Transform::CenterCrop(CenterCrop { size })], tail].concat();
+        let chain = Chain::of_images("image", &ops).unwrap();
         let image = image::load_from_memory(&png(width, height)).unwrap().into_rgb8();
         let (mut space, bytes) = (Workspace::default(), chain.output().row_bytes().unwrap());
         let (mut whole, mut part) = (vec![0; bytes], vec![0xff; bytes]);
-        let planned = chain.plan(height, width, key(index), &mut space);
+        let planned = chain.plan(Size { height, width }, key(index), &mut space);
         prop_assume!(planned.is_ok());
         let region = planned.unwrap();
         chain.render(Pixels::rgb8(&image, width, height), &mut space, &mut whole).unwrap();
-        let cut = image::imageops::crop_imm(&image, region.left, region.top, region.width, region.height).to_image();
-        prop_assert_eq!(cut.dimensions(), (region.width, region.height));
-        prop_assert_eq!(chain.plan(height, width, key(index), &mut space).unwrap(), region);
-        chain.render(Pixels::rgb8(&cut, region.width, region.height), &mut space, &mut part).unwrap();
+        let Rect { top, left, size: Size { height: tall, width: wide } } = region.part;
+        let cut = image::imageops::crop_imm(&image, left as u32, top as u32, wide, tall).to_image();
+        prop_assert_eq!(cut.dimensions(), (wide, tall));
+        prop_assert_eq!(chain.plan(Size { height, width }, key(index), &mut space).unwrap(), region);
+        chain.render(Pixels::rgb8(&cut, wide, tall), &mut space, &mut part).unwrap();
         prop_assert_eq!(whole, part);
     }
 
@@ -382,7 +406,7 @@ proptest! {
 /// Decoded images have a fourth channel, which must show nowhere.
 #[test]
 fn a_fourth_channel_changes_nothing() {
-    let size = (40, 50);
+    let size = size(40, 50);
     let three: Vec<u8> = (0..40 * 50 * 3).map(|at: u32| (at * 7 % 251) as u8).collect();
     let mut four = Image::default();
     for (to, from) in four.reset(50, 40, 4).chunks_exact_mut(4).zip(three.chunks_exact(3)) {
@@ -391,9 +415,9 @@ fn a_fourth_channel_changes_nothing() {
     let tails: [&[Transform]; 5] = [
         &[],
         &[Transform::normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])],
-        &[Transform::normalize([0.5], [0.5]), Transform::ToLayout { layout: Layout::Chw }],
-        &[Transform::ToDtype { dtype: DType::Int64, scale: false }],
-        &[Transform::ToLayout { layout: Layout::Chw }],
+        &[Transform::normalize([0.5], [0.5]), Transform::ToLayout(ToLayout { layout: Layout::Chw })],
+        &[Transform::ToDtype(ToDtype { dtype: DType::Int64, scale: false })],
+        &[Transform::ToLayout(ToLayout { layout: Layout::Chw })],
     ];
     for json in [
         r#"[{"op": "RandomResizedCrop", "size": [16]}, {"op": "RandomHorizontalFlip", "p": 0.5}]"#,
@@ -408,13 +432,15 @@ fn a_fourth_channel_changes_nothing() {
         for tail in tails {
             let mut chain: Vec<Transform> = serde_json::from_str(json).unwrap();
             chain.extend_from_slice(tail);
-            let chain = Chain::compile(&SourceField::EncodedImage { name: "image".to_owned() }, &chain).unwrap();
+            let chain = Chain::of_images("image", &chain).unwrap();
             let mut rows = [(); 2].map(|()| vec![0xee; chain.output().row_bytes().unwrap()]);
             let mut space = Workspace::default();
             for index in 0..6 {
                 let key = Key { seed: 3, epoch: 0, index };
-                for (row, pixels) in rows.iter_mut().zip([Pixels::rgb8(&three, size.1, size.0), Pixels::of(&four)]) {
-                    chain.plan(size.0, size.1, key, &mut space).unwrap();
+                for (row, pixels) in
+                    rows.iter_mut().zip([Pixels::rgb8(&three, size.width, size.height), Pixels::of(&four)])
+                {
+                    chain.plan(size, key, &mut space).unwrap();
                     chain.render(pixels, &mut space, row).unwrap();
                 }
                 assert!(rows[0] == rows[1], "{json} {tail:?} {index}");

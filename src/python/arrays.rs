@@ -4,8 +4,8 @@ use pyo3::{buffer::PyUntypedBuffer, prelude::*};
 
 use crate::{
     error::Error,
+    field::{BoundingBoxes, Field, Image, KeyPoints, Kind, List, Mask},
     loader::{Runs, SharedArrays, Values},
-    source::Within,
     spec::{DType, FieldSpec},
 };
 
@@ -57,20 +57,31 @@ impl Arrays {
             let ends = if ends.is_empty() { &[] } else { bytemuck::try_cast_slice(ends).map_err(|_| broken())? };
             let runs = Runs { bytes, ends };
             let dtype = || DType::parse(dtype).map_err(|error| Error::Config(format!("column `{name}`: {error}")));
-            let value = match kind.as_str() {
-                "images" => Values::Images(runs),
-                "masks" => Values::Masks(runs, image.clone()),
-                "array" => Values::Array(dtype()?, shape.clone(), bytes),
-                "lists" => Values::Lists(dtype()?, shape.clone(), runs, None),
-                places => {
-                    let places = serde_json::from_str(places)
+            let image = || image.clone();
+            let (kind, value): (Kind, Values<'_>) = match kind.as_str() {
+                "images" => (Image {}.into(), Values::Files(runs)),
+                "masks" => (Mask { image: image() }.into(), Values::Files(runs)),
+                "array" => {
+                    let field = Field::from(FieldSpec::new(name.as_str(), dtype()?, &shape[..]));
+                    (field.kind, Values::Rows(bytes))
+                }
+                "lists" => {
+                    let list = List { dtype: dtype()?, shape: shape.clone(), capacity: 0 };
+                    (list.into(), Values::Runs(runs))
+                }
+                "keypoints" => {
+                    let points = KeyPoints { image: image(), shape: shape.clone(), capacity: 0 };
+                    (points.into(), Values::Runs(runs))
+                }
+                format => {
+                    let format = serde_json::from_str(format)
                         .map_err(|error| Error::Config(format!("column `{name}`: {error}")))?;
-                    Values::Lists(dtype()?, shape.clone(), runs, Some(Within { image: image.clone(), places }))
+                    (BoundingBoxes { image: image(), format, capacity: 0 }.into(), Values::Runs(runs))
                 }
             };
-            values.push((name.clone(), value));
+            values.push((Field::new(name.as_str(), kind), value));
         }
-        Ok(Self(py.detach(|| SharedArrays::table(rows, &values))?))
+        Ok(Self(py.detach(|| SharedArrays::table(rows, values))?))
     }
 
     /// The number of rows.

@@ -9,10 +9,10 @@ use std::{
 };
 
 use self::index::Index;
-use super::{Source, SourceField, file};
+use super::{Source, file};
 use crate::{
     error::{Failure, Result},
-    spec::{DType, FieldSpec},
+    field::{Field, Image, Label},
 };
 
 /// Images in class folders, labelled as torchvision's `ImageFolder` does it.
@@ -27,16 +27,13 @@ use crate::{
 pub struct ImageFolder {
     root: PathBuf,
     index: Index,
-    fields: Vec<SourceField>,
+    fields: Vec<Field>,
 }
 
 impl ImageFolder {
     /// Returns the fields of every image folder.
-    pub fn source_fields() -> Vec<SourceField> {
-        vec![
-            SourceField::EncodedImage { name: "image".to_owned() },
-            SourceField::Tensor(FieldSpec::new("label", DType::Int64, [])),
-        ]
+    pub fn source_fields() -> Vec<Field> {
+        vec![Field::new("image", Image {}), Field::new("label", Label {})]
     }
 
     /// Lists the folder `root`.
@@ -58,7 +55,7 @@ impl Source for ImageFolder {
         self.index.len()
     }
 
-    fn fields(&self) -> &[SourceField] {
+    fn fields(&self) -> &[Field] {
         &self.fields
     }
 

@@ -3,89 +3,25 @@
 //! A source knows nothing of processes, slots or pixels. It is opened once, before the workers are
 //! forked, so its index should lie in a few flat buffers that all of them share.
 
-mod arrays;
 mod file;
 mod image_folder;
-mod places;
 mod table;
 
-use std::{
-    fmt::{self, Debug},
-    os::fd::RawFd,
-    sync::Arc,
-};
+use std::{fmt::Debug, os::fd::RawFd, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    arrays::Arrays,
     image_folder::ImageFolder,
-    places::{BoxFormat, Places},
-    table::{Column, ColumnKind, List, Table, Within},
+    table::{Column, RunsAt, Stored, Table},
 };
 use crate::{
     error::{Failure, Result},
-    spec::FieldSpec,
+    field::Field,
 };
 
 /// Bytes that several processes may share: a mapping, or memory of our own.
 pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
-
-/// A field as the source holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SourceField {
-    /// An image file's bytes, to be decoded to (height, width, 3) `uint8`.
-    EncodedImage {
-        /// The field's name.
-        name: String,
-    },
-    /// An image file's bytes, to be decoded to (height, width) class indices, `uint8`.
-    EncodedMask {
-        /// The field's name.
-        name: String,
-        /// The field of the image that it belongs to, whose geometry it follows.
-        image: String,
-    },
-    /// Places in an image, whose geometry they follow.
-    Places {
-        /// A list of `float32` for each sample.
-        spec: FieldSpec,
-        /// What its entries are.
-        places: Places,
-        /// The field of the image that they lie in.
-        image: String,
-    },
-    /// A ready tensor; a ragged one varies in one axis.
-    Tensor(FieldSpec),
-}
-
-impl SourceField {
-    /// Returns the field's name.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::EncodedImage { name } | Self::EncodedMask { name, .. } => name,
-            Self::Places { spec, .. } | Self::Tensor(spec) => &spec.name,
-        }
-    }
-
-    /// Returns the field of the image whose geometry this one follows.
-    pub fn image(&self) -> Option<&str> {
-        match self {
-            Self::EncodedMask { image, .. } | Self::Places { image, .. } => Some(image),
-            Self::EncodedImage { .. } | Self::Tensor(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for SourceField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EncodedImage { name } => write!(f, "{name}: encoded image"),
-            Self::EncodedMask { name, .. } => write!(f, "{name}: encoded mask"),
-            Self::Places { spec, .. } | Self::Tensor(spec) => write!(f, "{spec}"),
-        }
-    }
-}
 
 /// Records by index.
 ///
@@ -97,7 +33,7 @@ pub trait Source: Debug + Send + Sync {
     fn len(&self) -> u64;
 
     /// Returns the fields of every sample, in the order in which [`field`](Self::field) counts them.
-    fn fields(&self) -> &[SourceField];
+    fn fields(&self) -> &[Field];
 
     /// Returns what to call sample `index` in an error: its path, or its row.
     fn key(&self, index: u64) -> String;
@@ -134,13 +70,6 @@ pub enum SourceSpec {
         /// The folder.
         root: std::path::PathBuf,
     },
-    /// Arrays in shared memory; see [`Arrays`].
-    Arrays {
-        /// The number of samples in each array.
-        len: u64,
-        /// The arrays' specs, each with the offset of its first byte.
-        fields: Vec<ArrayField>,
-    },
     /// Columns by name, of files and of values in shared memory; see [`Table`].
     Table {
         /// The number of samples.
@@ -150,36 +79,23 @@ pub enum SourceSpec {
     },
 }
 
-/// One array of a [`SourceSpec::Arrays`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ArrayField {
-    /// Name, dtype and shape of one sample.
-    #[serde(flatten)]
-    pub spec: FieldSpec,
-    /// Where the C-contiguous array starts in the shared bytes.
-    pub offset: usize,
-}
-
 impl SourceSpec {
     /// Returns the fields that the opened source will have, without opening it.
-    pub fn fields(&self) -> Vec<SourceField> {
+    pub fn fields(&self) -> Vec<Field> {
         match self {
             Self::ImageFolder { .. } => ImageFolder::source_fields(),
-            Self::Arrays { fields, .. } => fields.iter().map(|field| SourceField::Tensor(field.spec.clone())).collect(),
-            Self::Table { columns, .. } => columns.iter().map(Column::field).collect(),
+            Self::Table { columns, .. } => columns.iter().map(|column| column.field.clone()).collect(),
         }
     }
 
-    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Arrays`] or a
-    /// [`SourceSpec::Table`].
+    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Table`].
     ///
     /// # Errors
-    /// [`Config`](crate::Error::Config) for a folder without samples or arrays that do not fit their bytes,
+    /// [`Config`](crate::Error::Config) for a folder without samples or columns that do not fit their bytes,
     /// [`Sys`](crate::Error::Sys) for a folder that cannot be listed.
     pub fn open(&self, bytes: Option<Bytes>) -> Result<Arc<dyn Source>> {
         Ok(match self {
             Self::ImageFolder { root } => Arc::new(ImageFolder::open(root)?),
-            Self::Arrays { len, fields } => Arc::new(Arrays::open(*len, fields, bytes)?),
             Self::Table { len, columns } => Arc::new(Table::open(*len, columns, bytes)?),
         })
     }

@@ -4,103 +4,43 @@ use std::{collections::HashSet, ffi::OsStr, fmt, os::unix::ffi::OsStrExt, path::
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Places, Source, SourceField, file};
+use super::{Bytes, Source, file};
 use crate::{
     error::{Error, Failure, Result},
-    spec::{DType, FieldSpec, Ragged},
+    field::{Field, Payload},
 };
 
-/// One column of a [`Table`]: where its values lie in the shared bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Column {
-    /// The field's name.
-    pub name: String,
-    /// What it holds.
-    #[serde(flatten)]
-    pub kind: ColumnKind,
-}
-
-/// What a column holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "column")]
-pub enum ColumnKind {
-    /// Paths of image files.
-    Images {
-        /// The paths.
-        paths: List,
-    },
-    /// Paths of files of class indices that belong to the image of another column.
-    Masks {
-        /// The paths.
-        paths: List,
-        /// The image's column.
-        image: String,
-    },
-    /// A row of fixed shape for each sample.
-    Array {
-        /// The type of its elements.
-        dtype: DType,
-        /// The shape of one row.
-        shape: Vec<usize>,
-        /// Where the C-contiguous array starts.
-        offset: usize,
-    },
-    /// Entries of fixed shape, for each sample as many as it has.
-    Lists {
-        /// The type of an entry's elements.
-        dtype: DType,
-        /// The shape of one entry.
-        shape: Vec<usize>,
-        /// The entries.
-        values: List,
-        /// Where the entries lie, if they are places.
-        #[serde(default)]
-        within: Option<Within>,
-    },
-}
-
-/// The image that the entries of a list lie in.
+/// One column of a [`Table`]: a field, and where its payload lies in the shared bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Within {
-    /// The image's column.
-    pub image: String,
-    /// What the entries are.
+pub struct Column {
+    /// The field.
     #[serde(flatten)]
-    pub places: Places,
+    pub field: Field,
+    /// What the column holds.
+    pub stored: Stored,
+}
+
+/// What a column holds for each sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stored {
+    /// The path of a file.
+    Files(RunsAt),
+    /// A row of fixed size, in a C-contiguous array that starts at this offset.
+    Rows(usize),
+    /// Bytes: a list's entries.
+    Runs(RunsAt),
 }
 
 /// Runs of bytes of varying length, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct List {
+pub struct RunsAt {
     /// Where the first run starts.
     pub offset: usize,
     /// Where the runs' ends lie: one `u64` a sample, counted from `offset`, in native byte order.
     pub ends: usize,
     /// The bytes of the longest run.
     pub longest: usize,
-}
-
-impl Column {
-    /// Returns the field that the column becomes.
-    pub fn field(&self) -> SourceField {
-        let name = self.name.clone();
-        match &self.kind {
-            ColumnKind::Images { .. } => SourceField::EncodedImage { name },
-            ColumnKind::Masks { image, .. } => SourceField::EncodedMask { name, image: image.clone() },
-            ColumnKind::Array { dtype, shape, .. } => SourceField::Tensor(FieldSpec::new(name, *dtype, &shape[..])),
-            ColumnKind::Lists { dtype, shape, values, within } => {
-                let spec = FieldSpec::new(name, *dtype, &shape[..]);
-                let capacity = values.longest / spec.row_bytes().unwrap_or(1).max(1);
-                let spec = FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..spec };
-                match within {
-                    None => SourceField::Tensor(spec),
-                    Some(Within { image, places }) => {
-                        SourceField::Places { spec, places: *places, image: image.clone() }
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// Columns of equal length: sample `i` is row `i` of each.
@@ -110,11 +50,22 @@ impl Column {
 pub struct Table {
     len: u64,
     columns: Vec<Column>,
-    fields: Vec<SourceField>,
-    /// For each column, its number among those of files.
-    files: Vec<Option<usize>>,
+    fields: Vec<Field>,
+    /// For each column, where its payload is found.
+    found: Vec<Found>,
     file_columns: usize,
     bytes: Bytes,
+}
+
+/// Where the payload of a column is found.
+#[derive(Clone, Copy, Debug)]
+enum Found {
+    /// In the record: this file of it.
+    File(usize),
+    /// In the shared bytes: rows of this many bytes, from this offset on.
+    Row { offset: usize, bytes: usize },
+    /// In the shared bytes: runs.
+    Run(RunsAt),
 }
 
 /// What stands in a record before the files: where each of them ends.
@@ -132,21 +83,17 @@ impl Table {
             return Err(Error::config("a table needs at least one column and one row"));
         }
         let mut names = HashSet::new();
-        for column in columns {
-            if !names.insert(column.name.as_str()) {
-                return Err(Error::Config(format!("two columns are named `{}`: names must differ", column.name)));
-            }
-        }
-        let mut files = Vec::with_capacity(columns.len());
+        let mut found = Vec::with_capacity(columns.len());
         let mut file_columns = 0;
         for column in columns {
-            check(column, len, (*bytes).as_ref())?;
-            let is_file = matches!(column.kind, ColumnKind::Images { .. } | ColumnKind::Masks { .. });
-            files.push(is_file.then_some(file_columns));
-            file_columns += usize::from(is_file);
+            let name = column.field.name.as_str();
+            if !names.insert(name) {
+                return Err(Error::Config(format!("two columns are named `{name}`: names must differ")));
+            }
+            found.push(check(column, len, (*bytes).as_ref(), &mut file_columns)?);
         }
-        let fields = columns.iter().map(Column::field).collect();
-        Ok(Self { len, columns: columns.to_vec(), fields, files, file_columns, bytes })
+        let fields = columns.iter().map(|column| column.field.clone()).collect();
+        Ok(Self { len, columns: columns.to_vec(), fields, found, file_columns, bytes })
     }
 
     fn shared(&self) -> &[u8] {
@@ -155,66 +102,69 @@ impl Table {
 
     /// Returns the path that a column of files has for a sample.
     fn path(&self, column: &Column, index: u64) -> Option<&Path> {
-        match &column.kind {
-            ColumnKind::Images { paths } | ColumnKind::Masks { paths, .. } => {
-                Some(Path::new(OsStr::from_bytes(run(self.shared(), *paths, index))))
-            }
-            ColumnKind::Array { .. } | ColumnKind::Lists { .. } => None,
+        match column.stored {
+            Stored::Files(paths) => Some(Path::new(OsStr::from_bytes(run(self.shared(), paths, index)))),
+            Stored::Rows(_) | Stored::Runs(_) => None,
         }
     }
 }
 
-fn end(bytes: &[u8], list: List, index: u64) -> usize {
-    let at = list.ends + index as usize * END_BYTES;
+fn end(bytes: &[u8], runs: RunsAt, index: u64) -> usize {
+    let at = runs.ends + index as usize * END_BYTES;
     bytes[at..at + END_BYTES].try_into().map_or(0, |bytes| u64::from_ne_bytes(bytes) as usize)
 }
 
-/// Returns the bytes that a list has for a sample.
-fn run(bytes: &[u8], list: List, index: u64) -> &[u8] {
-    let start = index.checked_sub(1).map_or(0, |before| end(bytes, list, before));
-    &bytes[list.offset + start..list.offset + end(bytes, list, index)]
+/// Returns the run of a sample.
+fn run(bytes: &[u8], runs: RunsAt, index: u64) -> &[u8] {
+    let start = index.checked_sub(1).map_or(0, |before| end(bytes, runs, before));
+    &bytes[runs.offset + start..runs.offset + end(bytes, runs, index)]
 }
 
-/// Checks that a column lies in the bytes, with all that it points to.
-fn check(column: &Column, len: u64, bytes: &[u8]) -> Result<()> {
-    let name = &column.name;
+/// Checks that a column lies in the bytes, with all that it points to, and returns where its payload is found. `files`
+/// counts the columns of files.
+fn check(column: &Column, len: u64, bytes: &[u8], files: &mut usize) -> Result<Found> {
+    let Column { field, stored } = column;
+    let name = &field.name;
     let outside = || Error::Config(format!("column `{name}` of {len} rows does not fit its {} bytes", bytes.len()));
-    let rows = usize::try_from(len).map_err(|_| outside())?;
-    let fits = |size: Option<usize>, offset: usize| {
-        size.and_then(|size| size.checked_add(offset)).is_some_and(|end| end <= bytes.len())
-    };
-    match &column.kind {
-        ColumnKind::Array { dtype, shape, offset } => {
-            let row = FieldSpec::new(name, *dtype, &shape[..]).row_bytes()?;
-            if !fits(rows.checked_mul(row), *offset) {
-                return Err(outside());
-            }
+    match (field.payload()?, *stored) {
+        (Payload::Encoded, Stored::Files(runs)) => {
+            check_runs(runs, 1, len, bytes).ok_or_else(outside)?;
+            *files += 1;
+            Ok(Found::File(*files - 1))
         }
-        ColumnKind::Images { paths: list }
-        | ColumnKind::Masks { paths: list, .. }
-        | ColumnKind::Lists { values: list, .. } => {
-            if !fits(rows.checked_mul(END_BYTES), list.ends) {
-                return Err(outside());
-            }
-            let entry = match &column.kind {
-                ColumnKind::Lists { dtype, shape, .. } => FieldSpec::new(name, *dtype, &shape[..]).row_bytes()?,
-                _ => 1,
-            };
-            if entry == 0 {
-                return Err(Error::Config(format!("column `{name}` has entries of no size")));
-            }
-            let mut before = 0;
-            for index in 0..len {
-                let end = end(bytes, *list, index);
-                let size = end.checked_sub(before).filter(|size| *size <= list.longest && size % entry == 0);
-                if size.is_none() || !fits(Some(end), list.offset) {
-                    return Err(outside());
-                }
-                before = end;
-            }
+        (Payload::Row(row), Stored::Rows(offset)) => {
+            let size = usize::try_from(len).ok().and_then(|rows| rows.checked_mul(row));
+            fits(size, offset, bytes).ok_or_else(outside)?;
+            Ok(Found::Row { offset, bytes: row })
+        }
+        (Payload::Entries(entry), Stored::Runs(runs)) => {
+            check_runs(runs, entry, len, bytes).ok_or_else(outside)?;
+            Ok(Found::Run(runs))
+        }
+        (payload, stored) => {
+            Err(Error::Config(format!("column `{name}` holds {stored:?}, and its field is {payload:?}")))
         }
     }
-    Ok(())
+}
+
+fn fits(size: Option<usize>, offset: usize, bytes: &[u8]) -> Option<()> {
+    (size?.checked_add(offset)? <= bytes.len()).then_some(())
+}
+
+/// Checks that all runs lie in the bytes and hold whole entries.
+fn check_runs(runs: RunsAt, entry: usize, len: u64, bytes: &[u8]) -> Option<()> {
+    fits(usize::try_from(len).ok()?.checked_mul(END_BYTES), runs.ends, bytes)?;
+    let mut before = 0;
+    for index in 0..len {
+        let end = end(bytes, runs, index);
+        let size = end.checked_sub(before)?;
+        if size > runs.longest || size % entry != 0 {
+            return None;
+        }
+        fits(Some(end), runs.offset, bytes)?;
+        before = end;
+    }
+    Some(())
 }
 
 impl fmt::Debug for Table {
@@ -228,7 +178,7 @@ impl Source for Table {
         self.len
     }
 
-    fn fields(&self) -> &[SourceField] {
+    fn fields(&self) -> &[Field] {
         &self.fields
     }
 
@@ -249,7 +199,7 @@ impl Source for Table {
             file::append(path, record).map_err(|mut failure| {
                 if number > 0 {
                     // The sample goes by the name of its first file.
-                    failure.reason = format!("{} `{}`: {}", column.name, path.display(), failure.reason);
+                    failure.reason = format!("{} `{}`: {}", column.field.name, path.display(), failure.reason);
                 }
                 failure
             })?;
@@ -260,22 +210,17 @@ impl Source for Table {
     }
 
     fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
-        if let Some(number) = self.files[field] {
-            let ends = List { offset: 0, ends: 0, longest: 0 };
-            let start =
-                number.checked_sub(1).map_or(self.file_columns * END_BYTES, |before| end(record, ends, before as u64));
-            return &record[start..end(record, ends, number as u64)];
-        }
-        match &self.columns[field].kind {
-            ColumnKind::Array { offset, .. } => {
-                let SourceField::Tensor(spec) = &self.fields[field] else { return &[] };
-                let row = spec.row_bytes().unwrap_or(0);
-                let start = offset + index as usize * row;
-                &self.shared()[start..start + row]
+        match self.found[field] {
+            Found::File(number) => {
+                let ends = RunsAt { offset: 0, ends: 0, longest: 0 };
+                let before = number.checked_sub(1).map(|before| end(record, ends, before as u64));
+                &record[before.unwrap_or(self.file_columns * END_BYTES)..end(record, ends, number as u64)]
             }
-            ColumnKind::Lists { values: list, .. }
-            | ColumnKind::Images { paths: list }
-            | ColumnKind::Masks { paths: list, .. } => run(self.shared(), *list, index),
+            Found::Row { offset, bytes } => {
+                let start = offset + index as usize * bytes;
+                &self.shared()[start..start + bytes]
+            }
+            Found::Run(runs) => run(self.shared(), runs, index),
         }
     }
 }
@@ -285,9 +230,13 @@ mod tests {
     use std::{fs, sync::Arc};
 
     use super::*;
+    use crate::{
+        field::{Image, Kind, List, Mask, Tensor},
+        spec::DType,
+    };
 
     /// Lays runs of bytes out behind their ends.
-    fn list(bytes: &mut Vec<u8>, runs: &[&[u8]]) -> List {
+    fn list(bytes: &mut Vec<u8>, runs: &[&[u8]]) -> RunsAt {
         let ends = bytes.len();
         let mut end = 0_u64;
         for run in runs {
@@ -296,11 +245,15 @@ mod tests {
         }
         let offset = bytes.len();
         bytes.extend(runs.concat());
-        List { offset, ends, longest: runs.iter().map(|run| run.len()).max().unwrap_or(0) }
+        RunsAt { offset, ends, longest: runs.iter().map(|run| run.len()).max().unwrap_or(0) }
     }
 
-    fn column(name: &str, kind: ColumnKind) -> Column {
-        Column { name: name.to_owned(), kind }
+    fn column(name: &str, kind: impl Into<Kind>, stored: Stored) -> Column {
+        Column { field: Field::new(name, kind), stored }
+    }
+
+    fn numbers(dtype: DType, shape: &[usize], capacity: usize) -> List {
+        List { dtype, shape: shape.to_vec(), capacity }
     }
 
     fn message(result: Result<Table>) -> String {
@@ -324,10 +277,10 @@ mod tests {
         let offset = bytes.len();
         bytes.extend([7, 8]);
         let columns = [
-            column("image", ColumnKind::Images { paths: images }),
-            column("x", ColumnKind::Array { dtype: DType::UInt8, shape: vec![], offset }),
-            column("mask", ColumnKind::Masks { paths: masks, image: "image".to_owned() }),
-            column("pairs", ColumnKind::Lists { dtype: DType::Int8, shape: vec![2], values, within: None }),
+            column("image", Image {}, Stored::Files(images)),
+            column("x", Tensor { dtype: DType::UInt8, shape: vec![] }, Stored::Rows(offset)),
+            column("mask", Mask { image: "image".to_owned() }, Stored::Files(masks)),
+            column("pairs", numbers(DType::Int8, &[2], 3), Stored::Runs(values)),
         ];
         let json = serde_json::to_string(&columns).unwrap();
         assert_eq!(serde_json::from_str::<Vec<Column>>(&json).unwrap(), columns);
@@ -351,15 +304,15 @@ mod tests {
         let mut bytes = Vec::new();
         let values = list(&mut bytes, &[b"1234", b"56"]);
         let open = |values, dtype| {
-            let kind = ColumnKind::Lists { dtype, shape: vec![], values, within: None };
-            Table::open(2, &[column("x", kind)], Some(Arc::new(bytes.clone())))
+            let kind = numbers(dtype, &[], 4);
+            Table::open(2, &[column("x", kind, Stored::Runs(values))], Some(Arc::new(bytes.clone())))
         };
         assert!(open(values, DType::Int16).is_ok());
         assert!(message(open(values, DType::Int32)).contains("column `x` of 2 rows does not fit"));
-        assert!(message(open(List { offset: values.offset + 1, ..values }, DType::Int16)).contains("does not fit"));
-        assert!(message(open(List { longest: 3, ..values }, DType::Int16)).contains("does not fit"));
-        assert!(message(open(List { ends: usize::MAX, ..values }, DType::Int16)).contains("does not fit"));
-        let array = column("x", ColumnKind::Array { dtype: DType::Int64, shape: vec![2], offset: 0 });
+        assert!(message(open(RunsAt { offset: values.offset + 1, ..values }, DType::Int16)).contains("does not fit"));
+        assert!(message(open(RunsAt { longest: 3, ..values }, DType::Int16)).contains("does not fit"));
+        assert!(message(open(RunsAt { ends: usize::MAX, ..values }, DType::Int16)).contains("does not fit"));
+        let array = column("x", Tensor { dtype: DType::Int64, shape: vec![2] }, Stored::Rows(0));
         assert!(message(Table::open(2, std::slice::from_ref(&array), Some(Arc::new(bytes)))).contains("does not fit"));
         let two: Bytes = Arc::new(vec![0; 64]);
         assert!(message(Table::open(2, &[array.clone(), array], Some(two))).contains("two columns are named `x`"));

@@ -1,12 +1,60 @@
 //! Blurring and sharpening, by the arithmetic of torchvision's kernels for `uint8` tensors.
 
-use super::vector::{rounded, truncated, vectorised};
+use super::{
+    canvas::Canvas,
+    edit::{Edit, Spare},
+    vector::{rounded, truncated, vectorised},
+};
 use crate::geometry::Size;
 
+/// Blurs by a Gaussian.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Blur {
+    /// The taps: width, height. They reach no further than the image: half of each is less than its edge.
+    pub(super) kernel: [u32; 2],
+    pub(super) sigma: f32,
+}
+
+impl Edit for Blur {
+    fn output(&self, image: Size) -> Size {
+        image
+    }
+
+    fn is_symmetric(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
+        let (size, channels) = (image.size, image.channels);
+        let Spare { canvas, floats } = spare;
+        gaussian(image.pixels(), size, channels, self.kernel, self.sigma, floats, canvas.reset(size, channels));
+        std::mem::swap(image, canvas);
+    }
+}
+
+/// Moves the image away from a smoothed one by this factor; 0 is the smoothed one, 1 the image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sharpness(pub(super) f64);
+
+impl Edit for Sharpness {
+    fn output(&self, image: Size) -> Size {
+        image
+    }
+
+    fn is_symmetric(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
+        let (size, channels) = (image.size, image.channels);
+        let canvas = &mut spare.canvas;
+        smooth(image.pixels(), size, channels, (1.0 - self.0) as f32, canvas.reset(size, channels));
+        std::mem::swap(image, canvas);
+    }
+}
+
 /// Writes the image blurred by a Gaussian of `kernel` (width, height) taps; the edges are continued by reflection.
-///
-/// The taps reach no further than the image: half of each is less than its edge.
-pub(super) fn gaussian(
+fn gaussian(
     image: &[u8],
     size: Size,
     channels: usize,
@@ -56,8 +104,8 @@ fn fill_weights(weights: &mut [f32], sigma: f32) {
     let last = (weights.len() - 1) as f64;
     let limit = last / (2.0 * 2.0_f64.sqrt());
     for (at, weight) in weights.iter_mut().enumerate() {
-        let place = if last == 0.0 { 0.0 } else { (2.0 * at as f64 / last - 1.0) * limit };
-        let deviations = place / f64::from(sigma);
+        let distance = if last == 0.0 { 0.0 } else { (2.0 * at as f64 / last - 1.0) * limit };
+        let deviations = distance / f64::from(sigma);
         *weight = libm::exp(-(deviations * deviations)) as f32;
     }
     let sum: f32 = weights.iter().sum();
@@ -92,7 +140,7 @@ vectorised! {
 
 vectorised! {
     /// Writes the image moved towards a smoothed one by a part of their difference; the outermost pixels stay.
-    pub(super) fn smooth(image: &[u8], size: Size, channels: usize, part: f32, out: &mut [u8]) {
+    fn smooth(image: &[u8], size: Size, channels: usize, part: f32, out: &mut [u8]) {
         out.copy_from_slice(image);
         let row = size.width as usize * channels;
         if size.height <= 2 || size.width <= 2 {
@@ -122,8 +170,8 @@ mod tests {
 
     #[test]
     fn reflections_leave_out_the_edge() {
-        let places: Vec<usize> = (-3..8).map(|at| reflected(at, 5)).collect();
-        assert_eq!(places, [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]);
+        let shown: Vec<usize> = (-3..8).map(|at| reflected(at, 5)).collect();
+        assert_eq!(shown, [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]);
     }
 
     #[test]

@@ -1,151 +1,130 @@
-//! A field's transforms, checked and compiled once.
+//! The operations on images, checked and compiled once.
+
+use std::sync::Arc;
 
 use super::{
-    Layout, Transform,
-    edit::Canvas,
-    erase::Eraser,
-    geometry,
-    plan::{Pass, Plan, Region},
+    args::Layout,
+    canvas::Canvas,
+    edit::Spare,
+    elements::{RowSteps, RowWriter},
+    motion::Moves,
+    op::{ImageShape, OpKey, PixelOp, Role},
+    ops::Transform,
+    pixels::Pixels,
+    plan::{Pass, Plan},
     render::{self, Renderer},
-    tail::{Elements, Tail},
-    view::View,
-    write::Pixels,
+    view::{Region, View},
 };
 use crate::{
-    decode::DecodeImage,
     error::{Error, Failure, Result, Stage},
     geometry::Size,
     rng::Key,
-    source::SourceField,
-    spec::{DType, FieldSpec, Ragged},
+    spec::{FieldSpec, Ragged},
 };
 
-/// The compiled transforms of one field.
+/// An operation in a list of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbered {
+    /// Its number in the list of the field, or of the field that this one follows: draws are keyed by it.
+    pub(crate) at: u64,
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it is applied to.
+    pub(crate) role: Role,
+}
+
+impl Numbered {
+    /// Returns the operations of a list, each checked by itself.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an argument out of range.
+    pub(crate) fn list(field: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
+        let numbered = (0..).zip(transforms).map(|(at, transform)| {
+            let refused = |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
+            transform.validate().map_err(refused)?;
+            Ok(Self { at, name: transform.name(), role: transform.role() })
+        });
+        numbered.collect()
+    }
+}
+
+/// What a chain is compiled for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImageInput<'a> {
+    /// The field's name.
+    pub(crate) name: &'a str,
+    /// The images before any operation.
+    pub(crate) shape: ImageShape,
+    /// Whether they are (height, width, channels), or (height, width).
+    pub(crate) has_channel_axis: bool,
+    /// The pixels that a row has room for, where the field is ragged.
+    pub(crate) capacity: Option<usize>,
+    /// Whether masks, boxes or keypoints follow the images.
+    pub(crate) is_followed: bool,
+}
+
+/// The compiled operations of images.
 #[derive(Clone, Debug)]
 pub struct Chain {
     output: FieldSpec,
-    decoding: DecodeImage,
-    image: Option<ImageChain>,
-}
-
-/// The part of a chain that knows pixels.
-#[derive(Clone, Debug)]
-struct ImageChain {
-    /// The size of every input, where it is known: that of a tensor.
-    input: Option<Size>,
+    is_followed: bool,
     channels: usize,
-    /// The transforms that take pixels, each with its place in the chain.
-    steps: Vec<(u64, Transform)>,
-    tail: Tail,
-    erasers: Vec<Eraser>,
+    ops: Vec<(u64, Arc<dyn PixelOp>)>,
+    writer: RowWriter,
 }
 
 /// The buffers of one thread, and the plan for the sample in hand.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    /// Whether the plan is yet to be rendered.
-    planned: bool,
-    pub(super) plan: Plan,
+    /// Whose plan is yet to be rendered.
+    planned: Option<Key>,
+    plan: Plan,
     renderer: Renderer,
     canvas: Canvas,
-    spare: Canvas,
-    scratch: Vec<f32>,
+    spare: Spare,
     packed: Vec<u8>,
-    pub(super) boxes: Vec<[f32; 4]>,
 }
 
 impl Chain {
-    /// Compiles the transforms of a field of fixed shape.
+    /// Compiles the transforms of encoded images of three channels.
     ///
     /// # Errors
-    /// As [`compile_numbered`](Self::compile_numbered).
-    pub fn compile(field: &SourceField, ops: &[Transform]) -> Result<Self> {
-        let numbered: Vec<_> = (0..).zip(ops.iter().cloned()).collect();
-        Self::compile_numbered(field, &numbered, None)
+    /// [`Config`](Error::Config) for an argument out of range, or a transform that cannot take what comes before it.
+    pub fn of_images(name: &str, transforms: &[Transform]) -> Result<Self> {
+        let shape = ImageShape { size: None, channels: 3 };
+        let input = ImageInput { name, shape, has_channel_axis: true, capacity: None, is_followed: false };
+        Self::compile(input, &Numbered::list(name, transforms)?)
     }
 
-    /// Compiles the transforms of a field, each with the number that its draws are keyed by.
-    ///
-    /// `capacity` is the room of each row where the field is ragged: an image whose size the transforms do not fix, or
-    /// a list.
+    /// Compiles operations.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) for an argument out of range, a transform that cannot take what comes before it, an
-    /// encoded image whose size the chain does not fix and that has no capacity, or a capacity of another field.
-    pub fn compile_numbered(field: &SourceField, ops: &[(u64, Transform)], capacity: Option<usize>) -> Result<Self> {
-        let name = field.name();
-        let (decoding, ops) = match (field, ops) {
-            (SourceField::EncodedImage { .. }, [(_, first @ Transform::DecodeImage(decoding)), rest @ ..]) => {
-                first.validate().map_err(|error| Error::Config(format!("field `{name}`: transform 0: {error}")))?;
-                (*decoding, rest)
-            }
-            _ => (DecodeImage::default(), ops),
+    /// [`Config`](Error::Config) for an operation that cannot take what comes before it, images whose size the operations
+    /// do not fix and that have no capacity, or a capacity of others.
+    pub(crate) fn compile(input: ImageInput<'_>, ops: &[Numbered]) -> Result<Self> {
+        let name = input.name;
+        let (mut shape, mut pixel_ops) = (input.shape, Vec::new());
+        let row_ops = ops.iter().position(|op| matches!(op.role, Role::Row(_))).unwrap_or(ops.len());
+        let refused = |op: &Numbered, what: String| {
+            Error::Config(format!("field `{name}`: transform {}: {}: {what}", op.at, op.name))
         };
-        let (input, channels, rank) = match (field, ops) {
-            (SourceField::Tensor(spec), []) => {
-                let mut output = spec.clone();
-                match (&mut output.ragged, capacity) {
-                    (Some(ragged), Some(capacity)) => ragged.capacity = capacity,
-                    (None, Some(_)) => return Err(no_capacity(&spec.name)),
-                    (_, None) => {}
-                }
-                output.row_bytes()?;
-                return Ok(Self { output, decoding, image: None });
-            }
-            (SourceField::Tensor(spec), [(_, first), ..]) => {
-                let Some((size, channels)) = image_shape(spec) else {
-                    return Err(Error::Config(format!(
-                        "field `{}`: {} takes uint8 images of shape [H, W, 3], [H, W, 1] or [H, W], not {} of shape {:?}",
-                        spec.name,
-                        first.name(),
-                        spec.dtype,
-                        spec.shape
-                    )));
-                };
-                (Some(size), channels, spec.shape.len())
-            }
-            (SourceField::Places { .. }, _) => {
-                return Err(Error::Config(format!("field `{name}`: places are no pixels")));
-            }
-            (SourceField::EncodedImage { .. }, _) => (None, 3, 3),
-            (SourceField::EncodedMask { .. }, _) => (None, 1, 2),
-        };
-        let mut state = Compiler::new(input, channels, rank);
-        for (at, op) in ops {
-            op.validate()
-                .and_then(|()| state.add(*at, op).map_err(|what| Error::Config(format!("{}: {what}", op.name()))))
-                .map_err(|error| Error::Config(format!("field `{name}`: transform {at}: {error}")))?;
+        for op in &ops[..row_ops] {
+            let pixel_op = pixels(op, None).map_err(|what| refused(op, what))?;
+            shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
+            pixel_ops.push((op.at, pixel_op));
         }
-        let dtype = state.elements.dtype;
-        let output = match (state.size, capacity) {
-            (Some(size), None) => FieldSpec::new(name, dtype, state.shape(size)),
-            (Some(_), Some(_)) => return Err(no_capacity(name)),
-            (None, Some(_)) if state.layout == Layout::Chw => {
-                return Err(Error::Config(format!(
-                    "field `{name}`: images of varying size stay HWC, since the axes that vary come first"
-                )));
-            }
-            (None, Some(capacity)) => {
-                let shape = if state.rank == 2 { vec![] } else { vec![state.channels] };
-                FieldSpec { ragged: Some(Ragged { axes: 2, capacity }), ..FieldSpec::new(name, dtype, shape) }
-            }
-            (None, None) => {
-                return Err(Error::Config(format!(
-                    "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
-                     two sizes, or give capacity[{name:?}], the pixels that a row has room for, to make it ragged"
-                )));
-            }
-        };
+        let mut row = RowSteps::new(shape.channels, input.has_channel_axis);
+        for op in &ops[row_ops..] {
+            let Role::Row(row_op) = &op.role else {
+                let what = pixels(op, Some(ops[row_ops].name)).err().unwrap_or_default();
+                return Err(refused(op, what));
+            };
+            row_op.add(&mut row, op.at).map_err(|what| refused(op, what))?;
+        }
+        let output = output(input, shape, &row)?;
         output.row_bytes()?;
-        let Compiler { steps, elements, layout, erasers, .. } = state;
-        let erasers = erasers.into_iter().map(|eraser| eraser.finish(&elements)).collect();
-        let image = ImageChain { input, channels, steps, tail: elements.finish(layout), erasers };
-        Ok(Self { output, decoding, image: Some(image) })
-    }
-
-    /// Returns how encoded images are to be decoded.
-    pub const fn decoding(&self) -> DecodeImage {
-        self.decoding
+        let (is_followed, channels) = (input.is_followed, shape.channels);
+        Ok(Self { output, is_followed, channels, ops: pixel_ops, writer: row.finish() })
     }
 
     /// Returns what every row of the field looks like.
@@ -153,39 +132,19 @@ impl Chain {
         &self.output
     }
 
-    /// Writes a tensor, transformed, to a row of the batch: every byte of it.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the transform stage.
-    pub fn apply_tensor(&self, data: &[u8], key: Key, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
-        let Some(chain) = &self.image else {
-            let row = if self.output.ragged.is_some() {
-                self.output.begin_row(row, &[data.len() / self.output.entry_bytes()]).map_err(failure)?
-            } else {
-                row
-            };
-            if data.len() != row.len() {
-                return Err(failure(format!("the record has {} bytes, the field {}", data.len(), row.len())));
-            }
-            row.copy_from_slice(data);
-            return Ok(());
-        };
-        match chain.input {
-            Some(size) if data.len() as u64 == size.area() * chain.channels as u64 => chain
-                .plan(size, key, space)
-                .and_then(|_| chain.render(Pixels::new(data, size, chain.channels), space, row))
-                .map_err(failure),
-            _ => Err(failure(format!("a record of {} bytes is not the field's image", data.len()))),
-        }
-    }
-
     /// Draws everything that is random about a sample and computes every pass over its pixels, before there are any.
     ///
     /// # Errors
     /// A [`Failure`] of the transform stage, for an image that the geometry cannot take.
-    pub fn plan(&self, height: u32, width: u32, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
-        let chain = self.image.as_ref().ok_or_else(|| failure("the field is no image".to_owned()))?;
-        chain.plan(Size { height, width }, key, space).map_err(failure)
+    pub fn plan(&self, image: Size, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
+        let Workspace { plan, planned, .. } = space;
+        *planned = None;
+        plan.begin(image, self.is_followed);
+        for (op, pixel_op) in &self.ops {
+            pixel_op.plan(plan, OpKey { key, op: *op }).and_then(|()| plan.check_area()).map_err(failure)?;
+        }
+        *planned = Some(key);
+        Ok(plan.region())
     }
 
     /// Writes the image that was planned last in `space` to a row of the batch: every byte of it.
@@ -196,188 +155,18 @@ impl Chain {
     /// # Errors
     /// A [`Failure`] of the transform stage, for pixels that are neither.
     pub fn render(&self, pixels: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
-        let chain = self.image.as_ref().ok_or_else(|| failure("the field is no image".to_owned()))?;
         let row = if self.output.ragged.is_some() {
             let Size { height, width } = space.plan.size();
             self.output.begin_row(row, &[height as usize, width as usize]).map_err(failure)?
         } else {
             row
         };
-        chain.render(pixels, space, row).map_err(failure)
-    }
-}
-
-fn no_capacity(name: &str) -> Error {
-    Error::Config(format!("field `{name}` has a fixed shape and takes no capacity"))
-}
-
-fn failure(reason: String) -> Failure {
-    Failure::new(Stage::Transform, reason)
-}
-
-/// Returns the size and the channels of a tensor that is an image.
-fn image_shape(spec: &FieldSpec) -> Option<(Size, usize)> {
-    let (height, width, channels) = match spec.shape[..] {
-        [height, width] => (height, width, 1),
-        [height, width, channels @ (1 | 3)] => (height, width, channels),
-        _ => return None,
-    };
-    let size = Size { height: u32::try_from(height).ok()?, width: u32::try_from(width).ok()? };
-    (spec.dtype == DType::UInt8 && spec.ragged.is_none() && size.area() > 0).then_some((size, channels))
-}
-
-/// What is known of a field after some of its transforms.
-struct Compiler {
-    size: Option<Size>,
-    channels: usize,
-    rank: usize,
-    layout: Layout,
-    steps: Vec<(u64, Transform)>,
-    elements: Elements,
-    erasers: Vec<UnfinishedEraser>,
-    /// The first transform that takes no pixels.
-    ended_by: Option<&'static str>,
-}
-
-/// A `RandomErasing` whose values the rest of the chain may still change.
-struct UnfinishedEraser {
-    op: u64,
-    p: f64,
-    scale: [f64; 2],
-    ratio: [f64; 2],
-    value: Option<Vec<f64>>,
-    /// How many steps on elements stand before it.
-    steps: usize,
-}
-
-impl UnfinishedEraser {
-    fn finish(self, elements: &Elements) -> Eraser {
-        let Self { op, p, scale, ratio, value, steps } = self;
-        Eraser { op, p, scale, ratio, value, encode: elements.encode_after(steps) }
-    }
-}
-
-impl Compiler {
-    fn new(size: Option<Size>, channels: usize, rank: usize) -> Self {
-        let elements = Elements::new(channels);
-        let (steps, erasers) = (Vec::new(), Vec::new());
-        Self { size, channels, rank, layout: Layout::Hwc, steps, elements, erasers, ended_by: None }
+        self.run(pixels, space, row).map_err(failure)
     }
 
-    fn add(&mut self, at: u64, op: &Transform) -> Result<(), String> {
-        match op {
-            Transform::DecodeImage(_) => {
-                return Err("goes with an encoded image, and stands before all other transforms".to_owned());
-            }
-            Transform::ClampBoundingBoxes {}
-            | Transform::SanitizeBoundingBoxes { .. }
-            | Transform::ConvertBoundingBoxFormat { .. }
-            | Transform::ClampKeyPoints {} => {
-                return Err("goes with the field of the places, not of an image".to_owned());
-            }
-            Transform::Normalize { mean, std } => {
-                self.end_pixels(op);
-                return self.elements.normalize(mean, std);
-            }
-            Transform::ToDtype { dtype, scale } => {
-                self.end_pixels(op);
-                return self.elements.cast(*dtype, *scale);
-            }
-            Transform::ToLayout { layout } => {
-                self.end_pixels(op);
-                return self.set_layout(*layout);
-            }
-            Transform::RandomErasing { p, scale, ratio, value } => {
-                self.end_pixels(op);
-                let steps = self.elements.erase(value.as_deref())?;
-                let value = value.clone();
-                self.erasers.push(UnfinishedEraser { op: at, p: *p, scale: *scale, ratio: *ratio, value, steps });
-                return Ok(());
-            }
-            _ => {}
-        }
-        if let Some(before) = self.ended_by {
-            return Err(format!("must stand before {before}: it takes uint8 images, height and width first"));
-        }
-        self.size = self.size_after(op)?;
-        match op {
-            Transform::Grayscale { num_output_channels: 3 } if self.channels != 3 => {
-                return Err("cannot make three channels of one".to_owned());
-            }
-            Transform::Grayscale { num_output_channels: 1 } => {
-                self.channels = 1;
-                self.elements = Elements::new(1);
-            }
-            _ => {}
-        }
-        self.steps.push((at, op.clone()));
-        Ok(())
-    }
-
-    /// Returns the size of an image after a transform, where it is the same for all.
-    fn size_after(&self, op: &Transform) -> Result<Option<Size>, String> {
-        Ok(match op {
-            Transform::Resize { size, max_size, .. } => match (self.size, &size[..]) {
-                (Some(known), _) => Some(geometry::resized(known, size, *max_size)?),
-                (None, [_, _]) => Some(Size::of(size)),
-                (None, _) => None,
-            },
-            Transform::CenterCrop { size }
-            | Transform::RandomResizedCrop { size, .. }
-            | Transform::RandomCrop { size, .. } => Some(Size::of(size)),
-            Transform::Pad(padding) => self
-                .size
-                .map(|known| geometry::padded(known, geometry::sides(&padding.padding)))
-                .transpose()?
-                .map(|padded| padded.size),
-            Transform::RandomRotation { expand: true, .. } => None,
-            _ => self.size,
-        })
-    }
-
-    const fn end_pixels(&mut self, op: &Transform) {
-        if self.ended_by.is_none() {
-            self.ended_by = Some(op.name());
-        }
-    }
-
-    fn set_layout(&mut self, layout: Layout) -> Result<(), String> {
-        if self.rank != 3 {
-            return Err("an image of shape [H, W] has no channel axis to move".to_owned());
-        }
-        self.layout = layout;
-        Ok(())
-    }
-
-    fn shape(&self, size: Size) -> Vec<usize> {
-        let (height, width) = (size.height as usize, size.width as usize);
-        match (self.rank, self.layout) {
-            (2, _) => vec![height, width],
-            (_, Layout::Hwc) => vec![height, width, self.channels],
-            (_, Layout::Chw) => vec![self.channels, height, width],
-        }
-    }
-}
-
-impl ImageChain {
-    fn plan(&self, image: Size, key: Key, space: &mut Workspace) -> Result<Region, String> {
-        let Workspace { plan, planned, .. } = space;
-        *planned = false;
-        plan.begin(image);
-        for (op, transform) in &self.steps {
-            plan.add(transform, *op, key)?;
-        }
-        let size = plan.size();
-        plan.erased.extend(self.erasers.iter().map(|eraser| eraser.draw(size, key.rng(eraser.op))));
-        *planned = true;
-        Ok(plan.region())
-    }
-
-    fn render(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
-        let Workspace { planned, plan, renderer, canvas, spare, scratch, packed, .. } = space;
-        if !std::mem::take(planned) {
-            return Err("nothing was planned".to_owned());
-        }
+    fn run(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
+        let Workspace { planned, plan, renderer, canvas, spare, packed } = space;
+        let key = planned.take().ok_or("nothing was planned")?;
         if image.size() != plan.image {
             plan.take_region(image.size())?;
         }
@@ -387,24 +176,21 @@ impl ImageChain {
                 Pass::View(view) => {
                     let from =
                         input.take().unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.channels));
-                    show(renderer, view, from, spare)?;
-                    spare.pack();
-                    std::mem::swap(canvas, spare);
+                    show(renderer, view, from, &mut spare.canvas)?;
+                    spare.canvas.pack();
+                    std::mem::swap(canvas, &mut spare.canvas);
                 }
-                Pass::Edit(edit) => edit.apply(canvas, spare, scratch),
+                Pass::Edit(edit) => edit.apply(canvas, spare),
             }
         }
         let from = input.unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.channels));
-        self.finish(&plan.last, from, renderer, (spare, packed), row)?;
-        let (size, channels, layout) = (plan.size(), self.tail.channels(), self.tail.layout());
-        for (eraser, erased) in self.erasers.iter().zip(&plan.erased) {
-            eraser.erase(erased, size, channels, layout, row);
-        }
+        self.write(&plan.last, from, renderer, (&mut spare.canvas, packed), row)?;
+        self.writer.edit(key, plan.size(), row);
         Ok(())
     }
 
     /// Does the last pass, the one that writes the row.
-    fn finish(
+    fn write(
         &self,
         view: &View,
         from: Pixels<'_>,
@@ -414,16 +200,68 @@ impl ImageChain {
     ) -> Result<(), String> {
         let channels = from.channels();
         if view.scale.is_none() && view.is_inside() {
-            self.tail.write(from.part(view.inner_crop()).turned_over(view.flop), view.flip, packed, row);
-        } else if self.tail.is_copy() && !view.flip && !view.flop && channels == self.channels {
+            self.writer.write(from.part(view.inner_crop()).turned_over(view.flop), view.flip, packed, row);
+        } else if self.writer.is_copy() && !view.flip && !view.flop && channels == self.channels {
             renderer.render(view, from, row)?;
         } else {
             renderer.render(view, from, spare.reset(view.size(), channels))?;
             let shown = Pixels::new(spare.pixels(), view.size(), channels);
-            self.tail.write(shown.turned_over(view.flop), view.flip, packed, row);
+            self.writer.write(shown.turned_over(view.flop), view.flip, packed, row);
         }
         Ok(())
     }
+}
+
+impl Workspace {
+    /// Exchanges older moves for those of the image that was planned last.
+    pub(crate) fn swap_moves(&mut self, moves: &mut Moves) {
+        (moves.before, moves.after) = (self.plan.image, self.plan.size());
+        self.plan.swap_motions(&mut moves.motions);
+    }
+}
+
+/// Returns an operation on pixels; `ended_by` is the first operation that takes none, if one stands before.
+fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, String> {
+    match (&op.role, ended_by) {
+        (Role::Decoding(_), _) => Err("goes with an encoded image, and stands before all other transforms".to_owned()),
+        (Role::Boxes(_), _) => Err("goes with the field of the boxes, not of an image".to_owned()),
+        (Role::KeyPoints(_), _) => Err("goes with the field of the keypoints, not of an image".to_owned()),
+        (Role::Pixels(_) | Role::Row(_), Some(before)) => {
+            Err(format!("must stand before {before}: it takes uint8 images, height and width first"))
+        }
+        (Role::Pixels(pixel_op), None) => Ok(Arc::clone(pixel_op)),
+        (Role::Row(_), None) => Err("takes no pixels".to_owned()),
+    }
+}
+
+/// Returns what the rows look like: of fixed shape, or ragged.
+fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {
+    let ImageInput { name, capacity, has_channel_axis, .. } = input;
+    match (shape.size, capacity) {
+        (Some(size), None) => Ok(FieldSpec::new(name, row.dtype(), row.shape(size))),
+        (Some(_), Some(_)) => Err(no_capacity(name)),
+        (None, Some(_)) if row.layout() == Layout::Chw => Err(Error::Config(format!(
+            "field `{name}`: images of varying size stay HWC, since the axes that vary come first"
+        ))),
+        (None, Some(capacity)) => {
+            let shape = if has_channel_axis { vec![shape.channels] } else { vec![] };
+            Ok(FieldSpec { ragged: Some(Ragged { axes: 2, capacity }), ..FieldSpec::new(name, row.dtype(), shape) })
+        }
+        (None, None) => Err(Error::Config(format!(
+            "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
+             two sizes, or give capacity[{name:?}], the pixels that a row has room for, to make it ragged"
+        ))),
+    }
+}
+
+/// Returns the error of a field of fixed shape that was given a capacity.
+pub(crate) fn no_capacity(name: &str) -> Error {
+    Error::Config(format!("field `{name}` has a fixed shape and takes no capacity"))
+}
+
+/// Returns a failure of the transform stage.
+pub(crate) fn failure(reason: String) -> Failure {
+    Failure::new(Stage::Transform, reason)
 }
 
 /// Makes a view into pixels, flips included.

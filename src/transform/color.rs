@@ -3,7 +3,12 @@
 //! Values are computed in `f32` and truncated, as there. Where torch fuses a multiplication with an addition, a value on
 //! the brink of the next can differ by one.
 
-use super::vector::{truncated, vectorised};
+use super::{
+    canvas::Canvas,
+    edit::{Edit, Spare},
+    vector::{truncated, vectorised},
+};
+use crate::geometry::Size;
 
 /// A change of colours, drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,9 +29,24 @@ pub(super) enum Color {
     Invert,
 }
 
+impl Edit for Color {
+    fn output(&self, image: Size) -> Size {
+        image
+    }
+
+    fn is_symmetric(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, image: &mut Canvas, _spare: &mut Spare) {
+        let channels = image.channels;
+        self.change(image.pixels_mut(), channels);
+    }
+}
+
 impl Color {
     /// Changes an image of one or three interleaved channels.
-    pub(super) fn apply(self, image: &mut [u8], channels: usize) {
+    fn change(self, image: &mut [u8], channels: usize) {
         match self {
             Self::Brightness(factor) => blend(image, factor, 0.0),
             Self::Contrast(factor) => blend(image, factor as f32, mean(image, channels) * (1.0 - factor) as f32),
@@ -60,14 +80,31 @@ impl Color {
 /// Returns the brightness of a pixel, not rounded.
 #[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
 #[inline(always)]
-pub(super) fn luma(red: u8, green: u8, blue: u8) -> f32 {
+fn luma(red: u8, green: u8, blue: u8) -> f32 {
     0.2989 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
 }
 
-/// Makes of three channels one, at the front of the image.
-pub(super) fn gray_channel(image: &mut [u8]) {
-    for at in 0..image.len() / 3 {
-        image[at] = luma(image[3 * at], image[3 * at + 1], image[3 * at + 2]) as u8;
+/// To one channel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GrayChannel;
+
+impl Edit for GrayChannel {
+    fn output(&self, image: Size) -> Size {
+        image
+    }
+
+    fn is_symmetric(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, image: &mut Canvas, _spare: &mut Spare) {
+        if image.channels == 3 {
+            let pixels = image.pixels_mut();
+            for at in 0..pixels.len() / 3 {
+                pixels[at] = luma(pixels[3 * at], pixels[3 * at + 1], pixels[3 * at + 2]) as u8;
+            }
+            image.channels = 1;
+        }
     }
 }
 
@@ -162,9 +199,9 @@ fn rotate_block(block: &mut [u8; 3 * BLOCK], turn: f32) {
         let sixths = (hue - hue.floor()) * 6.0;
         // What is left of each channel at this hue, piece by piece linear: `v`, `q`, `t` or `p` of the usual tables.
         let channel = |offset: f32| {
-            let place = offset + sixths;
-            let place = if place >= 6.0 { place - 6.0 } else { place };
-            let fall = place.min(4.0 - place).clamp(0.0, 1.0);
+            let turned = offset + sixths;
+            let turned = if turned >= 6.0 { turned - 6.0 } else { turned };
+            let fall = turned.min(4.0 - turned).clamp(0.0, 1.0);
             (high * (1.0 - saturation * fall)).clamp(0.0, 1.0)
         };
         (red[at], green[at], blue[at]) = (channel(5.0), channel(3.0), channel(1.0));
@@ -222,7 +259,7 @@ mod tests {
 
     fn changed(color: Color, image: &[u8], channels: usize) -> Vec<u8> {
         let mut image = image.to_vec();
-        color.apply(&mut image, channels);
+        color.change(&mut image, channels);
         image
     }
 
@@ -245,6 +282,14 @@ mod tests {
             changed(Color::Hue(1.0 / 3.0), &[255, 0, 0, 0, 255, 0, 0, 0, 255], 3),
             [0, 255, 0, 0, 0, 255, 255, 0, 0]
         );
+    }
+
+    #[test]
+    fn one_channel_is_left_of_three() {
+        let mut image = Canvas::default();
+        image.reset(Size { height: 1, width: 2 }, 3).copy_from_slice(&[10, 100, 200, 255, 0, 51]);
+        GrayChannel.apply(&mut image, &mut Spare::default());
+        assert_eq!((image.pixels(), image.channels), (&[84, 82][..], 1));
     }
 
     #[test]

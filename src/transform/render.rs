@@ -6,9 +6,10 @@ use fast_image_resize::{
 };
 
 use super::{
-    Interpolation,
+    args::Interpolation,
+    canvas::grown,
+    pixels::Pixels,
     view::{Outside, View},
-    write::Pixels,
 };
 use crate::geometry::{Rect, Size};
 
@@ -18,7 +19,7 @@ pub(super) struct Renderer {
     resizer: Resizer,
     /// What was resized of which only a part is shown.
     whole: Vec<u8>,
-    /// What was resized and is still to be placed into a larger, padded image.
+    /// What was resized and is still to be set into a larger, padded image.
     part: Vec<u8>,
     /// What was resized in width and is still to be in height.
     narrow: Vec<u8>,
@@ -46,7 +47,7 @@ impl Renderer {
         let filled = self.render_inside(view, inner, input, grown(&mut part, len));
         if filled.is_ok() {
             let window = Rect { top: view.window.top - inner.top, left: view.window.left - inner.left, ..view.window };
-            place(Pixels::new(&part[..len], inner.size, channels), window, view.outside, out);
+            set_into(Pixels::new(&part[..len], inner.size, channels), window, view.outside, out);
         }
         self.part = part;
         filled
@@ -150,15 +151,6 @@ fn resize(
     resizer.resize(&source, &mut target, &options).map_err(text)
 }
 
-/// Returns `buffer` with at least `len` bytes, cut to that.
-pub(super) fn grown(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
-    if buffer.len() < len {
-        *buffer = Vec::new();
-        *buffer = vec![0; len];
-    }
-    &mut buffer[..len]
-}
-
 /// Mirrors each row of an image, left to right.
 pub(super) fn mirror(image: &mut [u8], width: u32, channels: usize) {
     for row in image.chunks_exact_mut(width as usize * channels) {
@@ -185,7 +177,7 @@ fn copy(from: Pixels<'_>, out: &mut [u8]) {
 }
 
 /// Writes what `window` shows of an image and of what lies outside of it.
-fn place(image: Pixels<'_>, window: Rect, outside: Outside, out: &mut [u8]) {
+fn set_into(image: Pixels<'_>, window: Rect, outside: Outside, out: &mut [u8]) {
     let channels = image.channels();
     // The columns that need no look-up.
     let start = (-window.left).clamp(0, window.size.width.into()) as usize;
@@ -238,8 +230,8 @@ fn nearest(from: Pixels<'_>, size: Size, inner: Rect, out: &mut [u8]) {
 fn neighbours(to: u32, from: u32, start: i64, len: u32) -> Vec<usize> {
     let scale = f64::from(from) / f64::from(to);
     // Pillow adds the step up, and where two pixels are equally near, the rounding of its sums decides.
-    let places = std::iter::successors(Some(scale * 0.5), |place| Some(place + scale));
-    places.skip(start as usize).take(len as usize).map(|place| (place as usize).min(from as usize - 1)).collect()
+    let centres = std::iter::successors(Some(scale * 0.5), |centre| Some(centre + scale));
+    centres.skip(start as usize).take(len as usize).map(|centre| (centre as usize).min(from as usize - 1)).collect()
 }
 
 fn text(error: impl std::fmt::Display) -> String {

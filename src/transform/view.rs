@@ -1,11 +1,20 @@
 //! Which pixels of an image end up where, before any is touched.
 
-use super::{Interpolation, PaddingMode, plan::Region};
+use super::args::{Interpolation, PaddingMode};
 use crate::geometry::{Rect, Size};
+
+/// The part of an image that a plan needs: a box inside the image, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The box, of at least one pixel.
+    pub part: Rect,
+    /// The size to which the box is resized before anything else; `None` where its pixels are needed as they are.
+    pub resized: Option<Size>,
+}
 
 /// What is shown outside of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outside {
+pub(crate) enum Outside {
     /// One colour.
     Fill([u8; 3]),
     /// The nearest pixel of the image.
@@ -35,10 +44,10 @@ impl PaddingMode {
 }
 
 impl Outside {
-    /// Returns which of `len` places one outside shows; `None` for a colour.
+    /// Returns which of `len` pixels of an edge position `at`, outside of it, shows; `None` for a colour.
     pub(super) fn source(self, at: i64, len: u32) -> Option<usize> {
         let len = i64::from(len);
-        let place = match self {
+        let shown = match self {
             Self::Fill(_) => return (0..len).contains(&at).then_some(at as usize),
             Self::Edge => at.clamp(0, len - 1),
             Self::Reflect if len == 1 => 0,
@@ -51,7 +60,7 @@ impl Outside {
                 at.min(2 * len - 1 - at)
             }
         };
-        Some(place as usize)
+        Some(shown as usize)
     }
 }
 
@@ -60,7 +69,7 @@ impl Outside {
 /// Every chain of crops, flips and one resize is one view. So crops and flips cost no pass of their own, and the
 /// decoder can be told which part of the image is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct View {
+pub(crate) struct View {
     /// The part of the input that is read; it lies inside the input.
     pub(super) crop: Rect,
     /// What the crop is resized to.
@@ -151,9 +160,7 @@ impl View {
 
     /// Returns the part of the input that is needed.
     pub(super) fn region(&self) -> Region {
-        let Rect { top, left, size } = self.needed();
-        let resized = self.scale.map(|(size, _)| (size.height, size.width));
-        Region { top: top as u32, left: left as u32, height: size.height, width: size.width, resized }
+        Region { part: self.needed(), resized: self.scale.map(|(size, _)| size) }
     }
 
     /// Makes the view one of [`region`](Self::region) instead of the whole input; `size` is that of the pixels.
@@ -258,11 +265,11 @@ mod tests {
 
     #[test]
     fn outsides_are_those_of_torchvision() {
-        let places = |outside: Outside, len| -> Vec<_> { (-3..7).map(|at| outside.source(at, len).unwrap()).collect() };
-        assert_eq!(places(Outside::Edge, 4), [0, 0, 0, 0, 1, 2, 3, 3, 3, 3]);
-        assert_eq!(places(Outside::Reflect, 4), [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]);
-        assert_eq!(places(Outside::Symmetric, 4), [2, 1, 0, 0, 1, 2, 3, 3, 2, 1]);
-        assert_eq!(places(Outside::Reflect, 1), [0; 10]);
+        let shown = |outside: Outside, len| -> Vec<_> { (-3..7).map(|at| outside.source(at, len).unwrap()).collect() };
+        assert_eq!(shown(Outside::Edge, 4), [0, 0, 0, 0, 1, 2, 3, 3, 3, 3]);
+        assert_eq!(shown(Outside::Reflect, 4), [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]);
+        assert_eq!(shown(Outside::Symmetric, 4), [2, 1, 0, 0, 1, 2, 3, 3, 2, 1]);
+        assert_eq!(shown(Outside::Reflect, 1), [0; 10]);
         assert_eq!(Outside::default().source(-1, 4), None);
     }
 

@@ -1,83 +1,6 @@
 //! The last pass: pixels to a row of the batch, flipped, converted and laid out on the way.
 
-use super::{Layout, vector::vectorised};
-use crate::{
-    decode::Image,
-    geometry::{Rect, Size},
-};
-
-/// A borrowed 8-bit image, (height, width, channels), whose rows may be those of a larger one. Of four channels, the last
-/// means nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Pixels<'a> {
-    bytes: &'a [u8],
-    /// The bytes from one row to the next.
-    stride: usize,
-    size: Size,
-    channels: usize,
-    /// Whether the last row comes first.
-    turned_over: bool,
-}
-
-impl<'a> Pixels<'a> {
-    /// Returns the image of these bytes.
-    pub(super) const fn new(bytes: &'a [u8], size: Size, channels: usize) -> Self {
-        Self { bytes, stride: size.width as usize * channels, size, channels, turned_over: false }
-    }
-
-    /// Returns the image of these bytes, 8-bit RGB.
-    pub const fn rgb8(bytes: &'a [u8], width: u32, height: u32) -> Self {
-        Self::new(bytes, Size { height, width }, 3)
-    }
-
-    /// Returns a decoded image.
-    pub fn of(image: &'a Image) -> Self {
-        Self::new(image.pixels(), Size { height: image.height(), width: image.width() }, image.channels())
-    }
-
-    /// Returns the image of these bytes, one 8-bit channel.
-    pub const fn grey8(bytes: &'a [u8], width: u32, height: u32) -> Self {
-        Self::new(bytes, Size { height, width }, 1)
-    }
-
-    pub(super) const fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    pub(super) const fn size(&self) -> Size {
-        self.size
-    }
-
-    pub(super) const fn channels(&self) -> usize {
-        self.channels
-    }
-
-    pub(super) const fn row_bytes(&self) -> usize {
-        self.size.width as usize * self.channels
-    }
-
-    /// Returns a box of the image, which must lie inside.
-    pub(super) fn part(self, part: Rect) -> Self {
-        let start = part.top as usize * self.stride + part.left as usize * self.channels;
-        Self { bytes: &self.bytes[start..], size: part.size, ..self }
-    }
-
-    /// Returns the image upside down, if so asked.
-    pub(super) const fn turned_over(self, over: bool) -> Self {
-        Self { turned_over: self.turned_over != over, ..self }
-    }
-
-    pub(super) fn row(&self, at: usize) -> &'a [u8] {
-        let at = if self.turned_over { self.size.height as usize - 1 - at } else { at };
-        let start = at * self.stride;
-        &self.bytes[start..start + self.row_bytes()]
-    }
-
-    pub(super) fn rows(&self) -> impl Iterator<Item = &'a [u8]> {
-        (0..self.size.height as usize).map(|at| self.row(at))
-    }
-}
-
+use super::{args::Layout, pixels::Pixels, vector::vectorised};
 vectorised! {
     /// Writes the image without its fourth channel, (height, width, 3), mirrored if so asked.
     pub(super) fn three_of_four(from: Pixels<'_>, flip: bool, out: &mut [u8]) {
@@ -383,6 +306,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::geometry::Size;
 
     proptest! {
         #[test]

@@ -11,7 +11,7 @@ use std::{
 use nix::sys::signal::Signal;
 use stokehold::{
     Batch, BatchTransform, Builder, DType, Error, FieldSpec, Input, Launch, Loader, Mixing, Source, Stage,
-    error::Failure, source::SourceField,
+    error::Failure, field::Field,
 };
 
 use crate::{
@@ -40,7 +40,7 @@ const CLASSES: u32 = 3;
 /// Images in memory; to get at one of them may take a while.
 #[derive(Debug)]
 struct Pictures {
-    fields: [SourceField; 2],
+    fields: [Field; 2],
     images: Vec<u8>,
     does_io: bool,
     slow: Option<u64>,
@@ -51,7 +51,7 @@ impl Source for Pictures {
         ROWS
     }
 
-    fn fields(&self) -> &[SourceField] {
+    fn fields(&self) -> &[Field] {
         &self.fields
     }
 
@@ -82,7 +82,7 @@ fn mixing(workers: u32, does_io: bool, slow: Option<u64>) -> Builder {
     let spec = |name: &str, dtype, shape: &[usize]| FieldSpec::new(name, dtype, shape);
     let fields = [spec("image", DType::UInt8, &[1024, 1024]), spec("label", DType::Int64, &[])];
     let images = (0..ROWS as usize * PIXELS).map(|at| (at * 31 + at / PIXELS * 7) as u8).collect();
-    let source = Pictures { fields: fields.map(SourceField::Tensor), images, does_io, slow };
+    let source = Pictures { fields: fields.map(Field::from), images, does_io, slow };
     let mixes = [BatchTransform::MixUp(Mixing::new(CLASSES)), BatchTransform::CutMix(Mixing::new(CLASSES))];
     let choice = BatchTransform::RandomChoice { transforms: mixes.to_vec(), p: Some(vec![1.0, 0.2]) };
     Loader::builder(Input::Custom(Arc::new(source)))

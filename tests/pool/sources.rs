@@ -15,9 +15,8 @@ use std::{
 };
 
 use stokehold::{
-    Batch, Builder, DType, FieldSpec, Input, Launch, Loader, Source,
+    Batch, Builder, DType, Field, FieldSpec, Input, Launch, Loader, Source,
     error::{Failure, Stage},
-    source::SourceField,
 };
 
 /// What happens when a sample is fetched.
@@ -26,7 +25,7 @@ pub(crate) type Event = Arc<dyn Fn(u64) -> Result<(), Failure> + Send + Sync>;
 /// Samples of three numbers that follow from the index.
 pub(crate) struct Numbers {
     len: u64,
-    fields: Vec<SourceField>,
+    fields: Vec<Field>,
     event: Event,
     /// Where the numbers are read from, if not made up.
     file: Option<File>,
@@ -35,7 +34,7 @@ pub(crate) struct Numbers {
 impl Numbers {
     pub(crate) fn new(len: u64, event: impl Fn(u64) -> Result<(), Failure> + Send + Sync + 'static) -> Self {
         let spec = FieldSpec::new("x", DType::UInt64, [3]);
-        Self { len, fields: vec![SourceField::Tensor(spec)], event: Arc::new(event), file: None }
+        Self { len, fields: vec![spec.into()], event: Arc::new(event), file: None }
     }
 
     /// The same numbers from a file that is kept open.
@@ -57,7 +56,7 @@ impl Source for Numbers {
         self.len
     }
 
-    fn fields(&self) -> &[SourceField] {
+    fn fields(&self) -> &[Field] {
         &self.fields
     }
 

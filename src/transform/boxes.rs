@@ -1,19 +1,10 @@
-//! What lies at places in an image.
+//! Bounding boxes, and what is done to them once they have followed their image.
+
+use std::{fmt::Debug, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// What the `float32` entries of a field are that lie in an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "places")]
-pub enum Places {
-    /// Bounding boxes, four numbers each.
-    Boxes {
-        /// What the numbers are.
-        format: BoxFormat,
-    },
-    /// Keypoints, whose last axis is x and y, or x, y and a third number, COCO's visibility, which is kept as it is.
-    KeyPoints,
-}
+use crate::geometry::Size;
 
 /// The four numbers of a bounding box, in pixels from the top left; torchvision's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +35,52 @@ impl BoxFormat {
             Self::Xyxy => [left, top, right, bottom],
             Self::Xywh => [left, top, width, height],
             Self::Cxcywh => [left + width / 2.0, top + height / 2.0, width, height],
+        }
+    }
+}
+
+/// The boxes of one sample.
+#[derive(Debug)]
+pub(crate) struct Boxes<'a> {
+    /// Left, top, right, bottom of each.
+    pub(crate) corners: &'a mut [[f32; 4]],
+    /// Which are left.
+    pub(crate) kept: &'a mut [bool],
+    /// The size of their image.
+    pub(crate) image: Size,
+}
+
+/// Something done to the boxes of a sample.
+pub(crate) trait BoxStep: Debug + Send + Sync {
+    /// Changes the boxes, or which are kept.
+    fn apply(&self, boxes: Boxes<'_>);
+}
+
+/// What is done to boxes, while their operations are compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct BoxSteps {
+    /// The numbers that are written.
+    pub(crate) format: BoxFormat,
+    /// The fields that have an entry for each box, and lose it with the box.
+    pub(crate) labels: Vec<String>,
+    steps: Vec<Arc<dyn BoxStep>>,
+}
+
+impl BoxSteps {
+    /// Returns no steps; boxes are written as they come.
+    pub(crate) const fn new(format: BoxFormat) -> Self {
+        Self { format, labels: Vec::new(), steps: Vec::new() }
+    }
+
+    /// Adds a step.
+    pub(crate) fn push(&mut self, step: Arc<dyn BoxStep>) {
+        self.steps.push(step);
+    }
+
+    /// Does all steps.
+    pub(crate) fn apply(&self, boxes: &mut Boxes<'_>) {
+        for step in &self.steps {
+            step.apply(Boxes { corners: boxes.corners, kept: boxes.kept, image: boxes.image });
         }
     }
 }

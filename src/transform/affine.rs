@@ -3,24 +3,25 @@
 #![expect(clippy::many_single_char_names, reason = "the six numbers of a matrix, as they are written")]
 
 use super::{
-    Interpolation,
-    motion::Motion,
-    vector::{rounded, vectorised},
+    args::Interpolation,
+    canvas::Canvas,
+    edit::{Edit, Spare},
+    motion::{Motion, around_corners, clamped},
+    plan::Plan,
+    sample::{self, Sampling},
+    vector::vectorised,
+    view::Outside,
 };
-use crate::geometry::Size;
+use crate::geometry::{Rect, Size};
 
 /// Where each pixel of the result is taken from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Warp {
-    /// Two rows of three, from places in the result to places in the image, each from its centre.
+    /// Two rows of three, from positions in the result to positions in the image, each from its centre.
     matrix: [f64; 6],
     /// The size of the result.
-    pub(super) size: Size,
-    /// Whether four neighbours are mixed, rather than the nearest taken.
-    mixes: bool,
-    /// What lies outside the image; `None` is black, and at a mixed edge less so than `Some` of zeros: torchvision
-    /// then weighs the edge once instead of twice.
-    fill: Option<[u8; 3]>,
+    size: Size,
+    sampling: Sampling,
 }
 
 /// The parameters of an affine map, as torchvision's `affine` has them: degrees, pixels, a factor, degrees.
@@ -62,8 +63,17 @@ impl Affine {
 impl Warp {
     /// Returns the map of an image by `affine`; the result has the size of the image.
     pub(super) fn new(affine: &Affine, image: Size, interpolation: Interpolation, fill: Option<[u8; 3]>) -> Self {
-        let mixes = interpolation == Interpolation::Bilinear;
-        Self { matrix: affine.inverse(image), size: image, mixes, fill }
+        Self { matrix: affine.inverse(image), size: image, sampling: Sampling::new(interpolation, fill) }
+    }
+
+    /// Adds the map to a plan; a mere translation needs no pass.
+    pub(super) fn add_to(self, plan: &mut Plan) {
+        match self.translation() {
+            Some((x, y)) if self.size == plan.size() => {
+                plan.crop(Rect { top: -y, left: -x, size: self.size }, Outside::Fill(self.sampling.outside()));
+            }
+            Some(_) | None => plan.warp(self, |image| self.motion(image)),
+        }
     }
 
     /// Makes the result as large as it must be to hold the whole image.
@@ -72,10 +82,10 @@ impl Warp {
         let (right, bottom) = (f64::from(image.width) * 0.5, f64::from(image.height) * 0.5);
         let corners = [(-right, -bottom), (right, -bottom), (right, bottom), (-right, bottom)];
         // As in Pillow and torchvision, the corners go by the inverse: of a rotation, the extent is the same.
-        let extent = |places: [f64; 4]| {
-            let (low, high) = places.iter().fold((f64::MAX, f64::MIN), |(low, high), &at| (low.min(at), high.max(at)));
+        let extent = |corners: [f64; 4]| {
+            let (low, high) = corners.iter().fold((f64::MAX, f64::MIN), |(low, high), &at| (low.min(at), high.max(at)));
             // Torchvision cuts off what rounding may have added.
-            let trim = |place: f64| (place * 1e4).trunc() / 1e4;
+            let trim = |edge: f64| (edge * 1e4).trunc() / 1e4;
             (trim(high).ceil() - trim(low).floor()) as u32
         };
         self.size = Size {
@@ -99,39 +109,24 @@ impl Warp {
         ([a, b, c, d] == [1.0, 0.0, 0.0, 1.0] && whole).then_some((-x as i64, -y as i64))
     }
 
-    /// Returns where the places of an image go: the map the other way.
-    pub(super) fn motion(&self, image: Size) -> Motion {
+    /// Returns where the points of an image go: the map the other way.
+    pub(super) fn motion(&self, image: Size) -> AffineMotion {
         let [a, b, x, c, d, y] = self.matrix;
         let area = a * d - b * c;
         let [a, b, c, d] = [d / area, -b / area, -c / area, a / area];
-        // The matrix counts from the centres, places from the top left.
+        // The matrix counts from the centres, points from the top left.
         let (x, y) = (x + f64::from(image.width) * 0.5, y + f64::from(image.height) * 0.5);
         let across = f64::from(self.size.width) * 0.5 - a * x - b * y;
         let down = f64::from(self.size.height) * 0.5 - c * x - d * y;
-        Motion::Affine { matrix: [a, b, across, c, d, down].map(|value| value as f32), size: self.size }
+        AffineMotion { matrix: [a, b, across, c, d, down].map(|value| value as f32), size: self.size }
     }
 
-    /// Returns what lies outside the image.
-    pub(super) fn fill(&self) -> [u8; 3] {
-        self.fill.unwrap_or_default()
-    }
-
-    /// Writes what the map makes of an image.
-    pub(super) fn apply(&self, image: &[u8], size: Size, channels: usize, out: &mut [u8]) {
-        match (channels, self.mixes) {
-            (3, false) => nearest_rgb(self, image, size, out),
-            (_, false) => nearest_gray(self, image, size, out),
-            (3, true) => mixed_rgb(self, image, size, out),
-            (_, true) => mixed_gray(self, image, size, out),
-        }
-    }
-
-    /// Returns the place in the image of the result's pixel (x, y), in pixels from the first one's centre.
+    /// Returns the position in the image of the result's pixel (x, y), in pixels from the first one's centre.
     ///
     /// In `f32` and by way of -1 to 1, as torchvision's grid is: where two pixels are equally near, rounding decides.
     #[expect(clippy::inline_always, reason = "it is part of a vectorised loop")]
     #[inline(always)]
-    fn places(&self, image: Size) -> impl Fn(f32, f32) -> (f32, f32) {
+    fn positions(&self, image: Size) -> impl Fn(f32, f32) -> (f32, f32) {
         let (width, height) = (image.width as f32, image.height as f32);
         let m = self.matrix.map(|value| value as f32);
         let (half_width, half_height) = (0.5 * width, 0.5 * height);
@@ -146,103 +141,67 @@ impl Warp {
     }
 }
 
-/// How many places are computed at once.
-const BLOCK: usize = 16;
-
-/// Rounds to a whole number, halves to even; what is negative becomes larger than any image.
-#[inline(always)]
-const fn nearest_whole(place: f32) -> u32 {
-    /// 1.5 * 2^23: added to a smaller number, it leaves the whole part in the lowest bits, negative ones too.
-    const WHOLE: f32 = 12_582_912.0;
-    (place.clamp(-1.0, 1e6) + WHOLE).to_bits().wrapping_sub(WHOLE.to_bits())
+/// Two rows of three, from positions in the image to positions in the result, which has this size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct AffineMotion {
+    matrix: [f32; 6],
+    size: Size,
 }
 
-/// Takes the nearest pixel.
-#[expect(clippy::inline_always, reason = "it is the body of vectorised loops")]
-#[inline(always)]
-fn nearest<const C: usize>(warp: &Warp, image: &[u8], size: Size, out: &mut [u8]) {
-    let (place, fill) = (warp.places(size), warp.fill());
-    let image = image.as_chunks::<C>().0;
-    let fill: [u8; C] = std::array::from_fn(|channel| fill[channel]);
-    let rows = out.as_chunks_mut::<C>().0.chunks_exact_mut(warp.size.width as usize);
-    for (y, out) in rows.enumerate() {
-        for (start, out) in (0..).step_by(BLOCK).zip(out.chunks_mut(BLOCK)) {
-            let mut places = [(0, 0); BLOCK];
-            for (x, to) in places.iter_mut().enumerate() {
-                let (h, v) = place((start + x) as f32, y as f32);
-                *to = (nearest_whole(h), nearest_whole(v));
-            }
-            for ((h, v), out) in places.into_iter().zip(out) {
-                // What is negative is large as an unsigned number.
-                *out = if h < size.width && v < size.height {
-                    image[v as usize * size.width as usize + h as usize]
-                } else {
-                    fill
-                };
-            }
+impl Motion for AffineMotion {
+    fn point(&self, [x, y]: [f32; 2]) -> [f32; 2] {
+        let [a, b, c, d, e, f] = self.matrix;
+        [x * a + y * b + c, x * d + y * e + f]
+    }
+
+    fn bounds(&self, bounds: [f32; 4]) -> [f32; 4] {
+        clamped(around_corners(bounds, |corner| self.point(corner)), self.size)
+    }
+}
+
+impl Edit for Warp {
+    fn output(&self, _image: Size) -> Size {
+        self.size
+    }
+
+    fn is_symmetric(&self) -> bool {
+        false
+    }
+
+    fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
+        let from = (image.pixels(), image.size);
+        let out = (spare.canvas.reset(self.size, image.channels), self.size.width);
+        match (image.channels, self.sampling.mixes) {
+            (3, false) => nearest_rgb(self, from, out),
+            (_, false) => nearest_gray(self, from, out),
+            (3, true) => mixed_rgb(self, from, out),
+            (_, true) => mixed_gray(self, from, out),
         }
-    }
-}
-
-/// Mixes four neighbours; what lies outside the image weighs nothing, and the fill makes up for it.
-#[expect(clippy::inline_always, reason = "it is the body of vectorised loops")]
-#[inline(always)]
-fn mixed<const C: usize>(warp: &Warp, image: &[u8], size: Size, out: &mut [u8]) {
-    let (place, fill) = (warp.places(size), warp.fill().map(f32::from));
-    let image = image.as_chunks::<C>().0;
-    let width = size.width as usize;
-    let rows = out.as_chunks_mut::<C>().0.chunks_exact_mut(warp.size.width as usize);
-    for (y, out) in rows.enumerate() {
-        for (x, out) in out.iter_mut().enumerate() {
-            let (h, v) = place(x as f32, y as f32);
-            let (left, top) = (h.floor(), v.floor());
-            let (right, bottom) = (h - left, v - top);
-            let weights =
-                [(1.0 - right) * (1.0 - bottom), right * (1.0 - bottom), (1.0 - right) * bottom, right * bottom];
-            let (left, top) = (left as i32, top as i32);
-            let (mut sums, mut inside) = ([0.0; C], 0.0);
-            for (at, weight) in weights.into_iter().enumerate() {
-                let (h, v) = (left.wrapping_add(at as i32 & 1), top.wrapping_add(at as i32 >> 1));
-                if (h as u32) < size.width && (v as u32) < size.height {
-                    let pixel = image[v as usize * width + h as usize];
-                    inside += weight;
-                    for (sum, value) in sums.iter_mut().zip(pixel) {
-                        *sum += weight * f32::from(value);
-                    }
-                }
-            }
-            *out = std::array::from_fn(|channel| {
-                let filled = match warp.fill {
-                    Some(_) => (sums[channel] - fill[channel]) * inside + fill[channel],
-                    None => sums[channel],
-                };
-                rounded(filled.clamp(0.0, 255.0))
-            });
-        }
+        std::mem::swap(image, &mut spare.canvas);
     }
 }
 
 vectorised! {
-    fn nearest_rgb(warp: &Warp, image: &[u8], size: Size, out: &mut [u8]) {
-        nearest::<3>(warp, image, size, out);
+    fn nearest_rgb(warp: &Warp, from: (&[u8], Size), out: (&mut [u8], u32)) {
+        sample::nearest::<3>(warp.sampling, warp.positions(from.1), from, out);
     }
 }
 
 vectorised! {
-    fn nearest_gray(warp: &Warp, image: &[u8], size: Size, out: &mut [u8]) {
-        nearest::<1>(warp, image, size, out);
+    fn nearest_gray(warp: &Warp, from: (&[u8], Size), out: (&mut [u8], u32)) {
+        sample::nearest::<1>(warp.sampling, warp.positions(from.1), from, out);
     }
 }
 
 vectorised! {
-    fn mixed_rgb(warp: &Warp, image: &[u8], size: Size, out: &mut [u8]) {
-        mixed::<3>(warp, image, size, out);
+    fn mixed_rgb(warp: &Warp, from: (&[u8], Size), out: (&mut [u8], u32)) {
+        sample::mixed::<3>(warp.sampling, warp.positions(from.1), from, out);
     }
 }
 
 vectorised! {
-    fn mixed_gray(warp: &Warp, image: &[u8], size: Size, out: &mut [u8]) {
-        mixed::<1>(warp, image, size, out);
+    fn mixed_gray(warp: &Warp, from: (&[u8], Size), out: (&mut [u8], u32)) {
+        sample::mixed::<1>(warp.sampling, warp.positions(from.1), from, out);
     }
 }
 
@@ -254,9 +213,10 @@ mod tests {
     const SIZE: Size = Size { height: 2, width: 3 };
 
     fn warped(warp: &Warp) -> Vec<u8> {
-        let mut out = vec![0xee; warp.size.area() as usize];
-        warp.apply(&IMAGE, SIZE, 1, &mut out);
-        out
+        let mut image = Canvas::default();
+        image.reset(SIZE, 1).copy_from_slice(&IMAGE);
+        warp.apply(&mut image, &mut Spare::default());
+        image.pixels().to_vec()
     }
 
     fn moved(x: f64, y: f64) -> Affine {
@@ -303,5 +263,15 @@ mod tests {
             warp.expand(image);
             assert_eq!(warp.size, expected, "{angle}");
         }
+    }
+
+    #[test]
+    fn a_turned_box_is_the_upright_one_around_it() {
+        // A quarter turn clockwise about (0, 0), moved back into view.
+        let size = Size { height: 20, width: 30 };
+        let turn = AffineMotion { matrix: [0.0, -1.0, 20.0, 1.0, 0.0, 0.0], size };
+        assert_eq!(turn.bounds([1.0, 2.0, 5.0, 4.0]).map(f32::to_bits), [16.0, 1.0, 18.0, 5.0].map(f32::to_bits));
+        let shear = AffineMotion { matrix: [1.0, 1.0, 0.0, 0.0, 1.0, 0.0], size };
+        assert_eq!(shear.bounds([1.0, 2.0, 5.0, 4.0]).map(f32::to_bits), [3.0, 2.0, 9.0, 4.0].map(f32::to_bits));
     }
 }

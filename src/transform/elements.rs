@@ -7,20 +7,45 @@
 
 use half::{bf16, f16};
 
-use super::{
-    Layout,
-    check::is_float,
-    render::grown,
-    write::{self, Float, Line, Pixels, Table},
-};
-use crate::spec::DType;
+use std::{fmt::Debug, sync::Arc};
 
-/// The element-wise part of a chain while it is compiled.
+use super::{
+    args::Layout,
+    canvas::grown,
+    pixels::Pixels,
+    write::{self, Float, Line, Table},
+};
+use crate::{
+    geometry::Size,
+    rng::{Draws, Key},
+    spec::DType,
+};
+
+/// What the elements of a row become, and how they are laid out, while a chain is compiled.
 #[derive(Clone, Debug)]
-pub(super) struct Elements {
-    pub(super) dtype: DType,
+pub(crate) struct RowSteps {
+    dtype: DType,
     channels: usize,
+    /// Whether the image has a channel axis, (height, width, channels), or none.
+    has_channel_axis: bool,
+    layout: Layout,
     steps: Vec<Step>,
+    edits: Vec<(usize, u64, Arc<dyn RowEdit>)>,
+}
+
+/// A change of a row that has been written.
+pub(crate) trait RowEdit: Debug + Send + Sync {
+    /// Changes the row. `encode` is what the rest of the chain makes of a value that is set by this change.
+    fn apply(&self, encode: &Encode, draws: Draws, row: Row<'_>);
+}
+
+/// A row that has been written.
+#[derive(Debug)]
+pub(crate) struct Row<'a> {
+    pub(super) bytes: &'a mut [u8],
+    pub(super) size: Size,
+    pub(super) channels: usize,
+    pub(super) layout: Layout,
 }
 
 #[derive(Clone, Debug)]
@@ -33,20 +58,61 @@ enum Step {
     },
 }
 
-impl Elements {
+impl RowSteps {
     /// Returns the elements of an 8-bit image.
-    pub(super) const fn new(channels: usize) -> Self {
-        Self { dtype: DType::UInt8, channels, steps: Vec::new() }
+    pub(super) const fn new(channels: usize, has_channel_axis: bool) -> Self {
+        Self {
+            dtype: DType::UInt8,
+            channels,
+            has_channel_axis,
+            layout: Layout::Hwc,
+            steps: Vec::new(),
+            edits: Vec::new(),
+        }
+    }
+
+    /// Returns the dtype of the elements so far.
+    pub(super) const fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Returns where the channel axis stands so far.
+    pub(super) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Returns the shape of the row of an image of this size.
+    pub(super) fn shape(&self, size: Size) -> Vec<usize> {
+        let (height, width) = (size.height as usize, size.width as usize);
+        match (self.has_channel_axis, self.layout) {
+            (false, _) => vec![height, width],
+            (true, Layout::Hwc) => vec![height, width, self.channels],
+            (true, Layout::Chw) => vec![self.channels, height, width],
+        }
+    }
+
+    /// Adds `ToLayout`.
+    pub(super) fn set_layout(&mut self, layout: Layout) -> Result<(), String> {
+        if !self.has_channel_axis {
+            return Err("an image of shape [H, W] has no channel axis to move".to_owned());
+        }
+        self.layout = layout;
+        Ok(())
+    }
+
+    /// Adds a change of the row, operation `op` of its chain.
+    pub(super) fn edit(&mut self, op: u64, edit: Arc<dyn RowEdit>) {
+        self.edits.push((self.steps.len(), op, edit));
     }
 
     /// Adds `ToDtype`.
     pub(super) fn cast(&mut self, dtype: DType, scale: bool) -> Result<(), String> {
-        if is_float(self.dtype) && !is_float(dtype) {
+        if self.dtype.is_float() && !dtype.is_float() {
             return Err(format!("cannot turn {} back into {dtype}: convert once, to the dtype wanted", self.dtype));
         }
         if self.dtype == DType::UInt8 && scale {
             self.steps.push(Step::Scale);
-        } else if self.dtype != DType::UInt8 && self.dtype != dtype && !is_float(self.dtype) {
+        } else if self.dtype != DType::UInt8 && self.dtype != dtype && !self.dtype.is_float() {
             return Err(format!("cannot turn {} into {dtype}: convert once, to the dtype wanted", self.dtype));
         }
         self.dtype = dtype;
@@ -61,48 +127,49 @@ impl Elements {
         if self.dtype == DType::UInt8 {
             self.cast(DType::Float32, true)?;
         }
-        if !is_float(self.dtype) {
+        if !self.dtype.is_float() {
             return Err(format!("takes uint8 or floating-point images, not {}", self.dtype));
         }
         self.steps.push(Step::Normalize { mean: mean.to_vec(), std: std.to_vec() });
         Ok(())
     }
 
-    /// Adds `RandomErasing`; returns how many steps stand before it.
-    pub(super) fn erase(&self, value: Option<&[f64]>) -> Result<usize, String> {
+    /// Checks values that are to be set here; none for normally distributed ones.
+    pub(super) fn check_value(&self, value: Option<&[f64]>) -> Result<(), String> {
         match value {
-            None if !is_float(self.dtype) => Err(format!(
+            None if !self.dtype.is_float() => Err(format!(
                 "random values are normally distributed: they need a floating-point dtype, not {}",
                 self.dtype
             )),
-            Some(values) if !matches!(values.len(), 1) && values.len() != self.channels => {
+            Some(values) if values.len() != 1 && values.len() != self.channels => {
                 Err(format!("value has {} values, the image {} channels", values.len(), self.channels))
             }
-            Some(values) if !is_float(self.dtype) && values.iter().any(|value| !(0.0..=255.0).contains(value)) => {
+            Some(values) if !self.dtype.is_float() && values.iter().any(|value| !(0.0..=255.0).contains(value)) => {
                 Err(format!("value must lie between 0 and 255 where images are {}", self.dtype))
             }
-            _ => Ok(self.steps.len()),
+            Some(_) | None => Ok(()),
         }
     }
 
     /// Returns what becomes of a value that is set after so many steps.
-    pub(super) fn encode_after(&self, steps: usize) -> Encode {
+    fn encode_after(&self, steps: usize) -> Encode {
         Encode { dtype: self.dtype, steps: self.steps[steps..].to_vec() }
     }
 
     /// Returns the last pass that gives these elements in this layout.
-    pub(super) fn finish(self, layout: Layout) -> Tail {
-        let float = match self.dtype {
-            DType::BFloat16 => Some(Float::BF16),
-            DType::Float32 => Some(Float::F32),
-            _ => None,
+    pub(super) fn finish(self) -> RowWriter {
+        let float = if self.dtype == DType::BFloat16 {
+            Some(Float::BF16)
+        } else {
+            (self.dtype == DType::Float32).then_some(Float::F32)
         };
         let lines: Option<Vec<Line>> = (0..self.channels).map(|channel| self.line(channel)).collect();
         let map = match (float, lines) {
             (Some(float), Some(lines)) => Map::Float(float, lines),
-            _ => self.tables(),
+            (Some(_) | None, _) => self.tables(),
         };
-        Tail { layout, channels: self.channels, map }
+        let edits = self.edits.iter().map(|(steps, op, edit)| (self.encode_after(*steps), *op, Arc::clone(edit)));
+        RowWriter { layout: self.layout, channels: self.channels, map, edits: edits.collect() }
     }
 
     /// Returns the steps on a channel as one, where its numbers are ordinary ones.
@@ -141,7 +208,7 @@ impl Elements {
 
 /// What becomes of a single value: some steps in `f64`, then one rounding to the dtype of the result.
 #[derive(Clone, Debug)]
-pub(super) struct Encode {
+pub(crate) struct Encode {
     dtype: DType,
     steps: Vec<Step>,
 }
@@ -197,12 +264,14 @@ fn to_odd(value: f64) -> f32 {
     f32::from_bits(if outwards { near.to_bits() + 1 } else { near.to_bits() - 1 })
 }
 
-/// The last pass of a chain.
+/// The last pass of a chain, which writes the row.
 #[derive(Clone, Debug)]
-pub(super) struct Tail {
+pub(super) struct RowWriter {
     layout: Layout,
     channels: usize,
     map: Map,
+    /// What is done to the row afterwards, with the number of the operation that does it.
+    edits: Vec<(Encode, u64, Arc<dyn RowEdit>)>,
 }
 
 /// Lines, or tables by the size of an element, one per channel.
@@ -216,15 +285,13 @@ enum Map {
     Eight(Vec<Table<8>>),
 }
 
-impl Tail {
-    /// Returns the number of channels that it takes.
-    pub(super) const fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// Returns where the channel axis of the row stands.
-    pub(super) const fn layout(&self) -> Layout {
-        self.layout
+impl RowWriter {
+    /// Does to a row that has been written what is to be done then.
+    pub(super) fn edit(&self, key: Key, size: Size, row: &mut [u8]) {
+        for (encode, op, edit) in &self.edits {
+            let row = Row { bytes: row, size, channels: self.channels, layout: self.layout };
+            edit.apply(encode, key.rng(*op), row);
+        }
     }
 
     /// Tells whether the pass would only copy an image that is not flipped.
@@ -266,11 +333,20 @@ mod tests {
 
     const IMAGE: [u8; 12] = [0, 51, 255, 102, 1, 2, 200, 201, 202, 3, 4, 5];
 
-    fn written(tail: &Tail, flip: bool, element: usize) -> Vec<u8> {
+    fn written(tail: &RowWriter, flip: bool, element: usize) -> Vec<u8> {
         // An odd start, so that nothing may count on alignment.
         let mut out = vec![0xee; IMAGE.len() * element + 1];
         tail.write(Pixels::new(&IMAGE, Size { height: 2, width: 2 }, 3), flip, &mut Vec::new(), &mut out[1..]);
         out.split_off(1)
+    }
+
+    fn eight_bit() -> RowSteps {
+        RowSteps::new(3, true)
+    }
+
+    fn laid_out(mut elements: RowSteps, layout: Layout) -> RowWriter {
+        elements.set_layout(layout).unwrap();
+        elements.finish()
     }
 
     fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -279,7 +355,7 @@ mod tests {
 
     #[test]
     fn bytes_are_flipped_and_laid_out() {
-        let tail = |layout| Elements::new(3).finish(layout);
+        let tail = |layout| laid_out(eight_bit(), layout);
         assert_eq!(written(&tail(Layout::Hwc), false, 1), IMAGE);
         assert_eq!(written(&tail(Layout::Hwc), true, 1), [102, 1, 2, 0, 51, 255, 3, 4, 5, 200, 201, 202]);
         assert_eq!(written(&tail(Layout::Chw), false, 1), [0, 102, 200, 3, 51, 1, 201, 4, 255, 2, 202, 5]);
@@ -289,7 +365,7 @@ mod tests {
     #[test]
     fn normalised_values_are_those_of_torchvision() {
         let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-        let mut elements = Elements::new(3);
+        let mut elements = eight_bit();
         elements.normalize(&mean, &std).unwrap();
         assert_eq!(elements.dtype, DType::Float32);
         let expected: Vec<f32> = IMAGE
@@ -297,8 +373,8 @@ mod tests {
             .enumerate()
             .map(|(at, &value)| (f32::from(value) / 255.0 - mean[at % 3]) / std[at % 3])
             .collect();
-        let hwc = floats(&written(&elements.clone().finish(Layout::Hwc), false, 4));
-        let chw = floats(&written(&elements.finish(Layout::Chw), false, 4));
+        let hwc = floats(&written(&laid_out(elements.clone(), Layout::Hwc), false, 4));
+        let chw = floats(&written(&laid_out(elements, Layout::Chw), false, 4));
         for (at, expected) in expected.iter().enumerate() {
             assert!((hwc[at] - expected).abs() <= 1e-6, "{at}: {} {expected}", hwc[at]);
             assert_eq!(hwc[at].to_bits(), chw[at % 3 * 4 + at / 3].to_bits());
@@ -308,9 +384,9 @@ mod tests {
     #[test]
     fn casts_keep_or_scale_the_value() {
         let cast = |dtype: DType, scale| {
-            let mut elements = Elements::new(3);
+            let mut elements = eight_bit();
             elements.cast(dtype, scale).unwrap();
-            written(&elements.finish(Layout::Hwc), false, dtype.size())
+            written(&laid_out(elements, Layout::Hwc), false, dtype.size())
         };
         assert_eq!(floats(&cast(DType::Float32, false))[..3], [0.0, 51.0, 255.0]);
         assert_eq!(floats(&cast(DType::Float32, true))[..3], [0.0, 0.2, 1.0]);
@@ -347,21 +423,21 @@ mod tests {
 
     #[test]
     fn a_float_dtype_set_before_is_kept() {
-        let mut elements = Elements::new(3);
+        let mut elements = eight_bit();
         elements.cast(DType::Float16, true).unwrap();
         elements.normalize(&[0.5], &[0.5]).unwrap();
         assert_eq!(elements.dtype, DType::Float16);
-        assert_eq!(written(&elements.finish(Layout::Hwc), false, 2)[4..6], f16::ONE.to_ne_bytes());
+        assert_eq!(written(&laid_out(elements, Layout::Hwc), false, 2)[4..6], f16::ONE.to_ne_bytes());
     }
 
     #[test]
     fn senseless_orders_are_refused() {
-        let mut elements = Elements::new(3);
+        let mut elements = eight_bit();
         assert!(elements.normalize(&[0.5; 2], &[0.5; 2]).unwrap_err().contains("2 values, the image 3 channels"));
         elements.cast(DType::Int32, false).unwrap();
         assert!(elements.normalize(&[0.5], &[0.5]).unwrap_err().contains("not int32"));
         assert!(elements.cast(DType::Float32, true).unwrap_err().contains("convert once"));
-        let mut elements = Elements::new(3);
+        let mut elements = eight_bit();
         elements.cast(DType::Float32, true).unwrap();
         assert!(elements.cast(DType::UInt8, false).unwrap_err().contains("convert once"));
     }

@@ -1,0 +1,201 @@
+//! The operations of every field, checked, and what is filled by what.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Field,
+    fill::{Fill, Sample},
+    kind::{Request, Role},
+    label::OneHotFill,
+};
+use crate::{
+    error::{Error, Failure, Result},
+    rng::Key,
+    spec::FieldSpec,
+    transform::{self, BatchChain, BatchTransform, BoxFormat, BoxSteps, Numbered, OnMask, Transform},
+};
+
+/// What is done to the records of a source.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What fills the rows of all fields; those that follow others are filled by them.
+    fills: Vec<Box<dyn Fill>>,
+    batch: BatchChain,
+    specs: Vec<FieldSpec>,
+}
+
+impl Compiled {
+    /// Returns what every sample looks like.
+    pub fn specs(&self) -> &[FieldSpec] {
+        &self.specs
+    }
+
+    /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
+    pub const fn finishes(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
+    /// Fills the rows of a sample: every byte of them.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the decode or transform stage. The rows then hold anything.
+    pub fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+        self.fills.iter().try_for_each(|fill| fill.fill(sample))
+    }
+
+    /// Applies the transforms of whole batches, in place. `fields` are all rows of each field; `key.index` is the
+    /// position of the first row in the epoch's order.
+    pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) {
+        self.batch.apply(key, fields, rows);
+    }
+}
+
+/// Compiles the transforms of a source's fields.
+///
+/// # Errors
+/// [`Config`](Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take.
+pub fn compile(
+    fields: &[Field],
+    transforms: &BTreeMap<String, Vec<Transform>>,
+    batch_transforms: &[BatchTransform],
+    capacity: &BTreeMap<String, usize>,
+) -> Result<Compiled> {
+    let mut ops = Vec::with_capacity(fields.len());
+    for field in fields {
+        ops.push(Numbered::list(&field.name, transforms.get(&field.name).map_or(&[], Vec::as_slice))?);
+    }
+    let relations = Relations { fields, ops: &ops };
+    check_names(fields, transforms, capacity, &relations)?;
+    let (mut specs, mut roles) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
+    for (at, field) in fields.iter().enumerate() {
+        let request = Request {
+            name: &field.name,
+            at,
+            ops: &ops[at],
+            image_ops: relations.image_of(at)?.map_or(&[], |image| &ops[image]),
+            capacity: capacity.get(&field.name).copied(),
+            is_followed: fields.iter().any(|other| other.image() == Some(field.name.as_str())),
+            goes_with_boxes: relations.boxes_of(at)?.is_some(),
+        };
+        let (spec, role) = field.compile(request)?;
+        specs.push(spec);
+        roles.push(role);
+    }
+    let batch = BatchChain::compile(batch_transforms, &mut specs)?;
+    for (at, role) in roles.iter_mut().enumerate() {
+        if let Some(one_hot) = batch.one_hot(at).cloned() {
+            *role = Role::Alone(Box::new(OneHotFill { at, one_hot }));
+        }
+    }
+    Ok(Compiled { fills: nested(roles, &relations)?, batch, specs })
+}
+
+/// Gives what goes with boxes to the boxes, and what follows an image to the image.
+fn nested(roles: Vec<Role>, relations: &Relations<'_>) -> Result<Vec<Box<dyn Fill>>> {
+    let mut fills: Vec<Option<Box<dyn Fill>>> = roles.iter().map(|_| None).collect();
+    let (mut images, mut boxes, mut followers, mut entries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (at, role) in roles.into_iter().enumerate() {
+        match role {
+            Role::Alone(fill) => fills[at] = Some(fill),
+            Role::Image(image) => images.push((at, image)),
+            Role::Boxes(fill) => boxes.push((at, fill)),
+            Role::Follower(fill) => followers.push((at, fill)),
+            Role::Entries(fill) => entries.push((at, fill)),
+        }
+    }
+    for (at, fill) in entries {
+        let of = relations.boxes_of(at)?;
+        let gone_with = boxes.iter_mut().find(|(boxes, _)| Some(*boxes) == of);
+        gone_with.ok_or_else(|| relations.refused(at, "goes with boxes that are none"))?.1.add(fill);
+    }
+    followers.extend(boxes.into_iter().map(|(at, fill)| (at, fill.into_follow())));
+    for (at, fill) in followers {
+        let of = relations.image_of(at)?;
+        let image = images.iter_mut().find(|(image, _)| Some(*image) == of);
+        let none =
+            || relations.refused(at, &format!("belongs to `{}`, which is no encoded image", relations.image(at)));
+        image.ok_or_else(none)?.1.add(fill);
+    }
+    for (at, image) in images {
+        fills[at] = Some(image.into_fill());
+    }
+    Ok(fills.into_iter().flatten().collect())
+}
+
+/// Refuses names that no field has.
+fn check_names(
+    fields: &[Field],
+    transforms: &BTreeMap<String, Vec<Transform>>,
+    capacity: &BTreeMap<String, usize>,
+    relations: &Relations<'_>,
+) -> Result<()> {
+    let labels: Vec<String> = (0..fields.len()).flat_map(|at| relations.labels(at)).collect();
+    let named = transforms.keys().map(|name| (name, "to transform"));
+    let named = named.chain(capacity.keys().map(|name| (name, "for capacity")));
+    let mut named = named.chain(labels.iter().map(|name| (name, "to go with boxes")));
+    let unknown = named.find(|(name, _)| fields.iter().all(|field| field.name != **name));
+    unknown.map_or(Ok(()), |(unknown, what)| {
+        let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
+        Err(Error::Config(format!("there is no field `{unknown}` {what}; the source has {}", known.join(", "))))
+    })
+}
+
+/// Which field belongs to which.
+#[derive(Clone, Copy)]
+struct Relations<'a> {
+    fields: &'a [Field],
+    ops: &'a [Vec<Numbered>],
+}
+
+impl<'a> Relations<'a> {
+    fn refused(&self, at: usize, what: &str) -> Error {
+        Error::Config(format!("field `{}` {what}", self.fields[at].name))
+    }
+
+    /// Returns the name of the image that a field follows.
+    fn image(&self, at: usize) -> &'a str {
+        self.fields[at].image().unwrap_or_default()
+    }
+
+    /// Returns the index of the image that a field follows, if it follows one.
+    fn image_of(&self, at: usize) -> Result<Option<usize>> {
+        let Some(image) = self.fields[at].image() else { return Ok(None) };
+        let Some(found) = self.fields.iter().position(|other| other.name == image) else {
+            return Err(self.refused(at, &format!("belongs to `{image}`, which is no encoded image")));
+        };
+        for op in &self.ops[found] {
+            if let transform::Role::Pixels(pixel_op) = &op.role
+                && matches!(pixel_op.on_mask(), OnMask::Refuses)
+            {
+                let what = format!("cannot follow `{image}` through {}, which is for images alone", op.name);
+                return Err(self.refused(at, &what));
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Returns the fields that lose an entry with each box that a field loses.
+    fn labels(&self, boxes: usize) -> Vec<String> {
+        let mut steps = BoxSteps::new(BoxFormat::Xyxy);
+        for op in &self.ops[boxes] {
+            if let transform::Role::Boxes(box_op) = &op.role {
+                box_op.add(&mut steps);
+            }
+        }
+        steps.labels
+    }
+
+    /// Returns the index of the boxes that a field has an entry for each of, and loses with them.
+    fn boxes_of(&self, at: usize) -> Result<Option<usize>> {
+        let field = &self.fields[at];
+        let mut all = (0..self.fields.len()).filter(|boxes| self.labels(*boxes).contains(&field.name));
+        let Some(boxes) = all.next() else { return Ok(None) };
+        if all.next().is_some() {
+            return Err(self.refused(at, "cannot go with boxes: two fields of boxes name it"));
+        }
+        if field.image().is_some_and(|image| Some(image) != self.fields[boxes].image()) {
+            return Err(self.refused(at, "cannot go with boxes: it belongs to another image"));
+        }
+        Ok(Some(boxes))
+    }
+}

@@ -1,0 +1,76 @@
+//! Filling the rows of one sample.
+
+use std::{
+    fmt::{self, Debug},
+    time::Duration,
+};
+
+use super::scratch::Scratch;
+use crate::{
+    error::{Failure, Stage},
+    rng::Key,
+    transform::Moves,
+};
+
+/// Fills rows of a field, and of those that follow it.
+pub(super) trait Fill: Debug + Send + Sync {
+    /// Fills the rows of one sample: every byte of them.
+    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure>;
+}
+
+/// Fills rows of a field that follows an image.
+pub(super) trait Follow: Debug + Send + Sync {
+    /// Fills the rows of one sample, whose image's geometry made these moves.
+    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves) -> Result<(), Failure>;
+}
+
+/// Fills rows of a field with an entry for each box.
+pub(super) trait GoWithBoxes: Debug + Send + Sync {
+    /// Fills the row of one sample with the entries whose boxes are kept.
+    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure>;
+}
+
+/// The sample in hand.
+pub struct Sample<'a, 'r> {
+    /// Whose randomness it has.
+    pub key: Key,
+    /// What the source gives for each field.
+    pub payload: &'a dyn Fn(usize) -> &'a [u8],
+    /// One row for each field.
+    pub rows: &'a mut [&'r mut [u8]],
+    /// Buffers of this thread.
+    pub scratch: &'a mut Scratch,
+    /// What the stages take.
+    pub times: &'a mut Times,
+    /// The stage in work, for an error that does not say it.
+    pub stage: &'a mut Stage,
+}
+
+impl<'a> Sample<'a, '_> {
+    /// Returns what the source gives for a field.
+    pub(super) fn payload(&self, at: usize) -> &'a [u8] {
+        (self.payload)(at)
+    }
+
+    /// Returns the row of a field.
+    pub(super) fn row(&mut self, at: usize) -> &mut [u8] {
+        self.rows[at]
+    }
+}
+
+impl Debug for Sample<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sample").field("key", &self.key).field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
+
+/// The time that stages took, in all calls that added to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// Decoding.
+    pub decode: Duration,
+    /// Transforming, with the write to the row.
+    pub transform: Duration,
+    /// JPEGs that are not baseline, which another decoder took.
+    pub other_jpegs: u64,
+}

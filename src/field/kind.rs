@@ -1,0 +1,116 @@
+//! What a kind of field says of itself. Nothing has a default: what a kind forgot would not compile.
+
+use std::fmt::{self, Debug};
+
+use super::fill::{Fill, Follow, GoWithBoxes};
+use crate::{
+    error::{Error, Result},
+    spec::FieldSpec,
+    transform::Numbered,
+};
+
+/// What a source gives for one sample of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// A file's bytes, or those of one in memory.
+    Encoded,
+    /// A row of this many bytes.
+    Row(usize),
+    /// Any number of entries of this many bytes, at least one.
+    Entries(usize),
+}
+
+/// A kind of field.
+pub(super) trait FieldKind: Debug {
+    /// Returns what a source gives for a sample of the field `name`.
+    fn payload(&self, name: &str) -> Result<Payload>;
+
+    /// Returns the field of the image whose geometry this one follows.
+    fn image(&self) -> Option<&str>;
+
+    /// Makes room for so many bytes, where samples vary in length.
+    fn make_room(&mut self, longest: usize);
+
+    /// Checks the operations of a field and says what its rows look like and how they are filled.
+    fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)>;
+
+    /// Returns the field's name and what it is.
+    fn describe(&self, name: &str) -> String;
+}
+
+/// A field to be compiled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// Its index among the fields.
+    pub(super) at: usize,
+    /// Its own operations.
+    pub(super) ops: &'a [Numbered],
+    /// The operations of the image that it follows; none where it follows none.
+    pub(super) image_ops: &'a [Numbered],
+    /// What a row is to have room for, where that was given.
+    pub(super) capacity: Option<usize>,
+    /// Whether other fields follow this one.
+    pub(super) is_followed: bool,
+    /// Whether it has an entry for each box of another field, and loses it with the box.
+    pub(super) goes_with_boxes: bool,
+}
+
+/// By whom a field's rows are filled.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// By nobody else: the field stands alone.
+    Alone(Box<dyn Fill>),
+    /// By nobody else, and others can follow it.
+    Image(Box<dyn Followed>),
+    /// By the image that it follows.
+    Follower(Box<dyn Follow>),
+    /// By the image that it follows, and others can go with it.
+    Boxes(Box<dyn GoneWith>),
+    /// By the boxes that it goes with.
+    Entries(Box<dyn GoWithBoxes>),
+}
+
+/// An image that others follow.
+pub(super) trait Followed: Fill {
+    /// Adds a follower.
+    fn add(&mut self, follower: Box<dyn Follow>);
+
+    /// Returns the same as what fills rows.
+    fn into_fill(self: Box<Self>) -> Box<dyn Fill>;
+}
+
+/// Boxes that other fields go with.
+pub(super) trait GoneWith: Follow {
+    /// Adds a field.
+    fn add(&mut self, entries: Box<dyn GoWithBoxes>);
+
+    /// Returns the same as what follows an image.
+    fn into_follow(self: Box<Self>) -> Box<dyn Follow>;
+}
+
+impl Request<'_> {
+    /// Refuses the field.
+    pub(super) fn refused(&self, what: impl fmt::Display) -> Error {
+        Error::Config(format!("field `{}`: {what}", self.name))
+    }
+
+    /// Refuses a field that goes with boxes, unless its kind can.
+    pub(super) fn alone(&self, why_not: &str) -> Result<()> {
+        if self.goes_with_boxes {
+            return Err(Error::Config(format!("field `{}` cannot go with boxes: {why_not}", self.name)));
+        }
+        Ok(())
+    }
+
+    /// Refuses a capacity.
+    pub(super) fn without_capacity(&self) -> Result<()> {
+        self.capacity.map_or(Ok(()), |_| Err(crate::transform::no_capacity(self.name)))
+    }
+
+    /// Refuses all operations, of which there may be none.
+    pub(super) fn without_ops(&self, takes: &str) -> Result<()> {
+        self.ops.first().map_or(Ok(()), |op| Err(self.refused(format!("transform {}: {} {takes}", op.at, op.name))))
+    }
+}

@@ -1,0 +1,56 @@
+//! Class numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fill::{Fill, Sample},
+    kind::{FieldKind, Payload, Request, Role},
+    tensor::compile_tensor,
+};
+use crate::{
+    error::{Failure, Result},
+    spec::{DType, FieldSpec},
+    transform::OneHot,
+};
+
+/// The number of a class, an `int64` scalar.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {}
+
+fn spec(name: &str) -> FieldSpec {
+    FieldSpec::new(name, DType::Int64, [])
+}
+
+impl FieldKind for Label {
+    fn payload(&self, name: &str) -> Result<Payload> {
+        spec(name).row_bytes().map(Payload::Row)
+    }
+
+    fn image(&self) -> Option<&str> {
+        None
+    }
+
+    fn make_room(&mut self, _longest: usize) {}
+
+    fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
+        compile_tensor(spec(request.name), request)
+    }
+
+    fn describe(&self, name: &str) -> String {
+        spec(name).to_string()
+    }
+}
+
+/// Writes class numbers as probabilities, because they are mixed later on.
+#[derive(Debug)]
+pub(super) struct OneHotFill {
+    pub(super) at: usize,
+    pub(super) one_hot: OneHot,
+}
+
+impl Fill for OneHotFill {
+    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+        let data = sample.payload(self.at);
+        self.one_hot.write(data, sample.row(self.at))
+    }
+}

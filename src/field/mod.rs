@@ -1,0 +1,130 @@
+//! Fields of a sample: what kinds of them there are, and how each becomes a row of the batch.
+//!
+//! A kind says in a file of its own what a source gives for it, what its rows look like, which operations it takes,
+//! and how a row is filled. What follows an image (a mask, boxes, keypoints) is filled by the image, and what goes with
+//! boxes by the boxes, so that no order among fields has to be kept.
+
+mod compile;
+mod fill;
+mod kind;
+mod scratch;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use self::kind::{FieldKind, Request, Role};
+pub use self::{
+    compile::{Compiled, compile},
+    fill::{Sample, Times},
+    kind::Payload,
+    scratch::Scratch,
+};
+use crate::{
+    error::Result,
+    spec::{FieldSpec, Ragged},
+};
+
+/// Declares the files of kinds and makes [`Kind`] of what is in them.
+macro_rules! kinds {
+    ($($file:ident { $name:ident })+) => {
+        $(mod $file;)+
+        $(pub use self::$file::$name;)+
+
+        /// What a field is.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum Kind {
+            $(#[doc = concat!("See [`struct@", stringify!($name), "`].")] $name($name),)+
+        }
+
+        impl Kind {
+            const fn get(&self) -> &dyn FieldKind {
+                match self {
+                    $(Self::$name(kind) => kind,)+
+                }
+            }
+
+            const fn get_mut(&mut self) -> &mut dyn FieldKind {
+                match self {
+                    $(Self::$name(kind) => kind,)+
+                }
+            }
+        }
+
+        $(impl From<$name> for Kind {
+            fn from(kind: $name) -> Self {
+                Self::$name(kind)
+            }
+        })+
+    };
+}
+
+kinds! {
+    image { Image }
+    mask { Mask }
+    boxes { BoundingBoxes }
+    key_points { KeyPoints }
+    tensor { Tensor }
+    list { List }
+    label { Label }
+    text { Text }
+    bytes { Bytes }
+}
+
+/// A field as a source has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+impl Field {
+    /// Returns the field of this name and kind.
+    pub fn new(name: impl Into<String>, kind: impl Into<Kind>) -> Self {
+        Self { name: name.into(), kind: kind.into() }
+    }
+
+    /// Returns what a source gives for a sample of the field.
+    ///
+    /// # Errors
+    /// [`Config`](crate::Error::Config) for rows that are larger than memory, or entries of no size.
+    pub fn payload(&self) -> Result<Payload> {
+        self.kind.get().payload(&self.name)
+    }
+
+    /// Returns the field of the image whose geometry this one follows.
+    pub fn image(&self) -> Option<&str> {
+        self.kind.get().image()
+    }
+
+    /// Makes room in rows for so many bytes, where samples vary in length.
+    pub fn make_room(&mut self, longest: usize) {
+        self.kind.get_mut().make_room(longest);
+    }
+
+    fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
+        self.kind.get().compile(request)
+    }
+}
+
+impl From<FieldSpec> for Field {
+    /// Returns the field whose rows look so and are copied: a tensor, or a list where it is ragged.
+    fn from(spec: FieldSpec) -> Self {
+        let FieldSpec { name, dtype, shape, ragged } = spec;
+        match ragged {
+            None => Self::new(name, Tensor { dtype, shape }),
+            Some(Ragged { capacity, .. }) => Self::new(name, List { dtype, shape, capacity }),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind.get().describe(&self.name))
+    }
+}

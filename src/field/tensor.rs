@@ -1,0 +1,125 @@
+//! Ready tensors of fixed shape.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fill::{Fill, Sample},
+    kind::{FieldKind, Payload, Request, Role},
+};
+use crate::{
+    error::{Failure, Result},
+    geometry::Size,
+    spec::{DType, FieldSpec},
+    transform::{Chain, ImageInput, ImageShape, Numbered, Pixels, Workspace, failure},
+};
+
+/// A tensor of fixed shape, which is copied; one that is an image can be transformed as such.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tensor {
+    /// The type of its elements.
+    pub dtype: DType,
+    /// Its shape; empty for a scalar.
+    pub shape: Vec<usize>,
+}
+
+impl FieldKind for Tensor {
+    fn payload(&self, name: &str) -> Result<Payload> {
+        FieldSpec::new(name, self.dtype, &self.shape[..]).row_bytes().map(Payload::Row)
+    }
+
+    fn image(&self) -> Option<&str> {
+        None
+    }
+
+    fn make_room(&mut self, _longest: usize) {}
+
+    fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
+        let spec = FieldSpec::new(request.name, self.dtype, &self.shape[..]);
+        compile_tensor(spec, request)
+    }
+
+    fn describe(&self, name: &str) -> String {
+        FieldSpec::new(name, self.dtype, &self.shape[..]).to_string()
+    }
+}
+
+/// Compiles a field of this spec, whose payload is the row.
+pub(super) fn compile_tensor(spec: FieldSpec, request: Request<'_>) -> Result<(FieldSpec, Role)> {
+    request.alone("it is no list")?;
+    let Some(first) = request.ops.first() else {
+        request.without_capacity()?;
+        spec.row_bytes()?;
+        return Ok((spec, Role::Alone(Box::new(CopyFill { at: request.at }))));
+    };
+    let (size, channels) = image_shape(&spec).ok_or_else(|| not_an_image(&spec, first, request))?;
+    let input = ImageInput {
+        name: request.name,
+        shape: ImageShape { size: Some(size), channels },
+        has_channel_axis: spec.shape.len() == 3,
+        capacity: request.capacity,
+        is_followed: false,
+    };
+    let chain = Chain::compile(input, request.ops)?;
+    let spec = chain.output().clone();
+    Ok((spec, Role::Alone(Box::new(ImageTensorFill { at: request.at, size, channels, chain }))))
+}
+
+fn not_an_image(spec: &FieldSpec, op: &Numbered, request: Request<'_>) -> crate::error::Error {
+    request.refused(format!(
+        "{} takes uint8 images of shape [H, W, 3], [H, W, 1] or [H, W], not {} of shape {:?}",
+        op.name, spec.dtype, spec.shape
+    ))
+}
+
+/// Returns the size and the channels of a tensor that is an image.
+fn image_shape(spec: &FieldSpec) -> Option<(Size, usize)> {
+    let (height, width, channels) = match spec.shape[..] {
+        [height, width] => (height, width, 1),
+        [height, width, channels @ (1 | 3)] => (height, width, channels),
+        _ => return None,
+    };
+    let size = Size { height: u32::try_from(height).ok()?, width: u32::try_from(width).ok()? };
+    (spec.dtype == DType::UInt8 && size.area() > 0).then_some((size, channels))
+}
+
+/// Copies the payload.
+#[derive(Debug)]
+struct CopyFill {
+    at: usize,
+}
+
+impl Fill for CopyFill {
+    // Not timed: most tensors are copied in less time than it takes to look at the clock.
+    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+        let (data, row) = (sample.payload(self.at), sample.row(self.at));
+        if data.len() != row.len() {
+            return Err(failure(format!("the record has {} bytes, the field {}", data.len(), row.len())));
+        }
+        row.copy_from_slice(data);
+        Ok(())
+    }
+}
+
+/// Transforms the payload as an image.
+#[derive(Debug)]
+struct ImageTensorFill {
+    at: usize,
+    size: Size,
+    channels: usize,
+    chain: Chain,
+}
+
+impl Fill for ImageTensorFill {
+    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+        let data = sample.payload(self.at);
+        if data.len() as u64 != self.size.area() * self.channels as u64 {
+            return Err(failure(format!("a record of {} bytes is not the field's image", data.len())));
+        }
+        let mut space = sample.scratch.take::<Workspace>();
+        let filled = self.chain.plan(self.size, sample.key, &mut space).and_then(|_| {
+            self.chain.render(Pixels::new(data, self.size, self.channels), &mut space, sample.row(self.at))
+        });
+        sample.scratch.put(space);
+        filled
+    }
+}

@@ -1,0 +1,100 @@
+//! `Grayscale` and `RandomGrayscale`.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{
+    args::check_probability,
+    color::{Color, GrayChannel},
+    op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
+    plan::Plan,
+};
+
+/// Converts to shades of grey.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grayscale {
+    /// 1, or 3 for three equal channels.
+    #[serde(default = "one")]
+    pub num_output_channels: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+impl Operation for Grayscale {
+    fn check(&self) -> Result<(), String> {
+        match self.num_output_channels {
+            1 | 3 => Ok(()),
+            other => Err(format!("num_output_channels = {other} must be 1 or 3")),
+        }
+    }
+
+    fn role(&self) -> Role {
+        Role::Pixels(Arc::new(self.clone()))
+    }
+}
+
+impl PixelOp for Grayscale {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        if self.num_output_channels == 3 && input.channels != 3 {
+            return Err("cannot make three channels of one".to_owned());
+        }
+        Ok(ImageShape { channels: self.num_output_channels as usize, ..input })
+    }
+
+    fn plan(&self, plan: &mut Plan, _key: OpKey) -> Result<(), String> {
+        if self.num_output_channels == 1 {
+            plan.edit(GrayChannel);
+        } else {
+            plan.edit(Color::Gray);
+        }
+        Ok(())
+    }
+
+    fn on_mask(&self) -> OnMask {
+        OnMask::Leaves
+    }
+}
+
+/// Converts to shades of grey with probability `p`; the number of channels stays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomGrayscale {
+    /// The probability.
+    #[serde(default = "default_p")]
+    pub p: f64,
+}
+
+const fn default_p() -> f64 {
+    0.1
+}
+
+impl Operation for RandomGrayscale {
+    fn check(&self) -> Result<(), String> {
+        check_probability(self.p)
+    }
+
+    fn role(&self) -> Role {
+        Role::Pixels(Arc::new(self.clone()))
+    }
+}
+
+impl PixelOp for RandomGrayscale {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        Ok(input)
+    }
+
+    fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
+        if key.draws().unit() < self.p {
+            plan.edit(Color::Gray);
+        }
+        Ok(())
+    }
+
+    fn on_mask(&self) -> OnMask {
+        OnMask::Leaves
+    }
+}

@@ -1,0 +1,118 @@
+//! The operations, each in a file of its own: its arguments and their defaults, which it checks, the shape and the size
+//! that it gives, what it adds to a sample's plan, and what it does to a mask.
+
+mod magnitudes;
+
+use serde::{Deserialize, Serialize};
+
+use super::op::{Operation, Role};
+use crate::error::{Error, Result};
+
+/// Declares the files of operations and makes [`Transform`] of what is in them.
+macro_rules! operations {
+    ($($file:ident { $($name:ident),+ })+) => {
+        $(mod $file;)+
+        $(pub use self::$file::{$($name),+};)+
+
+        /// One transform, with torchvision's meaning.
+        ///
+        /// Those on pixels take `uint8` images of shape (H, W, 3), (H, W, 1) or (H, W) and stand before those on the
+        /// elements of the row. A `fill` is one value or one per channel.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "op")]
+        #[non_exhaustive]
+        pub enum Transform {
+            $($(#[doc = concat!("See [`struct@", stringify!($name), "`].")] $name($name),)+)+
+        }
+
+        impl Transform {
+            /// Returns the transform's name.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $($(Self::$name(_) => stringify!($name),)+)+
+                }
+            }
+
+            const fn operation(&self) -> &dyn Operation {
+                match self {
+                    $($(Self::$name(operation) => operation,)+)+
+                }
+            }
+        }
+
+        $($(impl From<$name> for Transform {
+            fn from(operation: $name) -> Self {
+                Self::$name(operation)
+            }
+        })+)+
+    };
+}
+
+operations! {
+    decode_image { DecodeImage }
+    resize { Resize }
+    center_crop { CenterCrop }
+    random_resized_crop { RandomResizedCrop }
+    random_crop { RandomCrop }
+    pad { Pad }
+    flip { RandomHorizontalFlip, RandomVerticalFlip }
+    color_jitter { ColorJitter }
+    grayscale { Grayscale, RandomGrayscale }
+    gaussian_blur { GaussianBlur }
+    random_rotation { RandomRotation }
+    random_affine { RandomAffine }
+    rand_augment { RandAugment }
+    trivial_augment_wide { TrivialAugmentWide }
+    auto_augment { AutoAugment }
+    random_erasing { RandomErasing }
+    normalize { Normalize }
+    to_dtype { ToDtype }
+    to_layout { ToLayout }
+    bounding_boxes { ClampBoundingBoxes, SanitizeBoundingBoxes, ConvertBoundingBoxFormat }
+    key_points { ClampKeyPoints }
+}
+
+pub use self::auto_augment::AutoAugmentPolicy;
+
+impl Transform {
+    /// Returns a [`struct@Resize`] to one size, for the shorter side, or to (height, width); bilinear.
+    pub fn resize(size: impl Into<Vec<u32>>) -> Self {
+        Self::Resize(Resize { size: size.into(), interpolation: Default::default(), max_size: None })
+    }
+
+    /// Returns a [`struct@CenterCrop`] to a square.
+    pub fn center_crop(size: u32) -> Self {
+        Self::CenterCrop(CenterCrop { size: vec![size] })
+    }
+
+    /// Returns a [`struct@RandomResizedCrop`] to a square, with torchvision's defaults.
+    pub fn random_resized_crop(size: u32) -> Self {
+        Self::RandomResizedCrop(RandomResizedCrop::square(size))
+    }
+
+    /// Returns a [`struct@RandomHorizontalFlip`] of half of the images.
+    pub fn random_horizontal_flip() -> Self {
+        Self::RandomHorizontalFlip(RandomHorizontalFlip { p: 0.5 })
+    }
+
+    /// Returns a [`struct@Normalize`].
+    pub fn normalize(mean: impl Into<Vec<f32>>, std: impl Into<Vec<f32>>) -> Self {
+        Self::Normalize(Normalize { mean: mean.into(), std: std.into() })
+    }
+
+    /// Checks the arguments, as far as they can be checked without knowing what they are applied to.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an argument outside its range.
+    pub fn validate(&self) -> Result<()> {
+        self.operation().check().map_err(|what| Error::Config(format!("{}: {what}", self.name())))
+    }
+
+    /// Says what the transform is applied to.
+    pub(crate) fn role(&self) -> Role {
+        self.operation().role()
+    }
+}
+
+#[cfg(test)]
+mod tests;

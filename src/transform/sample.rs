@@ -1,0 +1,112 @@
+//! Pixels taken from positions between those of an image, by the arithmetic of torchvision's `grid_sample` on tensors.
+//!
+//! The two functions are the bodies of vectorised loops: whoever has positions compiles them with its own.
+
+use super::{args::Interpolation, vector::rounded};
+use crate::geometry::Size;
+
+/// How an image is sampled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sampling {
+    /// Whether four neighbours are mixed, rather than the nearest taken.
+    pub(super) mixes: bool,
+    /// What lies outside the image; `None` is black, and at a mixed edge less so than `Some` of zeros: torchvision
+    /// then weighs the edge once instead of twice.
+    pub(super) fill: Option<[u8; 3]>,
+}
+
+impl Sampling {
+    pub(super) fn new(interpolation: Interpolation, fill: Option<[u8; 3]>) -> Self {
+        Self { mixes: interpolation == Interpolation::Bilinear, fill }
+    }
+
+    /// Returns what lies outside the image.
+    pub(super) fn outside(self) -> [u8; 3] {
+        self.fill.unwrap_or_default()
+    }
+}
+
+/// How many positions are computed at once.
+const BLOCK: usize = 16;
+
+/// Rounds to a whole number, halves to even; what is negative becomes larger than any image.
+#[inline(always)]
+const fn nearest_whole(position: f32) -> u32 {
+    /// 1.5 * 2^23: added to a smaller number, it leaves the whole part in the lowest bits, negative ones too.
+    const WHOLE: f32 = 12_582_912.0;
+    (position.clamp(-1.0, 1e6) + WHOLE).to_bits().wrapping_sub(WHOLE.to_bits())
+}
+
+/// Takes the nearest pixel to each `position`, in pixels from the centre of the image's first one, of the result's pixels.
+#[expect(clippy::inline_always, reason = "it is the body of vectorised loops")]
+#[inline(always)]
+pub(super) fn nearest<const C: usize>(
+    sampling: Sampling,
+    position: impl Fn(f32, f32) -> (f32, f32),
+    (image, size): (&[u8], Size),
+    (out, width): (&mut [u8], u32),
+) {
+    let fill = sampling.outside();
+    let image = image.as_chunks::<C>().0;
+    let fill: [u8; C] = std::array::from_fn(|channel| fill[channel]);
+    let rows = out.as_chunks_mut::<C>().0.chunks_exact_mut(width as usize);
+    for (y, out) in rows.enumerate() {
+        for (start, out) in (0..).step_by(BLOCK).zip(out.chunks_mut(BLOCK)) {
+            let mut pixels = [(0, 0); BLOCK];
+            for (x, to) in pixels.iter_mut().enumerate() {
+                let (h, v) = position((start + x) as f32, y as f32);
+                *to = (nearest_whole(h), nearest_whole(v));
+            }
+            for ((h, v), out) in pixels.into_iter().zip(out) {
+                // What is negative is large as an unsigned number.
+                *out = if h < size.width && v < size.height {
+                    image[v as usize * size.width as usize + h as usize]
+                } else {
+                    fill
+                };
+            }
+        }
+    }
+}
+
+/// Mixes four neighbours; what lies outside the image weighs nothing, and the fill makes up for it.
+#[expect(clippy::inline_always, reason = "it is the body of vectorised loops")]
+#[inline(always)]
+pub(super) fn mixed<const C: usize>(
+    sampling: Sampling,
+    position: impl Fn(f32, f32) -> (f32, f32),
+    (image, size): (&[u8], Size),
+    (out, width): (&mut [u8], u32),
+) {
+    let fill = sampling.outside().map(f32::from);
+    let image = image.as_chunks::<C>().0;
+    let rows = out.as_chunks_mut::<C>().0.chunks_exact_mut(width as usize);
+    for (y, out) in rows.enumerate() {
+        for (x, out) in out.iter_mut().enumerate() {
+            let (h, v) = position(x as f32, y as f32);
+            let (left, top) = (h.floor(), v.floor());
+            let (right, bottom) = (h - left, v - top);
+            let weights =
+                [(1.0 - right) * (1.0 - bottom), right * (1.0 - bottom), (1.0 - right) * bottom, right * bottom];
+            let (left, top) = (left as i32, top as i32);
+            let (mut sums, mut inside) = ([0.0; C], 0.0);
+            for (at, weight) in weights.into_iter().enumerate() {
+                let (h, v) = (left.wrapping_add(at as i32 & 1), top.wrapping_add(at as i32 >> 1));
+                if (h as u32) < size.width && (v as u32) < size.height {
+                    let pixel = image[v as usize * size.width as usize + h as usize];
+                    inside += weight;
+                    for (sum, value) in sums.iter_mut().zip(pixel) {
+                        *sum += weight * f32::from(value);
+                    }
+                }
+            }
+            *out = std::array::from_fn(|channel| {
+                let filled = match sampling.fill {
+                    Some(_) => (sums[channel] - fill[channel]) * inside + fill[channel],
+                    None => sums[channel],
+                };
+                rounded(filled.clamp(0.0, 255.0))
+            });
+        }
+    }
+}
