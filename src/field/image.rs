@@ -109,11 +109,11 @@ impl ImageFill {
         let area =
             Area { top: part.top as u32, left: part.left as u32, height: part.size.height, width: part.size.width };
         let pixels = decoder.decode(encoded, area, resized.map(|size| (size.height, size.width)))?;
-        let decoded = Instant::now();
-        sample.times.decode += decoded - start;
+        let until = Instant::now();
+        sample.times.decode += until - start;
         *sample.stage = Stage::Transform;
         self.chain.render(Pixels::of(pixels), space, sample.row(self.at))?;
-        sample.times.transform += decoded.elapsed();
+        sample.times.transform += until.elapsed();
         Ok(())
     }
 }

@@ -77,7 +77,7 @@ pub use self::auto_augment::AutoAugmentPolicy;
 impl Transform {
     /// Returns a [`struct@Resize`] to one size, for the shorter side, or to (height, width); bilinear.
     pub fn resize(size: impl Into<Vec<u32>>) -> Self {
-        Self::Resize(Resize { size: size.into(), interpolation: Default::default(), max_size: None })
+        Self::Resize(Resize { size: size.into(), interpolation: super::args::Interpolation::default(), max_size: None })
     }
 
     /// Returns a [`struct@CenterCrop`] to a square.
