@@ -61,6 +61,7 @@ operations! {
     gaussian_blur { GaussianBlur }
     random_rotation { RandomRotation }
     random_affine { RandomAffine }
+    random_perspective { RandomPerspective }
     rand_augment { RandAugment }
     trivial_augment_wide { TrivialAugmentWide }
     auto_augment { AutoAugment }
