@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use self::compile::{Compiled, FieldFill, How, compile};
 use crate::{
-    decode::{Area, Decoder, Encoded, Mask, decode_mask},
+    decode::{Decoder, Encoded, Mask, decode_mask},
     error::{Failure, Result, Stage},
+    geometry::{Rect, Size},
     rng::Key,
     source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
@@ -86,8 +87,8 @@ struct Images {
     decoder: Decoder,
     mask: Mask,
     space: Workspace,
-    /// The width and height of the image that was filled last.
-    size: (u32, u32),
+    /// The size of the image that was filled last.
+    size: Size,
 }
 
 /// The time that stages took, in all calls that added to it.
@@ -225,10 +226,12 @@ impl Images {
         // What becomes of the image is drawn before it is decoded, so that only what is needed is.
         *stage = Stage::Transform;
         self.size = encoded.size();
-        let (width, height) = self.size;
+        let Size { height, width } = self.size;
         let Region { top, left, height, width, resized } = chain.plan(height, width, key, &mut self.space)?;
+        let region = Rect { top: top.into(), left: left.into(), size: Size { height, width } };
+        let reduced_to = resized.map(|(height, width)| Size { height, width });
         *stage = Stage::Decode;
-        let pixels = self.decoder.decode(encoded, Area { top, left, height, width }, resized)?;
+        let pixels = self.decoder.decode(encoded, region, reduced_to)?;
         let decoded = Instant::now();
         times.decode += decoded - start;
         *stage = Stage::Transform;
@@ -250,10 +253,10 @@ impl Images {
         let start = Instant::now();
         *stage = Stage::Decode;
         decode_mask(data, &mut self.mask)?;
-        let (width, height) = (self.mask.width(), self.mask.height());
-        if (width, height) != self.size {
+        let Size { height, width } = self.mask.size();
+        if self.mask.size() != self.size {
             // Equal draws would be of other places.
-            let ((wide, tall), name) = (self.size, &chain.output().name);
+            let (Size { height: tall, width: wide }, name) = (self.size, &chain.output().name);
             let reason = format!("mask `{name}` is {width}x{height}, and its image {wide}x{tall}");
             return Err(Failure::new(Stage::Decode, reason));
         }

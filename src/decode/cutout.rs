@@ -4,8 +4,11 @@ use std::{cell::RefCell, fmt};
 
 use ndarray::Array3;
 
-use super::{AnyJpeg, Area, Bad, DecodeImage, Decoder, Format, jpeg::Scale, unknown};
-use crate::error::{Error, Failure, Result, Stage};
+use super::{AnyJpeg, Bad, DecodeImage, Decoder, Format, jpeg::Scale, unknown};
+use crate::{
+    error::{Error, Failure, Result, Stage},
+    geometry::{Rect, Size},
+};
 
 /// Decodes a JPEG to (height, width, 3), red, green and blue; the pixels of a baseline file are those of libjpeg-turbo.
 ///
@@ -14,21 +17,22 @@ use crate::error::{Error, Failure, Result, Stage};
 ///
 /// ```
 /// # let data = include_bytes!("../../tests/data/420.jpg");
-/// use stokehold::{Area, decode_jpeg};
+/// use stokehold::{Rect, Size, decode_jpeg};
 ///
 /// let whole = decode_jpeg(data, None, 1)?;
 /// assert_eq!(whole.dim(), (61, 83, 3));
-/// let part = decode_jpeg(data, Some(Area { top: 10, left: 20, height: 5, width: 6 }), 1)?;
+/// let region = Rect { top: 10, left: 20, size: Size { height: 5, width: 6 } };
+/// let part = decode_jpeg(data, Some(region), 1)?;
 /// assert_eq!(part, whole.slice(ndarray::s![10..15, 20..26, ..]));
 /// # Ok::<(), stokehold::Error>(())
 /// ```
 ///
 /// # Errors
 /// [`Config`](Error::Config) for bytes that are no JPEG or a broken one, another scale, or a region outside the image.
-pub fn decode_jpeg(data: &[u8], region: Option<Area>, scale: u32) -> Result<Array3<u8>> {
+pub fn decode_jpeg(data: &[u8], region: Option<Rect>, scale: u32) -> Result<Array3<u8>> {
     let config = |failure: Failure| Error::Config(failure.to_string());
     let cutout = Cutout::open(data, region, scale).map_err(config)?;
-    let (height, width) = cutout.size();
+    let Size { height, width } = cutout.size();
     let mut pixels = Array3::zeros((height as usize, width as usize, 3));
     cutout.decode(pixels.as_slice_mut().unwrap_or_default()).map_err(config)?;
     Ok(pixels)
@@ -37,7 +41,7 @@ pub fn decode_jpeg(data: &[u8], region: Option<Area>, scale: u32) -> Result<Arra
 /// A part of a JPEG, whose header has been read.
 pub struct Cutout<'a> {
     jpeg: AnyJpeg<'a>,
-    area: Area,
+    area: Rect,
     scale: Scale,
 }
 
@@ -53,7 +57,7 @@ impl<'a> Cutout<'a> {
     /// # Errors
     /// A [`Failure`] of the decode stage, for bytes that are no JPEG, a broken header, another divisor than 1, 2, 4 and
     /// 8, or an area that does not lie in the smaller image.
-    pub fn open(data: &'a [u8], area: Option<Area>, divisor: u32) -> Result<Self, Failure> {
+    pub fn open(data: &'a [u8], area: Option<Rect>, divisor: u32) -> Result<Self, Failure> {
         let failure = |reason: String| Err(Failure::new(Stage::Decode, reason));
         let Some(scale) = Scale::of_divisor(divisor) else {
             return failure(format!("by scale {divisor}: it must be 1, 2, 4 or 8"));
@@ -66,17 +70,18 @@ impl<'a> Cutout<'a> {
         let options = DecodeImage::default();
         let jpeg = AnyJpeg::open(data, options).map_err(|bad| bad.of(Format::Jpeg))?;
         options.check_size(jpeg.size()).map_err(|reason| Bad::from(reason).of(Format::Jpeg))?;
-        let (width, height) = (jpeg.size().0.div_ceil(divisor), jpeg.size().1.div_ceil(divisor));
-        let area = area.unwrap_or_else(|| Area::whole((width, height)));
-        if !area.is_inside((width, height)) {
+        let size = scale.of(jpeg.size());
+        let area = area.unwrap_or_else(|| Rect::whole(size));
+        if area.intersection(size) != Some(area) {
+            let Size { height, width } = size;
             return failure(format!("{area:?}: it does not lie in the image of {width}x{height} pixels"));
         }
         Ok(Self { jpeg, area, scale })
     }
 
-    /// Returns height and width of what is decoded.
-    pub const fn size(&self) -> (u32, u32) {
-        (self.area.height, self.area.width)
+    /// Returns the size of what is decoded.
+    pub const fn size(&self) -> Size {
+        self.area.size
     }
 
     /// Writes the pixels to `out`, (height, width, 3). Each thread keeps a decoder for this.
@@ -92,12 +97,12 @@ impl<'a> Cutout<'a> {
 
     pub(super) fn decode_with(self, decoder: &mut Decoder, out: &mut [u8]) -> Result<(), Failure> {
         let Self { jpeg, area, scale } = self;
-        let (width, height) = jpeg.size();
+        let size = jpeg.size();
         let written = match jpeg {
             AnyJpeg::Baseline(jpeg) => decoder.jpeg.decode::<3>(&jpeg, area, scale, false, out).map_err(Bad::from),
-            AnyJpeg::Other(other) if area == Area::whole((width, height)) => other.decode(out).map_err(Bad::from),
+            AnyJpeg::Other(other) if area == Rect::whole(size) => other.decode(out).map_err(Bad::from),
             AnyJpeg::Other(other) => {
-                let read = other.decode(decoder.image.reset(width, height, 3)).map_err(Bad::from);
+                let read = other.decode(decoder.image.reset(size, 3)).map_err(Bad::from);
                 read.map(|()| decoder.image.write_means(area, scale.divisor(), out))
             }
         };

@@ -7,11 +7,12 @@ use zune_jpeg::{
 };
 
 use super::{DecodeImage, Truncated};
+use crate::geometry::Size;
 
 /// A file whose headers have been read.
 pub(super) struct Decoder<'a> {
     inner: JpegDecoder<ZCursor<&'a [u8]>>,
-    size: (u32, u32),
+    size: Size,
     data: &'a [u8],
     pads: bool,
 }
@@ -28,11 +29,11 @@ impl<'a> Decoder<'a> {
         inner.decode_headers().map_err(reason)?;
         let (width, height) = inner.dimensions().ok_or("no start of frame")?;
         let pads = options.truncated == Truncated::Pad;
-        Ok(Self { inner, size: (width as u32, height as u32), data, pads })
+        Ok(Self { inner, size: Size { height: height as u32, width: width as u32 }, data, pads })
     }
 
-    /// Returns width and height in pixels.
-    pub(super) const fn size(&self) -> (u32, u32) {
+    /// Returns the size in pixels.
+    pub(super) const fn size(&self) -> Size {
         self.size
     }
 

@@ -6,25 +6,22 @@ use image::ColorType as Colors;
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
 use super::{DecodeImage, Format, other, unknown};
-use crate::error::{Failure, Stage};
+use crate::{
+    error::{Failure, Stage},
+    geometry::Size,
+};
 
 /// A class index for each pixel, (height, width), C-contiguous, in memory that is used again.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
-    width: u32,
-    height: u32,
+    size: Size,
     buffer: Vec<u8>,
 }
 
 impl Mask {
-    /// Returns the width in pixels.
-    pub const fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Returns the height in pixels.
-    pub const fn height(&self) -> u32 {
-        self.height
+    /// Returns the size in pixels.
+    pub const fn size(&self) -> Size {
+        self.size
     }
 
     /// Returns the class indices.
@@ -32,9 +29,9 @@ impl Mask {
         &self.buffer
     }
 
-    fn reset(&mut self, width: u32, height: u32) -> &mut [u8] {
-        (self.width, self.height) = (width, height);
-        self.buffer.resize(width as usize * height as usize, 0);
+    fn reset(&mut self, size: Size) -> &mut [u8] {
+        self.size = size;
+        self.buffer.resize(size.area() as usize, 0);
         &mut self.buffer
     }
 }
@@ -69,7 +66,8 @@ fn png(data: &[u8], out: &mut Mask) -> Result<(), String> {
     decoder.set_transformations(Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
     let (width, height) = reader.info().size();
-    options.check_size((width, height))?;
+    let size = Size { height, width };
+    options.check_size(size)?;
     let (color, depth) = reader.output_color_type();
     let bits = match (color, depth) {
         (ColorType::Indexed | ColorType::Grayscale, BitDepth::Sixteen) => return Err(no_indices("16 bits")),
@@ -77,7 +75,7 @@ fn png(data: &[u8], out: &mut Mask) -> Result<(), String> {
         (ColorType::Rgb, _) => return Err(no_indices("colours")),
         (ColorType::GrayscaleAlpha | ColorType::Rgba, _) => return Err(no_indices("an alpha channel")),
     };
-    let pixels = out.reset(width, height);
+    let pixels = out.reset(size);
     if bits == 8 {
         return reader.next_frame(pixels).map(drop).map_err(|error| error.to_string());
     }
@@ -100,12 +98,12 @@ fn png(data: &[u8], out: &mut Mask) -> Result<(), String> {
 fn grey(data: &[u8], kind: image::ImageFormat, out: &mut Mask) -> Result<(), String> {
     let options = DecodeImage::default();
     let decoder = other::open(data, kind, options)?;
-    let (width, height) = decoder.dimensions();
-    options.check_size((width, height))?;
+    let size = other::size(&*decoder);
+    options.check_size(size)?;
     if decoder.color_type() != Colors::L8 {
         return Err(no_indices(&format!("pixels of type {:?}", decoder.color_type())));
     }
-    decoder.read_image_boxed(out.reset(width, height)).map_err(other::reason)
+    decoder.read_image_boxed(out.reset(size)).map_err(other::reason)
 }
 
 #[cfg(test)]
@@ -127,9 +125,9 @@ mod tests {
     }
 
     fn indices(data: &[u8]) -> Result<Vec<u8>, String> {
-        let mut mask = Mask { width: 9, height: 9, buffer: vec![0xee; 81] };
+        let mut mask = Mask { size: Size { height: 9, width: 9 }, buffer: vec![0xee; 81] };
         decode_mask(data, &mut mask).map_err(|failure| failure.reason)?;
-        assert_eq!((mask.width(), mask.height()), (3, 2));
+        assert_eq!(mask.size(), Size { height: 2, width: 3 });
         Ok(mask.indices().to_vec())
     }
 

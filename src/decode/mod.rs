@@ -20,11 +20,13 @@ use self::jpeg::{Jpeg, Problem, Scale};
 pub use self::{
     cutout::{Cutout, decode_jpeg},
     image::Image,
-    jpeg::Area,
     mask::{Mask, decode_mask},
     options::{DecodeImage, MAX_PIXELS, Truncated},
 };
-use crate::error::{Failure, Stage};
+use crate::{
+    error::{Failure, Stage},
+    geometry::{Rect, Size},
+};
 
 /// A format that can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +69,8 @@ impl Format {
 pub struct Encoded<'a> {
     format: Format,
     kind: Kind<'a>,
-    /// Width and height in pixels, as they are stored.
-    size: (u32, u32),
+    /// The size in pixels, as they are stored.
+    size: Size,
     orientation: u8,
     options: DecodeImage,
 }
@@ -104,7 +106,7 @@ impl<'a> Encoded<'a> {
             }),
             Format::Other(kind) => other::open(data, kind, options).map_err(Bad::from).map(|mut decoder| {
                 let orientation = if options.apply_exif_orientation { other::orientation(&mut *decoder) } else { 1 };
-                (decoder.dimensions(), orientation, Kind::Other(decoder))
+                (other::size(&*decoder), orientation, Kind::Other(decoder))
             }),
         };
         let (size, orientation, kind) = opened.map_err(|bad| bad.of(format))?;
@@ -112,10 +114,10 @@ impl<'a> Encoded<'a> {
         Ok(Self { format, kind, size, orientation, options })
     }
 
-    /// Returns width and height in pixels, turned as the options say.
-    pub const fn size(&self) -> (u32, u32) {
-        let (width, height) = self.size;
-        if self.orientation >= 5 { (height, width) } else { (width, height) }
+    /// Returns the size in pixels, turned as the options say.
+    pub const fn size(&self) -> Size {
+        let Size { height, width } = self.size;
+        if self.orientation >= 5 { Size { height: width, width: height } } else { self.size }
     }
 
     /// Tells whether this is a JPEG that our own decoder leaves to another one.
@@ -135,7 +137,7 @@ impl<'a> AnyJpeg<'a> {
         }
     }
 
-    const fn size(&self) -> (u32, u32) {
+    const fn size(&self) -> Size {
         match self {
             Self::Baseline(jpeg) => jpeg.size(),
             Self::Other(decoder) => decoder.size(),
@@ -159,19 +161,14 @@ impl Decoder {
 
     /// Decodes an image: all of it, or, where that saves time, exactly the pixels of `area`.
     ///
-    /// `reduced_to` says to which height and width the area will be reduced, so that it may be decoded smaller, if
+    /// `reduced_to` says to which size the area will be reduced, so that it may be decoded smaller, if
     /// the options allow that.
     ///
     /// # Errors
     /// A [`Failure`] of the decode stage that names the format, what is wrong and, in a JPEG, where; or for an area that
     /// is empty or does not lie in the image.
-    pub fn decode(
-        &mut self,
-        encoded: Encoded<'_>,
-        area: Area,
-        reduced_to: Option<(u32, u32)>,
-    ) -> Result<&Image, Failure> {
-        if !area.is_inside(encoded.size()) {
+    pub fn decode(&mut self, encoded: Encoded<'_>, area: Rect, reduced_to: Option<Size>) -> Result<&Image, Failure> {
+        if area.intersection(encoded.size()) != Some(area) {
             return Err(Failure::new(Stage::Decode, format!("{area:?}: it does not lie in the image")));
         }
         let Encoded { format, kind, size, orientation, options } = encoded;
@@ -179,14 +176,14 @@ impl Decoder {
         let image = &mut self.image;
         let decoded = match kind {
             Kind::Jpeg(AnyJpeg::Baseline(jpeg)) => {
-                let area = if orientation == 1 { area } else { Area::whole(size) };
+                let area = if orientation == 1 { area } else { Rect::whole(size) };
                 let scale = reduced_to.filter(|_| options.scaled_decode).map_or(Scale::Whole, |to| scale(area, to));
-                let area = scaled(area, scale, jpeg.scaled_size(scale));
+                let area = scaled(area, scale, scale.of(size));
                 // Four bytes a pixel are resized faster than three.
-                let out = image.reset(area.width, area.height, 4);
+                let out = image.reset(area.size, 4);
                 self.jpeg.decode::<4>(&jpeg, area, scale, pads, out).map_err(Bad::from)
             }
-            Kind::Jpeg(AnyJpeg::Other(decoder)) => decoder.decode(image.reset(size.0, size.1, 3)).map_err(Bad::from),
+            Kind::Jpeg(AnyJpeg::Other(decoder)) => decoder.decode(image.reset(size, 3)).map_err(Bad::from),
             Kind::Other(decoder) => other::decode(decoder, image).map_err(Bad::from),
         };
         decoded.map_err(|bad| bad.of(format))?;
@@ -198,23 +195,24 @@ impl Decoder {
     }
 }
 
-/// Returns how much smaller `area` can be decoded that is to be reduced to (height, width).
-fn scale(area: Area, (height, width): (u32, u32)) -> Scale {
-    let fits = |scale: &Scale| area.height / scale.divisor() >= height && area.width / scale.divisor() >= width;
+/// Returns how much smaller `area` can be decoded that is to be reduced to a size.
+fn scale(area: Rect, to: Size) -> Scale {
+    let Size { height, width } = area.size;
+    let fits = |scale: &Scale| height / scale.divisor() >= to.height && width / scale.divisor() >= to.width;
     [Scale::Eighth, Scale::Quarter, Scale::Half].into_iter().find(fits).unwrap_or_default()
 }
 
 /// Returns what becomes of an area in a scaled image of `size`: its edges go to the nearest pixel.
-fn scaled(area: Area, scale: Scale, (width, height): (u32, u32)) -> Area {
+fn scaled(area: Rect, scale: Scale, size: Size) -> Rect {
     let divisor = scale.divisor();
-    let part = |start: u32, len: u32, all: u32| {
+    let part = |start: i64, len: u32, all: u32| {
         let nearest = |edge: u32| ((edge + divisor / 2) / divisor).min(all);
-        let start = nearest(start).min(all - 1);
-        (start, nearest(start * divisor + len).max(start + 1).min(all) - start)
+        let start = nearest(start as u32).min(all - 1);
+        (i64::from(start), nearest(start * divisor + len).max(start + 1).min(all) - start)
     };
-    let (left, width) = part(area.left, area.width, width);
-    let (top, height) = part(area.top, area.height, height);
-    Area { top, left, height, width }
+    let (left, width) = part(area.left, area.size.width, size.width);
+    let (top, height) = part(area.top, area.size.height, size.height);
+    Rect { top, left, size: Size { height, width } }
 }
 
 /// What is wrong with an image, and where.

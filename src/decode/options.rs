@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    geometry::Size,
+};
 
 /// The largest number of pixels that is decoded: that from which on Pillow raises `DecompressionBombError`,
 /// twice its `MAX_IMAGE_PIXELS`.
@@ -58,8 +61,9 @@ impl DecodeImage {
     }
 
     /// Refuses an image of too many pixels, by its header.
-    pub(super) fn check_size(&self, (width, height): (u32, u32)) -> Result<(), String> {
-        match u64::from(width) * u64::from(height) {
+    pub(super) fn check_size(&self, size: Size) -> Result<(), String> {
+        let Size { height, width } = size;
+        match size.area() {
             0 => Err(format!("the header says {width}x{height}: there are no pixels")),
             pixels if pixels <= self.max_pixels => Ok(()),
             _ => Err(format!("the header says {width}x{height}, more than the limit of {} pixels", self.max_pixels)),

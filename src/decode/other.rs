@@ -5,6 +5,7 @@ use std::io::Cursor;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::{DecodeImage, Image};
+use crate::geometry::Size;
 
 /// The most memory a decoder may take per pixel allowed: four 16-bit channels.
 const MAX_PIXEL_BYTES: u64 = 8;
@@ -29,6 +30,12 @@ fn limits(limit: u64) -> Limits {
     limits
 }
 
+/// Returns the size in pixels.
+pub(super) fn size(decoder: &dyn ImageDecoder) -> Size {
+    let (width, height) = decoder.dimensions();
+    Size { height, width }
+}
+
 /// Returns the EXIF orientation, 1 to 8; 1 where there is none, or it cannot be read.
 pub(super) fn orientation(decoder: &mut dyn ImageDecoder) -> u8 {
     decoder.orientation().map_or(1, image::metadata::Orientation::to_exif)
@@ -36,12 +43,12 @@ pub(super) fn orientation(decoder: &mut dyn ImageDecoder) -> u8 {
 
 /// Decodes an image whose header has been read and found small enough.
 pub(super) fn decode(decoder: Box<dyn ImageDecoder + '_>, out: &mut Image) -> Result<(), String> {
-    let (width, height) = decoder.dimensions();
+    let size = size(&*decoder);
     if decoder.color_type() == ColorType::Rgb8 {
-        return decoder.read_image_boxed(out.reset(width, height, 3)).map_err(reason);
+        return decoder.read_image_boxed(out.reset(size, 3)).map_err(reason);
     }
     let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
-    write_rgb(&image, out.reset(width, height, 3))
+    write_rgb(&image, out.reset(size, 3))
 }
 
 /// Converts as Pillow's `convert("RGB")`: without alpha, with the high byte of 16 bits.
@@ -98,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    const SIZE: (u32, u32) = (5, 3);
+    const SIZE: Size = Size { height: 3, width: 5 };
 
     fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -116,22 +123,22 @@ mod tests {
     }
 
     fn expected() -> Vec<u8> {
-        (0..SIZE.1).flat_map(|y| (0..SIZE.0).flat_map(move |x| rgb(x, y))).collect()
+        (0..SIZE.height).flat_map(|y| (0..SIZE.width).flat_map(move |x| rgb(x, y))).collect()
     }
 
     #[test]
     fn lossless_formats_give_back_their_pixels() {
-        let image = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| Rgb(rgb(x, y)));
+        let image = ImageBuffer::from_fn(SIZE.width, SIZE.height, |x, y| Rgb(rgb(x, y)));
         for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::Tiff] {
             let decoded = read(&encode(image.clone(), format), format).unwrap();
-            assert_eq!((decoded.width(), decoded.height()), SIZE);
+            assert_eq!(decoded.size(), SIZE);
             assert_eq!(decoded.pixels(), expected(), "{format:?}");
         }
     }
 
     #[test]
     fn alpha_is_dropped_not_blended() {
-        let image = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| {
+        let image = ImageBuffer::from_fn(SIZE.width, SIZE.height, |x, y| {
             let [r, g, b] = rgb(x, y);
             Rgba([r, g, b, x as u8])
         });
@@ -142,7 +149,8 @@ mod tests {
 
     #[test]
     fn sixteen_bits_are_cut_and_grey_is_repeated() {
-        let deep = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| Rgb(rgb(x, y).map(|v| u16::from(v) << 8 | 0xff)));
+        let deep =
+            ImageBuffer::from_fn(SIZE.width, SIZE.height, |x, y| Rgb(rgb(x, y).map(|v| u16::from(v) << 8 | 0xff)));
         assert_eq!(read(&encode(deep, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), expected());
         let grey = ImageBuffer::from_pixel(2, 1, Luma([0x12ff_u16]));
         assert_eq!(read(&encode(grey, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), [0x12; 6]);

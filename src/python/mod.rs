@@ -13,8 +13,9 @@ mod rows;
 use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
 
 use crate::{
-    decode::{Area, Cutout},
+    decode::Cutout,
     error::Error,
+    geometry::{Rect, Size},
     source::{ImageFolder, Source},
     sys::limits,
     transform::{BatchTransform, Transform},
@@ -72,9 +73,13 @@ fn decode_jpeg(
     region: Option<(u32, u32, u32, u32)>,
     scale: u32,
 ) -> PyResult<(u32, u32, Bound<'_, PyByteArray>)> {
-    let area = region.map(|(top, left, height, width)| Area { top, left, height, width });
+    let area = region.map(|(top, left, height, width)| Rect {
+        top: top.into(),
+        left: left.into(),
+        size: Size { height, width },
+    });
     let cutout = Cutout::open(&data, area, scale).map_err(|failure| error::decode_error(&failure))?;
-    let (height, width) = cutout.size();
+    let Size { height, width } = cutout.size();
     let pixels = PyByteArray::new_with(py, height as usize * width as usize * 3, |out| {
         py.detach(|| cutout.decode(out)).map_err(|failure| error::decode_error(&failure))
     })?;

@@ -1,7 +1,5 @@
 //! A file's scans to pixels.
 
-use std::ops::Range;
-
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Avx2;
 #[cfg(not(target_arch = "x86_64"))]
@@ -13,37 +11,12 @@ use super::{
     error::{Problem, Result},
     header::{self, Colour, Frame, Headers, Scan},
     huffman::Cache,
-    plane::{Layout, Plane, RowBuffer},
+    plane::{Layout, Plane, RowBuffer, rows_and_columns},
     reduced,
     scan::{Plan, Reader},
     vector::{Portable, Vector},
 };
-
-/// A box of pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Area {
-    /// The first row.
-    pub top: u32,
-    /// The first column.
-    pub left: u32,
-    /// The number of rows.
-    pub height: u32,
-    /// The number of columns.
-    pub width: u32,
-}
-
-impl Area {
-    /// Returns the box that covers an image.
-    pub(in crate::decode) const fn whole((width, height): (u32, u32)) -> Self {
-        Self { top: 0, left: 0, height, width }
-    }
-
-    /// Tells whether the box has pixels and lies inside an image.
-    pub(in crate::decode) fn is_inside(self, (width, height): (u32, u32)) -> bool {
-        let fits = |start: u32, len: u32, end: u32| len > 0 && start.checked_add(len).is_some_and(|stop| stop <= end);
-        fits(self.left, self.width, width) && fits(self.top, self.height, height)
-    }
-}
+use crate::geometry::{Rect, Size};
 
 /// By how much an image is made smaller while it is decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +43,11 @@ impl Scale {
             8 => Some(Self::Eighth),
             _ => None,
         }
+    }
+
+    /// Returns the size of a scaled image; as in libjpeg, a part of a pixel counts as one.
+    pub(in crate::decode) const fn of(self, image: Size) -> Size {
+        Size { height: image.height.div_ceil(self.divisor()), width: image.width.div_ceil(self.divisor()) }
     }
 
     /// Returns what sizes are divided by.
@@ -99,14 +77,9 @@ impl<'a> Jpeg<'a> {
         Ok(Self { headers, frame, scan })
     }
 
-    /// Returns width and height in pixels.
-    pub(in crate::decode) const fn size(&self) -> (u32, u32) {
-        (self.frame.width, self.frame.height)
-    }
-
-    /// Returns width and height of the scaled image; as in libjpeg, a part of a pixel counts as one.
-    pub(in crate::decode) const fn scaled_size(&self, scale: Scale) -> (u32, u32) {
-        (self.frame.width.div_ceil(scale.divisor()), self.frame.height.div_ceil(scale.divisor()))
+    /// Returns the size in pixels.
+    pub(in crate::decode) const fn size(&self) -> Size {
+        self.frame.size
     }
 }
 
@@ -147,7 +120,7 @@ impl Decoder {
     pub(in crate::decode) fn decode<const N: usize>(
         &mut self,
         jpeg: &Jpeg<'_>,
-        area: Area,
+        area: Rect,
         scale: Scale,
         pads: bool,
         out: &mut [u8],
@@ -243,11 +216,11 @@ fn write_rows<const N: usize>(
     planes: &[Plane; 3],
     [first, second, third]: &mut [RowBuffer; 3],
     colour: Colour,
-    area: Area,
+    area: Rect,
     out: &mut [u8],
 ) {
-    let columns: Range<u32> = area.left..area.left + area.width;
-    for (y, out) in (area.top..).zip(out.chunks_exact_mut(area.width as usize * N)) {
+    let (rows, columns) = rows_and_columns(area);
+    for (y, out) in rows.zip(out.chunks_exact_mut(columns.len() * N)) {
         let a = planes[0].pixels(y, columns.clone(), first);
         if colour == Colour::Grey {
             colour::write::<N>(colour, [a; 3], out);

@@ -3,6 +3,7 @@
 //! Source: ITU-T T.81, annex B; JFIF 1.02 for APP0, Adobe technical note 5116 for APP14.
 
 use super::error::{Problem, Result};
+use crate::geometry::Size;
 
 /// Zigzag position to natural position, T.81 figure A.6.
 pub(super) const ZIGZAG: [u8; 64] = [
@@ -49,8 +50,7 @@ pub(super) enum Colour {
 /// The frame header: the image's size and its one or three components.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    pub(super) width: u32,
-    pub(super) height: u32,
+    pub(super) size: Size,
     components: [Component; 3],
     count: usize,
     pub(super) h_max: u8,
@@ -62,9 +62,9 @@ impl Frame {
         &self.components[..self.count]
     }
 
-    /// Returns how many MCUs an interleaved scan has, across and down.
-    pub(super) const fn mcus(&self) -> (u32, u32) {
-        (self.width.div_ceil(8 * self.h_max as u32), self.height.div_ceil(8 * self.v_max as u32))
+    /// Returns how many MCUs a row of an interleaved scan has.
+    pub(super) const fn mcus_in_row(&self) -> u32 {
+        self.size.width.div_ceil(8 * self.h_max as u32)
     }
 }
 
@@ -259,8 +259,8 @@ impl<'a> Headers<'a> {
         if used.iter().map(|component| component.h * component.v).sum::<u8>() > 10 {
             return corrupt("more than ten blocks in an MCU");
         }
-        let (height, width) = (height.into(), width.into());
-        self.frame = Some(Frame { width, height, components, count, h_max, v_max });
+        let size = Size { height: height.into(), width: width.into() };
+        self.frame = Some(Frame { size, components, count, h_max, v_max });
         Ok(())
     }
 

@@ -57,7 +57,6 @@ mod scan;
 mod standard;
 mod vector;
 
-pub use self::decoder::Area;
 pub(super) use self::{
     decoder::{Decoder, Jpeg, Scale},
     error::Problem,

@@ -77,7 +77,7 @@ impl Plan {
         let is_interleaved = scan.components().len() > 1;
         let mut plan = Self {
             parts: Vec::with_capacity(scan.components().len()),
-            width: frame.mcus().0,
+            width: frame.mcus_in_row(),
             columns: 0..0,
             rows: 0..0,
             restart_interval: headers.restart_interval,
@@ -88,7 +88,7 @@ impl Plan {
             // The MCU of a single component is one block, and only blocks within the image are coded.
             let (h, v) = if is_interleaved { (layout.h, layout.v) } else { (1, 1) };
             if !is_interleaved {
-                plan.width = layout.blocks.0;
+                plan.width = layout.blocks.width;
             }
             let missing = || Problem::corrupt(scan.start, "a scan without one of its Huffman tables");
             let spec = |class, table: usize| {
