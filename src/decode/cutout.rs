@@ -4,7 +4,13 @@ use std::{cell::RefCell, fmt};
 
 use ndarray::Array3;
 
-use super::{AnyJpeg, Bad, DecodeImage, Decoder, Format, jpeg::Scale, unknown};
+use super::{
+    decoder::Decoder,
+    format::{Bad, Format, Opened},
+    jpeg::{Jpeg, OpenJpeg, Scale},
+    options::DecodeImage,
+    recognise::recognise,
+};
 use crate::{
     error::{Error, Failure, Result, Stage},
     geometry::{Rect, Size},
@@ -40,7 +46,7 @@ pub fn decode_jpeg(data: &[u8], region: Option<Rect>, scale: u32) -> Result<Arra
 
 /// A part of a JPEG, whose header has been read.
 pub struct Cutout<'a> {
-    jpeg: AnyJpeg<'a>,
+    jpeg: OpenJpeg<'a>,
     area: Rect,
     scale: Scale,
 }
@@ -62,14 +68,12 @@ impl<'a> Cutout<'a> {
         let Some(scale) = Scale::of_divisor(divisor) else {
             return failure(format!("by scale {divisor}: it must be 1, 2, 4 or 8"));
         };
-        match Format::sniff(data) {
-            Some(Format::Jpeg) => {}
-            Some(other) => return failure(format!("as JPEG: it is {}", other.name())),
-            None => return failure(unknown(data)),
+        if !Jpeg.recognises(data) {
+            return failure(format!("as JPEG: it is {}", recognise(data)?.name()));
         }
         let options = DecodeImage::default();
-        let jpeg = AnyJpeg::open(data, options).map_err(|bad| bad.of(Format::Jpeg))?;
-        options.check_size(jpeg.size()).map_err(|reason| Bad::from(reason).of(Format::Jpeg))?;
+        let jpeg = OpenJpeg::read(data, options).map_err(|bad| bad.of(&Jpeg))?;
+        options.check_size(jpeg.size()).map_err(|reason| Bad::from(reason).of(&Jpeg))?;
         let size = scale.of(jpeg.size());
         let area = area.unwrap_or_else(|| Rect::whole(size));
         if area.intersection(size) != Some(area) {
@@ -97,15 +101,7 @@ impl<'a> Cutout<'a> {
 
     pub(super) fn decode_with(self, decoder: &mut Decoder, out: &mut [u8]) -> Result<(), Failure> {
         let Self { jpeg, area, scale } = self;
-        let size = jpeg.size();
-        let written = match jpeg {
-            AnyJpeg::Baseline(jpeg) => decoder.jpeg.decode::<3>(&jpeg, area, scale, false, out).map_err(Bad::from),
-            AnyJpeg::Other(other) if area == Rect::whole(size) => other.decode(out).map_err(Bad::from),
-            AnyJpeg::Other(other) => {
-                let read = other.decode(decoder.image.reset(size, 3)).map_err(Bad::from);
-                read.map(|()| decoder.image.write_means(area, scale.divisor(), out))
-            }
-        };
-        written.map_err(|bad| bad.of(Format::Jpeg))
+        let Decoder { kept, image, .. } = decoder;
+        jpeg.write(area, scale, kept, image, out).map_err(|bad| bad.of(&Jpeg))
     }
 }

@@ -60,6 +60,14 @@ impl DecodeImage {
         Ok(())
     }
 
+    /// Tells whether what is missing of a file is filled in.
+    pub(super) const fn pads(&self) -> bool {
+        match self.truncated {
+            Truncated::Error => false,
+            Truncated::Pad => true,
+        }
+    }
+
     /// Refuses an image of too many pixels, by its header.
     pub(super) fn check_size(&self, size: Size) -> Result<(), String> {
         let Size { height, width } = size;

@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Truncated};
+use crate::{
+    error::Failure,
+    geometry::{Rect, Size},
+};
 
 const FILES: [(&str, &[u8], &[u8]); 6] = [
     ("420", include_bytes!("../../tests/data/420.jpg"), include_bytes!("../../tests/data/420.ppm")),
@@ -151,38 +155,6 @@ fn errors_say_where() {
 }
 
 #[test]
-fn only_what_is_reduced_enough_is_scaled() {
-    let size = |[height, width]: [u32; 2]| Size { height, width };
-    for (from, expected) in [
-        ([448, 448], Scale::Half),
-        ([447, 448], Scale::Whole),
-        ([1800, 1800], Scale::Eighth),
-        ([1800, 900], Scale::Quarter),
-        ([100, 100], Scale::Whole),
-    ] {
-        assert_eq!(scale(Rect::whole(size(from)), size([224, 224])), expected, "{from:?}");
-    }
-}
-
-#[test]
-fn scaled_areas_lie_in_the_scaled_image() {
-    for len in [1, 7, 8, 9, 100] {
-        for (divisor, at) in [(Scale::Half, 2), (Scale::Quarter, 4), (Scale::Eighth, 8)] {
-            let all = u32::div_ceil(len, at);
-            let all = Size { height: all, width: all };
-            for start in 0..len {
-                for end in start + 1..=len {
-                    let size = Size { height: end - start, width: end - start };
-                    let area = Rect { top: start.into(), left: start.into(), size };
-                    let found = scaled(area, divisor, all);
-                    assert_eq!(found.intersection(all), Some(found), "{start}..{end} of {len}, {at}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
 fn a_scaled_decode_keeps_what_is_seen() {
     let (_, jpeg, expected) = FILES[0];
     let (size, whole) = ppm(expected);
@@ -203,15 +175,6 @@ fn a_scaled_decode_keeps_what_is_seen() {
 #[test]
 fn the_limit_is_that_of_pillow() {
     assert_eq!(MAX_PIXELS, 178_956_970);
-}
-
-#[test]
-fn unknown_bytes_are_shown() {
-    let failure = Encoded::open(&[0, 1, 0xab], STRICT).err().unwrap();
-    assert_eq!(failure.stage, Stage::Decode);
-    assert!(failure.reason.starts_with("is not an image format that stokehold reads"));
-    assert!(failure.reason.ends_with("first bytes 00 01 ab"));
-    assert!(Encoded::open(&[], STRICT).err().unwrap().reason.ends_with("first bytes: none"));
 }
 
 /// Those of the malformed files that libjpeg reads too, with the same pixels.

@@ -13,72 +13,33 @@ use super::{
     huffman::Cache,
     plane::{Layout, Plane, RowBuffer, rows_and_columns},
     reduced,
+    scale::Scale,
     scan::{Plan, Reader},
     vector::{Portable, Vector},
 };
-use crate::geometry::{Rect, Size};
-
-/// By how much an image is made smaller while it is decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::decode) enum Scale {
-    #[default]
-    Whole,
-    Half,
-    Quarter,
-    Eighth,
-}
-
-impl Scale {
-    /// Returns the number of pixels across a block.
-    const fn edge(self) -> u32 {
-        8 / self.divisor()
-    }
-
-    /// Returns the scale whose divisor this is.
-    pub(in crate::decode) const fn of_divisor(divisor: u32) -> Option<Self> {
-        match divisor {
-            1 => Some(Self::Whole),
-            2 => Some(Self::Half),
-            4 => Some(Self::Quarter),
-            8 => Some(Self::Eighth),
-            _ => None,
-        }
-    }
-
-    /// Returns the size of a scaled image; as in libjpeg, a part of a pixel counts as one.
-    pub(in crate::decode) const fn of(self, image: Size) -> Size {
-        Size { height: image.height.div_ceil(self.divisor()), width: image.width.div_ceil(self.divisor()) }
-    }
-
-    /// Returns what sizes are divided by.
-    pub(in crate::decode) const fn divisor(self) -> u32 {
-        match self {
-            Self::Whole => 1,
-            Self::Half => 2,
-            Self::Quarter => 4,
-            Self::Eighth => 8,
-        }
-    }
-}
+use crate::{
+    decode::kept::Keep,
+    geometry::{Rect, Size},
+};
 
 /// A file whose headers have been read, up to the first scan.
 #[derive(Clone, Debug)]
-pub(in crate::decode) struct Jpeg<'a> {
+pub(super) struct File<'a> {
     headers: Headers<'a>,
     frame: Frame,
     scan: Scan,
 }
 
-impl<'a> Jpeg<'a> {
+impl<'a> File<'a> {
     /// Reads the headers.
-    pub(in crate::decode) fn open(data: &'a [u8]) -> Result<Self> {
+    pub(super) fn open(data: &'a [u8]) -> Result<Self> {
         let (headers, scan) = Headers::read(data)?;
         let frame = headers.frame()?;
         Ok(Self { headers, frame, scan })
     }
 
     /// Returns the size in pixels.
-    pub(in crate::decode) const fn size(&self) -> Size {
+    pub(super) const fn size(&self) -> Size {
         self.frame.size
     }
 }
@@ -100,9 +61,15 @@ impl Default for Decoder {
     }
 }
 
+impl Keep for Decoder {
+    fn new(portable: bool) -> Self {
+        if portable { Self::portable() } else { Self::default() }
+    }
+}
+
 impl Decoder {
     /// Returns a decoder that uses no instructions but those that every processor has.
-    pub(in crate::decode) fn portable() -> Self {
+    fn portable() -> Self {
         Self {
             avx2: None,
             cache: Cache::default(),
@@ -117,15 +84,15 @@ impl Decoder {
     /// is 4, 255.
     ///
     /// With `pads`, data that ends too early is taken as libjpeg takes it: what is missing is grey.
-    pub(in crate::decode) fn decode<const N: usize>(
+    pub(super) fn decode<const N: usize>(
         &mut self,
-        jpeg: &Jpeg<'_>,
+        file: &File<'_>,
         area: Rect,
         scale: Scale,
         pads: bool,
         out: &mut [u8],
     ) -> Result<()> {
-        let Jpeg { headers, frame, scan } = jpeg;
+        let File { headers, frame, scan } = file;
         if !pads && !header::has_end(headers.data, scan.start) {
             return Err(Problem::end_of_data(headers.data.len()));
         }
@@ -222,12 +189,13 @@ fn write_rows<const N: usize>(
     let (rows, columns) = rows_and_columns(area);
     for (y, out) in rows.zip(out.chunks_exact_mut(columns.len() * N)) {
         let a = planes[0].pixels(y, columns.clone(), first);
-        if colour == Colour::Grey {
-            colour::write::<N>(colour, [a; 3], out);
-        } else {
-            let b = planes[1].pixels(y, columns.clone(), second);
-            let c = planes[2].pixels(y, columns.clone(), third);
-            colour::write::<N>(colour, [a, b, c], out);
+        match colour {
+            Colour::Grey => colour::write::<N>(colour, [a; 3], out),
+            Colour::YCbCr | Colour::Rgb => {
+                let b = planes[1].pixels(y, columns.clone(), second);
+                let c = planes[2].pixels(y, columns.clone(), third);
+                colour::write::<N>(colour, [a, b, c], out);
+            }
         }
     }
 }

@@ -103,7 +103,7 @@ impl Scan {
 
 /// The headers read so far, and the place to go on from.
 #[derive(Clone, Debug)]
-pub(in crate::decode) struct Headers<'a> {
+pub(super) struct Headers<'a> {
     pub(super) data: &'a [u8],
     at: usize,
     frame: Option<Frame>,
