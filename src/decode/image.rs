@@ -62,12 +62,12 @@ impl Image {
         }
     }
 
-    /// Writes the pixels of `area` of what becomes of this where squares of `edge` pixels are made one each, their mean;
+    /// Writes the pixels of `region` of what becomes of this where squares of `edge` pixels are made one each, their mean;
     /// (height, width, 3).
-    pub(super) fn write_means(&self, area: Rect, edge: u32, out: &mut [u8]) {
+    pub(super) fn write_means(&self, region: Rect, edge: u32, out: &mut [u8]) {
         let Self { size: Size { height, width }, channels, .. } = *self;
-        let (top, left) = (area.top as u32, area.left as u32);
-        for (y, row) in (top..).zip(out.chunks_exact_mut(area.size.width as usize * 3)) {
+        let (top, left) = (region.top as u32, region.left as u32);
+        for (y, row) in (top..).zip(out.chunks_exact_mut(region.size.width as usize * 3)) {
             for (x, to) in (left..).zip(row.as_chunks_mut::<3>().0) {
                 let xs = x * edge..((x + 1) * edge).min(width);
                 let (mut sums, mut count) = ([0_u32; 3], 0);

@@ -34,8 +34,8 @@ fn rgb(image: &Image) -> Vec<u8> {
 
 fn read(data: &[u8], options: DecodeImage) -> Result<(Size, Vec<u8>), Failure> {
     let encoded = Encoded::open(data, options)?;
-    let area = Rect::whole(encoded.size());
-    Decoder::default().decode(encoded, area, None).map(|image| (image.size(), rgb(image)))
+    let region = Rect::whole(encoded.size());
+    Decoder::default().decode(encoded, region, None).map(|image| (image.size(), rgb(image)))
 }
 
 fn ppm(data: &[u8]) -> (Size, Vec<u8>) {
@@ -54,9 +54,9 @@ fn baseline_pixels_are_those_of_pillow() {
             whole.decode_with(&mut decoder, &mut found).unwrap();
             assert!(found == expected, "{name}");
             // A box in the middle that begins and ends within blocks.
-            let area = Rect { top: 13, left: 21, size: Size { height: 30, width: 37 } };
+            let region = Rect { top: 13, left: 21, size: Size { height: 30, width: 37 } };
             let mut part = vec![0; 30 * 37 * 3];
-            Cutout::open(jpeg, Some(area), 1).unwrap().decode_with(&mut decoder, &mut part).unwrap();
+            Cutout::open(jpeg, Some(region), 1).unwrap().decode_with(&mut decoder, &mut part).unwrap();
             for (y, row) in part.chunks_exact(37 * 3).enumerate() {
                 let start = ((13 + y) * size.width as usize + 21) * 3;
                 assert_eq!(row, &expected[start..start + 37 * 3], "{name}: row {y}");
@@ -129,14 +129,14 @@ fn a_huge_header_is_refused_before_memory_is_taken() {
 }
 
 #[test]
-fn areas_outside_are_refused() {
+fn regions_outside_are_refused() {
     let (_, jpeg, _) = FILES[0];
     for (top, left, height, width) in
         [(0, 0, 62, 1), (0, 0, 1, 84), (61, 0, 1, 1), (0, 0, 0, 1), (u32::MAX.into(), 0, 2, 1)]
     {
         let encoded = Encoded::open(jpeg, STRICT).unwrap();
-        let area = Rect { top, left, size: Size { height, width } };
-        let failure = Decoder::default().decode(encoded, area, None).err().unwrap();
+        let region = Rect { top, left, size: Size { height, width } };
+        let failure = Decoder::default().decode(encoded, region, None).err().unwrap();
         assert!(failure.reason.ends_with("does not lie in the image"), "{failure}");
     }
 }
@@ -251,10 +251,10 @@ proptest! {
         let Size { height, width } = encoded.size();
         let (top, left) = (top % height, left % width);
         let size = Size { height: height - top, width: width - left };
-        let area = Rect { top: top.into(), left: left.into(), size };
+        let region = Rect { top: top.into(), left: left.into(), size };
         let found = [Decoder::default(), Decoder::portable()].map(|mut decoder| {
             let encoded = Encoded::open(&data, options).unwrap();
-            decoder.decode(encoded, area, Some(Size { height: 5, width: 5 })).map(rgb)
+            decoder.decode(encoded, region, Some(Size { height: 5, width: 5 })).map(rgb)
         });
         prop_assert_eq!(&found[0], &found[1]);
     }

@@ -9,7 +9,8 @@ use super::{
     block::Block,
     colour,
     error::{Problem, Result},
-    header::{self, Colour, Frame, Headers, Scan},
+    frame::{Colour, Frame},
+    header::{self, Headers, Scan},
     huffman::Cache,
     plane::{Layout, Plane, RowBuffer, rows_and_columns},
     reduced,
@@ -80,14 +81,14 @@ impl Decoder {
         }
     }
 
-    /// Writes the pixels of `area`, which lies in the scaled image, to `out`: rows of red, green and blue and, where `N`
+    /// Writes the pixels of `region`, which lies in the scaled image, to `out`: rows of red, green and blue and, where `N`
     /// is 4, 255.
     ///
     /// With `pads`, data that ends too early is taken as libjpeg takes it: what is missing is grey.
     pub(super) fn decode<const N: usize>(
         &mut self,
         file: &File<'_>,
-        area: Rect,
+        region: Rect,
         scale: Scale,
         pads: bool,
         out: &mut [u8],
@@ -97,16 +98,16 @@ impl Decoder {
             return Err(Problem::end_of_data(headers.data.len()));
         }
         for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
-            plane.reset(Layout::new(frame, *component, scale.edge(), area), pads);
+            plane.reset(Layout::new(frame, *component, scale.edge(), region), pads);
         }
         let colour = self.read_scans(headers.clone(), frame, *scan, pads)?;
         let (planes, buffers) = (&self.planes, &mut self.buffers);
         match self.avx2 {
             Some(avx2) => avx2.run(
                 #[inline(always)]
-                || write_rows::<N>(planes, buffers, colour, area, out),
+                || write_rows::<N>(planes, buffers, colour, region, out),
             ),
-            None => write_rows::<N>(planes, buffers, colour, area, out),
+            None => write_rows::<N>(planes, buffers, colour, region, out),
         }
         Ok(())
     }
@@ -163,13 +164,13 @@ fn read_rows(
             reader.group(row, &group, coefficients)?;
             for part in &plan.parts {
                 let plane = &mut planes[part.index];
-                for (column, row, places) in part.rows_of(row, &group) {
+                for (column, row, range) in part.rows_of(row, &group) {
                     let edge = plane.layout.edge as usize;
                     let (out, stride) = plane.block_mut(column, row);
                     if edge == 8 {
-                        vector.idct(&coefficients[places], &part.quant, out, stride);
+                        vector.idct(&coefficients[range], &part.quant, out, stride);
                     } else {
-                        reduced::blocks(&coefficients[places], &part.quant, edge, out, stride);
+                        reduced::blocks(&coefficients[range], &part.quant, edge, out, stride);
                     }
                 }
             }
@@ -183,10 +184,10 @@ fn write_rows<const N: usize>(
     planes: &[Plane; 3],
     [first, second, third]: &mut [RowBuffer; 3],
     colour: Colour,
-    area: Rect,
+    region: Rect,
     out: &mut [u8],
 ) {
-    let (rows, columns) = rows_and_columns(area);
+    let (rows, columns) = rows_and_columns(region);
     for (y, out) in rows.zip(out.chunks_exact_mut(columns.len() * N)) {
         let a = planes[0].pixels(y, columns.clone(), first);
         match colour {

@@ -11,10 +11,11 @@
 //! every layout. Covered are baseline and extended sequential files of 8 bits with one or three components, in one
 //! scan or several, with any sampling factors whose ratios are whole. All others are left to another decoder.
 //!
-//! From bottom to top: [`header`] and [`exif`] read markers, [`huffman`] builds tables, [`bits`] and [`block`] take the
-//! entropy code apart, [`scan`] knows which blocks are needed, [`idct`] (or [`reduced`]) makes them samples, [`plane`]
-//! and [`colour`] make samples pixels. [`avx2`] holds the unsafe code, all of it. [`decoder`] goes through a file with these,
-//! [`fallback`] takes the files that it leaves out, and [`format`](self::format) chooses between the two.
+//! From bottom to top: [`frame`], [`tables`], [`header`] and [`exif`] read markers, [`huffman`] builds tables of
+//! [`symbols`], [`bits`] and [`block`] take the entropy code apart, [`scan`] knows which blocks are needed, [`idct`] (or
+//! [`reduced`]) makes them samples, [`plane`] and [`colour`] make samples pixels. [`decoder`] goes through a file with
+//! these; [`fallback`] takes the files that it leaves out, and [`format`](self::format) chooses between the two. [`avx2`]
+//! holds the unsafe code, all of it.
 //!
 //! # What was tried
 //!
@@ -51,6 +52,7 @@ mod error;
 mod exif;
 mod fallback;
 mod format;
+mod frame;
 mod header;
 mod huffman;
 mod idct;
@@ -59,6 +61,8 @@ mod reduced;
 mod scale;
 mod scan;
 mod standard;
+mod symbols;
+mod tables;
 mod vector;
 
 pub(super) use self::{

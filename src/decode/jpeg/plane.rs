@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::header::{Component, Frame};
+use super::frame::{Component, Frame};
 use crate::geometry::{Rect, Size};
 
 /// How a component lies over the image, and which part of it a region needs.
@@ -28,8 +28,8 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Returns how `component` lies over the image where `edge` pixels come from a block of the image, and what of it
-    /// `area` needs. Sizes and the choice of interpolation are those of libjpeg.
-    pub(super) fn new(frame: &Frame, component: Component, edge: u32, area: Rect) -> Self {
+    /// `region` needs. Sizes and the choice of interpolation are those of libjpeg.
+    pub(super) fn new(frame: &Frame, component: Component, edge: u32, region: Rect) -> Self {
         let (h, v) = (u32::from(component.h), u32::from(component.v));
         let (h_max, v_max) = (u32::from(frame.h_max), u32::from(frame.v_max));
         // Rather than interpolate, libjpeg scales a small component less, where that works in both directions.
@@ -56,7 +56,7 @@ impl Layout {
             let start = (range.start / ratio).saturating_sub(more);
             start / own..((range.end - 1) / ratio + 1 + more).min(len).div_ceil(own)
         };
-        let (rows, columns) = rows_and_columns(area);
+        let (rows, columns) = rows_and_columns(region);
         Self {
             h,
             v,
@@ -72,8 +72,8 @@ impl Layout {
 }
 
 /// Returns the rows and the columns of a box that lies in an image.
-pub(super) const fn rows_and_columns(area: Rect) -> (Range<u32>, Range<u32>) {
-    (area.top as u32..area.bottom() as u32, area.left as u32..area.right() as u32)
+pub(super) const fn rows_and_columns(region: Rect) -> (Range<u32>, Range<u32>) {
+    (region.top as u32..region.bottom() as u32, region.left as u32..region.right() as u32)
 }
 
 /// The samples of the needed blocks.
@@ -130,7 +130,7 @@ impl Plane {
             return &self.row(y)[(pixels.start - first) as usize..][..count];
         }
         let (near, far) = self.rows_around(y);
-        // The samples whose pixels are asked for, and the place of the first of those pixels among theirs.
+        // The samples whose pixels are asked for, and which of theirs is the first of those pixels.
         let samples = pixels.start / ratio.0..(pixels.end - 1) / ratio.0 + 1;
         let offset = (pixels.start % ratio.0) as usize;
         let inside = (samples.start - first) as usize..(samples.end - first) as usize;

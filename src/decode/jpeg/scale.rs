@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn scaled_areas_lie_in_the_scaled_image() {
+    fn scaled_regions_lie_in_the_scaled_image() {
         for len in [1, 7, 8, 9, 100] {
             for (divisor, at) in [(Scale::Half, 2), (Scale::Quarter, 4), (Scale::Eighth, 8)] {
                 let all = u32::div_ceil(len, at);
@@ -92,8 +92,8 @@ mod tests {
                 for start in 0..len {
                     for end in start + 1..=len {
                         let size = Size { height: end - start, width: end - start };
-                        let area = Rect { top: start.into(), left: start.into(), size };
-                        let found = divisor.region(area, all);
+                        let region = Rect { top: start.into(), left: start.into(), size };
+                        let found = divisor.region(region, all);
                         assert_eq!(found.intersection(all), Some(found), "{start}..{end} of {len}, {at}");
                     }
                 }
