@@ -47,23 +47,23 @@ pub fn decode_jpeg(data: &[u8], region: Option<Rect>, scale: u32) -> Result<Arra
 /// A part of a JPEG, whose header has been read.
 pub struct Cutout<'a> {
     jpeg: OpenJpeg<'a>,
-    area: Rect,
+    region: Rect,
     scale: Scale,
 }
 
 impl fmt::Debug for Cutout<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cutout").field("area", &self.area).field("scale", &self.scale).finish_non_exhaustive()
+        f.debug_struct("Cutout").field("region", &self.region).field("scale", &self.scale).finish_non_exhaustive()
     }
 }
 
 impl<'a> Cutout<'a> {
-    /// Reads the header of a JPEG, of which `area` is wanted, or the whole, both made smaller by `divisor`.
+    /// Reads the header of a JPEG, of which `region` is wanted, or the whole, both made smaller by `divisor`.
     ///
     /// # Errors
     /// A [`Failure`] of the decode stage, for bytes that are no JPEG, a broken header, another divisor than 1, 2, 4 and
-    /// 8, or an area that does not lie in the smaller image.
-    pub fn open(data: &'a [u8], area: Option<Rect>, divisor: u32) -> Result<Self, Failure> {
+    /// 8, or a region that does not lie in the smaller image.
+    pub fn open(data: &'a [u8], region: Option<Rect>, divisor: u32) -> Result<Self, Failure> {
         let failure = |reason: String| Err(Failure::new(Stage::Decode, reason));
         let Some(scale) = Scale::of_divisor(divisor) else {
             return failure(format!("by scale {divisor}: it must be 1, 2, 4 or 8"));
@@ -75,17 +75,17 @@ impl<'a> Cutout<'a> {
         let jpeg = OpenJpeg::read(data, options).map_err(|bad| bad.of(&Jpeg))?;
         options.check_size(jpeg.size()).map_err(|reason| Bad::from(reason).of(&Jpeg))?;
         let size = scale.of(jpeg.size());
-        let area = area.unwrap_or_else(|| Rect::whole(size));
-        if area.intersection(size) != Some(area) {
+        let region = region.unwrap_or_else(|| Rect::whole(size));
+        if region.intersection(size) != Some(region) {
             let Size { height, width } = size;
-            return failure(format!("{area:?}: it does not lie in the image of {width}x{height} pixels"));
+            return failure(format!("{region:?}: it does not lie in the image of {width}x{height} pixels"));
         }
-        Ok(Self { jpeg, area, scale })
+        Ok(Self { jpeg, region, scale })
     }
 
     /// Returns the size of what is decoded.
     pub const fn size(&self) -> Size {
-        self.area.size
+        self.region.size
     }
 
     /// Writes the pixels to `out`, (height, width, 3). Each thread keeps a decoder for this.
@@ -100,8 +100,41 @@ impl<'a> Cutout<'a> {
     }
 
     pub(super) fn decode_with(self, decoder: &mut Decoder, out: &mut [u8]) -> Result<(), Failure> {
-        let Self { jpeg, area, scale } = self;
+        let Self { jpeg, region, scale } = self;
         let Decoder { kept, image, .. } = decoder;
-        jpeg.write(area, scale, kept, image, out).map_err(|bad| bad.of(&Jpeg))
+        jpeg.write(region, scale, kept, image, out).map_err(|bad| bad.of(&Jpeg))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_arguments_give_pixels_or_an_error() {
+        let data = include_bytes!("../../tests/data/420.jpg");
+        let whole = Size { height: 61, width: 83 };
+        let ends = [i64::MIN, -1, 0, 60, 61, 1 << 31, (1 << 32) - 1, 1 << 32, i64::MAX];
+        let sizes = [0, 1, 61, 1 << 31, u32::MAX - 1, u32::MAX];
+        for scale in [0, 1, 2, 3, 4, 8, 16, 1 << 31, u32::MAX] {
+            for (top, left) in ends.into_iter().flat_map(|top| ends.map(|left| (top, left))) {
+                for (height, width) in sizes.into_iter().flat_map(|height| sizes.map(|width| (height, width))) {
+                    let region = Rect { top, left, size: Size { height, width } };
+                    let fits = |start: i64, len: u32, all: u32| {
+                        len > 0 && start >= 0 && i128::from(start) + i128::from(len) <= i128::from(all)
+                    };
+                    let is_good = Scale::of_divisor(scale).is_some_and(|scale| {
+                        let Size { height: tall, width: wide } = scale.of(whole);
+                        fits(top, height, tall) && fits(left, width, wide)
+                    });
+                    let found = Cutout::open(data, Some(region), scale);
+                    assert_eq!(found.is_ok(), is_good, "{region:?} by {scale}");
+                    if is_good {
+                        let pixels = decode_jpeg(data, Some(region), scale).unwrap();
+                        assert_eq!(pixels.dim(), (height as usize, width as usize, 3));
+                    }
+                }
+            }
+        }
     }
 }

@@ -70,14 +70,10 @@ fn parse_transform(description: &str) -> PyResult<Transform> {
 fn decode_jpeg(
     py: Python<'_>,
     data: PyBackedBytes,
-    region: Option<(u32, u32, u32, u32)>,
+    region: Option<(i64, i64, u32, u32)>,
     scale: u32,
 ) -> PyResult<(u32, u32, Bound<'_, PyByteArray>)> {
-    let area = region.map(|(top, left, height, width)| Rect {
-        top: top.into(),
-        left: left.into(),
-        size: Size { height, width },
-    });
+    let area = region.map(|(top, left, height, width)| Rect { top, left, size: Size { height, width } });
     let cutout = Cutout::open(&data, area, scale).map_err(|failure| error::decode_error(&failure))?;
     let Size { height, width } = cutout.size();
     let pixels = PyByteArray::new_with(py, height as usize * width as usize * 3, |out| {
