@@ -66,9 +66,10 @@ pub mod loader;
 mod python;
 
 pub use crate::{
-    decode::{Area, Cutout, DecodeImage, Truncated, decode_jpeg},
+    decode::{Cutout, DecodeImage, Truncated, decode_jpeg},
     error::{Error, Result, SampleError, Stage},
     field::{Field, Kind},
+    geometry::{Rect, Size},
     job::OnError,
     loader::{Batch, Builder, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values, init},
     source::{Source, SourceSpec},

@@ -9,9 +9,8 @@ use super::{
     kind::{FieldKind, Followed, Payload, Request, Role},
 };
 use crate::{
-    decode::{Area, DecodeImage, Decoder, Encoded},
+    decode::{DecodeImage, Decoder, Encoded},
     error::{Failure, Result, Stage},
-    geometry::Size,
     spec::FieldSpec,
     transform::{self, Chain, ImageInput, ImageShape, Moves, Pixels, Region, Workspace},
 };
@@ -103,12 +102,9 @@ impl ImageFill {
         sample.times.other_jpegs += u64::from(encoded.is_other_jpeg());
         // What becomes of the image is drawn before it is decoded, so that only what is needed is.
         *sample.stage = Stage::Transform;
-        let (width, height) = encoded.size();
-        let Region { part, resized } = self.chain.plan(Size { height, width }, sample.key, space)?;
+        let Region { part, resized } = self.chain.plan(encoded.size(), sample.key, space)?;
         *sample.stage = Stage::Decode;
-        let area =
-            Area { top: part.top as u32, left: part.left as u32, height: part.size.height, width: part.size.width };
-        let pixels = decoder.decode(encoded, area, resized.map(|size| (size.height, size.width)))?;
+        let pixels = decoder.decode(encoded, part, resized)?;
         let until = Instant::now();
         sample.times.decode += until - start;
         *sample.stage = Stage::Transform;
