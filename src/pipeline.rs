@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use self::compile::{Compiled, FieldFill, How, compile};
 use crate::{
+    counters::Counters,
     decode::{Area, Decoder, Encoded, Mask, decode_mask},
     error::{Failure, Result, Stage},
     rng::Key,
-    source::{Bytes, Source, SourceSpec},
+    source::{Bytes, Source, SourceField, SourceSpec},
     spec::FieldSpec,
     transform::{BatchTransform, Chain, Pixels, Region, Transform, Workspace, kept_entries},
 };
@@ -90,16 +91,19 @@ struct Images {
     size: (u32, u32),
 }
 
-/// The time that stages took, in all calls that added to it.
-#[derive(Clone, Copy, Debug, Default)]
+/// The time that stages took and what they counted, in all calls that added to it.
+#[derive(Clone, Debug, Default)]
 pub struct Times {
     /// Decoding.
     pub decode: Duration,
     /// Transforming, with the write to the row.
     pub transform: Duration,
-    /// JPEGs that are not baseline, which another decoder took.
-    pub other_jpegs: u64,
+    /// What was counted, under the names of [`Pipeline::counters`].
+    pub counters: Counters,
 }
+
+/// Counts JPEGs that are not baseline, which another decoder took.
+const OTHER_JPEGS: &str = "other_jpegs";
 
 impl Pipeline {
     /// Returns the pipeline of an opened source.
@@ -124,6 +128,20 @@ impl Pipeline {
     /// Returns what every sample looks like.
     pub fn fields(&self) -> &[FieldSpec] {
         &self.compiled.fields
+    }
+
+    /// Returns the names of everything that may be counted.
+    pub fn counters(&self) -> Vec<&'static str> {
+        vec![OTHER_JPEGS]
+    }
+
+    /// Tells whether rows are only copied: nothing is read from a device, and nothing is decoded.
+    pub fn copies_memory(&self) -> bool {
+        let is_ready = |field: &SourceField| match field {
+            SourceField::Tensor(_) => true,
+            SourceField::EncodedImage { .. } | SourceField::EncodedMask { .. } | SourceField::Places { .. } => false,
+        };
+        !self.source.does_io() && self.source.fields().iter().all(is_ready)
     }
 
     /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
@@ -221,7 +239,7 @@ impl Images {
         let start = Instant::now();
         *stage = Stage::Decode;
         let encoded = Encoded::open(data, chain.decoding())?;
-        times.other_jpegs += u64::from(encoded.is_other_jpeg());
+        times.counters.add(OTHER_JPEGS, u64::from(encoded.is_other_jpeg()));
         // What becomes of the image is drawn before it is decoded, so that only what is needed is.
         *stage = Stage::Transform;
         self.size = encoded.size();

@@ -17,12 +17,13 @@ use super::{
     supervisor::{Sighting, Supervisor, cannot_fork, rows_at},
 };
 use crate::{
+    counters::Counters,
     error::{Error, Result, SampleError},
     job::Job,
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
     shm::{Arena, Mailbox, Progress, SlotLayout},
-    source::{Bytes, SourceField},
+    source::Bytes,
     sys::{
         memory::SharedMemory,
         poll::Watch,
@@ -94,8 +95,8 @@ pub struct PoolStats {
     pub decode_seconds: f64,
     /// Seconds that all workers spent transforming and writing.
     pub transform_seconds: f64,
-    /// JPEGs that are not baseline.
-    pub other_jpegs: u64,
+    /// What was counted while rows were made.
+    pub counters: Counters,
     /// Workers that were started in the place of others.
     pub restarts: u64,
     /// Samples that failed.
@@ -154,8 +155,7 @@ fn boot(channel: &ToTrainer, pipeline: Option<Arc<Pipeline>>) -> Result<Option<P
 /// Returns how many rows are worth a message: copies from memory go so fast that a few of them are not.
 fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
     const WORTH_A_MESSAGE: usize = 256 << 10;
-    let decodes = pipeline.source().fields().iter().any(|field| !matches!(field, SourceField::Tensor(_)));
-    if decodes || pipeline.source().does_io() {
+    if !pipeline.copies_memory() {
         return 1;
     }
     let row: usize = layout.fields().iter().map(|field| field.row_bytes).sum();
@@ -208,6 +208,7 @@ impl Pool {
         let (schedule, actions) = Schedule::new(sampler.clone(), terms, options.num_workers, slots);
         let num_workers = options.num_workers;
         let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler);
+        let stats = PoolStats { counters: Counters::of(pipeline.counters()), ..PoolStats::default() };
         let mut pool = Self {
             pipeline,
             mailbox,
@@ -215,7 +216,7 @@ impl Pool {
             schedule,
             supervisor,
             outbox: VecDeque::new(),
-            stats: PoolStats::default(),
+            stats,
             num_workers,
             unforked: VecDeque::new(),
             fork_again: None,
@@ -322,12 +323,12 @@ impl Pool {
     fn see(&mut self, worker: u32, sighting: Sighting) {
         let event = match sighting {
             Sighting::Up => Event::Up { worker },
-            Sighting::Done { lane, failures, read, decode, transform, other_jpegs } => {
+            Sighting::Done { lane, failures, read, decode, transform, counters } => {
                 let seconds = |nanos: u64| nanos as f64 * 1e-9;
                 self.stats.read_seconds += seconds(read);
                 self.stats.decode_seconds += seconds(decode);
                 self.stats.transform_seconds += seconds(transform);
-                self.stats.other_jpegs += other_jpegs;
+                self.stats.counters.merge(counters);
                 for failure in &failures {
                     self.stats.quarantine.record(failure.error.clone());
                 }

@@ -15,6 +15,7 @@ use super::{
     schedule::{LANES, Schedule},
 };
 use crate::{
+    counters::Counters,
     error::{Error, Result},
     job::Options,
     pipeline::Pipeline,
@@ -26,10 +27,10 @@ use crate::{
         poll::Watch,
         process::{self, Child},
     },
-    worker::{Filler, RowFailure, Worker},
+    worker::{Filler, RowFailure, RunText, Worker},
 };
 
-/// The room for a run's list of failures. Pages that are never written cost nothing.
+/// The room for the text of a run's report. Pages that are never written cost nothing.
 const LIST_BYTES: usize = 64 << 10;
 /// How long after its socket a worker may end: the kernel closes the one a moment before it reports the other.
 const DEAF_GRACE: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ const KILL_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Sighting {
     Up,
-    Done { lane: u32, failures: Vec<RowFailure>, read: u64, decode: u64, transform: u64, other_jpegs: u64 },
+    Done { lane: u32, failures: Vec<RowFailure>, read: u64, decode: u64, transform: u64, counters: Counters },
     Down { ended: String },
     Stuck { ended: String },
 }
@@ -171,11 +172,11 @@ impl Supervisor {
         while post.deaf.is_none() {
             match post.channel.recv(false) {
                 Ok(Incoming::Message(Report::Up)) => seen.push(Sighting::Up),
-                Ok(Incoming::Message(Report::Done { tag, failures, read, decode, transform, other_jpegs })) => {
+                Ok(Incoming::Message(Report::Done { tag, len, read, decode, transform })) => {
                     post.progress = (Instant::now(), 0);
-                    match list(&post.mailbox, tag, failures) {
-                        Some(failures) => {
-                            seen.push(Sighting::Done { lane: tag, failures, read, decode, transform, other_jpegs });
+                    match text(&post.mailbox, tag, len) {
+                        Some(RunText { failures, counters }) => {
+                            seen.push(Sighting::Done { lane: tag, failures, read, decode, transform, counters });
                         }
                         None => post.deaf = Some(Instant::now()),
                     }
@@ -295,10 +296,10 @@ pub(super) fn rows_at(worker: u32, schedule: &Schedule, arena: &Arena, wanted: P
     schedule.in_flight(worker).flat_map(rows).collect()
 }
 
-/// Reads a list of failures; none where it is not one.
-fn list(mailbox: &Mailbox, lane: u32, len: u32) -> Option<Vec<RowFailure>> {
+/// Reads the text of a report; none where it is not one.
+fn text(mailbox: &Mailbox, lane: u32, len: u32) -> Option<RunText> {
     if len == 0 {
-        return Some(Vec::new());
+        return Some(RunText::default());
     }
     if lane as usize >= LANES {
         return None;

@@ -18,6 +18,7 @@ use super::{
     stats::{Stats, Waits},
 };
 use crate::{
+    counters::Counters,
     error::{Error, Result, SampleError},
     sampler::EpochPlan,
     shm::{Arena, GiveBack, RowMut, SlotRef},
@@ -66,6 +67,8 @@ impl Inline {
                 .build()
                 .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))
         };
+        let mut done = Tally::default();
+        done.times.counters = Counters::of(filler.pipeline().counters());
         Ok(Self {
             filler,
             arena,
@@ -73,7 +76,7 @@ impl Inline {
             prefetch,
             memory_limit,
             pool: (threads > 1).then(build).transpose()?,
-            done: Tally::default(),
+            done,
             quarantine: Quarantine::default(),
         })
     }
@@ -165,7 +168,7 @@ impl Inline {
             read_seconds: self.done.read.as_secs_f64(),
             decode_seconds: self.done.times.decode.as_secs_f64(),
             transform_seconds: self.done.times.transform.as_secs_f64(),
-            other_jpegs: self.done.times.other_jpegs,
+            counters: self.done.times.counters.clone().into(),
             failed_samples: self.quarantine.count,
             quarantine: self.quarantine.first.clone(),
             ..Stats::default()

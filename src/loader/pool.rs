@@ -387,7 +387,7 @@ impl Pool {
             read_seconds: of_pool.read_seconds,
             decode_seconds: of_pool.decode_seconds,
             transform_seconds: of_pool.transform_seconds,
-            other_jpegs: of_pool.other_jpegs,
+            counters: of_pool.counters.into(),
             restarts: of_pool.restarts,
             failed_samples: of_pool.quarantine.count,
             quarantine: of_pool.quarantine.first,

@@ -1,6 +1,6 @@
 //! What a loader has done so far, in numbers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::error::SampleError;
 
@@ -43,8 +43,9 @@ pub struct Stats {
     pub decode_seconds: f64,
     /// Seconds that they spent transforming and writing.
     pub transform_seconds: f64,
-    /// JPEGs that are not baseline, so that another, slower decoder took them.
-    pub other_jpegs: u64,
+    /// What was counted while rows were made, by name: `other_jpegs` are JPEGs that are not baseline, so that another,
+    /// slower decoder took them.
+    pub counters: BTreeMap<String, u64>,
     /// Workers that were started in the place of others.
     pub restarts: u64,
     /// Samples that failed, counted each time.

@@ -123,20 +123,19 @@ pub enum Command {
 pub enum Report {
     /// The worker is ready for its first command.
     Up,
-    /// The run is finished: its rows are written, but for those in the list of failures.
+    /// The run is done: its rows are written, but for those in the list of failures.
     Done {
         /// The run's name.
         tag: u32,
-        /// The length of the list of failures in the worker's mailbox, as JSON; 0 for none.
-        failures: u32,
+        /// The length of the text in the run's lane of the worker's mailbox: which samples failed and what was
+        /// counted, as JSON; 0 for neither.
+        len: u32,
         /// Nanoseconds spent reading.
         read: u64,
         /// Nanoseconds spent decoding.
         decode: u64,
         /// Nanoseconds spent transforming and writing.
         transform: u64,
-        /// JPEGs that are not baseline.
-        other_jpegs: u64,
     },
 }
 
@@ -260,24 +259,17 @@ impl Wire for Report {
     fn frame(&self) -> Frame {
         match *self {
             Self::Up => Frame { kind: 11, ..Frame::default() },
-            Self::Done { tag, failures, read, decode, transform, other_jpegs } => Frame {
-                kind: 12,
-                n: failures,
-                a: other_jpegs,
-                tag,
-                c: read,
-                d: decode,
-                e: transform,
-                ..Frame::default()
-            },
+            Self::Done { tag, len, read, decode, transform } => {
+                Frame { kind: 12, n: len, tag, c: read, d: decode, e: transform, ..Frame::default() }
+            }
         }
     }
 
     fn from_frame(frame: &Frame) -> Option<Self> {
-        let &Frame { kind, n, a, tag, c, d, e, .. } = frame;
+        let &Frame { kind, n, tag, c, d, e, .. } = frame;
         match kind {
             11 => Some(Self::Up),
-            12 => Some(Self::Done { tag, failures: n, read: c, decode: d, transform: e, other_jpegs: a }),
+            12 => Some(Self::Done { tag, len: n, read: c, decode: d, transform: e }),
             _ => None,
         }
     }
@@ -406,7 +398,7 @@ mod tests {
             round_trip(Command::Fill(Fill { tag, run, epoch: a, cursor: b, batch: c, attempt: n, finish }));
             round_trip(Command::Segment);
             round_trip(Report::Up);
-            round_trip(Report::Done { tag, failures: n, read: a, decode: b, transform: c, other_jpegs: b });
+            round_trip(Report::Done { tag, len: n, read: a, decode: b, transform: c });
             round_trip(Request::Start { generation: a, epoch: b, cursor: c });
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);

@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    counters::Counters,
     error::{Failure, SampleError},
     job::{MAX_ATTEMPTS, OnError},
     pipeline::{Pipeline, Scratch, Times},
@@ -25,6 +26,15 @@ pub struct RowFailure {
     pub fatal: bool,
     /// What happened.
     pub error: SampleError,
+}
+
+/// What of a report is too long for its message. It is written only where there is something to say.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct RunText {
+    /// The samples that failed.
+    pub failures: Vec<RowFailure>,
+    /// What was counted.
+    pub counters: Counters,
 }
 
 /// The samples that have failed: how many, and the first of them.
@@ -72,7 +82,7 @@ impl Tally {
         self.read += other.read;
         self.times.decode += other.times.decode;
         self.times.transform += other.times.transform;
-        self.times.other_jpegs += other.times.other_jpegs;
+        self.times.counters.merge(other.times.counters);
         self.failures.extend(other.failures);
     }
 }

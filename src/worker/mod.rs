@@ -8,6 +8,6 @@ mod fill;
 mod serve;
 
 pub use self::{
-    fill::{Candidate, Filler, Job as RowJob, Quarantine, RowFailure, Tally},
+    fill::{Candidate, Filler, Job as RowJob, Quarantine, RowFailure, RunText, Tally},
     serve::{Worker, run},
 };

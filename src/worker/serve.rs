@@ -16,7 +16,7 @@ use crate::{
     sampler::{EpochPlan, Sampler},
     shm::{Arena, Mailbox, RowMut, SlotMut},
     sys::memory::SharedMemory,
-    worker::{Candidate, Filler, RowJob, Tally},
+    worker::{Candidate, Filler, RowJob, RunText, Tally},
 };
 
 /// Everything a worker needs.
@@ -26,7 +26,7 @@ pub struct Worker {
     pub channel: Channel<Report, Command>,
     /// The slots.
     pub arena: Arena,
-    /// Where lists of failures go, one lane for each run in flight.
+    /// Where the texts of reports go, one lane for each run in flight.
     pub mailbox: Mailbox,
     /// What makes rows.
     pub filler: Filler,
@@ -117,32 +117,31 @@ fn rows_of(arena: &Arena, fill: &Fill) -> Result<SlotMut> {
     unsafe { arena.rows_mut(run.slot, first..end) }
 }
 
-/// Returns the failures as JSON that fits: fatal ones first, since they decide the batch, and of the others as many
-/// as there is room for.
-fn list_of(tally: &Tally, room: usize) -> Result<String> {
-    let mut list: Vec<_> = tally.failures.iter().collect();
-    list.sort_by_key(|failure| (!failure.fatal, failure.row));
+/// Returns the text of a report, as JSON that fits: fatal failures first, since they decide the batch, and of the
+/// others as many as there is room for.
+fn text_of(tally: &Tally, room: usize) -> Result<String> {
+    let mut text = RunText { failures: tally.failures.clone(), counters: tally.times.counters.clone() };
+    text.failures.sort_by_key(|failure| (!failure.fatal, failure.row));
     loop {
-        let text = serde_json::to_string(&list).map_err(|error| Error::Protocol(error.to_string()))?;
-        if text.len() <= room || list.len() == 1 {
-            return Ok(text);
+        let json = serde_json::to_string(&text).map_err(|error| Error::Protocol(error.to_string()))?;
+        if json.len() <= room || text.failures.len() <= 1 {
+            return Ok(json);
         }
-        list.truncate(list.len() / 2);
+        text.failures.truncate(text.failures.len() / 2);
     }
 }
 
-/// Writes the list of failures where the coordinator finds it, and reports the run as done.
+/// Writes the report's text where the coordinator finds it, if there is any, and reports the run as done.
 fn report(channel: &Channel<Report, Command>, mailbox: &Mailbox, tag: u32, tally: &Tally) -> Result<()> {
-    let failures =
-        if tally.failures.is_empty() { 0 } else { mailbox.write(tag as usize, &list_of(tally, mailbox.capacity())?) };
+    let is_plain = tally.failures.is_empty() && tally.times.counters.is_empty();
+    let len = if is_plain { 0 } else { mailbox.write(tag as usize, &text_of(tally, mailbox.capacity())?) };
     let nanos = |time: std::time::Duration| time.as_nanos() as u64;
     channel.send(&Report::Done {
         tag,
-        failures,
+        len,
         read: nanos(tally.read),
         decode: nanos(tally.times.decode),
         transform: nanos(tally.times.transform),
-        other_jpegs: tally.times.other_jpegs,
     })?;
     Ok(())
 }
