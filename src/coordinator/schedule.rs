@@ -19,15 +19,14 @@ mod parts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use self::{
-    finishing::WHOLE,
-    parts::{Batch, Epoch, Slot, Standing, Todo, Worker},
+use self::parts::{
+    BatchStage, BatchState, Blamed, EpochState, GivenUp, PlannedRun, Sharing, SlotState, WorkerStage, WorkerState,
 };
-use super::event::{Action, Event, InHand};
+use super::event::{Action, Assignment, Event, RowInHand};
 use crate::{
     error::{SampleError, Stage},
     job::{MAX_ATTEMPTS, OnError},
-    protocol::{Fill, Run},
+    protocol::{Fill, Run, Work},
     sampler::Sampler,
     worker::RowFailure,
 };
@@ -38,17 +37,17 @@ pub const LANES: usize = 2;
 const POISON_DEATHS: u32 = 2;
 /// Workers that may end before they are up, one after another, before the pool gives up.
 const MAX_BOOT_FAILURES: u32 = 5;
-/// Ends without a finished run in between, for each worker, after which the next ones wait before they start ...
-const FRUITLESS_PAUSE: u32 = 4;
+/// Ends without a run that was done in between, for each worker, after which the next ones wait before they start ...
+const PAUSE_AFTER: u32 = 4;
 /// ... and after which the pool gives up.
-const FRUITLESS_OVER: u32 = 64;
+const GIVE_UP_AFTER: u32 = 64;
 
-/// Epoch, batch and row, and the sample that was tried there.
-type DeathKey = (u64, u64, u32, u64);
+/// Epoch, batch, and what of it.
+type DeathKey = (u64, u64, Blamed);
 
-/// What is to be known of a loader to plan its work.
+/// The options that the schedule depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct ScheduleOptions {
     /// What becomes of bad samples.
     pub on_error: OnError,
     /// The rows of a run, at least: less work would not be worth a message.
@@ -64,32 +63,33 @@ pub struct Schedule {
     on_error: OnError,
     finishes: bool,
     run_rows: u32,
-    slots: Vec<Slot>,
+    slots: Vec<SlotState>,
     free: BTreeSet<u32>,
-    epochs: VecDeque<Epoch>,
+    epochs: VecDeque<EpochState>,
     epochs_begun: u64,
     /// Rows of filling slots that must be done again.
-    redo: VecDeque<Todo>,
+    runs_to_redo: VecDeque<PlannedRun>,
     /// Batches that must be begun again in another slot.
-    again: BTreeSet<(u64, u64)>,
+    batches_to_restart: BTreeSet<(u64, u64)>,
     ready: HashMap<(u64, u64), u32>,
     deaths: HashMap<DeathKey, u32>,
-    workers: BTreeMap<u32, Worker>,
+    workers: BTreeMap<u32, WorkerState>,
     seats: u32,
     hired: u32,
     boot_failures: u32,
-    /// Ends since a run was last finished.
-    fruitless: u32,
-    lost: u32,
-    /// Samples of batches to begin again that are given up: the sample, and how its last worker ended.
-    poisoned: HashMap<(u64, u64, u32), (u64, String)>,
+    /// Ends of workers since a run was last done.
+    ends_without_work: u32,
+    /// Slots that workers which do not end may still write to.
+    lost_slots: u32,
+    /// What is given up of the batches to begin again.
+    given_up: HashMap<(u64, u64), GivenUp>,
     over: bool,
 }
 
 impl Schedule {
     /// Returns the schedule of a pool, and its first actions: to hire the workers.
-    pub fn new(sampler: Sampler, terms: Terms, workers: u32, slots: u32) -> (Self, Vec<Action>) {
-        let Terms { on_error, min_run, finishes } = terms;
+    pub fn new(sampler: Sampler, options: ScheduleOptions, workers: u32, slots: u32) -> (Self, Vec<Action>) {
+        let ScheduleOptions { on_error, min_run, finishes } = options;
         // Two runs a worker and batch: the first batch is shared by all, and a slow sample delays few others.
         let run_rows = sampler.batch_size.div_ceil(workers.max(1) * 2).max(min_run).min(sampler.batch_size);
         let mut schedule = Self {
@@ -101,17 +101,17 @@ impl Schedule {
             free: BTreeSet::new(),
             epochs: VecDeque::new(),
             epochs_begun: 0,
-            redo: VecDeque::new(),
-            again: BTreeSet::new(),
+            runs_to_redo: VecDeque::new(),
+            batches_to_restart: BTreeSet::new(),
             ready: HashMap::new(),
             deaths: HashMap::new(),
             workers: BTreeMap::new(),
             seats: workers,
             hired: 0,
             boot_failures: 0,
-            fruitless: 0,
-            lost: 0,
-            poisoned: HashMap::new(),
+            ends_without_work: 0,
+            lost_slots: 0,
+            given_up: HashMap::new(),
             over: false,
         };
         let mut actions = Vec::new();
@@ -131,7 +131,7 @@ impl Schedule {
             Event::Release { slot } => self.release(slot),
             Event::Grown { slots } => self.grow(slots),
             Event::Up { worker } => self.up(worker),
-            Event::Done { worker, lane, failures } => self.done(worker, lane, failures, &mut actions),
+            Event::Done { worker, lane, report } => self.done(worker, lane, report.failures, &mut actions),
             Event::Down { worker, ended, in_hand } => self.down(worker, &ended, &in_hand, &mut actions),
             Event::Condemned { worker } => self.condemn(worker),
             Event::Stuck { worker, ended, in_hand } => self.stuck(worker, &ended, &in_hand, &mut actions),
@@ -144,57 +144,57 @@ impl Schedule {
         actions
     }
 
-    /// Returns the runs that a worker has.
-    pub fn in_flight(&self, worker: u32) -> impl Iterator<Item = &Fill> {
-        self.workers.get(&worker).into_iter().flat_map(|worker| worker.lanes.iter().flatten().map(|(_, fill)| fill))
+    /// Returns what every worker has to do.
+    pub fn assignments(&self) -> BTreeMap<u32, Assignment> {
+        self.workers.iter().map(|(&id, worker)| (id, worker.assignment())).collect()
     }
 
-    /// Tells whether a worker has come up.
-    pub fn is_up(&self, worker: u32) -> bool {
-        self.workers.get(&worker).is_some_and(|worker| worker.standing == Standing::Up)
+    /// Returns what a worker has to do.
+    pub fn assignment(&self, worker: u32) -> Assignment {
+        self.workers.get(&worker).map(WorkerState::assignment).unwrap_or_default()
     }
 
     fn hire(&mut self, seat: u32, actions: &mut Vec<Action>) {
         let worker = self.hired;
         self.hired += 1;
-        self.workers.insert(worker, Worker { seat, standing: Standing::Booting, lanes: [None, None] });
-        let pause = self.fruitless > FRUITLESS_PAUSE * self.seats;
+        self.workers.insert(worker, WorkerState { seat, stage: WorkerStage::Booting, lanes: [None, None] });
+        let pause = self.ends_without_work > PAUSE_AFTER * self.seats;
         actions.push(Action::Hire { worker, seat, pause });
     }
 
     fn grow(&mut self, slots: u32) {
         let first = self.slots.len() as u32;
-        self.slots.extend((0..slots).map(|_| Slot::Free));
+        self.slots.extend((0..slots).map(|_| SlotState::Free));
         self.free.extend(first..first + slots);
     }
 
-    fn epoch(&self, number: u64) -> Option<&Epoch> {
+    fn epoch(&self, number: u64) -> Option<&EpochState> {
         self.epochs.iter().find(|epoch| epoch.number == number)
     }
 
     fn begin(&mut self, generation: Option<u64>, epoch: u64, cursor: u64) {
-        let plan = self.sampler.plan(epoch, cursor);
+        let partition = self.sampler.partition(epoch, cursor);
         self.epochs_begun += 1;
         let number = self.epochs_begun;
-        self.epochs.push_back(Epoch { number, generation, plan, next: (0, 0), filling: None, deliver: 0 });
+        self.epochs.push_back(EpochState { number, generation, partition, next: (0, 0), filling: None, deliver: 0 });
     }
 
     fn start(&mut self, generation: u64, epoch: u64, cursor: u64) {
         if let Some(front) = self.epochs.front_mut()
             && front.generation.is_none()
-            && (front.plan.epoch(), front.plan.cursor()) == (epoch, cursor)
+            && (front.partition.epoch(), front.partition.cursor()) == (epoch, cursor)
         {
             front.generation = Some(generation);
             return;
         }
         self.epochs.clear();
-        self.redo.clear();
-        self.again.clear();
+        self.runs_to_redo.clear();
+        self.batches_to_restart.clear();
         self.ready.clear();
         self.deaths.clear();
-        self.poisoned.clear();
+        self.given_up.clear();
         for slot in 0..self.slots.len() as u32 {
-            if matches!(self.slots[slot as usize], Slot::Filling(_) | Slot::Ready(_)) {
+            if matches!(self.slots[slot as usize], SlotState::Filling(_) | SlotState::Ready(_)) {
                 self.drain(slot);
             }
         }
@@ -203,48 +203,50 @@ impl Schedule {
 
     /// Frees a slot as soon as nobody can write to it any more.
     fn drain(&mut self, slot: u32) {
-        let written =
-            self.workers.values().any(|worker| worker.lanes.iter().flatten().any(|(todo, _)| todo.run.slot == slot));
+        let written = self
+            .workers
+            .values()
+            .any(|worker| worker.lanes.iter().flatten().any(|(planned, _)| planned.run.slot == slot));
         if written {
-            self.slots[slot as usize] = Slot::Draining;
+            self.slots[slot as usize] = SlotState::Draining;
         } else {
-            self.slots[slot as usize] = Slot::Free;
+            self.slots[slot as usize] = SlotState::Free;
             self.free.insert(slot);
         }
     }
 
     fn release(&mut self, slot: u32) {
-        if let Some(Slot::Held) = self.slots.get(slot as usize) {
+        if let Some(SlotState::Held) = self.slots.get(slot as usize) {
             self.drain(slot);
         }
     }
 
     fn up(&mut self, worker: u32) {
         if let Some(worker) = self.workers.get_mut(&worker)
-            && worker.standing == Standing::Booting
+            && worker.stage == WorkerStage::Booting
         {
-            worker.standing = Standing::Up;
+            worker.stage = WorkerStage::Up;
             self.boot_failures = 0;
         }
     }
 
-    /// A worker that is being killed is not worth any more work.
+    /// A worker that is being killed gets no more work.
     fn condemn(&mut self, worker: u32) {
         if let Some(worker) = self.workers.get_mut(&worker)
-            && matches!(worker.standing, Standing::Up | Standing::Booting)
+            && matches!(worker.stage, WorkerStage::Up | WorkerStage::Booting)
         {
-            worker.standing = Standing::Condemned;
+            worker.stage = WorkerStage::Condemned;
         }
     }
 
     fn done(&mut self, id: u32, lane: u32, failures: Vec<RowFailure>, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let Some(Some((todo, _))) = worker.lanes.get_mut(lane as usize) else {
+        let Some(Some((planned, _))) = worker.lanes.get_mut(lane as usize) else {
             self.condemn(id);
             actions.push(Action::Kill { worker: id });
             return;
         };
-        let run = todo.run;
+        let run = planned.run;
         let rows = run.first_row..run.first_row + run.rows;
         if failures.iter().any(|failure| !rows.contains(&failure.row)) {
             // A report that names rows it was not given cannot be trusted in anything.
@@ -253,52 +255,59 @@ impl Schedule {
             return;
         }
         worker.lanes[lane as usize] = None;
-        self.fruitless = 0;
-        self.finish(run, failures);
+        self.ends_without_work = 0;
+        self.rows_done(run, failures);
     }
 
-    /// Books rows of a slot as finished.
-    fn finish(&mut self, run: Run, failures: Vec<RowFailure>) {
+    /// Counts rows of a slot as done.
+    fn rows_done(&mut self, run: Run, failures: Vec<RowFailure>) {
         match &mut self.slots[run.slot as usize] {
-            Slot::Filling(batch) => {
+            SlotState::Filling(batch) => {
                 batch.left -= run.rows;
                 batch.failures.extend(failures.into_iter().filter(|failure| failure.fatal));
-                if batch.left == 0 && self.finishes && !batch.finishing && batch.failures.is_empty() {
+                if batch.left == 0 && self.finishes && batch.stage == BatchStage::Filling && batch.failures.is_empty() {
                     self.hand_out_to_finish(run.slot);
                 } else if batch.left == 0 {
                     let key = (batch.epoch, batch.number);
-                    let Slot::Filling(batch) = std::mem::replace(&mut self.slots[run.slot as usize], Slot::Free) else {
+                    let SlotState::Filling(batch) =
+                        std::mem::replace(&mut self.slots[run.slot as usize], SlotState::Free)
+                    else {
                         unreachable!("the slot was just seen filling")
                     };
-                    self.slots[run.slot as usize] = Slot::Ready(batch);
+                    self.slots[run.slot as usize] = SlotState::Ready(batch);
                     self.ready.insert(key, run.slot);
                 }
             }
-            Slot::Draining => self.drain(run.slot),
-            Slot::Free | Slot::Ready(_) | Slot::Held => {}
+            SlotState::Draining => self.drain(run.slot),
+            SlotState::Free | SlotState::Ready(_) | SlotState::Held => {}
         }
     }
 
-    fn down(&mut self, id: u32, ended: &str, in_hand: &[InHand], actions: &mut Vec<Action>) {
+    fn down(&mut self, id: u32, ended: &str, in_hand: &[RowInHand], actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.remove(&id) else { return };
-        for (todo, _) in worker.lanes.into_iter().flatten() {
-            match self.slots[todo.run.slot as usize] {
-                Slot::Filling(_) if todo.finish => self.take_back_batch(todo.run.slot, ended, in_hand, actions),
-                Slot::Filling(_) => self.take_back(&todo, ended, in_hand, actions),
-                Slot::Draining => self.drain(todo.run.slot),
-                Slot::Free | Slot::Ready(_) | Slot::Held => {}
+        for (planned, _) in worker.lanes.into_iter().flatten() {
+            match self.slots[planned.run.slot as usize] {
+                SlotState::Filling(_) if planned.work == Work::Finish => {
+                    self.take_back_batch(planned.run.slot, ended, in_hand, actions)
+                }
+                SlotState::Filling(_) => self.take_back(&planned, ended, in_hand, actions),
+                SlotState::Draining => self.drain(planned.run.slot),
+                SlotState::Free | SlotState::Ready(_) | SlotState::Held => {}
             }
         }
-        match worker.standing {
-            Standing::Stuck => return,
-            Standing::Booting => self.boot_failures += 1,
-            Standing::Up | Standing::Condemned => {}
+        match worker.stage {
+            WorkerStage::Stuck => return,
+            WorkerStage::Booting => self.boot_failures += 1,
+            WorkerStage::Up | WorkerStage::Condemned => {}
         }
-        self.fruitless += 1;
+        self.ends_without_work += 1;
         let reason = if self.boot_failures >= MAX_BOOT_FAILURES {
             format!("{MAX_BOOT_FAILURES} workers in a row ended before they were up; the last one {ended}")
-        } else if self.fruitless >= FRUITLESS_OVER * self.seats {
-            format!("{} workers in a row ended before they got anything done; the last one {ended}", self.fruitless)
+        } else if self.ends_without_work >= GIVE_UP_AFTER * self.seats {
+            format!(
+                "{} workers in a row ended before they got anything done; the last one {ended}",
+                self.ends_without_work
+            )
         } else {
             self.hire(worker.seat, actions);
             return;
@@ -307,45 +316,46 @@ impl Schedule {
         actions.push(Action::Over { reason });
     }
 
-    /// Plans the rows of a worker that ended anew.
-    fn take_back(&mut self, todo: &Todo, ended: &str, in_hand: &[InHand], actions: &mut Vec<Action>) {
-        let Run { slot, first_row, rows } = todo.run;
+    /// Plans again the rows of a worker that has ended.
+    fn take_back(&mut self, planned: &PlannedRun, ended: &str, in_hand: &[RowInHand], actions: &mut Vec<Action>) {
+        let Run { slot, first_row, rows } = planned.run;
         let mut begun = first_row;
         for row in first_row..first_row + rows {
             let Some(hand) = in_hand.iter().find(|hand| (hand.slot, hand.row) == (slot, row)) else { continue };
-            self.redo(todo, begun, row);
+            self.redo(planned, begun, row);
             begun = row + 1;
-            let deaths = self.book_death(*hand);
+            let deaths = self.count_death(slot, Blamed::Row { row, index: hand.index });
             if deaths < POISON_DEATHS {
                 let run = Run { slot, first_row: row, rows: 1 };
-                self.redo.push_back(Todo { run, attempt: todo.attempt, solo: true, finish: false });
+                self.runs_to_redo
+                    .push_back(PlannedRun { sharing: Sharing::Alone, ..PlannedRun::fill(run, planned.attempt) });
             } else {
                 self.poison(*hand, ended, actions);
             }
         }
-        self.redo(todo, begun, first_row + rows);
+        self.redo(planned, begun, first_row + rows);
     }
 
-    /// Plans a part of a run anew: alone if it was alone, since its row has been in a dead worker's hands before.
-    fn redo(&mut self, todo: &Todo, from: u32, to: u32) {
+    /// Plans a part of a run again. If the run was alone in its worker, so is the part: a worker has died at this row before.
+    fn redo(&mut self, planned: &PlannedRun, from: u32, to: u32) {
         if from < to {
-            let run = Run { slot: todo.run.slot, first_row: from, rows: to - from };
-            self.redo.push_back(Todo { run, ..todo.clone() });
+            let run = Run { slot: planned.run.slot, first_row: from, rows: to - from };
+            self.runs_to_redo.push_back(PlannedRun { run, ..planned.clone() });
         }
     }
 
-    /// Counts a worker's end against the sample that it had in hand, and returns how many there were.
-    fn book_death(&mut self, hand: InHand) -> u32 {
-        let Slot::Filling(batch) = &self.slots[hand.slot as usize] else { return 0 };
-        let deaths = self.deaths.entry((batch.epoch, batch.number, hand.row, hand.index)).or_insert(0);
+    /// Counts a worker's death against what it had in hand, and returns how many there were.
+    fn count_death(&mut self, slot: u32, blamed: Blamed) -> u32 {
+        let SlotState::Filling(batch) = &self.slots[slot as usize] else { return 0 };
+        let deaths = self.deaths.entry((batch.epoch, batch.number, blamed)).or_insert(0);
         *deaths += 1;
         *deaths
     }
 
     /// Gives a sample up: its row fails, or gets the next candidate.
-    fn poison(&mut self, hand: InHand, ended: &str, actions: &mut Vec<Action>) {
-        let InHand { slot, row, index } = hand;
-        let Slot::Filling(batch) = &self.slots[slot as usize] else { return };
+    fn poison(&mut self, hand: RowInHand, ended: &str, actions: &mut Vec<Action>) {
+        let RowInHand { slot, row, index } = hand;
+        let SlotState::Filling(batch) = &self.slots[slot as usize] else { return };
         let (number, epoch) = (batch.number, batch.epoch);
         let Some(epoch) = self.epoch(epoch) else { return };
         let error = SampleError {
@@ -358,38 +368,43 @@ impl Schedule {
             worker: None,
         };
         // The worker may have come to this sample by giving up others.
-        let tried = (0..MAX_ATTEMPTS).find(|&tried| self.on_error.candidate(&epoch.plan, number, row, tried) == index);
+        let tried =
+            (0..MAX_ATTEMPTS).find(|&tried| self.on_error.candidate(&epoch.partition, number, row, tried) == index);
         let attempt = tried.map_or(MAX_ATTEMPTS, |tried| tried + 1);
         let run = Run { slot, first_row: row, rows: 1 };
-        actions.push(Action::Record(error.clone()));
+        actions.push(Action::Quarantine(error.clone()));
         if self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS {
-            self.finish(run, vec![RowFailure { row, fatal: true, error }]);
+            self.rows_done(run, vec![RowFailure { row, fatal: true, error }]);
         } else {
-            self.redo.push_back(Todo { run, attempt, solo: false, finish: false });
+            self.runs_to_redo.push_back(PlannedRun::fill(run, attempt));
         }
     }
 
-    fn stuck(&mut self, id: u32, ended: &str, in_hand: &[InHand], actions: &mut Vec<Action>) {
+    fn stuck(&mut self, id: u32, ended: &str, in_hand: &[RowInHand], actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        if worker.standing == Standing::Stuck {
+        if worker.stage == WorkerStage::Stuck {
             return;
         }
-        worker.standing = Standing::Stuck;
+        worker.stage = WorkerStage::Stuck;
         let seat = worker.seat;
-        let lost: BTreeSet<u32> = worker.lanes.iter().flatten().map(|(todo, _)| todo.run.slot).collect();
-        // No one can redo a row of a slot that a live process may still write to, so a second hang is booked here, and
-        // the whole batch begins again without the sample.
+        let lost: BTreeSet<u32> = worker.lanes.iter().flatten().map(|(planned, _)| planned.run.slot).collect();
+        // A live process may still write to the slot, so its rows cannot be done again there. A second hang is counted
+        // here, and the whole batch begins again without the sample.
         for hand in in_hand {
-            let hand = self.blamed(*hand);
-            let deaths = self.book_death(hand);
+            let blamed = self.blamed(*hand);
+            let deaths = self.count_death(hand.slot, blamed);
             if deaths >= POISON_DEATHS
-                && let Slot::Filling(batch) = &self.slots[hand.slot as usize]
+                && let SlotState::Filling(batch) = &self.slots[hand.slot as usize]
             {
-                self.poisoned.insert((batch.epoch, batch.number, hand.row), (hand.index, ended.to_owned()));
+                let given_up = self.given_up.entry((batch.epoch, batch.number)).or_default();
+                match blamed {
+                    Blamed::Row { row, index } => drop(given_up.rows.insert(row, (index, ended.to_owned()))),
+                    Blamed::Batch => given_up.batch = Some(ended.to_owned()),
+                }
             }
         }
         for slot in lost {
-            if let Slot::Filling(batch) = &self.slots[slot as usize] {
+            if let SlotState::Filling(batch) = &self.slots[slot as usize] {
                 let key = (batch.epoch, batch.number);
                 self.begin_again(slot, key);
             }
@@ -399,18 +414,18 @@ impl Schedule {
 
     /// Tells the trainer when slots are lost or found again.
     fn count_lost(&mut self, actions: &mut Vec<Action>) {
-        let stuck = self.workers.values().filter(|worker| worker.standing == Standing::Stuck);
+        let stuck = self.workers.values().filter(|worker| worker.stage == WorkerStage::Stuck);
         let slots: BTreeSet<u32> =
-            stuck.flat_map(|worker| worker.lanes.iter().flatten().map(|(todo, _)| todo.run.slot)).collect();
-        if self.lost != slots.len() as u32 {
-            self.lost = slots.len() as u32;
-            actions.push(Action::Lost { slots: self.lost });
+            stuck.flat_map(|worker| worker.lanes.iter().flatten().map(|(planned, _)| planned.run.slot)).collect();
+        if self.lost_slots != slots.len() as u32 {
+            self.lost_slots = slots.len() as u32;
+            actions.push(Action::Lost { slots: self.lost_slots });
         }
     }
 
     /// Takes a batch out of its slot, to be begun again in another.
     fn begin_again(&mut self, slot: u32, (number, batch): (u64, u64)) {
-        self.redo.retain(|todo| todo.run.slot != slot);
+        self.runs_to_redo.retain(|planned| planned.run.slot != slot);
         self.ready.remove(&(number, batch));
         self.drain(slot);
         if let Some(epoch) = self.epochs.iter_mut().find(|epoch| epoch.number == number) {
@@ -419,24 +434,24 @@ impl Schedule {
                 epoch.filling = None;
                 epoch.next = (batch + 1, 0);
             }
-            self.again.insert((number, batch));
+            self.batches_to_restart.insert((number, batch));
         }
     }
 
     /// Begins a batch again in a free slot, without the samples that are known to be poison.
     fn restart(&mut self, (number, batch): (u64, u64), slot: u32, actions: &mut Vec<Action>) {
-        let Some(rows) = self.epoch(number).map(|epoch| epoch.plan.rows(batch)) else { return };
-        self.slots[slot as usize] = Slot::Filling(Batch::new(number, batch, rows));
-        if let Some((_, ended)) = self.poisoned.remove(&(number, batch, WHOLE)) {
+        let Some(rows) = self.epoch(number).map(|epoch| epoch.partition.rows(batch)) else { return };
+        self.slots[slot as usize] = SlotState::Filling(BatchState::new(number, batch, rows));
+        let given_up = self.given_up.remove(&(number, batch)).unwrap_or_default();
+        if let Some(ended) = given_up.batch {
             self.give_up_batch(slot, &ended, actions);
             return;
         }
         let mut begun = 0;
-        for row in 0..rows {
-            let Some((index, ended)) = self.poisoned.remove(&(number, batch, row)) else { continue };
+        for (row, (index, ended)) in given_up.rows {
             self.hand_out_again(slot, begun, row);
             begun = row + 1;
-            self.poison(InHand { slot, row, index }, &ended, actions);
+            self.poison(RowInHand { slot, row, index }, &ended, actions);
         }
         self.hand_out_again(slot, begun, rows);
     }
@@ -444,7 +459,7 @@ impl Schedule {
     fn hand_out_again(&mut self, slot: u32, from: u32, to: u32) {
         for first_row in (from..to).step_by(self.run_rows as usize) {
             let run = Run { slot, first_row, rows: self.run_rows.min(to - first_row) };
-            self.redo.push_back(Todo { run, attempt: 0, solo: false, finish: false });
+            self.runs_to_redo.push_back(PlannedRun::fill(run, 0));
         }
     }
 
@@ -452,7 +467,7 @@ impl Schedule {
         while let Some(front) = self.epochs.front_mut()
             && let Some(generation) = front.generation
         {
-            if front.deliver >= front.plan.batches() {
+            if front.deliver >= front.partition.batches() {
                 // The epoch after it has begun in advance, if there is one to begin.
                 let number = front.number;
                 self.deaths.retain(|key, _| key.0 != number);
@@ -462,10 +477,10 @@ impl Schedule {
             }
             let Some(slot) = self.ready.remove(&(front.number, front.deliver)) else { return };
             front.deliver += 1;
-            let Slot::Ready(batch) = std::mem::replace(&mut self.slots[slot as usize], Slot::Held) else {
+            let SlotState::Ready(batch) = std::mem::replace(&mut self.slots[slot as usize], SlotState::Held) else {
                 unreachable!("slot {slot} is listed as ready")
             };
-            let Batch { number: batch, rows, failures, .. } = batch;
+            let BatchState { number: batch, rows, failures, .. } = batch;
             actions.push(match failures.into_iter().min_by_key(|failure| failure.row) {
                 None => Action::Ready { generation, batch, slot, rows },
                 Some(RowFailure { error, .. }) => Action::Failed { generation, batch, slot, error },
@@ -476,9 +491,9 @@ impl Schedule {
     /// Begins the next epoch in advance, once every run of the last one is handed out.
     fn advance(&mut self) {
         let Some(last) = self.epochs.back() else { return };
-        if last.generation.is_some() && last.next.0 >= last.plan.batches() {
-            let epoch = last.plan.epoch() + 1;
-            if self.sampler.plan(epoch, 0).batches() > 0 {
+        if last.generation.is_some() && last.next.0 >= last.partition.batches() {
+            let epoch = last.partition.epoch() + 1;
+            if self.sampler.partition(epoch, 0).batches() > 0 {
                 self.begin(None, epoch, 0);
             }
         }
@@ -487,61 +502,61 @@ impl Schedule {
     fn assign(&mut self, actions: &mut Vec<Action>) {
         loop {
             self.advance();
-            let solo_waits = self.redo.iter().any(|todo| todo.solo);
-            let lanes = if solo_waits { 1 } else { LANES };
+            let one_is_alone = self.runs_to_redo.iter().any(|planned| planned.sharing == Sharing::Alone);
+            let (sharing, lanes) = if one_is_alone { (Sharing::Alone, 1) } else { (Sharing::WithOthers, LANES) };
             let candidate = self
                 .workers
                 .iter()
                 .filter(|(_, worker)| {
-                    worker.standing == Standing::Up && !worker.has_solo() && worker.in_flight() < lanes
+                    worker.stage == WorkerStage::Up && !worker.is_alone_with_a_run() && worker.in_flight() < lanes
                 })
                 .min_by_key(|(_, worker)| worker.in_flight())
                 .map(|(&id, _)| id);
             let Some(id) = candidate else { return };
-            let Some(todo) = self.next_todo(solo_waits, actions) else { return };
-            let Slot::Filling(batch) = &self.slots[todo.run.slot as usize] else {
+            let Some(planned) = self.next_run(sharing, actions) else { return };
+            let SlotState::Filling(batch) = &self.slots[planned.run.slot as usize] else {
                 unreachable!("work is handed out for filling slots only")
             };
             let Some(epoch) = self.epoch(batch.epoch) else { unreachable!("a filling slot belongs to an epoch") };
-            let (epoch_number, cursor) = (epoch.plan.epoch(), epoch.plan.cursor());
+            let (epoch_number, cursor) = (epoch.partition.epoch(), epoch.partition.cursor());
             let batch = batch.number;
             let Some(worker) = self.workers.get_mut(&id) else { unreachable!("the worker was just found") };
             let Some(lane) = worker.lanes.iter().position(Option::is_none) else { unreachable!("it has a lane free") };
-            let Todo { run, attempt, finish, .. } = todo;
-            let fill = Fill { tag: lane as u32, run, epoch: epoch_number, cursor, batch, attempt, finish };
-            worker.lanes[lane] = Some((todo, fill));
+            let PlannedRun { run, attempt, work, .. } = planned;
+            let fill = Fill { tag: lane as u32, run, epoch: epoch_number, cursor, batch, attempt, work };
+            worker.lanes[lane] = Some((planned, fill));
             actions.push(Action::Fill { worker: id, fill });
         }
     }
 
-    fn next_todo(&mut self, solo: bool, actions: &mut Vec<Action>) -> Option<Todo> {
-        if let Some(place) = self.redo.iter().position(|todo| todo.solo == solo) {
-            return self.redo.remove(place);
+    fn next_run(&mut self, sharing: Sharing, actions: &mut Vec<Action>) -> Option<PlannedRun> {
+        if let Some(at) = self.runs_to_redo.iter().position(|planned| planned.sharing == sharing) {
+            return self.runs_to_redo.remove(at);
         }
-        if let Some(&key) = self.again.first() {
+        if let Some(&key) = self.batches_to_restart.first() {
             self.make_room(key);
             if let Some(slot) = self.free.pop_first() {
-                self.again.remove(&key);
+                self.batches_to_restart.remove(&key);
                 self.restart(key, slot, actions);
-                return self.next_todo(solo, actions);
+                return self.next_run(sharing, actions);
             }
             // A later batch that is half handed out must be finished before its slot can make room.
             self.epochs.iter().find(|epoch| epoch.filling.is_some())?;
         }
         let run_rows = self.run_rows;
-        let half = !self.again.is_empty();
+        let half = !self.batches_to_restart.is_empty();
         let epoch = self
             .epochs
             .iter_mut()
-            .find(|epoch| epoch.next.0 < epoch.plan.batches() && (!half || epoch.filling.is_some()))?;
+            .find(|epoch| epoch.next.0 < epoch.partition.batches() && (!half || epoch.filling.is_some()))?;
         let (batch, first_row) = epoch.next;
-        let rows = epoch.plan.rows(batch);
+        let rows = epoch.partition.rows(batch);
         let slot = if let Some(slot) = epoch.filling {
             slot
         } else {
             let slot = self.free.pop_first()?;
             let number = epoch.number;
-            self.slots[slot as usize] = Slot::Filling(Batch::new(number, batch, rows));
+            self.slots[slot as usize] = SlotState::Filling(BatchState::new(number, batch, rows));
             epoch.filling = Some(slot);
             slot
         };
@@ -552,7 +567,7 @@ impl Schedule {
         } else {
             epoch.next = (batch, first_row + run.rows);
         }
-        Some(Todo { run, attempt: 0, solo: false, finish: false })
+        Some(PlannedRun::fill(run, 0))
     }
 
     /// Frees a slot for an earlier batch by putting a later, finished one back: else both would wait for good.

@@ -12,25 +12,27 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::{Action, Event, InHand},
-    schedule::{Schedule, Terms},
-    supervisor::{Sighting, Supervisor, cannot_fork, rows_at},
+    event::{Action, Event, RowInHand},
+    notes::rows_at,
+    schedule::{Schedule, ScheduleOptions},
+    supervisor::{Supervisor, cannot_fork},
+    worker_process::Ending,
 };
 use crate::{
     counters::Counters,
     error::{Error, Result, SampleError},
-    job::Job,
+    job::LoaderDescription,
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
     shm::{Arena, Mailbox, Progress, SlotLayout},
-    source::Bytes,
+    source::{Bytes, Source},
     sys::{
         memory::SharedMemory,
         poll::Watch,
         process::{self, Parent},
         socket::{Sent, Socket},
     },
-    worker::Quarantine,
+    worker::{Quarantine, RunReport},
 };
 
 /// How long the workers may take to end once the loader does.
@@ -44,44 +46,68 @@ const MAX_FORK_FAILURES: u32 = 20;
 
 /// What the trainer learns of the source once it is open.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Welcome {
+pub struct SourceFacts {
     /// The number of samples.
     pub len: u64,
     /// The names of the classes, where there are any.
     pub classes: Vec<String>,
 }
 
-/// Why a pool is over, or never came up, in a form that crosses processes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Farewell {
-    /// The kind of error, so that the trainer raises the right one.
-    pub kind: String,
-    /// The message.
-    pub message: String,
-    /// The system's error number, where there is one.
-    pub errno: Option<i32>,
+impl SourceFacts {
+    /// Returns the facts of a source.
+    pub fn of(source: &dyn Source) -> Self {
+        Self { len: source.len(), classes: source.classes().to_vec() }
+    }
 }
 
-impl Farewell {
-    fn of(error: &Error) -> Self {
-        let (kind, errno) = match error {
-            Error::Config(_) => ("config", None),
-            Error::Memory(_) => ("memory", None),
-            Error::Sys { source, .. } => ("sys", source.raw_os_error()),
-            _ => ("worker", None),
-        };
-        // The errno's words are added again on the other side.
-        let message = if let Error::Sys { call, .. } = error { call.clone() } else { error.to_string() };
-        Self { kind: kind.into(), message, errno }
-    }
+/// Why a pool is over, or never came up, in a form that crosses processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolError {
+    /// The kind of error, so that the trainer raises the right one.
+    pub kind: ErrorKind,
+    /// The message.
+    pub message: String,
+}
 
-    /// Returns the error that was sent.
-    pub fn into_error(self) -> Error {
-        match (self.kind.as_str(), self.errno) {
-            ("config", _) => Error::Config(self.message),
-            ("memory", _) => Error::Memory(self.message),
-            ("sys", Some(errno)) => Error::sys(self.message, std::io::Error::from_raw_os_error(errno)),
-            _ => Error::Worker(self.message),
+/// The errors that a coordinator can end with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorKind {
+    /// [`Error::Config`].
+    Config,
+    /// [`Error::Memory`].
+    Memory,
+    /// [`Error::Sys`], with the system's number; the message is the call.
+    Sys(i32),
+    /// [`Error::Worker`], and all that have no kind of their own.
+    Worker,
+}
+
+impl From<&Error> for PoolError {
+    fn from(error: &Error) -> Self {
+        let kind = match error {
+            Error::Config(_) => ErrorKind::Config,
+            Error::Memory(_) => ErrorKind::Memory,
+            Error::Sys { source, .. } => source.raw_os_error().map_or(ErrorKind::Worker, ErrorKind::Sys),
+            Error::Worker(_) | Error::Sample(_) | Error::SlotsExhausted(_) | Error::Usage(_) | Error::Protocol(_) => {
+                ErrorKind::Worker
+            }
+        };
+        let message = match (error, kind) {
+            // The words for the number are added again on the other side.
+            (Error::Sys { call, .. }, ErrorKind::Sys(_)) => call.clone(),
+            _ => error.to_string(),
+        };
+        Self { kind, message }
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(PoolError { kind, message }: PoolError) -> Self {
+        match kind {
+            ErrorKind::Config => Self::Config(message),
+            ErrorKind::Memory => Self::Memory(message),
+            ErrorKind::Sys(errno) => Self::sys(message, std::io::Error::from_raw_os_error(errno)),
+            ErrorKind::Worker => Self::Worker(message),
         }
     }
 }
@@ -97,7 +123,7 @@ pub struct PoolStats {
     pub transform_seconds: f64,
     /// What was counted while rows were made.
     pub counters: Counters,
-    /// Workers that were started in the place of others.
+    /// Workers that were started to replace others.
     pub restarts: u64,
     /// Samples that failed.
     pub quarantine: Quarantine,
@@ -105,6 +131,27 @@ pub struct PoolStats {
     pub endings: VecDeque<String>,
     /// The workers: seat and process id.
     pub workers: Vec<(u32, i32)>,
+}
+
+impl PoolStats {
+    /// Adds what a run took and counted, and its failed samples.
+    fn add(&mut self, report: &RunReport) {
+        self.read_seconds += report.read.as_secs_f64();
+        self.decode_seconds += report.times.decode.as_secs_f64();
+        self.transform_seconds += report.times.transform.as_secs_f64();
+        self.counters.merge(report.times.counters.clone());
+        for failure in &report.failures {
+            self.quarantine.add(failure.error.clone());
+        }
+    }
+
+    /// Notes how a worker ended.
+    fn note(&mut self, ending: String) {
+        if self.endings.len() == ENDINGS {
+            self.endings.pop_front();
+        }
+        self.endings.push_back(ending);
+    }
 }
 
 /// Serves a trainer over this socket until it is gone, and returns the exit status.
@@ -119,7 +166,7 @@ pub fn serve(socket: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> i32 {
     process::set_name("stokehold-coord");
     let channel = Channel::over(Socket::from(socket));
     match boot(&channel, pipeline) {
-        Ok(Some(pool)) => pool.run(channel, &trainer),
+        Ok(Some(coordinator)) => coordinator.run(channel, &trainer),
         Ok(None) => 0,
         Err(error) => {
             process::report(&format!("coordinator ends: {error}"));
@@ -130,22 +177,22 @@ pub fn serve(socket: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> i32 {
 
 type ToTrainer = Channel<Reply, Request>;
 
-/// Receives the job, opens the source and says what it is. None where the trainer is gone or the job cannot be done.
-fn boot(channel: &ToTrainer, pipeline: Option<Arc<Pipeline>>) -> Result<Option<Pool>> {
+/// Receives the loader's description, opens the source and says what it is. None where the trainer is gone or there can
+/// be no such loader.
+fn boot(channel: &ToTrainer, pipeline: Option<Arc<Pipeline>>) -> Result<Option<Coordinator>> {
     let (Incoming::Message(Request::Boot { len }), Some(fd)) = channel.recv_with(true)? else { return Ok(None) };
     let mailbox = Mailbox::open(fd)?;
     let text = mailbox.read(0, len);
-    match Pool::open(channel, &text, mailbox.clone(), pipeline) {
-        Ok(pool) => {
-            let source = pool.pipeline.source();
-            let welcome = Welcome { len: source.len(), classes: source.classes().to_vec() };
-            let text = serde_json::to_string(&welcome).map_err(|error| Error::Protocol(error.to_string()))?;
+    match Coordinator::open(channel, &text, mailbox.clone(), pipeline) {
+        Ok(coordinator) => {
+            let text = serde_json::to_string(&SourceFacts::of(coordinator.pipeline.source()))
+                .map_err(|error| Error::Protocol(error.to_string()))?;
             channel.send(&Reply::Up { len: mailbox.write(0, &text) })?;
-            Ok(Some(pool))
+            Ok(Some(coordinator))
         }
         Err(error) => {
-            let farewell = Farewell::of(&error);
-            let text = serde_json::to_string(&farewell).map_err(|error| Error::Protocol(error.to_string()))?;
+            let text =
+                serde_json::to_string(&PoolError::from(&error)).map_err(|error| Error::Protocol(error.to_string()))?;
             channel.send(&Reply::Over { len: mailbox.write(0, &text) })?;
             Ok(None)
         }
@@ -162,7 +209,7 @@ fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
     u32::try_from(WORTH_A_MESSAGE / row.max(1)).unwrap_or(u32::MAX).max(1)
 }
 
-struct Pool {
+struct Coordinator {
     pipeline: Arc<Pipeline>,
     mailbox: Mailbox,
     arena: Arena,
@@ -172,17 +219,18 @@ struct Pool {
     outbox: VecDeque<Reply>,
     stats: PoolStats,
     num_workers: u32,
-    /// Workers that could not be forked, to be tried again at this time.
+    /// Workers that could not be forked yet, with their seats.
     unforked: VecDeque<(u32, u32)>,
+    /// When to try again.
     fork_again: Option<Instant>,
     fork_failures: u32,
     over: bool,
 }
 
-impl Pool {
-    fn open(channel: &ToTrainer, job: &str, mailbox: Mailbox, pipeline: Option<Arc<Pipeline>>) -> Result<Self> {
-        let Job { pipeline: spec, options } =
-            serde_json::from_str(job).map_err(|error| Error::Protocol(format!("the job is not one: {error}")))?;
+impl Coordinator {
+    fn open(channel: &ToTrainer, description: &str, mailbox: Mailbox, pipeline: Option<Arc<Pipeline>>) -> Result<Self> {
+        let LoaderDescription { pipeline: spec, options } = serde_json::from_str(description)
+            .map_err(|error| Error::Protocol(format!("the description of the loader is not one: {error}")))?;
         let (mut bytes, mut segment) = (None, None);
         while segment.is_none() {
             match channel.recv_with(true)? {
@@ -196,7 +244,7 @@ impl Pool {
         let pipeline = match (pipeline, spec) {
             (Some(pipeline), _) => pipeline,
             (None, Some(spec)) => Arc::new(spec.open(bytes)?),
-            (None, None) => return Err(Error::Protocol("the job has no pipeline".into())),
+            (None, None) => return Err(Error::Protocol("the description of the loader has no pipeline".into())),
         };
         let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
         if let Some(fd) = segment {
@@ -204,12 +252,12 @@ impl Pool {
         }
         let sampler = options.sampler(pipeline.source().len());
         let (slots, min_run) = (arena.slots() as u32, min_run(&pipeline, arena.layout()));
-        let terms = Terms { on_error: options.on_error, min_run, finishes: pipeline.finishes() };
-        let (schedule, actions) = Schedule::new(sampler.clone(), terms, options.num_workers, slots);
+        let schedule_options = ScheduleOptions { on_error: options.on_error, min_run, finishes: pipeline.finishes() };
+        let (schedule, actions) = Schedule::new(sampler.clone(), schedule_options, options.num_workers, slots);
         let num_workers = options.num_workers;
         let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler);
         let stats = PoolStats { counters: Counters::of(pipeline.counters()), ..PoolStats::default() };
-        let mut pool = Self {
+        let mut coordinator = Self {
             pipeline,
             mailbox,
             arena,
@@ -223,11 +271,11 @@ impl Pool {
             fork_failures: 0,
             over: false,
         };
-        pool.act(actions);
-        if pool.unforked.len() == num_workers as usize {
-            return Err(Error::Worker(pool.stats.endings.pop_back().unwrap_or_default()));
+        coordinator.act(actions);
+        if coordinator.unforked.len() == num_workers as usize {
+            return Err(Error::Worker(coordinator.stats.endings.pop_back().unwrap_or_default()));
         }
-        Ok(pool)
+        Ok(coordinator)
     }
 
     fn run(mut self, channel: ToTrainer, trainer: &Parent) -> i32 {
@@ -267,16 +315,16 @@ impl Pool {
         watch.clear();
         let socket = watch.add(channel.as_fd(), !self.outbox.is_empty());
         let trainer_end = trainer.pidfd().map(|fd| watch.add(fd, false));
-        let places = self.supervisor.watch(watch);
+        let workers = self.supervisor.watch(watch);
         watch.wait(Some(self.patience(*next_check, trainer_end.is_none())))?;
-        if trainer.gone() || trainer_end.is_some_and(|place| watch.readable(place)) {
+        if trainer.gone() || trainer_end.is_some_and(|end| watch.readable(end)) {
             return Ok(false);
         }
-        for (worker, socket, end) in places {
-            if socket.is_some_and(|place| watch.readable(place)) {
+        for (worker, socket, end) in workers {
+            if socket.is_some_and(|socket| watch.readable(socket)) {
                 self.receive(worker);
             }
-            if end.is_none_or(|place| watch.readable(place)) || self.supervisor.needs_ticks() {
+            if end.is_none_or(|end| watch.readable(end)) || self.supervisor.needs_ticks() {
                 self.check(worker);
             }
         }
@@ -284,10 +332,9 @@ impl Pool {
             return Ok(false);
         }
         if Instant::now() >= *next_check {
-            for (worker, line) in self.supervisor.check_stalls(&self.schedule, &self.arena) {
+            for (worker, line) in self.supervisor.check_stalls(&self.schedule.assignments(), &self.arena) {
                 process::report(&line);
-                let actions = self.schedule.on(Event::Condemned { worker });
-                self.act(actions);
+                self.take_in(Event::Condemned { worker });
             }
             *next_check = Instant::now() + self.supervisor.stall_tick();
         }
@@ -308,60 +355,42 @@ impl Pool {
     }
 
     fn receive(&mut self, worker: u32) {
-        for sighting in self.supervisor.receive(worker) {
-            self.see(worker, sighting);
+        for event in self.supervisor.receive(worker) {
+            if let Event::Done { report, .. } = &event {
+                self.stats.add(report);
+            }
+            self.take_in(event);
         }
     }
 
     fn check(&mut self, worker: u32) {
-        let Some(sighting) = self.supervisor.check(worker) else { return };
+        let Some(ending) = self.supervisor.ending(worker) else { return };
         // Reports that were sent before the end count: the rows are written.
         self.receive(worker);
-        self.see(worker, sighting);
-    }
-
-    fn see(&mut self, worker: u32, sighting: Sighting) {
-        let event = match sighting {
-            Sighting::Up => Event::Up { worker },
-            Sighting::Done { lane, failures, read, decode, transform, counters } => {
-                let seconds = |nanos: u64| nanos as f64 * 1e-9;
-                self.stats.read_seconds += seconds(read);
-                self.stats.decode_seconds += seconds(decode);
-                self.stats.transform_seconds += seconds(transform);
-                self.stats.counters.merge(counters);
-                for failure in &failures {
-                    self.stats.quarantine.record(failure.error.clone());
-                }
-                Event::Done { worker, lane, failures }
-            }
-            Sighting::Down { ended } => {
-                let in_hand = self.in_hand(worker);
-                self.note(format!("worker {} {ended}", self.supervisor.seat(worker)));
+        let in_hand = self.in_hand(worker);
+        let (Ending::Down(ended) | Ending::Stuck(ended)) = &ending;
+        self.stats.note(format!("worker {} {ended}", self.supervisor.seat(worker)));
+        let event = match ending {
+            Ending::Down(ended) => {
                 self.supervisor.dismiss(worker);
                 Event::Down { worker, ended, in_hand }
             }
-            Sighting::Stuck { ended } => {
-                let in_hand = self.in_hand(worker);
-                self.note(format!("worker {} {ended}", self.supervisor.seat(worker)));
-                Event::Stuck { worker, ended, in_hand }
-            }
+            Ending::Stuck(ended) => Event::Stuck { worker, ended, in_hand },
         };
+        self.take_in(event);
+    }
+
+    /// Tells the schedule what has happened, and does what follows.
+    fn take_in(&mut self, event: Event) {
         let actions = self.schedule.on(event);
         self.act(actions);
     }
 
     /// Returns what a worker has in hand. It may have written anything: what names no sample is left out.
-    fn in_hand(&self, worker: u32) -> Vec<InHand> {
-        let mut hands = rows_at(worker, &self.schedule, &self.arena, Progress::InHand);
+    fn in_hand(&self, worker: u32) -> Vec<RowInHand> {
+        let mut hands = rows_at(&self.schedule.assignment(worker).runs, &self.arena, Progress::InHand);
         hands.retain(|hand| hand.index < self.pipeline.source().len());
         hands
-    }
-
-    fn note(&mut self, ending: String) {
-        if self.stats.endings.len() == ENDINGS {
-            self.stats.endings.pop_front();
-        }
-        self.stats.endings.push_back(ending);
     }
 
     /// Takes in everything that the trainer has sent. Returns false when it is gone.
@@ -386,8 +415,7 @@ impl Pool {
                 }
                 (Incoming::Empty, _) => return Ok(true),
             };
-            let actions = self.schedule.on(event);
-            self.act(actions);
+            self.take_in(event);
         }
     }
 
@@ -419,9 +447,9 @@ impl Pool {
                     self.outbox.push_back(Reply::Ready { generation, batch, slot, rows });
                 }
                 Action::Failed { generation, batch, slot, error } => self.fail(generation, batch, slot, error),
-                Action::Record(error) => {
+                Action::Quarantine(error) => {
                     let error = self.named(error);
-                    self.stats.quarantine.record(error);
+                    self.stats.quarantine.add(error);
                 }
                 Action::Kill { worker } => self.supervisor.kill(worker, "sent a report that it had no right to"),
                 Action::Over { reason } => self.give_up(&Error::Worker(reason)),
@@ -449,7 +477,7 @@ impl Pool {
             Err(error) => {
                 self.fork_failures += 1;
                 if self.fork_failures == 1 {
-                    self.note(cannot_fork(&error));
+                    self.stats.note(cannot_fork(&error));
                 }
                 self.hire_later(worker, seat);
                 if self.fork_failures > MAX_FORK_FAILURES && self.supervisor.roster().next().is_none() {
@@ -477,7 +505,7 @@ impl Pool {
     fn give_up(&mut self, error: &Error) {
         if !self.over {
             self.over = true;
-            let text = serde_json::to_string(&Farewell::of(error)).unwrap_or_default();
+            let text = serde_json::to_string(&PoolError::from(error)).unwrap_or_default();
             self.outbox.push_back(Reply::Over { len: self.mailbox.write(0, &text) });
         }
     }

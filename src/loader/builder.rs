@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Feed, Loader, SharedArrays, Tick, arrays::View, inline::Inline, launch::Launch, pool, pool::Pool};
+use super::{Backend, Loader, SharedArrays, Tick, arrays::View, inline::Inline, launch::Launch, pool, pool::Pool};
 use crate::{
-    coordinator::Welcome,
+    coordinator::SourceFacts,
     error::{Error, Result},
-    job::{Job, OnError, Options},
+    job::{LoaderDescription, OnError, Options},
     pipeline::{Pipeline, PipelineSpec},
     shm::{Arena, SlotLayout},
     source::{Bytes, Source, SourceSpec},
@@ -61,7 +61,7 @@ impl From<SharedArrays> for Input {
     }
 }
 
-/// Collects what a loader is to be; [`build`](Self::build) checks it and starts the pool.
+/// Collects the options of a loader; [`build`](Self::build) checks it and starts the pool.
 #[derive(Debug)]
 pub struct Builder {
     input: Input,
@@ -170,7 +170,7 @@ impl Builder {
         self
     }
 
-    /// Sets how the coordinator is started. Default: [`Launch::Again`].
+    /// Sets how the coordinator is started. Default: [`Launch::Reexec`].
     #[must_use]
     pub fn launch(mut self, launch: Launch) -> Self {
         self.launch = launch;
@@ -202,33 +202,32 @@ impl Builder {
         check_limit(&layout, prefetch, memory_limit)?;
         let budget = (Arena::new(layout), prefetch, memory_limit);
         let fields = opened.fields.clone().into();
-        let (feed, welcome) = if options.num_workers == 0 {
+        let (backend, facts) = if options.num_workers == 0 {
             let pipeline = opened.pipeline()?;
-            let source = pipeline.source();
-            let welcome = Welcome { len: source.len(), classes: source.classes().to_vec() };
+            let facts = SourceFacts::of(pipeline.source());
             let filler = Filler::new(pipeline, options.on_error, None);
-            (Feed::Inline(Box::new(Inline::new(filler, budget, options.threads_per_worker)?)), welcome)
+            (Backend::Inline(Box::new(Inline::new(filler, budget, options.threads_per_worker)?)), facts)
         } else {
-            let job = Job { pipeline: opened.spec.clone(), options: options.clone() };
+            let description = LoaderDescription { pipeline: opened.spec.clone(), options: options.clone() };
             let forked = matches!(launch, Launch::Fork);
-            if job.pipeline.is_none() && !forked {
+            if description.pipeline.is_none() && !forked {
                 return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
             }
             let memory = opened.memory.as_ref().map(|arrays| Arc::clone(arrays.memory()));
             let pipeline = if forked { Some(opened.pipeline()?) } else { None };
-            let (pool, welcome) = Pool::start_up(&job, &launch, (pipeline, memory), budget, tick)?;
-            (Feed::Pool(Box::new(pool)), welcome)
+            let (pool, facts) = Pool::start_up(&description, &launch, (pipeline, memory), budget, tick)?;
+            (Backend::Pool(Box::new(pool)), facts)
         };
-        let handle = if let Feed::Pool(pool) = &feed { Some(pool.handle()) } else { None };
+        let handle = if let Backend::Pool(pool) = &backend { Some(pool.handle()) } else { None };
         Ok(Loader {
             fields,
-            sampler: options.sampler(welcome.len),
+            sampler: options.sampler(facts.len),
             options,
-            classes: welcome.classes,
-            feed: Mutex::new(feed),
+            classes: facts.classes,
+            backend: Mutex::new(backend),
             handle,
             closed: AtomicBool::new(false),
-            position: Mutex::default(),
+            iterations: Mutex::default(),
             stats: Mutex::default(),
             owner: std::process::id(),
         })
@@ -285,8 +284,8 @@ fn check_limit(layout: &SlotLayout, prefetch: usize, memory_limit: u64) -> Resul
     Err(Error::Memory(format!(
         "{slots} slots (prefetch={prefetch}, and two) of {} for {rows} rows need {}, and memory_limit is {}; lower \
          batch_size or prefetch, or raise memory_limit",
-        limits::Size(slot),
-        limits::Size(need),
-        limits::Size(memory_limit)
+        limits::ByteSize(slot),
+        limits::ByteSize(need),
+        limits::ByteSize(memory_limit)
     )))
 }

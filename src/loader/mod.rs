@@ -26,7 +26,7 @@ pub use self::{
     state::State,
     stats::Stats,
 };
-use self::{inline::Inline, pool::Pool, state::Position};
+use self::{inline::Inline, pool::Pool, state::Iterations};
 use crate::{
     error::{Error, Result},
     job::Options,
@@ -40,7 +40,7 @@ pub type Tick<'a> = &'a mut dyn FnMut() -> Result<()>;
 
 /// How a batch is made.
 #[derive(Debug)]
-enum Feed {
+enum Backend {
     Inline(Box<Inline>),
     Pool(Box<Pool>),
 }
@@ -53,18 +53,18 @@ pub struct Loader {
     options: Options,
     sampler: Sampler,
     classes: Vec<String>,
-    feed: Mutex<Feed>,
-    /// What of the pool can be used while another thread is at work with the rest.
-    handle: Option<pool::Handle>,
+    backend: Mutex<Backend>,
+    /// The part of the pool that needs no lock.
+    handle: Option<pool::PoolHandle>,
     closed: AtomicBool,
-    position: Mutex<Position>,
-    stats: Mutex<stats::Waits>,
+    iterations: Mutex<Iterations>,
+    stats: Mutex<stats::TrainerStats>,
     /// The process that made the loader; a fork of it must not touch its sockets.
     owner: u32,
 }
 
 /// What asking for a batch gave.
-enum Attempt {
+enum NextBatch {
     Batch(SlotRef, u64),
     NotYet,
     End,
@@ -102,12 +102,12 @@ impl Loader {
 
     /// Returns the number of batches that this rank gets in a whole epoch.
     pub fn batches(&self) -> u64 {
-        self.sampler.plan(0, 0).batches()
+        self.sampler.partition(0, 0).batches()
     }
 
     /// Begins the next epoch and returns its batches.
-    pub fn iter(&self) -> Epoch<'_> {
-        Epoch { loader: self, generation: Some(self.begin()) }
+    pub fn iter(&self) -> Batches<'_> {
+        Batches { loader: self, generation: Some(self.begin()) }
     }
 
     /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends.
@@ -118,19 +118,19 @@ impl Loader {
     /// [`Error::Usage`] where the loader is closed or belongs to another process.
     pub fn begin(&self) -> Result<u64> {
         self.check_usable()?;
-        let mut feed = lock(&self.feed);
-        let mut position = lock(&self.position);
-        let (generation, plan) = position.begin(&self.sampler);
-        match &mut *feed {
-            Feed::Inline(_) => {}
-            Feed::Pool(pool) => pool.start(generation, plan.epoch(), plan.cursor())?,
+        let mut backend = lock(&self.backend);
+        let mut iterations = lock(&self.iterations);
+        let (generation, partition) = iterations.begin(&self.sampler);
+        match &mut *backend {
+            Backend::Inline(_) => {}
+            Backend::Pool(pool) => pool.start(generation, partition.epoch(), partition.cursor())?,
         }
         Ok(generation)
     }
 
     /// Returns the next batch of an iteration, or none at its end.
     ///
-    /// Waits for it, and calls `tick` at least every 100 ms meanwhile.
+    /// TrainerStats for it, and calls `tick` at least every 100 ms meanwhile.
     ///
     /// # Errors
     /// [`Error::Sample`] for a batch with a bad sample, after which the iteration can go on with the next one;
@@ -141,49 +141,49 @@ impl Loader {
         loop {
             self.check_usable()?;
             match self.try_next(generation)? {
-                Attempt::Batch(slot, epoch) => {
+                NextBatch::Batch(slot, epoch) => {
                     lock(&self.stats).add(begun.elapsed(), slot.rows() as u64);
                     return Ok(Some(Batch::new(Arc::new(slot), Arc::clone(&self.fields), epoch)));
                 }
-                Attempt::End => return Ok(None),
-                Attempt::NotYet => self.wait(tick)?,
+                NextBatch::End => return Ok(None),
+                NextBatch::NotYet => self.wait(tick)?,
             }
         }
     }
 
-    fn try_next(&self, generation: u64) -> Result<Attempt> {
-        let mut feed = lock(&self.feed);
-        let mut position = lock(&self.position);
-        let Some(plan) = position.plan_of(generation)? else { return Ok(Attempt::End) };
-        let batch = position.delivered();
-        if batch >= plan.batches() {
-            position.finish();
-            return Ok(Attempt::End);
+    fn try_next(&self, generation: u64) -> Result<NextBatch> {
+        let mut backend = lock(&self.backend);
+        let mut iterations = lock(&self.iterations);
+        let Some(partition) = iterations.partition_of(generation)? else { return Ok(NextBatch::End) };
+        let batch = iterations.delivered();
+        if batch >= partition.batches() {
+            iterations.finish();
+            return Ok(NextBatch::End);
         }
-        let made = match &mut *feed {
-            Feed::Inline(inline) => inline.make(&plan, batch).map(Some),
-            Feed::Pool(pool) => pool.try_next(generation, batch, &plan),
+        let made = match &mut *backend {
+            Backend::Inline(inline) => inline.make(&partition, batch).map(Some),
+            Backend::Pool(pool) => pool.try_next(generation, batch, &partition),
         };
         // A batch that failed is behind us as much as one that did not.
         if matches!(made, Ok(Some(_)) | Err(Error::Sample(_))) {
-            position.deliver();
+            iterations.deliver();
         }
-        Ok(made?.map_or(Attempt::NotYet, |slot| Attempt::Batch(slot, plan.epoch())))
+        Ok(made?.map_or(NextBatch::NotYet, |slot| NextBatch::Batch(slot, partition.epoch())))
     }
 
     /// Makes the next iteration begin with this epoch. Keeps a loaded state's place if that is in the same epoch.
     pub fn set_epoch(&self, epoch: u64) {
-        lock(&self.position).set_epoch(epoch);
+        lock(&self.iterations).set_epoch(epoch);
     }
 
     /// Returns the epoch of the current iteration, or of the next one if none is going on.
     pub fn epoch(&self) -> u64 {
-        lock(&self.position).place().0
+        lock(&self.iterations).place().0
     }
 
     /// Returns where the loader is: the batches handed out so far are behind, all others before it.
     pub fn state(&self) -> State {
-        let (epoch, cursor) = lock(&self.position).place();
+        let (epoch, cursor) = lock(&self.iterations).place();
         State::new(&self.sampler, &self.classes, epoch, cursor)
     }
 
@@ -193,7 +193,7 @@ impl Loader {
     /// [`Error::Config`] for a state of another version, seed, order or source.
     pub fn load_state(&self, state: &State) -> Result<()> {
         state.check(&State::new(&self.sampler, &self.classes, 0, 0))?;
-        lock(&self.position).load(state.epoch, state.cursor);
+        lock(&self.iterations).load(state.epoch, state.cursor);
         Ok(())
     }
 
@@ -204,13 +204,13 @@ impl Loader {
     pub fn stats(&self, tick: Tick<'_>) -> Result<Stats> {
         self.check_usable()?;
         let waits = lock(&self.stats).clone();
-        let request = match &mut *lock(&self.feed) {
-            Feed::Inline(inline) => return Ok(inline.stats(&waits)),
-            Feed::Pool(pool) => pool.ask_stats()?,
+        let request = match &mut *lock(&self.backend) {
+            Backend::Inline(inline) => return Ok(inline.stats(&waits)),
+            Backend::Pool(pool) => pool.ask_stats()?,
         };
         loop {
             self.check_usable()?;
-            if let Feed::Pool(pool) = &mut *lock(&self.feed)
+            if let Backend::Pool(pool) = &mut *lock(&self.backend)
                 && let Some(stats) = pool.try_stats(request, &waits)?
             {
                 return Ok(stats);
@@ -219,7 +219,7 @@ impl Loader {
         }
     }
 
-    /// Waits for the pool, for a while. Nothing is locked meanwhile: other threads, and signal handlers that run in
+    /// TrainerStats for the pool, for a while. Nothing is locked meanwhile: other threads, and signal handlers that run in
     /// `tick`, may do what they like with the loader.
     fn wait(&self, tick: Tick<'_>) -> Result<()> {
         if let Some(handle) = &self.handle {
@@ -268,12 +268,12 @@ impl fmt::Debug for Loader {
 
 /// The batches of one epoch, as an iterator. It goes on after a batch that failed, and ends after any other error.
 #[derive(Debug)]
-pub struct Epoch<'a> {
+pub struct Batches<'a> {
     loader: &'a Loader,
     generation: Option<Result<u64>>,
 }
 
-impl Iterator for Epoch<'_> {
+impl Iterator for Batches<'_> {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -291,9 +291,9 @@ impl Iterator for Epoch<'_> {
 
 impl<'a> IntoIterator for &'a Loader {
     type Item = Result<Batch>;
-    type IntoIter = Epoch<'a>;
+    type IntoIter = Batches<'a>;
 
-    fn into_iter(self) -> Epoch<'a> {
+    fn into_iter(self) -> Batches<'a> {
         self.iter()
     }
 }

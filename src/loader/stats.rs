@@ -6,13 +6,13 @@ use crate::error::SampleError;
 
 /// What the trainer itself counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waits {
+pub(super) struct TrainerStats {
     pub(super) batches: u64,
     pub(super) samples: u64,
     pub(super) wait: Duration,
 }
 
-impl Waits {
+impl TrainerStats {
     pub(super) fn add(&mut self, wait: Duration, samples: u64) {
         self.batches += 1;
         self.samples += samples;
@@ -46,7 +46,7 @@ pub struct Stats {
     /// What was counted while rows were made, by name: `other_jpegs` are JPEGs that are not baseline, so that another,
     /// slower decoder took them.
     pub counters: BTreeMap<String, u64>,
-    /// Workers that were started in the place of others.
+    /// Workers that were started to replace others.
     pub restarts: u64,
     /// Samples that failed, counted each time.
     pub failed_samples: u64,

@@ -36,7 +36,7 @@ impl Arena {
     pub fn grow(&mut self, slots: usize) -> Result<Arc<SharedMemory>> {
         let bytes =
             self.layout.bytes().checked_mul(slots).ok_or_else(|| Error::Memory("the arena's size overflows".into()))?;
-        let what = format!("an arena of {slots} slots of {}", limits::Size(self.layout.bytes() as u64));
+        let what = format!("an arena of {slots} slots of {}", limits::ByteSize(self.layout.bytes() as u64));
         limits::check_memory(bytes as u64, &what)?;
         let segment = Arc::new(SharedMemory::create("stokehold-arena", bytes)?);
         self.push(Arc::clone(&segment));

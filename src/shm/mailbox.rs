@@ -35,6 +35,11 @@ impl Mailbox {
         &self.memory
     }
 
+    /// Returns the number of lanes.
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+
     /// Returns how many bytes fit a lane.
     pub fn capacity(&self) -> usize {
         self.memory.len() / self.lanes
