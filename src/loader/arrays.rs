@@ -33,7 +33,8 @@ pub enum Values<'a> {
     Masks(Runs<'a>, String),
     /// A row of this dtype and shape for each sample.
     Array(DType, Vec<usize>, &'a [u8]),
-    /// Entries of this dtype and shape, for each sample as many as it has; in an image, where they are places.
+    /// Entries of this dtype and shape, for each sample as many as it has; with an image if they are boxes or
+    /// keypoints.
     Lists(DType, Vec<usize>, Runs<'a>, Option<Within>),
 }
 
@@ -74,7 +75,7 @@ impl SharedArrays {
         }
         let parts =
             fields.iter().map(|field| field.offset).zip(arrays.iter().map(|(_, bytes)| *bytes)).collect::<Vec<_>>();
-        let memory = place(&parts, end)?;
+        let memory = copy_to_shared(&parts, end)?;
         Ok(Self { len, spec: SourceSpec::Arrays { len, fields }, memory })
     }
 
@@ -96,7 +97,7 @@ impl SharedArrays {
             let sizes = starts.zip(runs.ends).map(|(start, end)| end.saturating_sub(*start));
             List { offset, ends, longest: sizes.max().unwrap_or(0) as usize }
         };
-        let mut placed = Vec::with_capacity(columns.len());
+        let mut placed_columns = Vec::with_capacity(columns.len());
         for (name, values) in columns {
             let kind = match values {
                 Values::Images(paths) => {
@@ -116,12 +117,12 @@ impl SharedArrays {
                     within: within.clone(),
                 },
             };
-            placed.push(Column { name: name.clone(), kind });
+            placed_columns.push(Column { name: name.clone(), kind });
         }
-        let memory = place(&parts, end)?;
+        let memory = copy_to_shared(&parts, end)?;
         // Opened once here, so that columns that are none raise where they are made.
-        Table::open(len, &placed, Some(Arc::new(View(Arc::clone(&memory)))))?;
-        Ok(Self { len, spec: SourceSpec::Table { len, columns: placed }, memory })
+        Table::open(len, &placed_columns, Some(Arc::new(View(Arc::clone(&memory)))))?;
+        Ok(Self { len, spec: SourceSpec::Table { len, columns: placed_columns }, memory })
     }
 
     /// Returns the number of rows.
@@ -140,7 +141,7 @@ impl SharedArrays {
 }
 
 /// Copies parts to their offsets in new memory of `len` bytes.
-fn place(parts: &[(usize, &[u8])], len: usize) -> Result<Arc<SharedMemory>> {
+fn copy_to_shared(parts: &[(usize, &[u8])], len: usize) -> Result<Arc<SharedMemory>> {
     limits::check_memory(len as u64, "the shared copy of the arrays")?;
     let memory = SharedMemory::create("stokehold-arrays", len.max(1))?;
     for (offset, bytes) in parts {

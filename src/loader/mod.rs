@@ -171,19 +171,19 @@ impl Loader {
         Ok(made?.map_or(NextBatch::NotYet, |slot| NextBatch::Batch(slot, partition.epoch())))
     }
 
-    /// Makes the next iteration begin with this epoch. Keeps a loaded state's place if that is in the same epoch.
+    /// Makes the next iteration begin with this epoch. A cursor that was loaded in the same epoch is kept.
     pub fn set_epoch(&self, epoch: u64) {
         lock(&self.iterations).set_epoch(epoch);
     }
 
     /// Returns the epoch of the current iteration, or of the next one if none is going on.
     pub fn epoch(&self) -> u64 {
-        lock(&self.iterations).place().0
+        lock(&self.iterations).reached().0
     }
 
     /// Returns where the loader is: the batches handed out so far are behind, all others before it.
     pub fn state(&self) -> State {
-        let (epoch, cursor) = lock(&self.iterations).place();
+        let (epoch, cursor) = lock(&self.iterations).reached();
         State::new(&self.sampler, &self.classes, epoch, cursor)
     }
 

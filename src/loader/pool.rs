@@ -84,19 +84,19 @@ impl GiveBack for SlotReturn {
 /// Waits for a pool and ends it, from any thread, without a lock.
 #[derive(Clone)]
 pub(super) struct PoolHandle {
-    slots_back: Arc<SlotReturn>,
+    slot_return: Arc<SlotReturn>,
     child: Arc<Mutex<Child>>,
 }
 
 impl PoolHandle {
     /// TrainerStats until the coordinator has sent something, for a while.
     pub(super) fn wait(&self) -> Result<()> {
-        poll::readable(self.slots_back.channel.as_fd(), TICK).map(drop)
+        poll::readable(self.slot_return.channel.as_fd(), TICK).map(drop)
     }
 
     pub(super) fn close(&self) {
-        if !self.slots_back.closed.swap(true, Ordering::AcqRel) {
-            self.slots_back.channel.shut_down();
+        if !self.slot_return.closed.swap(true, Ordering::AcqRel) {
+            self.slot_return.channel.shut_down();
             lock(&self.child).end(END_GRACE);
         }
     }
@@ -104,14 +104,14 @@ impl PoolHandle {
 
 impl fmt::Debug for PoolHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolHandle").field("slots_back", &self.slots_back).finish_non_exhaustive()
+        f.debug_struct("PoolHandle").field("slot_return", &self.slot_return).finish_non_exhaustive()
     }
 }
 
 /// A coordinator, its arena, and what it has sent.
 #[derive(Debug)]
 pub(super) struct Pool {
-    slots_back: Arc<SlotReturn>,
+    slot_return: Arc<SlotReturn>,
     child: Arc<Mutex<Child>>,
     arena: Arena,
     mailbox: Mailbox,
@@ -148,7 +148,7 @@ impl Pool {
         }
         let (ours, theirs) = Socket::pair()?;
         let child = launch.start(theirs, pipeline)?;
-        let slots_back = SlotReturn {
+        let slot_return = SlotReturn {
             channel: Channel::over(ours),
             owner: std::process::id(),
             held: AtomicUsize::new(0),
@@ -156,7 +156,7 @@ impl Pool {
             unsent: Mutex::default(),
         };
         let mut pool = Self {
-            slots_back: Arc::new(slots_back),
+            slot_return: Arc::new(slot_return),
             child: Arc::new(Mutex::new(child)),
             arena,
             mailbox,
@@ -185,7 +185,7 @@ impl Pool {
         tick: Tick<'_>,
     ) -> Result<SourceFacts> {
         let len = self.mailbox.write(0, description);
-        let channel = &self.slots_back.channel;
+        let channel = &self.slot_return.channel;
         let mut sent = channel.send_with(&Request::Boot { len }, self.mailbox.memory().as_fd())?;
         if let Some(bytes) = bytes {
             sent &= channel.send_with(&Request::Bytes, bytes.as_fd())?;
@@ -206,12 +206,12 @@ impl Pool {
     }
 
     pub(super) fn handle(&self) -> PoolHandle {
-        PoolHandle { slots_back: Arc::clone(&self.slots_back), child: Arc::clone(&self.child) }
+        PoolHandle { slot_return: Arc::clone(&self.slot_return), child: Arc::clone(&self.child) }
     }
 
     /// Returns why the pool is over, now that its socket has ended.
     fn ended(&mut self) -> Error {
-        if self.slots_back.closed.load(Ordering::Acquire) {
+        if self.slot_return.closed.load(Ordering::Acquire) {
             return Error::Usage("this loader is closed".into());
         }
         let ended = lock(&self.child).wait(TICK);
@@ -226,9 +226,9 @@ impl Pool {
         if let Some(reason) = &self.over {
             return Err(Error::Worker(reason.clone()));
         }
-        self.slots_back.send_releases();
+        self.slot_return.send_releases();
         loop {
-            match self.slots_back.channel.recv(false)? {
+            match self.slot_return.channel.recv(false)? {
                 Incoming::Message(Reply::Over { len }) => {
                     self.over = Some("the pool is over".into());
                     let error: PoolError = self.read(len)?;
@@ -255,7 +255,7 @@ impl Pool {
     fn is_gone(&mut self) -> bool {
         let ended = lock(&self.child).ended().is_some();
         // What it sent before it ended comes first.
-        ended && !poll::readable(self.slots_back.channel.as_fd(), Duration::ZERO).unwrap_or(false)
+        ended && !poll::readable(self.slot_return.channel.as_fd(), Duration::ZERO).unwrap_or(false)
     }
 
     fn wait(&mut self, tick: Tick<'_>) -> Result<Reply> {
@@ -263,16 +263,16 @@ impl Pool {
             if let Some(reply) = self.receive()? {
                 return Ok(reply);
             }
-            poll::readable(self.slots_back.channel.as_fd(), TICK)?;
+            poll::readable(self.slot_return.channel.as_fd(), TICK)?;
             tick()?;
         }
     }
 
     fn send(&mut self, request: &Request) -> Result<()> {
-        if self.slots_back.closed.load(Ordering::Acquire) {
+        if self.slot_return.closed.load(Ordering::Acquire) {
             return Err(Error::Usage("this loader is closed".into()));
         }
-        if self.slots_back.channel.send(request)? { Ok(()) } else { Err(self.ended()) }
+        if self.slot_return.channel.send(request)? { Ok(()) } else { Err(self.ended()) }
     }
 
     /// Begins an iteration; batches of earlier ones that nobody has taken go back.
@@ -292,9 +292,9 @@ impl Pool {
     }
 
     fn take(&self, slot: u32, rows: u32) -> Result<SlotRef> {
-        self.slots_back.held.fetch_add(1, Ordering::AcqRel);
+        self.slot_return.held.fetch_add(1, Ordering::AcqRel);
         // SAFETY: the message that names the slot made it this process's; each such message is used once.
-        unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.slots_back) as Arc<dyn GiveBack>) }
+        unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.slot_return) as Arc<dyn GiveBack>) }
     }
 
     /// Returns a batch of the current iteration if it has come.
@@ -337,7 +337,7 @@ impl Pool {
 
     /// Grows the arena where the trainer holds nearly all of it, or nearly all that is not lost.
     fn make_room(&mut self) -> Result<()> {
-        let held = self.slots_back.held.load(Ordering::Acquire);
+        let held = self.slot_return.held.load(Ordering::Acquire);
         let (used, slots) = (held + self.lost, self.arena.slots());
         if used + 1 < slots {
             self.starved = None;
@@ -346,7 +346,7 @@ impl Pool {
         let more = growth(&self.arena, self.prefetch, self.memory_limit);
         let refused = match (more > 0).then(|| self.arena.grow(more)).transpose() {
             Ok(Some(segment)) => {
-                let sent = self.slots_back.channel.send_with(&Request::Segment, segment.as_fd())?;
+                let sent = self.slot_return.channel.send_with(&Request::Segment, segment.as_fd())?;
                 return if sent { Ok(()) } else { Err(self.ended()) };
             }
             Ok(None) => None,
@@ -382,7 +382,7 @@ impl Pool {
             wait: waits.wait,
             ready_slots: self.inbox.iter().filter(|reply| matches!(reply, Reply::Ready { .. })).count(),
             slots: self.arena.slots(),
-            held_slots: self.slots_back.held.load(Ordering::Acquire),
+            held_slots: self.slot_return.held.load(Ordering::Acquire),
             arena_bytes: self.arena.bytes(),
             read_seconds: of_pool.read_seconds,
             decode_seconds: of_pool.decode_seconds,

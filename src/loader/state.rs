@@ -10,7 +10,7 @@ use crate::{
 
 const VERSION: u32 = 1;
 
-/// A place in the epochs, small enough to be written with every checkpoint.
+/// Where in which epoch a loader is, small enough to be written with every checkpoint.
 ///
 /// It does not depend on the number of workers, the batch size or the world size: all of them may be others when it
 /// is loaded. Every rank's state is the same, since all ranks have had the same number of batches.
@@ -56,7 +56,7 @@ impl State {
     }
 }
 
-/// The loader's place.
+/// The iterations of a loader: the one that is going on, and where the next one begins.
 #[derive(Debug, Default)]
 pub(super) struct Iterations {
     /// Where the next iteration begins, if that has been said.
@@ -122,7 +122,7 @@ impl Iterations {
     }
 
     /// Returns the epoch and the cursor up to which samples have been handed out.
-    pub(super) fn place(&self) -> (u64, u64) {
+    pub(super) fn reached(&self) -> (u64, u64) {
         match (&self.next, &self.current) {
             (Some(next), _) => *next,
             (None, None) => (0, 0),
@@ -145,28 +145,28 @@ mod tests {
     #[test]
     fn epochs_follow_each_other_also_after_a_break() {
         let mut iterations = Iterations::default();
-        assert_eq!(iterations.place(), (0, 0));
+        assert_eq!(iterations.reached(), (0, 0));
         let (first, _) = iterations.begin(&sampler());
         iterations.deliver();
-        assert_eq!(iterations.place(), (0, 4));
+        assert_eq!(iterations.reached(), (0, 4));
         let (second, partition) = iterations.begin(&sampler());
         assert_eq!(partition.epoch(), 1);
         assert!(iterations.partition_of(first).is_err());
         (0..3).for_each(|_| iterations.deliver());
-        assert_eq!(iterations.place(), (1, 10));
+        assert_eq!(iterations.reached(), (1, 10));
         iterations.finish();
-        assert_eq!(iterations.place(), (2, 0));
+        assert_eq!(iterations.reached(), (2, 0));
         assert!(iterations.partition_of(second).unwrap().is_none());
     }
 
     #[test]
-    fn setting_the_epoch_of_a_loaded_state_keeps_its_place() {
+    fn setting_the_epoch_of_a_loaded_state_keeps_its_cursor() {
         let mut iterations = Iterations::default();
         iterations.load(5, 4);
         iterations.set_epoch(5);
-        assert_eq!(iterations.place(), (5, 4));
+        assert_eq!(iterations.reached(), (5, 4));
         iterations.set_epoch(6);
-        assert_eq!(iterations.place(), (6, 0));
+        assert_eq!(iterations.reached(), (6, 0));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A place for text that is too long for a message: written by one side, read by the other once a message says so.
+//! Memory for a text that is too long for a message: written by one side, read by the other once a message says so.
 
 #![expect(unsafe_code, reason = "copies bytes in and out of shared memory")]
 
