@@ -1,6 +1,9 @@
 //! The coordinator's loop.
 
-#![expect(unsafe_code, reason = "writes an error into a slot that the schedule holds")]
+#![expect(
+    unsafe_code,
+    reason = "reads what the trainer has written, and writes an error into a slot that the schedule holds"
+)]
 
 use std::{
     collections::VecDeque,
@@ -24,7 +27,7 @@ use crate::{
     job::LoaderDescription,
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
-    shm::{Arena, Mailbox, Progress, SlotLayout},
+    shm::{Arena, Mailbox, Progress, SharedBytes, SlotLayout},
     source::{Bytes, Source},
     sys::{
         memory::SharedMemory,
@@ -235,7 +238,9 @@ impl Coordinator {
         while segment.is_none() {
             match channel.recv_with(true)? {
                 (Incoming::Message(Request::Bytes), Some(fd)) => {
-                    bytes = Some(Arc::new(SourceBytes(SharedMemory::open(fd)?)) as Bytes);
+                    let memory = Arc::new(SharedMemory::open(fd)?);
+                    // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
+                    bytes = Some(Arc::new(unsafe { SharedBytes::new(memory) }) as Bytes);
                 }
                 (Incoming::Message(Request::Segment), Some(fd)) => segment = Some(fd),
                 other => return Err(Error::Protocol(format!("unexpected while booting: {other:?}"))),
@@ -520,15 +525,5 @@ impl Coordinator {
             }
         }
         Ok(true)
-    }
-}
-
-/// The shared bytes of an `Arrays` source: nobody writes them after the trainer has sent them.
-struct SourceBytes(SharedMemory);
-
-impl AsRef<[u8]> for SourceBytes {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
-        unsafe { self.0.as_slice() }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::{
     error::{Error, Result},
-    source::{ArrayField, Column, ColumnKind, List, SourceSpec, Table, Within},
+    shm::SharedBytes,
+    source::{ArrayField, Bytes, Column, ColumnKind, List, SourceSpec, Table, Within},
     spec::{DType, FieldSpec},
     sys::{limits, memory::SharedMemory},
 };
@@ -121,7 +122,7 @@ impl SharedArrays {
         }
         let memory = copy_to_shared(&parts, end)?;
         // Opened once here, so that columns that are none raise where they are made.
-        Table::open(len, &placed_columns, Some(Arc::new(View(Arc::clone(&memory)))))?;
+        Table::open(len, &placed_columns, Some(bytes_of(&memory)))?;
         Ok(Self { len, spec: SourceSpec::Table { len, columns: placed_columns }, memory })
     }
 
@@ -133,6 +134,11 @@ impl SharedArrays {
     /// Returns the source as data.
     pub fn spec(&self) -> SourceSpec {
         self.spec.clone()
+    }
+
+    /// Returns the copy, for a source in this process.
+    pub(super) fn bytes(&self) -> Bytes {
+        bytes_of(&self.memory)
     }
 
     pub(super) fn memory(&self) -> &Arc<SharedMemory> {
@@ -152,12 +158,7 @@ fn copy_to_shared(parts: &[(usize, &[u8])], len: usize) -> Result<Arc<SharedMemo
     Ok(Arc::new(memory))
 }
 
-/// The bytes as a source in this process wants them.
-pub(super) struct View(pub(super) Arc<SharedMemory>);
-
-impl AsRef<[u8]> for View {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: SharedArrays writes the memory only before anybody else can see it.
-        unsafe { self.0.as_slice() }
-    }
+fn bytes_of(memory: &Arc<SharedMemory>) -> Bytes {
+    // SAFETY: SharedArrays writes the memory only before anybody else can see it.
+    Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })
 }

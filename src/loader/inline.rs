@@ -13,15 +13,15 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    lock,
-    pool::{exhausted, growth, initial_slots},
+    lock::lock,
+    slots::ArenaBudget,
     stats::{Stats, TrainerStats},
 };
 use crate::{
     counters::Counters,
     error::{Error, Result, SampleError},
     sampler::Partition,
-    shm::{Arena, GiveBack, RowMut, SlotRef},
+    shm::{Arena, GiveBack, RowMut, SlotLayout, SlotRef},
     worker::{Filler, Quarantine, RowTask, RunReport},
 };
 
@@ -45,20 +45,16 @@ pub(super) struct Inline {
     filler: Filler,
     arena: Arena,
     free: Arc<FreeSlots>,
-    prefetch: usize,
-    memory_limit: u64,
+    budget: ArenaBudget,
     pool: Option<rayon::ThreadPool>,
     done: RunReport,
     quarantine: Quarantine,
 }
 
 impl Inline {
-    pub(super) fn new(
-        filler: Filler,
-        (mut arena, prefetch, memory_limit): (Arena, usize, u64),
-        threads: u32,
-    ) -> Result<Self> {
-        arena.grow(initial_slots(prefetch))?;
+    pub(super) fn new(filler: Filler, layout: SlotLayout, budget: ArenaBudget, threads: u32) -> Result<Self> {
+        let mut arena = Arena::new(layout);
+        arena.grow(budget.initial_slots())?;
         let free = FreeSlots::default();
         lock(&free.slots).extend((0..arena.slots() as u32).rev());
         let build = || {
@@ -73,8 +69,7 @@ impl Inline {
             filler,
             arena,
             free: Arc::new(free),
-            prefetch,
-            memory_limit,
+            budget,
             pool: (threads > 1).then(build).transpose()?,
             done,
             quarantine: Quarantine::default(),
@@ -148,11 +143,13 @@ impl Inline {
         }
         let held = self.free.held.load(Ordering::Acquire);
         let first = self.arena.slots() as u32;
-        let more = growth(&self.arena, self.prefetch, self.memory_limit);
+        let more = self.budget.growth(&self.arena);
         if more == 0 {
-            return Err(exhausted(held, 0, &self.arena, self.memory_limit, None));
+            return Err(self.budget.exhausted(&self.arena, held, 0, None));
         }
-        self.arena.grow(more).map_err(|error| exhausted(held, 0, &self.arena, self.memory_limit, Some(error)))?;
+        if let Err(error) = self.arena.grow(more) {
+            return Err(self.budget.exhausted(&self.arena, held, 0, Some(error)));
+        }
         lock(&self.free.slots).extend((first + 1..first + more as u32).rev());
         Ok(first)
     }

@@ -4,20 +4,18 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
     os::fd::AsFd,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use super::{
-    Tick,
-    launch::{END_GRACE, Launch},
-    lock,
+    launch::Launch,
+    lock::lock,
+    pool_handle::{PoolHandle, SlotReturn},
+    slots::ArenaBudget,
     stats::{Stats, TrainerStats},
+    tick::{TICK, Tick},
 };
 use crate::{
     coordinator::{PoolError, PoolStats, SourceFacts},
@@ -26,87 +24,14 @@ use crate::{
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
     sampler::Partition,
-    shm::{Arena, GiveBack, Mailbox, SlotRef},
-    sys::{
-        limits,
-        memory::SharedMemory,
-        poll,
-        process::Child,
-        socket::{Sent, Socket},
-    },
+    shm::{Arena, GiveBack, Mailbox, SlotLayout, SlotRef},
+    sys::{limits, memory::SharedMemory, poll, process::Child, socket::Socket},
 };
 
-/// How often a wait looks at the signals.
-const TICK: Duration = Duration::from_millis(100);
 /// How long all slots may be held before that is an error: another thread may be about to drop one.
 const STARVED: Duration = Duration::from_secs(1);
 /// The room for a description, a list of classes or statistics. Pages that are never written cost nothing.
 const MAILBOX_BYTES: usize = 8 << 20;
-
-/// The part of a pool that batches keep: the way to give their slots back.
-#[derive(Debug)]
-struct SlotReturn {
-    channel: Channel<Request, Reply>,
-    owner: u32,
-    held: AtomicUsize,
-    closed: AtomicBool,
-    /// Slots whose release found the socket full.
-    unsent: Mutex<VecDeque<u32>>,
-}
-
-impl SlotReturn {
-    /// Sends the releases that there is room for. Never waits: a view may die anywhere, with any lock held.
-    fn send_releases(&self) {
-        let mut unsent = lock(&self.unsent);
-        while let Some(&slot) = unsent.front() {
-            // A coordinator that is gone needs no slots.
-            if !matches!(self.channel.try_send(&Request::Release { slot }), Ok(Sent::Yes)) {
-                return;
-            }
-            unsent.pop_front();
-        }
-    }
-}
-
-impl GiveBack for SlotReturn {
-    fn give_back(&self, slot: u32) {
-        // A fork of the trainer has copies of its batches; they are not its to give back.
-        if self.owner == std::process::id() {
-            self.held.fetch_sub(1, Ordering::AcqRel);
-            if !self.closed.load(Ordering::Acquire) {
-                lock(&self.unsent).push_back(slot);
-                self.send_releases();
-            }
-        }
-    }
-}
-
-/// Waits for a pool and ends it, from any thread, without a lock.
-#[derive(Clone)]
-pub(super) struct PoolHandle {
-    slot_return: Arc<SlotReturn>,
-    child: Arc<Mutex<Child>>,
-}
-
-impl PoolHandle {
-    /// TrainerStats until the coordinator has sent something, for a while.
-    pub(super) fn wait(&self) -> Result<()> {
-        poll::readable(self.slot_return.channel.as_fd(), TICK).map(drop)
-    }
-
-    pub(super) fn close(&self) {
-        if !self.slot_return.closed.swap(true, Ordering::AcqRel) {
-            self.slot_return.channel.shut_down();
-            lock(&self.child).end(END_GRACE);
-        }
-    }
-}
-
-impl fmt::Debug for PoolHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolHandle").field("slot_return", &self.slot_return).finish_non_exhaustive()
-    }
-}
 
 /// A coordinator, its arena, and what it has sent.
 #[derive(Debug)]
@@ -118,8 +43,7 @@ pub(super) struct Pool {
     /// Messages that came while another was waited for.
     inbox: VecDeque<Reply>,
     over: Option<String>,
-    prefetch: usize,
-    memory_limit: u64,
+    budget: ArenaBudget,
     starved: Option<Instant>,
     /// Slots that workers which cannot be killed may still write to.
     lost: usize,
@@ -135,11 +59,13 @@ impl Pool {
         description: &LoaderDescription,
         launch: &Launch,
         (pipeline, bytes): (Option<Arc<Pipeline>>, Option<Arc<SharedMemory>>),
-        (mut arena, prefetch, memory_limit): (Arena, usize, u64),
+        layout: SlotLayout,
+        budget: ArenaBudget,
         tick: Tick<'_>,
     ) -> Result<(Self, SourceFacts)> {
         limits::check_descriptors(8)?;
-        let segment = arena.grow(initial_slots(prefetch))?;
+        let mut arena = Arena::new(layout);
+        let segment = arena.grow(budget.initial_slots())?;
         let mailbox = Mailbox::create(1, MAILBOX_BYTES)?;
         let text = serde_json::to_string(description)
             .map_err(|error| Error::Config(format!("the loader cannot be described to its workers: {error}")))?;
@@ -148,22 +74,14 @@ impl Pool {
         }
         let (ours, theirs) = Socket::pair()?;
         let child = launch.start(theirs, pipeline)?;
-        let slot_return = SlotReturn {
-            channel: Channel::over(ours),
-            owner: std::process::id(),
-            held: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
-            unsent: Mutex::default(),
-        };
         let mut pool = Self {
-            slot_return: Arc::new(slot_return),
+            slot_return: Arc::new(SlotReturn::over(Channel::over(ours))),
             child: Arc::new(Mutex::new(child)),
             arena,
             mailbox,
             inbox: VecDeque::new(),
             over: None,
-            prefetch,
-            memory_limit,
+            budget,
             starved: None,
             lost: 0,
             asked: 0,
@@ -211,7 +129,7 @@ impl Pool {
 
     /// Returns why the pool is over, now that its socket has ended.
     fn ended(&mut self) -> Error {
-        if self.slot_return.closed.load(Ordering::Acquire) {
+        if self.slot_return.is_closed() {
             return Error::Usage("this loader is closed".into());
         }
         let ended = lock(&self.child).wait(TICK);
@@ -269,7 +187,7 @@ impl Pool {
     }
 
     fn send(&mut self, request: &Request) -> Result<()> {
-        if self.slot_return.closed.load(Ordering::Acquire) {
+        if self.slot_return.is_closed() {
             return Err(Error::Usage("this loader is closed".into()));
         }
         if self.slot_return.channel.send(request)? { Ok(()) } else { Err(self.ended()) }
@@ -292,7 +210,7 @@ impl Pool {
     }
 
     fn take(&self, slot: u32, rows: u32) -> Result<SlotRef> {
-        self.slot_return.held.fetch_add(1, Ordering::AcqRel);
+        self.slot_return.take();
         // SAFETY: the message that names the slot made it this process's; each such message is used once.
         unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.slot_return) as Arc<dyn GiveBack>) }
     }
@@ -337,13 +255,13 @@ impl Pool {
 
     /// Grows the arena where the trainer holds nearly all of it, or nearly all that is not lost.
     fn make_room(&mut self) -> Result<()> {
-        let held = self.slot_return.held.load(Ordering::Acquire);
+        let held = self.slot_return.held();
         let (used, slots) = (held + self.lost, self.arena.slots());
         if used + 1 < slots {
             self.starved = None;
             return Ok(());
         }
-        let more = growth(&self.arena, self.prefetch, self.memory_limit);
+        let more = self.budget.growth(&self.arena);
         let refused = match (more > 0).then(|| self.arena.grow(more)).transpose() {
             Ok(Some(segment)) => {
                 let sent = self.slot_return.channel.send_with(&Request::Segment, segment.as_fd())?;
@@ -356,7 +274,7 @@ impl Pool {
         if used < slots || self.starved.get_or_insert_with(Instant::now).elapsed() < STARVED {
             return Ok(());
         }
-        Err(exhausted(held, self.lost, &self.arena, self.memory_limit, refused))
+        Err(self.budget.exhausted(&self.arena, held, self.lost, refused))
     }
 
     /// Asks for the statistics; returns the request's number.
@@ -382,7 +300,7 @@ impl Pool {
             wait: waits.wait,
             ready_slots: self.inbox.iter().filter(|reply| matches!(reply, Reply::Ready { .. })).count(),
             slots: self.arena.slots(),
-            held_slots: self.slot_return.held.load(Ordering::Acquire),
+            held_slots: self.slot_return.held(),
             arena_bytes: self.arena.bytes(),
             read_seconds: of_pool.read_seconds,
             decode_seconds: of_pool.decode_seconds,
@@ -396,28 +314,4 @@ impl Pool {
             coordinator_pid: Some(lock(&self.child).pid()),
         }
     }
-}
-
-/// Returns how many slots a loader begins with: `prefetch` ahead, one being filled, one in the trainer's hands.
-pub(super) fn initial_slots(prefetch: usize) -> usize {
-    prefetch + 2
-}
-
-/// Returns how many slots to add under the limit: as many as there are, so that few segments hold many slots.
-pub(super) fn growth(arena: &Arena, prefetch: usize, memory_limit: u64) -> usize {
-    let room = memory_limit.saturating_sub(arena.bytes() as u64) / arena.layout().bytes() as u64;
-    prefetch.max(arena.slots()).min(room as usize)
-}
-
-/// Returns the error of a trainer that holds every slot.
-pub(super) fn exhausted(held: usize, lost: usize, arena: &Arena, memory_limit: u64, refused: Option<Error>) -> Error {
-    let why = refused
-        .map_or_else(|| format!("memory_limit is {}", limits::ByteSize(memory_limit)), |error| error.to_string());
-    let lost =
-        if lost > 0 { format!(" and {lost} more are lost to workers that cannot be killed") } else { String::new() };
-    Error::SlotsExhausted(format!(
-        "{held} batches are held{lost}, which are all slots of the arena ({}), and it cannot grow: {why}; drop batches, \
-         copy what you keep, or raise memory_limit",
-        limits::ByteSize(arena.bytes() as u64)
-    ))
 }
