@@ -122,7 +122,7 @@ impl Loader {
 
     /// Returns the next batch of an iteration, or none at its end.
     ///
-    /// TrainerStats for it, and calls `tick` at least every 100 ms meanwhile.
+    /// Waits for it, and calls `tick` at least every 100 ms meanwhile.
     ///
     /// # Errors
     /// [`Error::Sample`] for a batch with a bad sample, after which the iteration can go on with the next one;
@@ -211,7 +211,7 @@ impl Loader {
         }
     }
 
-    /// TrainerStats for the pool, for a while. Nothing is locked meanwhile: other threads, and signal handlers that run in
+    /// Waits for the pool, for a while. Nothing is locked meanwhile: other threads, and signal handlers that run in
     /// `tick`, may do what they like with the loader.
     fn wait(&self, tick: Tick<'_>) -> Result<()> {
         if let Some(handle) = &self.handle {

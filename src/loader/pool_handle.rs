@@ -84,7 +84,7 @@ pub(super) struct PoolHandle {
 }
 
 impl PoolHandle {
-    /// TrainerStats until the coordinator has sent something, for a while.
+    /// Waits until the coordinator has sent something, for a while.
     pub(super) fn wait(&self) -> Result<()> {
         poll::readable(self.slot_return.channel.as_fd(), TICK).map(drop)
     }

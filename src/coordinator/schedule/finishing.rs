@@ -4,8 +4,9 @@
 //! whether it had begun, and so whether the batch is to blame. All rows are done again.
 
 use super::{
-    POISON_DEATHS, Schedule,
     parts::{BatchStage, Blamed, PlannedRun, Sharing, SlotState},
+    recovery::POISON_DEATHS,
+    state::Schedule,
 };
 use crate::{
     coordinator::event::{Action, RowInHand},
