@@ -11,7 +11,6 @@
 
 mod bmp;
 mod cutout;
-mod decode_mask;
 mod decoder;
 mod encoded;
 mod format;
@@ -20,6 +19,7 @@ mod image;
 mod jpeg;
 mod kept;
 mod mask;
+mod mask_decoder;
 mod options;
 mod png;
 mod pnm;
@@ -30,11 +30,11 @@ mod webp;
 
 pub use self::{
     cutout::{Cutout, decode_jpeg},
-    decode_mask::decode_mask,
     decoder::Decoder,
     encoded::Encoded,
     image::Image,
     mask::Mask,
+    mask_decoder::decode_mask,
     options::{DecodeImage, MAX_PIXELS, Truncated},
 };
 

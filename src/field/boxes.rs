@@ -40,6 +40,10 @@ impl FieldKind for BoundingBoxes {
         Some(&self.image)
     }
 
+    fn counters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn make_room(&mut self, longest: usize) {
         self.capacity = longest / BOX_BYTES;
     }

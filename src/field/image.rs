@@ -19,6 +19,9 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {}
 
+/// Counts JPEGs that are not baseline, which another decoder took.
+const OTHER_JPEGS: &str = "other_jpegs";
+
 /// The channels of a decoded image.
 const CHANNELS: usize = 3;
 
@@ -29,6 +32,10 @@ impl FieldKind for Image {
 
     fn image(&self) -> Option<&str> {
         None
+    }
+
+    fn counters(&self) -> &'static [&'static str] {
+        &[OTHER_JPEGS]
     }
 
     fn make_room(&mut self, _longest: usize) {}
@@ -99,7 +106,7 @@ impl ImageFill {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
         let encoded = Encoded::open(sample.payload(self.at), self.decoding)?;
-        sample.times.other_jpegs += u64::from(encoded.is_other_jpeg());
+        sample.times.counters.add(OTHER_JPEGS, u64::from(encoded.is_other_jpeg()));
         // What becomes of the image is drawn before it is decoded, so that only what is needed is.
         *sample.stage = Stage::Transform;
         let Region { part, resized } = self.chain.plan(encoded.size(), sample.key, space)?;

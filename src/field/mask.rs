@@ -32,6 +32,10 @@ impl FieldKind for Mask {
         Some(&self.image)
     }
 
+    fn counters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn make_room(&mut self, _longest: usize) {}
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
