@@ -1,6 +1,11 @@
 //! Encoded images to pixels, with memory that is used again.
 
-use super::{encoded::Encoded, format::Wanted, image::Image, kept::Kept};
+use super::{
+    encoded::Encoded,
+    format::Wanted,
+    image::{Image, stored_region, turned_size},
+    kept::Kept,
+};
 use crate::{
     error::{Failure, Stage},
     geometry::{Rect, Size},
@@ -32,12 +37,13 @@ impl Decoder {
         if region.intersection(encoded.size()) != Some(region) {
             return Err(Failure::new(Stage::Decode, format!("{region:?}: it does not lie in the image")));
         }
-        let Encoded { format, file, stored, orientation, options } = encoded;
         let wanted = Wanted {
-            // What is turned afterwards is decoded whole.
-            region: if orientation == 1 { region } else { Rect::whole(stored) },
-            reduced_to: reduced_to.filter(|_| options.scaled_decode),
+            region: stored_region(region, encoded.size(), encoded.orientation),
+            reduced_to: reduced_to
+                .filter(|_| encoded.options.scaled_decode)
+                .map(|size| turned_size(size, encoded.orientation)),
         };
+        let Encoded { format, file, orientation, .. } = encoded;
         file.decode(wanted, &mut self.kept, &mut self.image).map_err(|bad| bad.of(format))?;
         if orientation == 1 {
             return Ok(&self.image);

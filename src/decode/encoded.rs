@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{
     format::{Bad, Format, Opened},
+    image::turned_size,
     options::DecodeImage,
     recognise::recognise,
 };
@@ -42,8 +43,7 @@ impl<'a> Encoded<'a> {
 
     /// Returns the size in pixels, turned as the options say.
     pub const fn size(&self) -> Size {
-        let Size { height, width } = self.stored;
-        if self.orientation >= 5 { Size { height: width, width: height } } else { self.stored }
+        turned_size(self.stored, self.orientation)
     }
 
     /// Tells whether this is a JPEG that our own decoder leaves to another one.

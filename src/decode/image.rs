@@ -43,12 +43,9 @@ impl Image {
 
     /// Makes this `from`, turned as an EXIF orientation from 1 to 8 says.
     pub(super) fn turned(&mut self, from: &Self, orientation: u8) {
-        let Self { size: Size { height, width }, channels, .. } = *from;
-        // From 5 on rows become columns; then, by number, either end may come first.
-        let is_transposed = orientation >= 5;
-        let flips_x = matches!(orientation, 2 | 3 | 6 | 7);
-        let flips_y = matches!(orientation, 3 | 4 | 7 | 8);
-        let size = if is_transposed { Size { height: width, width: height } } else { from.size };
+        let Self { size: Size { width, .. }, channels, .. } = *from;
+        let Turn { is_transposed, flips_x, flips_y } = Turn::of(orientation);
+        let size = turned_size(from.size, orientation);
         let (last_row, last_column) = (size.height as usize - 1, size.width as usize - 1);
         let to = self.reset(size, channels);
         for (y, row) in to.chunks_exact_mut(size.width as usize * channels).enumerate() {
@@ -86,6 +83,38 @@ impl Image {
     const fn len(&self) -> usize {
         self.size.area() as usize * self.channels
     }
+}
+
+/// What makes a turned image of one as it is stored.
+struct Turn {
+    /// Whether rows become columns, before either of the flips.
+    is_transposed: bool,
+    flips_x: bool,
+    flips_y: bool,
+}
+
+impl Turn {
+    const fn of(orientation: u8) -> Self {
+        Self {
+            is_transposed: orientation >= 5,
+            flips_x: matches!(orientation, 2 | 3 | 6 | 7),
+            flips_y: matches!(orientation, 3 | 4 | 7 | 8),
+        }
+    }
+}
+
+/// Returns the size that becomes `size` when an image is turned as an EXIF orientation says, or the other way round.
+pub(super) const fn turned_size(size: Size, orientation: u8) -> Size {
+    if Turn::of(orientation).is_transposed { Size { height: size.width, width: size.height } } else { size }
+}
+
+/// Returns the part of an image as it is stored that becomes `region` of the turned image, whose size is `turned`.
+pub(super) fn stored_region(region: Rect, turned: Size, orientation: u8) -> Rect {
+    let Turn { is_transposed, flips_x, flips_y } = Turn::of(orientation);
+    let top = if flips_y { i64::from(turned.height) - region.bottom() } else { region.top };
+    let left = if flips_x { i64::from(turned.width) - region.right() } else { region.left };
+    let size = turned_size(region.size, orientation);
+    if is_transposed { Rect { top: left, left: top, size } } else { Rect { top, left, size } }
 }
 
 #[cfg(test)]

@@ -85,30 +85,28 @@ fn write_rgb(image: &DynamicImage, out: &mut [u8]) -> Result<(), String> {
         (value >> 8) as u8
     }
     match image {
-        DynamicImage::ImageLuma8(pixels) => from_grey(pixels, 1, out, |v| v),
-        DynamicImage::ImageLumaA8(pixels) => from_grey(pixels, 2, out, |v| v),
-        DynamicImage::ImageRgb8(pixels) => from_colour(pixels, 3, out, |v| v),
-        DynamicImage::ImageRgba8(pixels) => from_colour(pixels, 4, out, |v| v),
-        DynamicImage::ImageLuma16(pixels) => from_grey(pixels, 1, out, high),
-        DynamicImage::ImageLumaA16(pixels) => from_grey(pixels, 2, out, high),
-        DynamicImage::ImageRgb16(pixels) => from_colour(pixels, 3, out, high),
-        DynamicImage::ImageRgba16(pixels) => from_colour(pixels, 4, out, high),
+        DynamicImage::ImageLuma8(pixels) => from_grey::<_, 1>(pixels, out, |v| v),
+        DynamicImage::ImageLumaA8(pixels) => from_grey::<_, 2>(pixels, out, |v| v),
+        DynamicImage::ImageRgb8(pixels) => from_colour::<_, 3>(pixels, out, |v| v),
+        DynamicImage::ImageRgba8(pixels) => from_colour::<_, 4>(pixels, out, |v| v),
+        DynamicImage::ImageLuma16(pixels) => from_grey::<_, 1>(pixels, out, high),
+        DynamicImage::ImageLumaA16(pixels) => from_grey::<_, 2>(pixels, out, high),
+        DynamicImage::ImageRgb16(pixels) => from_colour::<_, 3>(pixels, out, high),
+        DynamicImage::ImageRgba16(pixels) => from_colour::<_, 4>(pixels, out, high),
         other => return Err(format!("pixels of type {:?} have no 8-bit meaning", other.color())),
     }
     Ok(())
 }
 
-fn from_grey<T: Copy>(pixels: &[T], channels: usize, out: &mut [u8], byte: impl Fn(T) -> u8) {
-    for (from, to) in pixels.chunks_exact(channels).zip(out.chunks_exact_mut(3)) {
-        to.fill(byte(from[0]));
+fn from_grey<T: Copy, const CHANNELS: usize>(pixels: &[T], out: &mut [u8], byte: impl Fn(T) -> u8) {
+    for (from, to) in pixels.as_chunks::<CHANNELS>().0.iter().zip(out.as_chunks_mut::<3>().0) {
+        *to = [byte(from[0]); 3];
     }
 }
 
-fn from_colour<T: Copy>(pixels: &[T], channels: usize, out: &mut [u8], byte: impl Fn(T) -> u8) {
-    for (from, to) in pixels.chunks_exact(channels).zip(out.chunks_exact_mut(3)) {
-        to[0] = byte(from[0]);
-        to[1] = byte(from[1]);
-        to[2] = byte(from[2]);
+fn from_colour<T: Copy, const CHANNELS: usize>(pixels: &[T], out: &mut [u8], byte: impl Fn(T) -> u8) {
+    for (from, to) in pixels.as_chunks::<CHANNELS>().0.iter().zip(out.as_chunks_mut::<3>().0) {
+        *to = [byte(from[0]), byte(from[1]), byte(from[2])];
     }
 }
 

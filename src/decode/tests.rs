@@ -172,6 +172,46 @@ fn a_scaled_decode_keeps_what_is_seen() {
     assert!(difference < 4 * means.len() as u32, "{difference}");
 }
 
+/// Returns a JPEG with an EXIF segment that says an orientation.
+fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut segment = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    segment.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    [&jpeg[..2], &segment, &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_region_of_a_turned_image_is_decoded_alone() {
+    let options = DecodeImage { apply_exif_orientation: true, ..STRICT };
+    for orientation in 1..=8 {
+        let data = with_orientation(FILES[0].1, orientation);
+        let (size, whole) = read(&data, options).unwrap();
+        assert_eq!(size == Size { height: 83, width: 61 }, orientation >= 5);
+        let region = Rect { top: 9, left: 13, size: Size { height: 40, width: 32 } };
+        let part: Vec<u8> =
+            (9..49).flat_map(|y| &whole[(y * size.width as usize + 13) * 3..][..32 * 3]).copied().collect();
+        let mut decoder = Decoder::default();
+        let exact = decoder.decode(Encoded::open(&data, options).unwrap(), region, None).unwrap();
+        assert_eq!(exact.size(), region.size, "{orientation}");
+        assert!(rgb(exact) == part, "{orientation}");
+
+        let options = DecodeImage { scaled_decode: true, ..options };
+        let half = Size { height: 20, width: 16 };
+        let found = decoder.decode(Encoded::open(&data, options).unwrap(), region, Some(half)).unwrap();
+        assert_eq!(found.size(), half, "{orientation}");
+        let mut image = Image::default();
+        image.reset(region.size, 3).copy_from_slice(&part);
+        let mut means = vec![0; 20 * 16 * 3];
+        image.write_means(Rect::whole(half), 2, &mut means);
+        // Beside what a scaled decode differs by anyway: the edges of a region go to the nearest pixel of the half image,
+        // at most half a pixel away, by which a pixel comes half as near to its neighbour across and down.
+        let sum = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+        let across: u32 = means.chunks(16 * 3).map(|row| sum(row, &row[3..])).sum();
+        let allowed = 4 * means.len() as u32 + (across + sum(&means, &means[16 * 3..])) / 2;
+        let difference = sum(&rgb(found), &means);
+        assert!(difference < allowed, "{orientation}: {difference} of {allowed}");
+    }
+}
+
 #[test]
 fn the_limit_is_that_of_pillow() {
     assert_eq!(MAX_PIXELS, 178_956_970);
