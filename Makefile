@@ -43,6 +43,10 @@ test-rust: ## Run the Rust tests, those in the documentation included, and the e
 test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests and the examples.
 	$(BIN)/python -m pytest
 
+.PHONY: test-emulated
+test-emulated: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/jax $(STAMPS)/torch ## Run the tests beside other libraries as other processors would.
+	$(BIN)/python tests/python/emulated.py
+
 .PHONY: lint
 lint: $(STAMPS)/build $(EXTRAS:%=$(STAMPS)/%) ## Check format, lints, types, and the stub against the module.
 	cargo fmt --check
