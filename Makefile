@@ -32,16 +32,25 @@ demo: $(STAMPS)/build $(STAMPS)/demo ## Train on real images through a loader; u
 	$(BIN)/python examples/demo.py
 
 .PHONY: test
-test: test-rust test-python ## Run every test: Rust, Python, documentation, examples.
+test: test-rust test-python ## Run the tests: Rust, Python, documentation, examples; minutes.
+
+# In the release profile, so that the dependencies are built once for the package and for its tests. The crate itself is
+# built as quickly as can be, and with the assertions of a debug build.
+CHECKED := --release $(foreach set,opt-level=0 debug-assertions=true overflow-checks=true, \
+    --config profile.release.package.stokehold.$(set))
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests, those in the documentation included, and the example.
-	cargo test
-	cargo run --quiet --example rust_loop
+	cargo test $(CHECKED)
+	cargo run --quiet $(CHECKED) --example rust_loop
 
 .PHONY: test-python
-test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests and the examples.
-	$(BIN)/python -m pytest
+test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests, in two processes.
+	$(BIN)/python -m pytest -m 'not thorough' --numprocesses 2 --dist worksteal
+
+.PHONY: test-all
+test-all: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/torch ## Run what `test` leaves out: soaks, exhaustive grids, frameworks.
+	$(BIN)/python -m pytest -m thorough
 
 .PHONY: lint
 lint: $(STAMPS)/build $(EXTRAS:%=$(STAMPS)/%) ## Check format, lints, types, and the stub against the module.

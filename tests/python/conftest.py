@@ -51,6 +51,17 @@ def added(before: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
     return {kind: now[kind] - before[kind] for kind in before if now[kind] - before[kind]}
 
 
+def settled() -> None:
+    """Spares later collections what a large library has made: with JAX and PyTorch, half a second each."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    # The tests are collected, and what they import with them.
+    settled()
+
+
 @pytest.fixture(scope="session")
 def torch_started() -> None:
     """PyTorch has the threads, and `multiprocessing` the helpers, that they start at their first use."""
@@ -76,7 +87,7 @@ def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if FAILED in request.node.stash:
         return
-    assert eventually(lambda: not added(before), 3), f"left behind: {added(before)}"
+    assert eventually(lambda: not added(before)), f"left behind: {added(before)}"
 
 
 @pytest.fixture(scope="session")
@@ -110,12 +121,6 @@ def columns() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def arrays(columns: dict[str, Any]) -> sh.Arrays:
     return sh.Arrays(columns)
-
-
-def settled() -> None:
-    """Spares later collections what a large library has made: with JAX and PyTorch, half a second each."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support import PATIENCE_SECONDS, PROGRAM_SECONDS
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NEEDS = {
     "demo": ("skimage", "sklearn", "tqdm"),
@@ -21,10 +23,8 @@ NEEDS = {
 NOT_EXAMPLES = {"images"}
 # What others warn of is not ours to mend.
 WARNINGS = {"frameworks": "ignore"}
-LIMIT_SECONDS = 150
 
 
-@pytest.mark.timeout(LIMIT_SECONDS + 30)
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in NOT_EXAMPLES))
 def test_example_runs(name: str) -> None:
     for module in NEEDS.get(name, ()):
@@ -38,7 +38,7 @@ def test_example_runs(name: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=LIMIT_SECONDS,
+        timeout=PROGRAM_SECONDS,
         check=False,
     )
 
@@ -49,7 +49,7 @@ def test_example_runs(name: str) -> None:
 
 def left_behind(mark: str) -> list[str]:
     """Returns the processes that inherited the mark in their environment and are still there."""
-    gone, alive = psutil.wait_procs([process for process in psutil.process_iter() if has(process, mark)], timeout=5)
+    gone, alive = psutil.wait_procs([process for process in psutil.process_iter() if has(process, mark)], timeout=PATIENCE_SECONDS)
     del gone
     return [" ".join(process.cmdline()) for process in alive]
 

@@ -16,6 +16,7 @@ from torch.utils.data import BatchSampler, Dataset, IterableDataset, SequentialS
 from torch.utils.data import DataLoader as TorchDataLoader
 
 from stokehold.torch import DataLoader, adopt
+from support import PROGRAM_SECONDS
 
 ROWS = 24
 
@@ -219,7 +220,7 @@ def test_ray_train(tmp_path: Path) -> None:
         env=os.environ | {"RAY_TRAIN_V2_ENABLED": "1", "RAY_USAGE_STATS_ENABLED": "0"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PROGRAM_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

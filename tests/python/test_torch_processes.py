@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 from torch.utils.data import Dataset
 
 from stokehold.torch import DataLoader
-from support import eventually, run_trainer
+from support import PROGRAM_SECONDS, eventually, run_trainer
 
 pytestmark = pytest.mark.usefixtures("torch_started")
 
@@ -135,7 +135,7 @@ kernel, client = start_new_kernel()
 lines = []
 client.execute_interactive(
     sys.argv[1],
-    timeout=40,
+    timeout=200,
     output_hook=lambda message: lines.append(message["content"].get("text") or str(message["content"])),
 )
 client.stop_channels()
@@ -147,7 +147,7 @@ print("".join(lines))
 def test_in_a_notebook() -> None:
     pytest.importorskip("ipykernel")
     command = [sys.executable, "-W", "ignore", "-c", KERNEL, NOTEBOOK]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
     assert "15000\n" in result.stdout, result.stdout + result.stderr
 
 
@@ -165,7 +165,7 @@ def test_under_xdist(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     (tmp_path / "test_inner.py").write_text(XDIST)
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False, cwd=tmp_path)
     assert "4 passed" in result.stdout, result.stdout + result.stderr
 
 
@@ -241,7 +241,7 @@ except MemoryError as error:
 
 def test_a_batch_over_a_limit_is_a_memory_error() -> None:
     """And no bus error in the middle of a write."""
-    result = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=40, check=False)
+    result = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
     assert result.stdout == "MemoryError True\n", result.stdout + result.stderr
 
 
@@ -253,7 +253,7 @@ def ended(workers: list[psutil.Process]) -> bool:
 @pytest.mark.parametrize("then", ["sys.exit(0)", "break", "del loader; sys.exit(0)"])
 def test_a_trainer_that_ends_in_the_middle(then: str, persistent: bool) -> None:
     trainer, _ = run(then, persistent)
-    output, errors = trainer.communicate(timeout=20)
+    output, errors = trainer.communicate(timeout=PROGRAM_SECONDS)
     assert (trainer.returncode, output, errors) == (0, "", "")
 
 
@@ -267,9 +267,9 @@ def test_a_trainer_that_is_ended(how: str, persistent: bool) -> None:
         os.killpg(trainer.pid, number)
     else:
         trainer.send_signal(number)
-    _, errors = trainer.communicate(timeout=20)
+    _, errors = trainer.communicate(timeout=PROGRAM_SECONDS)
     assert trainer.returncode != 0
-    assert eventually(lambda: ended(workers), 10)
+    assert eventually(lambda: ended(workers))
     if "interrupt" in how:
         assert "KeyboardInterrupt" in errors
 
