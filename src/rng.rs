@@ -65,8 +65,7 @@ impl Draws {
         }
     }
 
-    /// Returns a number in [0, 1] from the symmetric beta distribution Beta(`alpha`, `alpha`), rounded to `f32` so that
-    /// the last bit of a platform's logarithm hardly ever shows.
+    /// Returns a number in [0, 1] from the symmetric beta distribution Beta(`alpha`, `alpha`), rounded to `f32`.
     ///
     /// Ulrich's transformation for `alpha` above 1/2, which takes two draws, and Jöhnk's rejection below, where it takes
     /// fewer than three on average; written out here because these numbers must not change with a library's version.
@@ -76,14 +75,14 @@ impl Draws {
     pub fn symmetric_beta(&mut self, alpha: f64) -> f32 {
         assert!(alpha > 0.0 && alpha.is_finite(), "there is no Beta({alpha}, {alpha})");
         if alpha > 0.5 {
-            let length = (1.0 - self.unit().powf(2.0 / (2.0 * alpha - 1.0))).sqrt();
-            return (0.5 + 0.5 * length * (TAU * self.unit()).cos()) as f32;
+            let length = (1.0 - libm::pow(self.unit(), 2.0 / (2.0 * alpha - 1.0))).sqrt();
+            return (0.5 + 0.5 * length * libm::cos(TAU * self.unit())) as f32;
         }
         loop {
             // In logarithms, because the powers of a small alpha are below any float.
-            let [x, y] = [(1.0 - self.unit()).ln(), (1.0 - self.unit()).ln()];
-            if (x / alpha).exp() + (y / alpha).exp() <= 1.0 {
-                return (1.0 / (1.0 + ((y - x) / alpha).exp())) as f32;
+            let [x, y] = [libm::log(1.0 - self.unit()), libm::log(1.0 - self.unit())];
+            if libm::exp(x / alpha) + libm::exp(y / alpha) <= 1.0 {
+                return (1.0 / (1.0 + libm::exp((y - x) / alpha))) as f32;
             }
         }
     }
@@ -151,7 +150,7 @@ mod tests {
     fn beta_is_distributed_as_its_name_says() {
         // Kolmogorov and Smirnov's limit for one in a thousand: 1.95 / sqrt(n).
         let limit = 1.95 / 20_000_f64.sqrt();
-        let arcsine = |x: f64| 2.0 / std::f64::consts::PI * x.sqrt().asin();
+        let arcsine = |x: f64| 2.0 / std::f64::consts::PI * libm::asin(x.sqrt());
         assert!(distance(0.5, arcsine) < limit);
         assert!(distance(0.5 + 1e-9, arcsine) < limit);
         assert!(distance(1.0, |x| x) < limit);

@@ -34,7 +34,7 @@ const UNSAFE_FILES: &[&str] = &[
 ];
 
 /// The data branch: from indices to rows of bytes.
-const DATA_BRANCH: &[&str] = &["rng", "sampler", "source", "decode", "transform", "pipeline"];
+const DATA_BRANCH: &[&str] = &["geometry", "rng", "sampler", "source", "decode", "transform", "pipeline"];
 
 /// What the data branch must not name: everything that knows of processes or shared memory.
 const TRANSPORT_BRANCH: &[&str] = &["sys", "shm", "protocol", "worker", "coordinator", "loader", "python"];

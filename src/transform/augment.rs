@@ -153,8 +153,8 @@ impl Op {
             Self::Identity => return,
             Rotate => return plan.rotate(magnitude, interpolation, false, None, fill),
             // The fixed point is the corner: torchvision's `center=[0, 0]`.
-            ShearX => Affine { shear: [magnitude.atan().to_degrees(), 0.0], center: Some([0.0; 2]), ..still },
-            ShearY => Affine { shear: [0.0, magnitude.atan().to_degrees()], center: Some([0.0; 2]), ..still },
+            ShearX => Affine { shear: [libm::atan(magnitude).to_degrees(), 0.0], center: Some([0.0; 2]), ..still },
+            ShearY => Affine { shear: [0.0, libm::atan(magnitude).to_degrees()], center: Some([0.0; 2]), ..still },
             TranslateX => Affine { translate: [magnitude.trunc(), 0.0], ..still },
             TranslateY => Affine { translate: [0.0, magnitude.trunc()], ..still },
             Brightness => return plan.edit(Edit::Color(Color::Brightness(factor as f32))),
@@ -273,7 +273,7 @@ mod tests {
     fn magnitudes_are_those_of_torchvision() {
         // `_AUGMENTATION_SPACE` of torchvision 0.29, evaluated.
         let mut plan = Plan::default();
-        plan.begin(super::super::geometry::Size { height: 331, width: 662 });
+        plan.begin(crate::geometry::Size { height: 331, width: 662 });
         let usual = |op: Op| op.magnitude(Strength::Usual, &plan, 9, 31);
         for (op, expected) in [
             (ShearX, 0.09),

@@ -1,9 +1,7 @@
 //! Blurring and sharpening, by the arithmetic of torchvision's kernels for `uint8` tensors.
 
-use super::{
-    geometry::Size,
-    vector::{rounded, truncated, vectorised},
-};
+use super::vector::{rounded, truncated, vectorised};
+use crate::geometry::Size;
 
 /// Writes the image blurred by a Gaussian of `kernel` (width, height) taps; the edges are continued by reflection.
 ///
@@ -59,7 +57,8 @@ fn fill_weights(weights: &mut [f32], sigma: f32) {
     let limit = last / (2.0 * 2.0_f64.sqrt());
     for (at, weight) in weights.iter_mut().enumerate() {
         let place = if last == 0.0 { 0.0 } else { (2.0 * at as f64 / last - 1.0) * limit };
-        *weight = (-(place / f64::from(sigma)).powi(2)).exp() as f32;
+        let deviations = place / f64::from(sigma);
+        *weight = libm::exp(-(deviations * deviations)) as f32;
     }
     let sum: f32 = weights.iter().sum();
     for weight in weights {

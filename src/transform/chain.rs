@@ -4,7 +4,7 @@ use super::{
     Layout, Transform,
     edit::Canvas,
     erase::Eraser,
-    geometry::{self, Size},
+    geometry,
     plan::{Pass, Plan, Region},
     render::{self, Renderer},
     tail::{Elements, Tail},
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     decode::DecodeImage,
     error::{Error, Failure, Result, Stage},
+    geometry::Size,
     rng::Key,
     source::SourceField,
     spec::{DType, FieldSpec, Ragged},

@@ -3,9 +3,9 @@
 use super::{
     blur,
     color::{self, Color},
-    geometry::Size,
     warp::Warp,
 };
+use crate::geometry::Size;
 
 /// An operation on pixels, drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,11 +1,10 @@
 //! Random erasing, on the row that has been written.
 
-use super::{
-    Layout,
-    geometry::{self, Rect, Size},
-    tail::Encode,
+use super::{Layout, geometry, tail::Encode};
+use crate::{
+    geometry::{Rect, Size},
+    rng::Draws,
 };
-use crate::rng::Draws;
 
 /// A compiled `RandomErasing`.
 #[derive(Clone, Debug)]
@@ -69,7 +68,7 @@ impl Eraser {
 /// Draws from the normal distribution, by Box and Muller's method.
 fn normal(draws: &mut Draws) -> f64 {
     let (radius, angle) = (1.0 - draws.unit(), draws.unit());
-    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    (-2.0 * libm::log(radius)).sqrt() * libm::cos(std::f64::consts::TAU * angle)
 }
 
 #[cfg(test)]

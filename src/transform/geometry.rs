@@ -1,63 +1,9 @@
 //! Sizes and boxes by torchvision's arithmetic: pure functions that know no pixels.
 
-use crate::rng::Draws;
-
-/// The size of an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) height: u32,
-    pub(super) width: u32,
-}
-
-impl Size {
-    /// Returns the size that one number, a square, or two stand for.
-    pub(super) fn of(size: &[u32]) -> Self {
-        Self { height: size[0], width: size[size.len() - 1] }
-    }
-
-    pub(super) const fn area(self) -> u64 {
-        self.height as u64 * self.width as u64
-    }
-}
-
-/// A box in an image's pixels; it may reach beyond the image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rect {
-    pub(super) top: i64,
-    pub(super) left: i64,
-    pub(super) size: Size,
-}
-
-impl Rect {
-    /// Returns the box that covers an image.
-    pub(super) const fn whole(size: Size) -> Self {
-        Self { top: 0, left: 0, size }
-    }
-
-    pub(super) const fn bottom(self) -> i64 {
-        self.top + self.size.height as i64
-    }
-
-    pub(super) const fn right(self) -> i64 {
-        self.left + self.size.width as i64
-    }
-
-    /// Returns the part of the box that lies inside an image, if any does.
-    pub(super) fn intersection(self, image: Size) -> Option<Self> {
-        let (top, left) = (self.top.max(0), self.left.max(0));
-        let (bottom, right) = (self.bottom().min(image.height.into()), self.right().min(image.width.into()));
-        (top < bottom && left < right).then(|| Self {
-            top,
-            left,
-            size: Size { height: (bottom - top) as u32, width: (right - left) as u32 },
-        })
-    }
-
-    /// Tells whether the box lies inside an image.
-    pub(super) const fn is_inside(self, image: Size) -> bool {
-        self.top >= 0 && self.left >= 0 && self.bottom() <= image.height as i64 && self.right() <= image.width as i64
-    }
-}
+use crate::{
+    geometry::{Rect, Size},
+    rng::Draws,
+};
 
 /// Returns what `Resize` makes of an image: torchvision's `_compute_resized_output_size`.
 pub(super) fn resized(image: Size, size: &[u32], max_size: Option<u32>) -> Result<Size, String> {
@@ -154,7 +100,7 @@ pub(super) fn random_crop(
 pub(super) fn erased_box(image: Size, scale: [f64; 2], ratio: [f64; 2], draws: &mut Draws) -> Rect {
     for _ in 0..10 {
         let area = image.area() as f64 * draws.uniform(scale[0], scale[1]);
-        let aspect = draws.uniform(ratio[0].ln(), ratio[1].ln()).exp();
+        let aspect = aspect_ratio(ratio, draws);
         // Here, an aspect is height over width.
         let height = (area * aspect).sqrt().round_ties_even();
         let width = (area / aspect).sqrt().round_ties_even();
@@ -172,7 +118,7 @@ pub(super) fn erased_box(image: Size, scale: [f64; 2], ratio: [f64; 2], draws: &
 pub(super) fn random_box(image: Size, scale: [f64; 2], ratio: [f64; 2], draws: &mut Draws) -> Rect {
     for _ in 0..10 {
         let area = image.area() as f64 * draws.uniform(scale[0], scale[1]);
-        let aspect = draws.uniform(ratio[0].ln(), ratio[1].ln()).exp();
+        let aspect = aspect_ratio(ratio, draws);
         if let Some(size) = box_size(image, area, aspect) {
             let top = draws.below(u64::from(image.height - size.height) + 1) as i64;
             let left = draws.below(u64::from(image.width - size.width) + 1) as i64;
@@ -180,6 +126,11 @@ pub(super) fn random_box(image: Size, scale: [f64; 2], ratio: [f64; 2], draws: &
         }
     }
     fallback(image, ratio)
+}
+
+/// Draws an aspect ratio, whose logarithm is uniform.
+fn aspect_ratio([low, high]: [f64; 2], draws: &mut Draws) -> f64 {
+    libm::exp(draws.uniform(libm::log(low), libm::log(high)))
 }
 
 /// Returns the size of a box of this area and aspect ratio, where it fits the image.

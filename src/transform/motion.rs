@@ -3,7 +3,7 @@
 
 #![expect(clippy::many_single_char_names, reason = "the six numbers of a matrix, as they are written")]
 
-use super::geometry::Size;
+use crate::geometry::Size;
 
 /// What one transform does to the places of an image. Edges of pixels are whole numbers, in pixels from the top left.
 #[derive(Clone, Copy, Debug, PartialEq)]

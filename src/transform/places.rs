@@ -2,11 +2,11 @@
 
 use super::{
     Transform, Workspace,
-    geometry::Size,
     motion::{self, Motion},
 };
 use crate::{
     error::{Error, Failure, Result, Stage},
+    geometry::Size,
     source::{BoxFormat, Places},
     spec::{DType, FieldSpec},
 };

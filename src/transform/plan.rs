@@ -6,13 +6,14 @@ use super::{
     color::Color,
     edit::Edit,
     erase::Erased,
-    geometry::{self, Rect, Size},
+    geometry,
     motion::Motion,
     view::{Outside, View},
     warp::{Affine, Warp},
 };
 use crate::{
     decode::MAX_PIXELS,
+    geometry::{Rect, Size},
     rng::{Draws, Key},
 };
 

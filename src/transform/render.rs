@@ -7,10 +7,10 @@ use fast_image_resize::{
 
 use super::{
     Interpolation,
-    geometry::{Rect, Size},
     view::{Outside, View},
     write::Pixels,
 };
+use crate::geometry::{Rect, Size};
 
 /// Buffers of one thread, used again.
 #[derive(Debug, Default)]

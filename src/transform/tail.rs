@@ -175,12 +175,26 @@ impl Encode {
             DType::Int32 => first((value as i32).to_ne_bytes()),
             DType::UInt64 => first((value as u64).to_ne_bytes()),
             DType::Int64 => first((value as i64).to_ne_bytes()),
-            DType::Float16 => first(f16::from_f64(value).to_ne_bytes()),
-            DType::BFloat16 => first(bf16::from_f64(value).to_ne_bytes()),
+            DType::Float16 => first(f16::from_f32(to_odd(value)).to_ne_bytes()),
+            DType::BFloat16 => first(bf16::from_f32(to_odd(value)).to_ne_bytes()),
             DType::Float32 => first((value as f32).to_ne_bytes()),
             DType::Float64 => first(value.to_ne_bytes()),
         }
     }
+}
+
+/// Rounds to `f32` so that a second rounding, to 16 bits, gives what one alone would have given: a number that is none in
+/// `f32` goes to that of its two neighbours whose last bit is 1 (Boldo and Melquiond, "Emulation of FMA and
+/// correctly rounded sums: proved algorithms using rounding to odd").
+fn to_odd(value: f64) -> f32 {
+    let near = value as f32;
+    let error = value - f64::from(near);
+    if error == 0.0 || !near.is_finite() || near.to_bits() & 1 == 1 {
+        return near;
+    }
+    // The neighbour on the other side of the value. Away from zero is up, for either sign.
+    let outwards = (error > 0.0) == near.is_sign_positive();
+    f32::from_bits(if outwards { near.to_bits() + 1 } else { near.to_bits() - 1 })
 }
 
 /// The last pass of a chain.
@@ -245,7 +259,10 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::geometry::Size, *};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::geometry::Size;
 
     const IMAGE: [u8; 12] = [0, 51, 255, 102, 1, 2, 200, 201, 202, 3, 4, 5];
 
@@ -302,6 +319,30 @@ mod tests {
         assert_eq!(cast(DType::Float16, true)[2..4], f16::from_f32(0.2).to_ne_bytes());
         assert_eq!(cast(DType::BFloat16, true)[2..4], bf16::from_f32(0.2).to_ne_bytes());
         assert_eq!(cast(DType::Bool, false)[..3], [0, 1, 1]);
+    }
+
+    #[test]
+    fn a_value_beyond_the_middle_by_a_hair_is_rounded_up() {
+        // Between 1 and its neighbour in `float16`, by less than `f32` can tell.
+        let middle = 1.0 + 2.0_f64.powi(-11);
+        let rounded = [0.0, 2.0_f64.powi(-50), -2.0_f64.powi(-50)].map(|hair| f16::from_f32(to_odd(middle + hair)));
+        assert_eq!(rounded, [f16::ONE, f16::from_bits(f16::ONE.to_bits() + 1), f16::ONE]);
+    }
+
+    proptest! {
+        #[test]
+        fn two_roundings_are_one(mantissa in 1.0..2.0_f64, exponent in -100..100_i32, negative: bool, middle: bool) {
+            let mut value = mantissa * 2.0_f64.powi(exponent) * if negative { -1.0 } else { 1.0 };
+            if middle {
+                // Half way between two numbers of 8 bits, or next to that.
+                value = f64::from_bits((value.to_bits() & !0x1fff_ffff_ffff | 0x1000_0000_0000) + (value.to_bits() & 2) - 1);
+            }
+            let error = |half: bf16| (half.to_f64() - value).abs();
+            let found = bf16::from_f32(to_odd(value));
+            for neighbour in [found.to_bits() - 1, found.to_bits() + 1].map(bf16::from_bits) {
+                prop_assert!(error(found) < error(neighbour) || found.to_bits() & 1 == 0 && error(found) == error(neighbour));
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! Which pixels of an image end up where, before any is touched.
 
-use super::{
-    Interpolation, PaddingMode,
-    geometry::{Rect, Size},
-    plan::Region,
-};
+use super::{Interpolation, PaddingMode, plan::Region};
+use crate::geometry::{Rect, Size};
 
 /// What is shown outside of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

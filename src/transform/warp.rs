@@ -4,10 +4,10 @@
 
 use super::{
     Interpolation,
-    geometry::Size,
     motion::Motion,
     vector::{rounded, vectorised},
 };
+use crate::geometry::Size;
 
 /// Where each pixel of the result is taken from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,10 +48,10 @@ impl Affine {
             .map_or([0.0; 2], |[x, y]| [x - f64::from(image.width) * 0.5, y - f64::from(image.height) * 0.5]);
         let [angle, shear_x, shear_y] = [self.angle, self.shear[0], self.shear[1]].map(f64::to_radians);
         let moved = [center[0] + self.translate[0], center[1] + self.translate[1]];
-        let a = (angle - shear_y).cos() / shear_y.cos();
-        let b = -(a * shear_x.tan() + angle.sin());
-        let c = (angle - shear_y).sin() / shear_y.cos();
-        let d = angle.cos() - c * shear_x.tan();
+        let a = libm::cos(angle - shear_y) / libm::cos(shear_y);
+        let b = -(a * libm::tan(shear_x) + libm::sin(angle));
+        let c = libm::sin(angle - shear_y) / libm::cos(shear_y);
+        let d = libm::cos(angle) - c * libm::tan(shear_x);
         let [a, b, c, d] = [d / self.scale, -b / self.scale, -c / self.scale, a / self.scale];
         let x = center[0] - a * moved[0] - b * moved[1];
         let y = center[1] - c * moved[0] - d * moved[1];

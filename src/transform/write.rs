@@ -1,11 +1,10 @@
 //! The last pass: pixels to a row of the batch, flipped, converted and laid out on the way.
 
-use super::{
-    Layout,
+use super::{Layout, vector::vectorised};
+use crate::{
+    decode::Image,
     geometry::{Rect, Size},
-    vector::vectorised,
 };
-use crate::decode::Image;
 
 /// A borrowed 8-bit image, (height, width, channels), whose rows may be those of a larger one. Of four channels, the last
 /// means nothing.
