@@ -49,12 +49,14 @@ class Use(NamedTuple):
 
     def assert_near(self, before: Use) -> None:
         print(f"\n  before {before}\n  after  {self}", end="")  # noqa: T201  # Figures, for `pytest -s`.
-        assert self[:3] == before[:3]
+        # A thread that an earlier test began may end meanwhile.
+        assert all(now <= then for now, then in zip(self[:3], before[:3], strict=True))
         # Pages that are touched for the first time, allocators that settle: some, and no more with more rounds.
         assert self.shared_kib <= before.shared_kib + 1024
         assert self.private_kib <= before.private_kib + 16 * 1024
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(LIMIT_SECONDS)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_breaking_off_thousands_of_epochs_leaks_nothing(folder: Path, workers: int) -> None:

@@ -80,6 +80,7 @@ def test_adopt_torchdatas() -> None:
     assert labels(ours) == EXPECTED
 
 
+@pytest.mark.thorough
 def test_accelerate() -> None:
     accelerate: Any = pytest.importorskip("accelerate")
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
@@ -103,6 +104,7 @@ def test_accelerate() -> None:
     accelerator.free_memory()
 
 
+@pytest.mark.thorough
 def test_lightning(tmp_path: Any) -> None:
     lightning: Any = pytest.importorskip("lightning")
 
@@ -135,6 +137,7 @@ def test_lightning(tmp_path: Any) -> None:
     assert labels(model.seen) == EXPECTED * 2
 
 
+@pytest.mark.thorough
 def test_lightning_makes_such_a_loader_again() -> None:
     """As it does to put its own sampler in."""
     data: Any = pytest.importorskip("lightning.fabric.utilities.data")
@@ -145,6 +148,7 @@ def test_lightning_makes_such_a_loader_again() -> None:
     assert len(labels(again)) == ROWS // 2
 
 
+@pytest.mark.thorough
 def test_transformers(tmp_path: Any) -> None:
     transformers: Any = pytest.importorskip("transformers")
 
@@ -209,6 +213,7 @@ ray.train.torch.TorchTrainer(train, scaling_config=scaling, run_config=run).fit(
 """
 
 
+@pytest.mark.thorough
 def test_ray_train(tmp_path: Path) -> None:
     """Two ranks in processes of their own, without a cluster."""
     pytest.importorskip("ray")

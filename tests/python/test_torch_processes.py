@@ -100,12 +100,14 @@ class Words(Dataset[Any]):
         )
 
 
+@pytest.mark.thorough
 def test_beside_threads_of_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     for batch in DataLoader(Words(), num_workers=2):
         assert batch[0, 0].tolist() == [1, 2, 1]
 
 
+@pytest.mark.thorough
 def test_beside_threads_of_polars() -> None:
     polars = pytest.importorskip("polars")
     frame = polars.DataFrame({"x": list(range(1000))})
@@ -144,6 +146,7 @@ print("".join(lines))
 """
 
 
+@pytest.mark.thorough
 def test_in_a_notebook() -> None:
     pytest.importorskip("ipykernel")
     command = [sys.executable, "-W", "ignore", "-c", KERNEL, NOTEBOOK]
@@ -161,6 +164,7 @@ def test_loads(number):
 """
 
 
+@pytest.mark.thorough
 def test_under_xdist(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     (tmp_path / "test_inner.py").write_text(XDIST)
@@ -241,15 +245,19 @@ except MemoryError as error:
 
 def test_a_batch_over_a_limit_is_a_memory_error() -> None:
     """And no bus error in the middle of a write."""
-    result = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
+    command = [sys.executable, "-c", LIMITED]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
     assert result.stdout == "MemoryError True\n", result.stdout + result.stderr
+
+
+PERSISTENT = pytest.mark.parametrize("persistent", [False, pytest.param(True, marks=pytest.mark.thorough)])
 
 
 def ended(workers: list[psutil.Process]) -> bool:
     return not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
 
 
-@pytest.mark.parametrize("persistent", [False, True])
+@PERSISTENT
 @pytest.mark.parametrize("then", ["sys.exit(0)", "break", "del loader; sys.exit(0)"])
 def test_a_trainer_that_ends_in_the_middle(then: str, persistent: bool) -> None:
     trainer, _ = run(then, persistent)
@@ -257,7 +265,7 @@ def test_a_trainer_that_ends_in_the_middle(then: str, persistent: bool) -> None:
     assert (trainer.returncode, output, errors) == (0, "", "")
 
 
-@pytest.mark.parametrize("persistent", [False, True])
+@PERSISTENT
 @pytest.mark.parametrize("how", ["interrupt", "interrupt group", "terminate group", "kill"])
 def test_a_trainer_that_is_ended(how: str, persistent: bool) -> None:
     trainer, workers = run("pass", persistent)
