@@ -153,7 +153,7 @@ fn a_stopped_worker_is_replaced() {
     let diary = Diary::new();
     let event = signal_at(9, 1, libc::SIGSTOP, &diary);
     let loader = loader_of(Numbers::new(LEN, move |index| event(index)), 2)
-        .stall_timeout(Duration::from_millis(300))
+        .stall_timeout(Duration::from_secs(1))
         .build()
         .unwrap();
     assert_eq!(epoch(&loader), undisturbed(LEN));
@@ -189,7 +189,7 @@ fn a_sample_that_hangs_is_poison() {
         }
         Ok(())
     };
-    let loader = loader_of(Numbers::new(LEN, hang), 2).stall_timeout(Duration::from_millis(200)).build().unwrap();
+    let loader = loader_of(Numbers::new(LEN, hang), 2).stall_timeout(Duration::from_millis(500)).build().unwrap();
     let errors: Vec<_> = loader.iter().filter_map(Result::err).map(|error| error.to_string()).collect();
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].contains("cannot finish sample 3 (`number 3`)") && errors[0].contains("stalled"), "{errors:?}");
