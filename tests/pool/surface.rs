@@ -1,9 +1,6 @@
 //! What a loader promises when nothing goes wrong.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::mpsc, thread};
 
 use ndarray::{ArrayView1, ArrayView2};
 use stokehold::{DType, Error, FieldSpec, Input, Loader, OnError, SharedArrays, SourceSpec, Stage, error::Failure};
@@ -204,10 +201,12 @@ fn statistics_may_be_asked_for_from_other_threads() {
 }
 
 fn a_host_with_threads_is_not_forked() {
-    let thread = thread::spawn(|| thread::sleep(Duration::from_secs(2)));
+    let (end, ends) = mpsc::channel::<()>();
+    let thread = thread::spawn(move || ends.recv());
     let error = loader_of(Numbers::new(10, |_| Ok(())), 1).build().unwrap_err();
     assert!(error.to_string().contains("a process of 2 threads"), "{error}");
-    thread.join().unwrap();
+    drop(end);
+    assert!(thread.join().unwrap().is_err());
 }
 
 fn a_loader_that_cannot_start_says_why_and_leaves_nothing() {
@@ -229,9 +228,7 @@ fn nothing_is_left_after_close() {
     for _ in 0..20 {
         let loader = loader_of(Numbers::new(50, |_| Ok(())), 2).build().unwrap();
         let kept = loader.iter().next().unwrap().unwrap();
-        let begun = Instant::now();
         loader.close();
-        assert!(begun.elapsed() < Duration::from_secs(3));
         assert!(matches!(loader.begin(), Err(Error::Usage(_))));
         drop(loader);
         assert_eq!(kept.indices().len(), 4);
