@@ -107,7 +107,7 @@ impl WorkerProcess {
                 Ok(Incoming::Message(Report::Up)) => events.push(Event::Up { worker }),
                 Ok(Incoming::Message(Report::Done(done))) => {
                     self.progress = (Instant::now(), 0);
-                    match RunReport::read(&done, &self.mailbox) {
+                    match RunReport::received(&done, &self.mailbox) {
                         Some(report) => events.push(Event::Done { worker, lane: done.tag, report }),
                         None => self.hung_up_since = Some(Instant::now()),
                     }

@@ -102,7 +102,7 @@ impl RunReport {
     }
 
     /// Returns the report that a worker has sent; none where its lane or its text is none.
-    pub fn read(done: &Done, mailbox: &Mailbox) -> Option<Self> {
+    pub fn received(done: &Done, mailbox: &Mailbox) -> Option<Self> {
         let &Done { tag, len, read, decode, transform } = done;
         let text = match len {
             0 => Text::default(),
@@ -142,12 +142,12 @@ mod tests {
         report.failures.push(failure(3, true));
         report.times.counters.add("seen", 4);
         let full = report.write(1, &mailbox).unwrap();
-        let read = RunReport::read(&full, &mailbox).unwrap();
+        let read = RunReport::received(&full, &mailbox).unwrap();
         assert_eq!((read.read, read.times.transform), (report.read, report.times.transform));
         assert_eq!((read.failures, read.times.counters), (report.failures, report.times.counters));
-        assert!(RunReport::read(&plain, &mailbox).unwrap().failures.is_empty());
-        assert!(RunReport::read(&Done { tag: 2, ..full }, &mailbox).is_none(), "no such lane");
-        assert!(RunReport::read(&Done { len: full.len - 1, ..full }, &mailbox).is_none(), "no JSON");
+        assert!(RunReport::received(&plain, &mailbox).unwrap().failures.is_empty());
+        assert!(RunReport::received(&Done { tag: 2, ..full }, &mailbox).is_none(), "no such lane");
+        assert!(RunReport::received(&Done { len: full.len - 1, ..full }, &mailbox).is_none(), "no JSON");
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let mailbox = Mailbox::create(1, 4096).unwrap();
         let failures = (0..40).map(|row| failure(row, row == 30)).collect();
         let report = RunReport { failures, ..RunReport::default() };
-        let read = RunReport::read(&report.write(0, &mailbox).unwrap(), &mailbox).unwrap();
+        let read = RunReport::received(&report.write(0, &mailbox).unwrap(), &mailbox).unwrap();
         assert_eq!(read.failures[0], failure(30, true));
         assert!((2..8).contains(&read.failures.len()), "{}", read.failures.len());
     }

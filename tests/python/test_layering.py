@@ -93,7 +93,9 @@ def test_what_only_type_checkers_import_is_no_import() -> None:
 
 
 def test_a_circle_with_the_package_is_caught() -> None:
-    graph = _graph({"__init__.py": "from .torch import f", "torch/__init__.py": "", "torch/memory.py": "from .. import f"})
+    graph = _graph(
+        {"__init__.py": "from .torch import f", "torch/__init__.py": "", "torch/memory.py": "from .. import f"}
+    )
     assert graph["stokehold"] == {"stokehold.torch"}
     assert graph["stokehold.torch.memory"] == {"stokehold"}
     assert _circle(graph) == []
