@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
-from stokehold.mix import BatchTransform, checked
+from stokehold.mix import BatchTransform, specs
 from stokehold.sources import Arrays, ImageFolder, Source
 from stokehold.table import Table
 from stokehold.transforms import Transform
@@ -116,7 +116,7 @@ class Loader:
         self._native = _native.Loader(
             source.native(),
             _described(transforms or {}),
-            json.dumps([step.spec() for step in checked("batch_transforms", batch_transforms)]),
+            json.dumps(_batch_chain(batch_transforms)),
             **{name: _count(name, value) for name, value in counts.items()},
             shuffle=bool(shuffle),
             drop_last=bool(drop_last),
@@ -250,6 +250,13 @@ def _described(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, str]:
         if not isinstance(steps, Sequence) or not all(isinstance(step, Transform) for step in steps):
             raise TypeError(f"transforms of field `{field}` must be a list of stokehold's transforms, not {steps!r}")
     return {field: json.dumps([step.spec() for step in steps]) for field, steps in transforms.items()}
+
+
+def _batch_chain(transforms: Sequence[BatchTransform]) -> list[dict[str, Any]]:
+    try:
+        return specs(transforms)
+    except TypeError as error:
+        raise TypeError(f"batch_transforms {error}") from None
 
 
 def _from_env(name: str, default: int) -> int:
