@@ -18,8 +18,8 @@ from stokehold.columns import BoundingBoxes, Images, KeyPoints, Lists, Masks
 from stokehold.images import decode_jpeg
 from stokehold.loader import FieldSpec, Loader
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
-from stokehold.sources import Arrays, ImageFolder
-from stokehold.table import CocoDetection, Table
+from stokehold.sources import ImageFolder
+from stokehold.table import Arrays, CocoDetection, Table
 from stokehold.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,

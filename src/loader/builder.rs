@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Feed, Loader, SharedArrays, Tick, arrays::View, inline::Inline, launch::Launch, pool, pool::Pool};
+use super::{
+    Description, Feed, Loader, SharedArrays, Tick, arrays::View, inline::Inline, launch::Launch, pool, pool::Pool,
+};
 use crate::{
     coordinator::Welcome,
     error::{Error, Result},
@@ -87,28 +89,33 @@ macro_rules! options {
 
 impl Builder {
     pub(super) fn new(input: Input) -> Self {
-        let options = Options {
-            batch_size: 1,
-            shuffle: false,
-            seed: 0,
-            drop_last: false,
-            rank: 0,
-            world_size: 1,
-            num_workers: 0,
-            threads_per_worker: 1,
-            on_error: OnError::Raise,
-            stall_timeout: Duration::from_mins(1),
-        };
         Self {
             input,
             transforms: BTreeMap::new(),
             batch_transforms: Vec::new(),
             capacity: BTreeMap::new(),
-            options,
+            options: Options::default(),
             prefetch: 4,
             memory_limit: 2 << 30,
             launch: Launch::default(),
         }
+    }
+
+    /// Returns the builder of what a description says. `table` holds the samples where it names no source.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no source, or both are given.
+    pub fn described(description: Description, table: Option<SharedArrays>) -> Result<Self> {
+        let Description { source, transforms, batch_transforms, capacity, options, prefetch, memory_limit } =
+            description;
+        let input = match (source, table) {
+            (Some(source), None) => Input::Spec(source),
+            (None, Some(table)) => Input::Arrays(table),
+            (None, None) => return Err(Error::config("a loader needs a source")),
+            (Some(_), Some(_)) => return Err(Error::config("a loader has one source, and was given two")),
+        };
+        let launch = Launch::default();
+        Ok(Self { input, transforms, batch_transforms, capacity, options, prefetch, memory_limit, launch })
     }
 
     options! {

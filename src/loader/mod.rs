@@ -3,6 +3,7 @@
 mod arrays;
 mod batch;
 mod builder;
+mod description;
 mod inline;
 mod launch;
 mod pool;
@@ -22,6 +23,7 @@ pub use self::{
     arrays::{Runs, SharedArrays, Values},
     batch::{Batch, Element, Ragged},
     builder::{Builder, Input},
+    description::Description,
     launch::{Launch, init, serve_stdin},
     state::State,
     stats::Stats,

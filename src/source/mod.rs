@@ -5,6 +5,7 @@
 
 mod file;
 mod image_folder;
+mod path;
 mod table;
 
 use std::{fmt::Debug, os::fd::RawFd, sync::Arc};
@@ -68,6 +69,7 @@ pub enum SourceSpec {
     /// A folder of class folders of images; see [`ImageFolder`].
     ImageFolder {
         /// The folder.
+        #[serde(with = "path")]
         root: std::path::PathBuf,
     },
     /// Columns by name, of files and of values in shared memory; see [`Table`].
