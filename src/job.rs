@@ -27,21 +27,6 @@ pub enum OnError {
 }
 
 impl OnError {
-    /// Returns the policy with this name.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a name that is none.
-    pub fn parse(name: &str) -> Result<Self> {
-        match name {
-            "raise" => Ok(Self::Raise),
-            "skip" => Ok(Self::Skip),
-            "replace" => Ok(Self::Replace),
-            _ => Err(Error::Config(format!("on_error must be \"raise\", \"skip\" or \"replace\", not {name:?}"))),
-        }
-    }
-}
-
-impl OnError {
     /// Returns the sample that belongs in a row after `attempt` others have been given up.
     pub fn candidate(self, partition: &Partition, batch: u64, row: u32, attempt: u32) -> u64 {
         match self {
@@ -66,6 +51,7 @@ pub const MAX_ATTEMPTS: u32 = 16;
 
 /// The parts of a loader's configuration that the workers and the coordinator need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// Rows of a batch.
     pub batch_size: u32,
@@ -85,8 +71,46 @@ pub struct Options {
     pub threads_per_worker: u32,
     /// What becomes of bad samples.
     pub on_error: OnError,
-    /// How long a worker may go without finishing a row before it is replaced.
+    /// How long a worker may go without finishing a row before it is replaced; as data, in seconds.
+    #[serde(with = "seconds")]
     pub stall_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            batch_size: 1,
+            shuffle: false,
+            seed: 0,
+            drop_last: false,
+            rank: 0,
+            world_size: 1,
+            num_workers: 0,
+            threads_per_worker: 1,
+            on_error: OnError::Raise,
+            stall_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// A duration as a number of seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(duration.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        if seconds >= Duration::MAX.as_secs_f64() {
+            // The longest one is not a round number of seconds, and was rounded up.
+            return Ok(Duration::MAX);
+        }
+        Duration::try_from_secs_f64(seconds).map_err(|error| D::Error::custom(format!("{seconds} seconds: {error}")))
+    }
 }
 
 impl Options {

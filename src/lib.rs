@@ -73,7 +73,10 @@ pub use crate::{
     field::{Field, Kind},
     geometry::{Rect, Size},
     job::OnError,
-    loader::{Batch, Builder, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values, init},
+    loader::{
+        Batch, Builder, Description, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values,
+        init,
+    },
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
     transform::{BatchTransform, BoxFormat, Mixing, Transform},

@@ -18,59 +18,24 @@ from stokehold.columns import BoundingBoxes, Images, KeyPoints, Lists, Masks
 from stokehold.images import decode_jpeg
 from stokehold.loader import FieldSpec, Loader
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
-from stokehold.sources import Arrays, ImageFolder
-from stokehold.table import CocoDetection, Table
-from stokehold.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    AutoAugment,
-    CenterCrop,
-    ClampBoundingBoxes,
-    ClampKeyPoints,
-    ColorJitter,
-    ConvertBoundingBoxFormat,
-    DecodeImage,
-    GaussianBlur,
-    Grayscale,
-    Normalize,
-    Pad,
-    RandAugment,
-    RandomAffine,
-    RandomCrop,
-    RandomErasing,
-    RandomGrayscale,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomRotation,
-    RandomVerticalFlip,
-    Resize,
-    SanitizeBoundingBoxes,
-    ToDtype,
-    ToLayout,
-    Transform,
-    TrivialAugmentWide,
-)
+from stokehold.sources import ImageFolder
+from stokehold.table import Arrays, CocoDetection, Table
+from stokehold.transforms import Transform, color, elements, geometry, places, policies
+from stokehold.transforms.color import *
+from stokehold.transforms.elements import *
+from stokehold.transforms.geometry import *
+from stokehold.transforms.places import *
+from stokehold.transforms.policies import *
 
 __all__ = [
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
     "Arrays",
-    "AutoAugment",
     "Batch",
     "BatchTransform",
     "BoundingBoxes",
-    "CenterCrop",
-    "ClampBoundingBoxes",
-    "ClampKeyPoints",
     "CocoDetection",
-    "ColorJitter",
-    "ConvertBoundingBoxFormat",
     "CutMix",
     "DecodeError",
-    "DecodeImage",
     "FieldSpec",
-    "GaussianBlur",
-    "Grayscale",
     "ImageFolder",
     "Images",
     "KeyPoints",
@@ -78,28 +43,17 @@ __all__ = [
     "Loader",
     "Masks",
     "MixUp",
-    "Normalize",
-    "Pad",
     "Ragged",
-    "RandAugment",
-    "RandomAffine",
     "RandomChoice",
-    "RandomCrop",
-    "RandomErasing",
-    "RandomGrayscale",
-    "RandomHorizontalFlip",
-    "RandomResizedCrop",
-    "RandomRotation",
-    "RandomVerticalFlip",
-    "Resize",
-    "SanitizeBoundingBoxes",
     "SlotsExhaustedError",
     "Table",
-    "ToDtype",
-    "ToLayout",
     "Transform",
-    "TrivialAugmentWide",
     "WorkerError",
     "__version__",
     "decode_jpeg",
 ]
+__all__ += color.__all__
+__all__ += elements.__all__
+__all__ += geometry.__all__
+__all__ += places.__all__
+__all__ += policies.__all__

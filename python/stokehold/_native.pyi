@@ -1,7 +1,7 @@
 """The native half of stokehold. Use the names that `stokehold` gives; these are its parts."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import numpy as np
@@ -9,13 +9,13 @@ import numpy.typing as npt
 from typing_extensions import Buffer, CapsuleType
 
 __all__ = [
-    "Arrays",
     "Batch",
     "DecodeError",
     "Field",
     "Loader",
     "Memory",
     "SlotsExhaustedError",
+    "Table",
     "WorkerError",
     "__version__",
     "auto_workers",
@@ -53,15 +53,11 @@ def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
 def serve() -> None: ...
 
 @final
-class Arrays:
-    def __new__(cls, rows: int, arrays: Sequence[tuple[str, str, Sequence[int], npt.NDArray[np.uint8]]]) -> Arrays: ...
-    @staticmethod
-    def table(
-        rows: int,
-        columns: Sequence[
-            tuple[str, str, str, Sequence[int], npt.NDArray[np.uint8], npt.NDArray[np.uint64] | None, str]
-        ],
-    ) -> Arrays: ...
+class Table:
+    """Columns in shared memory, copied once."""
+
+    def __new__(cls, rows: int, columns: str, buffers: Sequence[npt.NDArray[np.uint8]]) -> Table:
+        """Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous."""
     @property
     def rows(self) -> int: ...
 
@@ -124,27 +120,8 @@ class Batch:
 
 @final
 class Loader:
-    def __new__(
-        cls,
-        source: Arrays | str,
-        transforms: Mapping[str, str],
-        batch_transforms: str,
-        *,
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        drop_last: bool,
-        rank: int,
-        world_size: int,
-        num_workers: int,
-        threads_per_worker: int,
-        prefetch: int,
-        memory_limit: int,
-        on_error: str,
-        stall_timeout: float,
-        coordinator: tuple[str, str],
-        capacity: Mapping[str, int],
-    ) -> Loader: ...
+    def __new__(cls, description: str, table: Table | None, coordinator: tuple[str, str]) -> Loader:
+        """Starts what a description says, in JSON. `table` holds the samples where it names no source."""
     @property
     def fields(self) -> list[tuple[str, str, list[int | None], int | None]]: ...
     @property

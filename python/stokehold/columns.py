@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from typing import Any, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from stokehold.transforms import BoxFormat
 
-__all__ = ["BoundingBoxes", "Column", "Images", "KeyPoints", "Lists", "Masks", "column", "flat"]
+__all__ = ["BoundingBoxes", "Column", "Images", "KeyPoints", "Lists", "Masks", "column", "field_name", "flat", "rows"]
 
 
-class Images:
+class Stored(NamedTuple):
+    """What holds a column: ``"rows"`` of an array; or ``"runs"``, or paths of ``"files"``, and where each ends."""
+
+    by: Literal["rows", "runs", "files"]
+    arrays: Sequence[npt.NDArray[Any]]
+
+
+class Column:
+    """The base of all columns: what their field is, and the arrays that hold it."""
+
+    image: str | None = None
+    """The column of the images that the field follows."""
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data: its kind and the arguments of that."""
+        raise NotImplementedError
+
+    def stored(self) -> Stored:
+        """Returns what holds the column."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+
+class _Files(Column):
+    """A column of files."""
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+        self.paths = [os.fsencode(path) for path in paths]
+
+    def stored(self) -> Stored:
+        """Returns the paths."""
+        return Stored("files", _runs(self.paths))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+class Images(_Files):
     """A column of image files.
 
     Their field is decoded to ``uint8`` (H, W, 3). Where the transforms fix no size, the images keep their own and the
@@ -25,11 +63,12 @@ class Images:
         paths: A path for each sample.
     """
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        self.paths = [os.fsencode(path) for path in paths]
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "image"}
 
 
-class Masks:
+class Masks(_Files):
     """A column of files of class indices: palette PNG, or 8-bit grey in PNG, BMP, TIFF or PNM.
 
     Their field is decoded to ``uint8`` (H, W), and follows the geometry of its image, with the same draws and by the
@@ -42,12 +81,18 @@ class Masks:
         image: The column of the images, ``"image"`` by default.
     """
 
+    image: str
+
     def __init__(self, paths: Sequence[str | os.PathLike[str]], image: str = "image") -> None:
-        self.paths = [os.fsencode(path) for path in paths]
+        super().__init__(paths)
         self.image = image
 
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "mask", "image": self.image}
 
-class Lists:
+
+class Lists(Column):
     """A column of arrays whose first extent varies: boxes (n, 4), tokens (n,), and so on. Their field is ragged.
 
     Args:
@@ -73,6 +118,19 @@ class Lists:
         filled = [array.astype(self.dtype, copy=False) for array in arrays if array.size]
         self.values = np.concatenate(filled) if filled else np.empty((0, *self.shape), self.dtype)
 
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "list", "dtype": self.dtype.name, "shape": self.shape}
+
+    def stored(self) -> Stored:
+        """Returns the entries."""
+        entry = int(np.prod(self.shape)) * self.dtype.itemsize
+        ends = np.cumsum(self.lengths, dtype=np.uint64) * np.uint64(entry)
+        return Stored("runs", (self.values, ends))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
 
 class BoundingBoxes(Lists):
     """A column of bounding boxes, for each sample as many as it has. Their field is ragged ``float32`` (n, 4).
@@ -91,6 +149,8 @@ class BoundingBoxes(Lists):
         ValueError: A row is of another shape, or the format is unknown.
     """
 
+    image: str
+
     def __init__(
         self,
         rows: Sequence[npt.ArrayLike],
@@ -106,6 +166,10 @@ class BoundingBoxes(Lists):
             raise ValueError(f"boxes are of shape (n, 4), not (n, {', '.join(map(str, self.shape))})")
         self.format = format
         self.image = image
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "bounding_boxes", "image": self.image, "format": self.format}
 
 
 class KeyPoints(Lists):
@@ -123,6 +187,8 @@ class KeyPoints(Lists):
         ValueError: A row is of another shape.
     """
 
+    image: str
+
     def __init__(self, rows: Sequence[npt.ArrayLike], image: str = "image") -> None:
         super().__init__(rows, np.float32)
         if self.shape[-1:] not in {(2,), (3,)}:
@@ -131,9 +197,92 @@ class KeyPoints(Lists):
             )
         self.image = image
 
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "key_points", "image": self.image, "shape": self.shape}
 
-Column: TypeAlias = tuple[str, str, str, list[int], npt.NDArray[np.uint8], npt.NDArray[np.uint64] | None, str]
-"""A column as the native half takes it: name, kind, dtype, shape, values, ends of the runs, column of the image."""
+
+class _Bytes(Column):
+    """A column of ``bytes``."""
+
+    def __init__(self, rows: Sequence[bytes]) -> None:
+        self.rows = rows
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "bytes"}
+
+    def stored(self) -> Stored:
+        """Returns the bytes."""
+        return Stored("runs", _runs(self.rows))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class _Texts(_Bytes):
+    """A column of ``str``."""
+
+    def __init__(self, rows: Sequence[str]) -> None:
+        super().__init__([row.encode() for row in rows])
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "text"}
+
+
+class Rows(Column):
+    """A column of an array with a row for each sample."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "tensor", "dtype": self.array.dtype.name, "shape": self.array.shape[1:]}
+
+    def stored(self) -> Stored:
+        """Returns the array."""
+        return Stored("rows", (self.array,))
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+def column(name: str, given: object) -> Column:
+    """Returns what a table was given as a column.
+
+    Raises:
+        ValueError: It is a scalar.
+    """
+    if isinstance(given, Column):
+        return given
+    if isinstance(given, list | tuple) and given:
+        if all(isinstance(row, str) for row in given):
+            return _Texts(given)
+        if all(isinstance(row, str | bytes) for row in given):
+            return _Bytes([row.encode() if isinstance(row, str) else row for row in given])
+    return rows(name, given)
+
+
+def field_name(name: str) -> str:
+    """Returns the name of a field, or raises ``TypeError`` if it is none."""
+    # JSON would take a number, and make it a text.
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a field must be a str, not {type(name).__name__}")
+    return name
+
+
+def rows(name: str, given: object) -> Rows:
+    """Returns an array as a column.
+
+    Raises:
+        ValueError: It is a scalar.
+    """
+    array = np.asarray(given)
+    if array.ndim == 0:
+        raise ValueError(f"array `{name}` is a scalar; it needs a first axis of rows")
+    return Rows(array)
 
 
 def _runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
@@ -142,33 +291,14 @@ def _runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
 
 
 def flat(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Returns an array's bytes in C order."""
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        raise ValueError(f"array `{name}` has dtype {array.dtype}; a batch holds numbers and booleans only")
-    if not array.dtype.isnative:
+    """Returns an array's bytes in C order.
+
+    Raises:
+        ValueError: The array is of a dtype that cannot be in a batch.
+    """
+    dtype = array.dtype
+    if (dtype.kind not in "biuf" or dtype.itemsize > np.dtype(np.float64).itemsize) and dtype.name != "bfloat16":
+        raise ValueError(f"array `{name}` has dtype {dtype}; a batch holds numbers and booleans only, of up to 8 bytes")
+    if not dtype.isnative:
         raise ValueError(f"array `{name}` is not in the machine's byte order; use .astype(dtype.newbyteorder('='))")
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-
-
-def column(name: str, given: object) -> tuple[Column, int]:
-    """Describes a column to the native half; returns its number of rows too."""
-    if isinstance(given, Images | Masks):
-        kind, image = ("masks", given.image) if isinstance(given, Masks) else ("images", "")
-        return (name, kind, "uint8", [], *_runs(given.paths), image), len(given.paths)
-    if isinstance(given, Lists):
-        entry = int(np.prod(given.shape)) * given.dtype.itemsize
-        ends = np.cumsum(given.lengths, dtype=np.uint64) * np.uint64(entry)
-        values = flat(name, given.values)
-        kind, image = "lists", ""
-        if isinstance(given, BoundingBoxes):
-            kind, image = json.dumps(given.format), given.image
-        elif isinstance(given, KeyPoints):
-            kind, image = "keypoints", given.image
-        return (name, kind, given.dtype.name, list(given.shape), values, ends, image), len(given.lengths)
-    if isinstance(given, list | tuple) and given and all(isinstance(row, str | bytes) for row in given):
-        rows = [row.encode() if isinstance(row, str) else row for row in given]
-        return (name, "lists", "uint8", [], *_runs(rows), ""), len(rows)
-    array = np.asarray(given)
-    if array.ndim == 0:
-        raise ValueError(f"array `{name}` is a scalar; it needs a first axis of rows")
-    return (name, "array", array.dtype.name, list(array.shape[1:]), flat(name, array), None, ""), len(array)

@@ -8,18 +8,22 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
-from stokehold.mix import BatchTransform, checked
-from stokehold.sources import Arrays, ImageFolder, Source
-from stokehold.table import Table
+from stokehold.columns import field_name
+from stokehold.mix import BatchTransform, specs
+from stokehold.sources import Source
 from stokehold.transforms import Transform
 
 __all__ = ["FieldSpec", "Loader"]
 
 _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+OnError: TypeAlias = Literal["raise", "skip", "replace"]
+"""What becomes of a sample that cannot be read or decoded."""
 
 
 class FieldSpec(NamedTuple):
@@ -93,39 +97,44 @@ class Loader:
         rank: int | None = None,
         world_size: int | None = None,
         output: Output = "numpy",
-        on_error: Literal["raise", "skip", "replace"] = "raise",
+        on_error: OnError = "raise",
         stall_timeout: float = 60.0,
     ) -> None:
-        if not isinstance(source, ImageFolder | Arrays | Table):
+        if not isinstance(source, Source):
             raise TypeError(f"source must be an ImageFolder, Arrays or a Table, not {type(source).__name__}")
+        if on_error not in get_args(OnError):
+            raise ValueError(f"on_error must be one of {', '.join(map(repr, get_args(OnError)))}, not {on_error!r}")
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}, not {output!r}")
         if num_workers == "auto":
             num_workers = _native.auto_workers(_from_env("LOCAL_WORLD_SIZE", 1))
-        counts = {
-            "batch_size": batch_size,
-            "seed": seed,
-            "rank": _from_env("RANK", 0) if rank is None else rank,
-            "world_size": _from_env("WORLD_SIZE", 1) if world_size is None else world_size,
-            "num_workers": num_workers,
-            "threads_per_worker": threads_per_worker,
-            "prefetch": prefetch,
+        options = {
+            "batch_size": _count("batch_size", batch_size),
+            "shuffle": bool(shuffle),
+            "seed": _count("seed", seed),
+            "drop_last": bool(drop_last),
+            "rank": _count("rank", _from_env("RANK", 0) if rank is None else rank),
+            "world_size": _count("world_size", _from_env("WORLD_SIZE", 1) if world_size is None else world_size),
+            "num_workers": _count("num_workers", num_workers),
+            "threads_per_worker": _count("threads_per_worker", threads_per_worker),
+            "on_error": on_error,
+            "stall_timeout": _seconds("stall_timeout", stall_timeout),
+        }
+        description = {
+            "source": source.spec(),
+            "transforms": _chains(transforms or {}),
+            "batch_transforms": _batch_chain(batch_transforms),
+            "capacity": {
+                field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
+            },
+            "options": options,
+            "prefetch": _count("prefetch", prefetch),
+            "memory_limit": _bytes(memory_limit),
         }
         self.source = source
         self.output: Output = output
-        self._native = _native.Loader(
-            source.native(),
-            _described(transforms or {}),
-            json.dumps([step.spec() for step in checked("batch_transforms", batch_transforms)]),
-            **{name: _count(name, value) for name, value in counts.items()},
-            shuffle=bool(shuffle),
-            drop_last=bool(drop_last),
-            memory_limit=_bytes(memory_limit),
-            on_error=on_error,
-            stall_timeout=stall_timeout,
-            coordinator=(sys.executable or "", _native.__file__),
-            capacity={name: _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()},
-        )
+        coordinator = (sys.executable or "", _native.__file__)
+        self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator)
         self._num_workers = num_workers
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
@@ -243,13 +252,20 @@ class _Epoch(Iterator[Batch]):
         return Batch(native, self._positions, self._ragged, self._output)
 
 
-def _described(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, str]:
+def _chains(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, list[dict[str, Any]]]:
     if not isinstance(transforms, Mapping):
         raise TypeError(f"transforms must map fields to lists of transforms, not be {type(transforms).__name__}")
     for field, steps in transforms.items():
         if not isinstance(steps, Sequence) or not all(isinstance(step, Transform) for step in steps):
             raise TypeError(f"transforms of field `{field}` must be a list of stokehold's transforms, not {steps!r}")
-    return {field: json.dumps([step.spec() for step in steps]) for field, steps in transforms.items()}
+    return {field_name(field): [step.spec() for step in steps] for field, steps in transforms.items()}
+
+
+def _batch_chain(transforms: Sequence[BatchTransform]) -> list[dict[str, Any]]:
+    try:
+        return specs(transforms)
+    except TypeError as error:
+        raise TypeError(f"batch_transforms {error}") from None
 
 
 def _from_env(name: str, default: int) -> int:
@@ -272,6 +288,16 @@ def _count(name: str, value: int) -> int:
     if not 0 <= count < (2**64 if name in {"seed", "epoch"} else 2**32):
         raise ValueError(f"{name} is out of range: {count}")
     return count
+
+
+def _seconds(name: str, value: float) -> float:
+    try:
+        seconds = value.__float__()
+    except AttributeError:
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}") from None
+    if not 0.0 <= seconds < 2.0**64:
+        raise ValueError(f"{name} must be seconds, not {seconds}")
+    return seconds
 
 
 def _bytes(limit: int | str) -> int:

@@ -11,11 +11,11 @@ first with the last (``batch.roll(1, 0)``), so shuffle; a batch of one sample is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from stokehold import _native
-from stokehold.transforms.base import Described
+from stokehold.transforms.base import Described, as_plain
 
 __all__ = ["BatchTransform", "CutMix", "MixUp", "RandomChoice"]
 
@@ -27,6 +27,13 @@ class BatchTransform(Described):
     def check(description: str) -> None:
         """Raises `ValueError` for a description that cannot work."""
         _native.check_batch_transform(description)
+
+
+def specs(transforms: object) -> list[dict[str, Any]]:
+    """Returns a list of transforms of batches as plain data, or raises ``TypeError`` if it is none."""
+    if not isinstance(transforms, Sequence) or not all(isinstance(step, BatchTransform) for step in transforms):
+        raise TypeError(f"must be a list of MixUp, CutMix or RandomChoice, not {transforms!r}")
+    return [step.spec() for step in transforms]
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,6 @@ class MixUp(BatchTransform):
     image: str = "image"
     label: str = "label"
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "MixUp", **_mixing(self)}
-
 
 @dataclass(frozen=True)
 class CutMix(BatchTransform):
@@ -90,10 +93,6 @@ class CutMix(BatchTransform):
     image: str = "image"
     label: str = "label"
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "CutMix", **_mixing(self)}
-
 
 @dataclass(frozen=True)
 class RandomChoice(BatchTransform):
@@ -108,24 +107,5 @@ class RandomChoice(BatchTransform):
             all zero.
     """
 
-    transforms: Sequence[BatchTransform]
+    transforms: Sequence[BatchTransform] = field(metadata=as_plain(specs))
     p: Sequence[float] | None = None
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "RandomChoice",
-            "transforms": [step.spec() for step in checked("transforms", self.transforms)],
-            "p": None if self.p is None else [float(p) for p in self.p],
-        }
-
-
-def checked(name: str, transforms: object) -> Sequence[BatchTransform]:
-    """Returns a list of transforms of batches, or raises ``TypeError`` if it is none."""
-    if not isinstance(transforms, Sequence) or not all(isinstance(step, BatchTransform) for step in transforms):
-        raise TypeError(f"{name} must be a list of MixUp, CutMix or RandomChoice, not {transforms!r}")
-    return transforms
-
-
-def _mixing(mix: MixUp | CutMix) -> dict[str, Any]:
-    return {"alpha": float(mix.alpha), "num_classes": mix.num_classes, "image": mix.image, "label": mix.label}

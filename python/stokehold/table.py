@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
-from stokehold.columns import BoundingBoxes, Images, KeyPoints, Lists, Masks, column
+from stokehold.columns import BoundingBoxes, Column, Images, KeyPoints, Lists, column, field_name, flat, rows
+from stokehold.sources import Source
 from stokehold.transforms import BoxFormat
 
-__all__ = ["CocoDetection", "Table"]
+__all__ = ["Arrays", "CocoDetection", "Table"]
 
 
-class Table:
+class Table(Source):
     """Columns by name; sample ``i`` is row ``i`` of each.
 
     Arrays, lists, texts and the paths of files are copied once, here, into shared memory that the workers can see.
@@ -26,9 +27,9 @@ class Table:
 
     Args:
         columns: The columns by field name, at least one, all with the same number of rows, at least one: `Images`,
-            `Masks`, `BoundingBoxes`, `KeyPoints`, `Lists`; a list of ``str`` or ``bytes``, which becomes a ragged field
-            of ``uint8`` (see `Batch.text`); anything else is taken for an array with a row for each sample, as `Arrays`
-            takes it.
+            `Masks`, `BoundingBoxes`, `KeyPoints`, `Lists`; a list of ``str``, which becomes a ragged field of their
+            UTF-8 (see `Batch.text`); a list of ``bytes``, which becomes a ragged field of ``uint8``, the bytes as they
+            are; anything else is taken for an array with a row for each sample, as `Arrays` takes it.
 
     Raises:
         ValueError: There are no columns or rows, their numbers of rows differ, a dtype cannot be in a batch, or
@@ -36,29 +37,64 @@ class Table:
         MemoryError: The copy does not fit under a limit of this process.
     """
 
-    def __init__(self, columns: Mapping[str, Images | Masks | Lists | Sequence[str] | Sequence[bytes] | Any]) -> None:
-        described = [column(name, given) for name, given in columns.items()]
-        rows = {name: count for (name, *_), count in described}
-        if len(set(rows.values())) > 1:
-            counts = ", ".join(f"`{name}` has {count}" for name, count in rows.items())
-            raise ValueError(f"the columns differ in their number of rows: {counts}")
-        for name, given in columns.items():
-            image = given.image if isinstance(given, Masks | BoundingBoxes | KeyPoints) else None
-            if image is not None and not isinstance(columns.get(image), Images):
-                raise ValueError(f"column `{name}` belongs to column `{image}`, which has no images")
-        self._shared = _native.Arrays.table(next(iter(rows.values()), 0), [native for native, _ in described])
-        self._fields = {name: kind for (name, kind, *_), _ in described}
+    table: _native.Table
 
-    def native(self) -> _native.Arrays:
-        """Returns the source in the form that the native half takes: the shared copy."""
-        return self._shared
+    def __init__(self, columns: Mapping[str, Column | Sequence[str] | Sequence[bytes] | Any]) -> None:
+        found = {name: column(name, given) for name, given in columns.items()}
+        counts = {name: len(each) for name, each in found.items()}
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
+            raise ValueError(f"the columns differ in their number of rows: {listed}")
+        described: list[dict[str, Any]] = []
+        buffers: list[npt.NDArray[np.uint8]] = []
+        for name, each in found.items():
+            if each.image is not None and not isinstance(found.get(each.image), Images):
+                raise ValueError(f"column `{name}` belongs to column `{each.image}`, which has no images")
+            by, arrays = each.stored()
+            numbers = [len(buffers) + at for at in range(len(arrays))]
+            buffers.extend(flat(name, array) for array in arrays)
+            stored = {by: numbers[0] if len(numbers) == 1 else numbers}
+            described.append({"field": {"name": field_name(name), **each.spec()}, "stored": stored})
+        self.table = _native.Table(next(iter(counts.values()), 0), json.dumps(described), buffers)
+        self._fields = [each["field"] for each in described]
 
     def __len__(self) -> int:
-        return self._shared.rows
+        return self.table.rows
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}: {kind}" for name, kind in self._fields.items())
+        fields = ", ".join(
+            f"{field['name']}: {field['dtype']}{list(field['shape'])}"
+            if field["kind"] == "tensor"
+            else f"{field['name']}: {field['kind']}"
+            for field in self._fields
+        )
         return f"{type(self).__name__}({len(self)} rows of {fields})"
+
+
+class Arrays(Table):
+    """Arrays in memory; sample ``i`` is row ``i`` of each.
+
+    The arrays are copied once, here, into shared memory that the workers can see; they may be dropped afterwards.
+    Loaders over the same `Arrays` share the copy.
+
+    Args:
+        arrays: The arrays by field name, at least one, all with the same number of rows, at least one.
+            Numbers and booleans in the machine's byte order; ``bfloat16`` with ``ml_dtypes``.
+
+    Raises:
+        ValueError: There are no arrays or rows, their numbers of rows differ, or a dtype cannot be in a batch.
+        MemoryError: The copy does not fit under a limit of this process.
+    """
+
+    def __init__(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
+        columns = {name: rows(name, value) for name, value in arrays.items()}
+        first, count = next(((name, len(each)) for name, each in columns.items()), ("", 0))
+        for name, each in columns.items():
+            if len(each) != count:
+                raise ValueError(f"array `{name}` has {len(each)} rows, and `{first}` has {count}")
+        if count == 0:
+            raise ValueError("arrays need at least one field and one row")
+        super().__init__(columns)
 
 
 class CocoDetection(Table):

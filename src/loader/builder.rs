@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     arrays::SharedArrays,
+    description::Description,
     handle::{Backend, Loader},
     inline::Inline,
     input::Input,
@@ -56,28 +57,33 @@ macro_rules! options {
 
 impl Builder {
     fn new(input: Input) -> Self {
-        let options = Options {
-            batch_size: 1,
-            shuffle: false,
-            seed: 0,
-            drop_last: false,
-            rank: 0,
-            world_size: 1,
-            num_workers: 0,
-            threads_per_worker: 1,
-            on_error: OnError::Raise,
-            stall_timeout: Duration::from_mins(1),
-        };
         Self {
             input,
             transforms: BTreeMap::new(),
             batch_transforms: Vec::new(),
             capacity: BTreeMap::new(),
-            options,
+            options: Options::default(),
             prefetch: 4,
             memory_limit: 2 << 30,
             launch: Launch::default(),
         }
+    }
+
+    /// Returns the builder of what a description says. `table` holds the samples where it names no source.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no source, or both are given.
+    pub fn described(description: Description, table: Option<SharedArrays>) -> Result<Self> {
+        let Description { source, transforms, batch_transforms, capacity, options, prefetch, memory_limit } =
+            description;
+        let input = match (source, table) {
+            (Some(source), None) => Input::Spec(source),
+            (None, Some(table)) => Input::Arrays(table),
+            (None, None) => return Err(Error::config("a loader needs a source")),
+            (Some(_), Some(_)) => return Err(Error::config("a loader has one source, and was given two")),
+        };
+        let launch = Launch::default();
+        Ok(Self { input, transforms, batch_transforms, capacity, options, prefetch, memory_limit, launch })
     }
 
     options! {

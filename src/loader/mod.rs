@@ -4,6 +4,7 @@ mod arrays;
 mod batch;
 mod batches;
 mod builder;
+mod description;
 mod handle;
 mod inline;
 mod input;
@@ -21,6 +22,7 @@ pub use self::{
     batch::{Batch, Element, Ragged},
     batches::Batches,
     builder::Builder,
+    description::Description,
     handle::Loader,
     input::Input,
     launch::{Launch, init, serve_stdin},

@@ -1,6 +1,6 @@
 //! A loader, as Python holds it.
 
-use std::{collections::BTreeMap, ffi::CString, path::PathBuf, sync::Arc, time::Duration};
+use std::{ffi::CString, sync::Arc};
 
 use pyo3::{
     exceptions::PyValueError,
@@ -8,13 +8,11 @@ use pyo3::{
     types::{PyDict, PyList},
 };
 
-use super::{arrays::Arrays, batch::Batch};
+use super::{batch::Batch, table::Table};
 use crate::{
     error::{Error, Result, SampleError},
-    job::OnError,
-    loader::{self, Input, Launch},
+    loader::{self, Builder, Description, Launch},
     spec::FieldSpec,
-    transform::{BatchTransform, Transform},
 };
 
 /// Loads the extension module from its file alone, without `site` and packages, and becomes the coordinator.
@@ -60,61 +58,18 @@ pub(super) struct Loader(Arc<loader::Loader>);
 
 #[pymethods]
 impl Loader {
+    /// Starts what a description says, in JSON. `table` holds the samples where it names no source; `coordinator` are
+    /// the paths of the interpreter and of this module.
     #[new]
-    #[expect(clippy::too_many_arguments, reason = "the keyword arguments of stokehold.Loader, one for one")]
-    #[pyo3(signature = (source, transforms, batch_transforms, *, batch_size, shuffle, seed, drop_last, rank, world_size, num_workers,
-                        threads_per_worker, prefetch, memory_limit, on_error, stall_timeout, coordinator, capacity))]
     fn new(
         py: Python<'_>,
-        source: &Bound<'_, PyAny>,
-        transforms: BTreeMap<String, String>,
-        batch_transforms: &str,
-        batch_size: u32,
-        shuffle: bool,
-        seed: u64,
-        drop_last: bool,
-        rank: u32,
-        world_size: u32,
-        num_workers: u32,
-        threads_per_worker: u32,
-        prefetch: usize,
-        memory_limit: u64,
-        on_error: &str,
-        stall_timeout: f64,
+        description: &str,
+        table: Option<&Bound<'_, Table>>,
         coordinator: (String, String),
-        capacity: BTreeMap<String, usize>,
     ) -> PyResult<Self> {
-        let input = match source.cast::<Arrays>() {
-            Ok(arrays) => Input::Arrays(arrays.get().0.clone()),
-            Err(_) => Input::image_folder(source.extract::<PathBuf>()?),
-        };
-        let stall_timeout = Duration::try_from_secs_f64(stall_timeout)
-            .map_err(|_| PyValueError::new_err(format!("stall_timeout must be seconds, not {stall_timeout:?}")))?;
-        let mut builder = loader::Loader::builder(input)
-            .batch_size(batch_size)
-            .shuffle(shuffle)
-            .seed(seed)
-            .drop_last(drop_last)
-            .rank(rank)
-            .world_size(world_size)
-            .num_workers(num_workers)
-            .threads_per_worker(threads_per_worker)
-            .prefetch(prefetch)
-            .memory_limit(memory_limit)
-            .on_error(OnError::parse(on_error)?)
-            .stall_timeout(stall_timeout)
-            .launch(launch(coordinator)?);
-        for (field, chain) in transforms {
-            let chain: Vec<Transform> = serde_json::from_str(&chain)
-                .map_err(|error| Error::Config(format!("transforms of field `{field}`: {error}")))?;
-            builder = builder.transforms(field, chain);
-        }
-        let batch_transforms: Vec<BatchTransform> = serde_json::from_str(batch_transforms)
-            .map_err(|error| Error::Config(format!("batch_transforms: {error}")))?;
-        builder = builder.batch_transforms(batch_transforms);
-        for (field, room) in capacity {
-            builder = builder.capacity(field, room);
-        }
+        let description: Description = super::from_json("a loader's description", description)?;
+        let table = table.map(|table| table.get().0.clone());
+        let builder = Builder::described(description, table)?.launch(launch(coordinator)?);
         waiting(py, |tick| builder.build_with(tick)).map(|loader| Self(Arc::new(loader)))
     }
 

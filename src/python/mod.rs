@@ -2,15 +2,16 @@
 //!
 //! Nothing here takes a decision. What Python users see is made of these parts in `python/stokehold`.
 
-mod arrays;
 mod batch;
 mod buffer;
 mod error;
 mod loader;
 mod memory;
 mod rows;
+mod table;
 
 use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
+use serde::de::DeserializeOwned;
 
 use crate::{
     decode::Cutout,
@@ -26,7 +27,6 @@ use crate::{
 mod _native {
     #[pymodule_export]
     use super::{
-        arrays::Arrays,
         auto_workers,
         batch::Batch,
         buffer::Field,
@@ -37,6 +37,7 @@ mod _native {
         memory::Memory,
         rows::copy_rows,
         serve,
+        table::Table,
     };
 
     #[pymodule_init]
@@ -45,24 +46,22 @@ mod _native {
     }
 }
 
+/// Reads a value from JSON. An error has no line and column, since nobody wrote the text.
+fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> PyResult<T> {
+    let value = serde_json::from_str::<serde_json::Value>(text).and_then(serde_json::from_value);
+    Ok(value.map_err(|error| Error::Config(format!("not {what}: {error}")))?)
+}
+
 /// Checks a transform's description; raises `ValueError` if it is none, or its values cannot work.
 #[pyfunction]
 fn check_transform(description: &str) -> PyResult<()> {
-    parse_transform(description)?.validate()?;
-    Ok(())
+    Ok(from_json::<Transform>("a transform", description)?.validate()?)
 }
 
 /// Checks the description of a transform of batches; raises `ValueError` if it is none, or its values cannot work.
 #[pyfunction]
 fn check_batch_transform(description: &str) -> PyResult<()> {
-    let transform: BatchTransform = serde_json::from_str(description)
-        .map_err(|error| Error::Config(format!("not a transform of batches: {error}")))?;
-    transform.validate()?;
-    Ok(())
-}
-
-fn parse_transform(description: &str) -> PyResult<Transform> {
-    Ok(serde_json::from_str(description).map_err(|error| Error::Config(format!("not a transform: {error}")))?)
+    Ok(from_json::<BatchTransform>("a transform of batches", description)?.validate()?)
 }
 
 /// Returns height, width and the pixels of a JPEG, or of a region (top, left, height, width) of it.

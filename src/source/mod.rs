@@ -6,6 +6,7 @@
 mod access;
 mod file;
 mod image_folder;
+mod path;
 mod spec;
 mod table;
 

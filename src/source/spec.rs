@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     access::{Bytes, Source},
     image_folder::ImageFolder,
+    path,
     table::{Column, Table},
 };
 use crate::{error::Result, field::Field};
@@ -18,6 +19,7 @@ pub enum SourceSpec {
     /// A folder of class folders of images; see [`ImageFolder`].
     ImageFolder {
         /// The folder.
+        #[serde(with = "path")]
         root: std::path::PathBuf,
     },
     /// Columns by name, of files and of values in shared memory; see [`Table`].

@@ -244,3 +244,10 @@ def test_names_may_be_any_bytes(own_folder: Path, workers: int) -> None:
         assert loader.samples == 24
         assert len(loader.classes) == 4
         assert sorted(order(loader)) == list(range(24))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_root_may_be_any_bytes(own_folder: Path, workers: int) -> None:
+    root = own_folder.rename(os.fsdecode(os.fsencode(own_folder) + b"-\xff"))
+    with image_loader(root, num_workers=workers) as loader:
+        assert sorted(order(loader)) == list(range(24))

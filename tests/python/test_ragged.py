@@ -243,6 +243,17 @@ def test_a_mask_of_another_size_is_named(rows: dict[str, Any], files: dict[str, 
         next(iter(loader))
 
 
+@WORKERS
+def test_bytes_come_as_they_are(workers: int) -> None:
+    given = [bytes(range(number)) + b"\xff\x00" * (number % 3) for number in range(ROWS)]
+    source = sh.Table({"record": given, "caption": ["é"] * ROWS, "label": np.arange(ROWS, dtype=np.int32)})
+    assert repr(source) == f"Table({ROWS} rows of record: bytes, caption: text, label: int32[])"
+    with sh.Loader(source, batch_size=5, num_workers=workers) as loader:
+        assert loader.spec["record"] == sh.FieldSpec("uint8", (None,), max(map(len, given)))
+        seen = [row.tobytes() for batch in loader for row in batch["record"]]
+        assert seen == given
+
+
 def test_mistakes_are_named_at_once(rows: dict[str, Any], files: dict[str, list[Path]]) -> None:
     source = table(rows, files)
     for options, message in (
@@ -267,6 +278,11 @@ def test_mistakes_are_named_at_once(rows: dict[str, Any], files: dict[str, list[
     ):
         with pytest.raises(ValueError, match=message):
             sh.Table(columns)
+    number: Any = 3
+    with pytest.raises(TypeError, match="the name of a field must be a str, not int"):
+        sh.Table({number: [1]})
+    with pytest.raises(TypeError, match="the name of a field must be a str, not int"):
+        ragged_loader(source, capacity={number: 1})
     with pytest.raises(ValueError, match=r"row 1 has shape \(2, 3\)"):
         sh.Lists([np.zeros((1, 4)), np.zeros((2, 3))])
 

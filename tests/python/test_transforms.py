@@ -630,6 +630,54 @@ def test_transforms_are_plain_frozen_data() -> None:
         crop.size = 1  # type: ignore[misc]
 
 
+def test_arguments_become_plain_by_their_types() -> None:
+    given: dict[str, Any] = {
+        "degrees": np.float32(2),
+        "translate": np.array([0, 0.5]),
+        "shear": range(2),
+        "fill": (1, 2, 3),
+    }
+    assert RandomAffine(**given).spec() == {
+        "op": "RandomAffine",
+        "degrees": [2.0],
+        "translate": [0.0, 0.5],
+        "scale": None,
+        "shear": [0.0, 1.0],
+        "interpolation": "nearest",
+        "fill": [1, 2, 3],
+        "center": None,
+    }
+    assert RandomCrop(8).spec()["padding"] == []
+    assert RandomErasing(value="random").spec()["value"] is None
+    assert stokehold.RandomChoice([stokehold.MixUp()], p=(1,)).spec() == {
+        "op": "RandomChoice",
+        "transforms": [{"op": "MixUp", "alpha": 1.0, "num_classes": None, "image": "image", "label": "label"}],
+        "p": [1.0],
+    }
+
+
+def test_a_subclass_is_what_it_was_made_from() -> None:
+    class Thumbnail(CenterCrop):
+        def __init__(self) -> None:
+            super().__init__(64)
+
+    assert Thumbnail().spec() == {"op": "CenterCrop", "size": [64]}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomHorizontalFlip(None), "RandomHorizontalFlip: p must be a number, not None"),  # type: ignore[arg-type]
+        (lambda: Normalize(0.5, 0.5), "Normalize: mean must be a sequence, not 0.5"),  # type: ignore[arg-type]
+        (lambda: Resize("64"), "Resize: size must be a number or a sequence, not the string '64'"),  # type: ignore[arg-type]
+        (lambda: Resize(np.array([8, 8])), "Resize: Object of type ndarray is not JSON"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_argument_of_another_type_is_named(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        make()
+
+
 def test_chains_that_cannot_work_are_refused_by_the_loader(tmp_path: Path) -> None:
     folder(tmp_path)
     with pytest.raises(ValueError, match="has no fixed size"):

@@ -12,71 +12,17 @@ geometry of their own: `ToDtype` for masks; `ClampBoundingBoxes`, `SanitizeBound
     >>> transforms = [RandomResizedCrop(224), RandomHorizontalFlip(), Normalize(IMAGENET_MEAN, IMAGENET_STD)]
 """
 
+from stokehold.transforms import color, elements, geometry, places, policies
 from stokehold.transforms.base import Transform
-from stokehold.transforms.color import ColorJitter, GaussianBlur, Grayscale, RandomGrayscale
-from stokehold.transforms.elements import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    DecodeImage,
-    Layout,
-    Normalize,
-    RandomErasing,
-    ToDtype,
-    ToLayout,
-)
-from stokehold.transforms.geometry import (
-    CenterCrop,
-    Interpolation,
-    Pad,
-    PaddingMode,
-    RandomAffine,
-    RandomCrop,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomRotation,
-    RandomVerticalFlip,
-    Resize,
-)
-from stokehold.transforms.places import (
-    BoxFormat,
-    ClampBoundingBoxes,
-    ClampKeyPoints,
-    ConvertBoundingBoxFormat,
-    SanitizeBoundingBoxes,
-)
-from stokehold.transforms.policies import AutoAugment, RandAugment, TrivialAugmentWide
+from stokehold.transforms.color import *
+from stokehold.transforms.elements import *
+from stokehold.transforms.geometry import *
+from stokehold.transforms.places import *
+from stokehold.transforms.policies import *
 
-__all__ = [
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
-    "AutoAugment",
-    "BoxFormat",
-    "CenterCrop",
-    "ClampBoundingBoxes",
-    "ClampKeyPoints",
-    "ColorJitter",
-    "ConvertBoundingBoxFormat",
-    "DecodeImage",
-    "GaussianBlur",
-    "Grayscale",
-    "Interpolation",
-    "Layout",
-    "Normalize",
-    "Pad",
-    "PaddingMode",
-    "RandAugment",
-    "RandomAffine",
-    "RandomCrop",
-    "RandomErasing",
-    "RandomGrayscale",
-    "RandomHorizontalFlip",
-    "RandomResizedCrop",
-    "RandomRotation",
-    "RandomVerticalFlip",
-    "Resize",
-    "SanitizeBoundingBoxes",
-    "ToDtype",
-    "ToLayout",
-    "Transform",
-    "TrivialAugmentWide",
-]
+__all__ = ["Transform"]
+__all__ += color.__all__
+__all__ += elements.__all__
+__all__ += geometry.__all__
+__all__ += places.__all__
+__all__ += policies.__all__

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Final, SupportsFloat, get_args, get_origin, get_type_hints
 
 from stokehold import _native
 
-__all__ = ["Described", "Transform", "bounds", "fills", "numbers", "sizes"]
+__all__ = ["Described", "Transform", "as_plain", "listed", "number"]
+
+_PLAIN: Final = "plain"
 
 
 class Described:
-    """What is data for the workers, checked when it is made."""
+    """What is data for the workers, checked when it is made.
+
+    A subclass is a frozen dataclass whose fields are the arguments that Rust knows by the same names. Their types say
+    how they become plain data: what is a ``float`` or a sequence of some becomes just that, one value where a sequence
+    may stand becomes a list of it, and all else stays. Where this is not enough, `as_plain` declares a function.
+    """
 
     def __post_init__(self) -> None:
         try:
@@ -30,7 +39,17 @@ class Described:
 
     def spec(self) -> dict[str, Any]:
         """Returns the transform as plain data, the form in which it is sent to the workers."""
-        raise NotImplementedError
+        kind: Any = type(self)
+        name, conversions = _described(kind)
+        spec: dict[str, Any] = {"op": name}
+        for argument, convert in conversions.items():
+            try:
+                spec[argument] = convert(getattr(self, argument))
+            except TypeError as error:
+                raise TypeError(f"{argument} {error}") from None
+            except ValueError as error:
+                raise ValueError(f"{argument} {error}") from None
+        return spec
 
 
 class Transform(Described):
@@ -42,23 +61,59 @@ class Transform(Described):
         _native.check_transform(description)
 
 
-def sizes(size: int | Sequence[int]) -> list[int]:
-    """Returns one size or several as a list."""
-    return list(size) if isinstance(size, Sequence) else [size]
+def as_plain(convert: Callable[[Any], object]) -> dict[str, Any]:
+    """Returns the metadata of a dataclass's field that `convert` makes plain data of."""
+    return {_PLAIN: convert}
 
 
-def numbers(values: Sequence[float]) -> list[float]:
-    """Returns numbers of any kind as floats."""
-    return [float(value) for value in values]
+def _itself(value: object) -> object:
+    return value
 
 
-def bounds(values: float | Sequence[float] | None) -> list[float] | None:
-    """Returns one number or several as a list of floats."""
-    if values is None:
-        return None
-    return numbers(values) if isinstance(values, Sequence) else [float(values)]
+def listed(value: object, element: Callable[[Any], object] = _itself, *, single: bool) -> list[Any]:
+    """Returns the elements of a sequence; or one value by itself, where it may be `single`."""
+    if isinstance(value, str):
+        raise TypeError(f"must be {'a number or ' if single else ''}a sequence, not the string {value!r}")
+    if single and not isinstance(value, Sequence):
+        value = (value,)
+    elif not isinstance(value, Iterable):
+        raise TypeError(f"must be a sequence, not {value!r}")
+    return [element(each) for each in value]
 
 
-def fills(fill: int | Sequence[int] | None) -> list[int] | None:
-    """Returns one value for all channels, or one for each, as a list."""
-    return None if fill is None else sizes(fill)
+def number(value: SupportsFloat | str) -> float:
+    """Returns a number of any kind as a float."""
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"must be a number, not {value!r}") from None
+    except (TypeError, OverflowError):
+        raise TypeError(f"must be a number, not {value!r}") from None
+
+
+@cache
+def _described(kind: type[Any]) -> tuple[str, dict[str, Callable[[Any], object]]]:
+    """Returns what Rust calls a class, and how each of its arguments becomes plain data."""
+    # A subclass that a user made is to Rust what it was made from.
+    declared = next(parent for parent in reversed(kind.__mro__) if is_dataclass(parent))
+    hints = get_type_hints(declared)
+    return declared.__name__, {
+        field.name: field.metadata.get(_PLAIN) or _conversion(hints[field.name]) for field in fields(declared)
+    }
+
+
+def _conversion(hint: object) -> Callable[[Any], object]:
+    """Returns how a value of this type becomes plain data."""
+    members = {hint} if get_origin(hint) in {None, Sequence} else set(get_args(hint))
+    sequence = next((member for member in members if get_origin(member) is Sequence), None)
+    if sequence is None:
+        return _unless_none(number if float in members else _itself, members)
+    (of,) = get_args(sequence)
+    element, single = _conversion(of), of in members
+    return _unless_none(lambda value: listed(value, element, single=single), members)
+
+
+def _unless_none(convert: Callable[[Any], object], members: set[Any]) -> Callable[[Any], object]:
+    if type(None) not in members:
+        return convert
+    return lambda value: None if value is None else convert(value)

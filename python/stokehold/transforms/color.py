@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from stokehold.transforms.base import Transform, bounds, sizes
+from stokehold.transforms.base import Transform
 
 __all__ = ["ColorJitter", "GaussianBlur", "Grayscale", "RandomGrayscale"]
 
@@ -34,16 +33,6 @@ class ColorJitter(Transform):
     saturation: float | Sequence[float] | None = None
     hue: float | Sequence[float] | None = None
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "ColorJitter",
-            "brightness": bounds(self.brightness),
-            "contrast": bounds(self.contrast),
-            "saturation": bounds(self.saturation),
-            "hue": bounds(self.hue),
-        }
-
 
 @dataclass(frozen=True)
 class Grayscale(Transform):
@@ -60,10 +49,6 @@ class Grayscale(Transform):
 
     num_output_channels: int = 1
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "Grayscale", "num_output_channels": self.num_output_channels}
-
 
 @dataclass(frozen=True)
 class RandomGrayscale(Transform):
@@ -79,10 +64,6 @@ class RandomGrayscale(Transform):
     """
 
     p: float = 0.1
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "RandomGrayscale", "p": float(self.p)}
 
 
 @dataclass(frozen=True)
@@ -102,7 +83,3 @@ class GaussianBlur(Transform):
 
     kernel_size: int | Sequence[int]
     sigma: float | Sequence[float] = (0.1, 2.0)
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "GaussianBlur", "kernel_size": sizes(self.kernel_size), "sigma": bounds(self.sigma)}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
 
-from stokehold.transforms.base import Transform, bounds, numbers
+from stokehold.transforms.base import Transform, as_plain, listed, number
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -54,9 +54,14 @@ class DecodeImage(Transform):
     apply_exif_orientation: bool = False
     max_pixels: int = 178_956_970
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "DecodeImage", **asdict(self)}
+
+def _erased(value: object) -> list[float] | None:
+    """Returns the values of erased pixels; none stands for random ones."""
+    if isinstance(value, str):
+        if value != "random":
+            raise ValueError(f"must be numbers or 'random', not {value!r}")
+        return None
+    return listed(value, number, single=True)
 
 
 @dataclass(frozen=True)
@@ -81,19 +86,7 @@ class RandomErasing(Transform):
     p: float = 0.5
     scale: Sequence[float] = (0.02, 0.33)
     ratio: Sequence[float] = (0.3, 3.3)
-    value: float | Sequence[float] | Literal["random"] = 0.0
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        if isinstance(self.value, str) and self.value != "random":
-            raise ValueError(f"value must be numbers or 'random', not {self.value!r}")
-        return {
-            "op": "RandomErasing",
-            "p": float(self.p),
-            "scale": numbers(self.scale),
-            "ratio": numbers(self.ratio),
-            "value": None if isinstance(self.value, str) else bounds(self.value),
-        }
+    value: float | Sequence[float] | Literal["random"] = field(default=0.0, metadata=as_plain(_erased))
 
 
 @dataclass(frozen=True)
@@ -115,10 +108,6 @@ class Normalize(Transform):
     mean: Sequence[float]
     std: Sequence[float]
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "Normalize", "mean": numbers(self.mean), "std": numbers(self.std)}
-
 
 @dataclass(frozen=True)
 class ToDtype(Transform):
@@ -135,10 +124,6 @@ class ToDtype(Transform):
     dtype: str
     scale: bool = False
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "ToDtype", "dtype": self.dtype, "scale": self.scale}
-
 
 @dataclass(frozen=True)
 class ToLayout(Transform):
@@ -152,7 +137,3 @@ class ToLayout(Transform):
     """
 
     layout: Layout
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "ToLayout", "layout": self.layout}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
-from stokehold.transforms.base import Transform, bounds, fills, numbers, sizes
+from stokehold.transforms.base import Transform, as_plain, listed
 
 __all__ = [
     "CenterCrop",
@@ -55,15 +55,6 @@ class Resize(Transform):
     interpolation: Interpolation = "bilinear"
     max_size: int | None = None
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "Resize",
-            "size": sizes(self.size),
-            "interpolation": self.interpolation,
-            "max_size": self.max_size,
-        }
-
 
 @dataclass(frozen=True)
 class CenterCrop(Transform):
@@ -79,10 +70,6 @@ class CenterCrop(Transform):
     """
 
     size: int | Sequence[int]
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "CenterCrop", "size": sizes(self.size)}
 
 
 @dataclass(frozen=True)
@@ -107,16 +94,6 @@ class RandomResizedCrop(Transform):
     ratio: Sequence[float] = (3.0 / 4.0, 4.0 / 3.0)
     interpolation: Interpolation = "bilinear"
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "RandomResizedCrop",
-            "size": sizes(self.size),
-            "scale": numbers(self.scale),
-            "ratio": numbers(self.ratio),
-            "interpolation": self.interpolation,
-        }
-
 
 @dataclass(frozen=True)
 class RandomHorizontalFlip(Transform):
@@ -132,10 +109,6 @@ class RandomHorizontalFlip(Transform):
     """
 
     p: float = 0.5
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "RandomHorizontalFlip", "p": float(self.p)}
 
 
 @dataclass(frozen=True)
@@ -153,9 +126,10 @@ class RandomVerticalFlip(Transform):
 
     p: float = 0.5
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "RandomVerticalFlip", "p": float(self.p)}
+
+def _border(padding: object) -> list[int]:
+    """Returns the numbers of a border; no number stands for none."""
+    return [] if padding is None else listed(padding, single=True)
 
 
 @dataclass(frozen=True)
@@ -179,21 +153,10 @@ class RandomCrop(Transform):
     """
 
     size: int | Sequence[int]
-    padding: int | Sequence[int] | None = None
+    padding: int | Sequence[int] | None = field(default=None, metadata=as_plain(_border))
     pad_if_needed: bool = False
     fill: int | Sequence[int] = 0
     padding_mode: PaddingMode = "constant"
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "RandomCrop",
-            "size": sizes(self.size),
-            "padding": [] if self.padding is None else sizes(self.padding),
-            "pad_if_needed": self.pad_if_needed,
-            "fill": sizes(self.fill),
-            "padding_mode": self.padding_mode,
-        }
 
 
 @dataclass(frozen=True)
@@ -215,15 +178,6 @@ class Pad(Transform):
     padding: int | Sequence[int]
     fill: int | Sequence[int] = 0
     padding_mode: PaddingMode = "constant"
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "Pad",
-            "padding": sizes(self.padding),
-            "fill": sizes(self.fill),
-            "padding_mode": self.padding_mode,
-        }
 
 
 @dataclass(frozen=True)
@@ -250,17 +204,6 @@ class RandomRotation(Transform):
     expand: bool = False
     center: Sequence[float] | None = None
     fill: int | Sequence[int] | None = 0
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "RandomRotation",
-            "degrees": bounds(self.degrees),
-            "interpolation": self.interpolation,
-            "expand": self.expand,
-            "center": bounds(self.center),
-            "fill": fills(self.fill),
-        }
 
 
 @dataclass(frozen=True)
@@ -291,16 +234,3 @@ class RandomAffine(Transform):
     interpolation: Interpolation = "nearest"
     fill: int | Sequence[int] | None = 0
     center: Sequence[float] | None = None
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "RandomAffine",
-            "degrees": bounds(self.degrees),
-            "translate": bounds(self.translate),
-            "scale": bounds(self.scale),
-            "shear": bounds(self.shear),
-            "interpolation": self.interpolation,
-            "fill": fills(self.fill),
-            "center": bounds(self.center),
-        }

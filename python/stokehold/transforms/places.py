@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from stokehold.transforms.base import Transform
 
@@ -22,18 +22,10 @@ class ClampBoundingBoxes(Transform):
     from the beginning.
     """
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "ClampBoundingBoxes"}
-
 
 @dataclass(frozen=True)
 class ClampKeyPoints(Transform):
     """Moves keypoints that lie outside of their image to its nearest pixel, as torchvision's ``ClampKeyPoints``."""
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "ClampKeyPoints"}
 
 
 @dataclass(frozen=True)
@@ -53,17 +45,6 @@ class SanitizeBoundingBoxes(Transform):
     min_area: float = 1.0
     labels: Sequence[str] = ("labels",)
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        if isinstance(self.labels, str):
-            raise TypeError(f"labels must be a sequence of field names, not the string {self.labels!r}")
-        return {
-            "op": "SanitizeBoundingBoxes",
-            "min_size": float(self.min_size),
-            "min_area": float(self.min_area),
-            "labels": list(self.labels),
-        }
-
 
 @dataclass(frozen=True)
 class ConvertBoundingBoxFormat(Transform):
@@ -77,7 +58,3 @@ class ConvertBoundingBoxFormat(Transform):
     """
 
     format: BoxFormat
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {"op": "ConvertBoundingBoxFormat", "format": self.format}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from stokehold.transforms.base import Transform, fills
+from stokehold.transforms.base import Transform
 from stokehold.transforms.geometry import Interpolation
 
 __all__ = ["AutoAugment", "RandAugment", "TrivialAugmentWide"]
@@ -35,17 +35,6 @@ class RandAugment(Transform):
     interpolation: Interpolation = "nearest"
     fill: int | Sequence[int] | None = None
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "RandAugment",
-            "num_ops": self.num_ops,
-            "magnitude": self.magnitude,
-            "num_magnitude_bins": self.num_magnitude_bins,
-            "interpolation": self.interpolation,
-            "fill": fills(self.fill),
-        }
-
 
 @dataclass(frozen=True)
 class TrivialAugmentWide(Transform):
@@ -65,15 +54,6 @@ class TrivialAugmentWide(Transform):
     num_magnitude_bins: int = 31
     interpolation: Interpolation = "nearest"
     fill: int | Sequence[int] | None = None
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "TrivialAugmentWide",
-            "num_magnitude_bins": self.num_magnitude_bins,
-            "interpolation": self.interpolation,
-            "fill": fills(self.fill),
-        }
 
 
 @dataclass(frozen=True)
@@ -95,12 +75,3 @@ class AutoAugment(Transform):
     policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
     interpolation: Interpolation = "nearest"
     fill: int | Sequence[int] | None = None
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the transform as plain data."""
-        return {
-            "op": "AutoAugment",
-            "policy": self.policy,
-            "interpolation": self.interpolation,
-            "fill": fills(self.fill),
-        }
