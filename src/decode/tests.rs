@@ -206,7 +206,7 @@ fn a_region_of_a_turned_image_is_decoded_alone() {
         // at most half a pixel away, by which a pixel comes half as near to its neighbour across and down.
         let sum = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
         let across: u32 = means.chunks(16 * 3).map(|row| sum(row, &row[3..])).sum();
-        let allowed = 4 * means.len() as u32 + (across + sum(&means, &means[16 * 3..])) / 2;
+        let allowed = 4 * means.len() as u32 + u32::midpoint(across, sum(&means, &means[16 * 3..]));
         let difference = sum(&rgb(found), &means);
         assert!(difference < allowed, "{orientation}: {difference} of {allowed}");
     }

@@ -72,8 +72,8 @@ fn decode_jpeg(
     region: Option<(i64, i64, u32, u32)>,
     scale: u32,
 ) -> PyResult<(u32, u32, Bound<'_, PyByteArray>)> {
-    let area = region.map(|(top, left, height, width)| Rect { top, left, size: Size { height, width } });
-    let cutout = Cutout::open(&data, area, scale).map_err(|failure| error::decode_error(&failure))?;
+    let region = region.map(|(top, left, height, width)| Rect { top, left, size: Size { height, width } });
+    let cutout = Cutout::open(&data, region, scale).map_err(|failure| error::decode_error(&failure))?;
     let Size { height, width } = cutout.size();
     let pixels = PyByteArray::new_with(py, height as usize * width as usize * 3, |out| {
         py.detach(|| cutout.decode(out)).map_err(|failure| error::decode_error(&failure))
