@@ -299,7 +299,15 @@ def nearest(image: Range, matrix: Matrix, fill: Fill = None, out: tuple[int, int
     """Takes the nearest pixel. Where two are about equally near it is either."""
     height, width, _ = image.low.shape
     out = out or (height, width)
-    (x, x_error), (y, y_error) = _places(matrix[:3], width, out), _places(matrix[3:], height, out)
+    return _nearest_at(image, _places(matrix[:3], width, out), _places(matrix[3:], height, out), fill)
+
+
+Places: TypeAlias = tuple[Floats, Floats]
+"""Where pixels are taken from along one axis, and the error of that."""
+
+
+def _nearest_at(image: Range, columns: Places, rows: Places, fill: Fill) -> Range:
+    (x, x_error), (y, y_error) = columns, rows
     outside = np.asarray(fill or 0, float)
     found = None
     for column in (np.ceil(x - x_error - 0.5), np.floor(x + x_error + 0.5)):
@@ -317,15 +325,20 @@ def mixed(image: npt.NDArray[np.uint8], matrix: Matrix, fill: Fill = None, out: 
     at a whole place between. A weight has an error of 5 roundings, as has their sum for each of four, with four of the
     sum's own: 24 of 255; the fill takes part by such a sum again, and by three operations: 51.
     """
-    height, width, channels = image.shape
+    height, width, _ = image.shape
     out = out or (height, width)
-    (x, x_error), (y, y_error) = _places(matrix[:3], width, out), _places(matrix[3:], height, out)
+    return _mixed_at(image, _places(matrix[:3], width, out), _places(matrix[3:], height, out), fill)
+
+
+def _mixed_at(image: npt.NDArray[np.uint8], columns: Places, rows: Places, fill: Fill) -> Range:
+    height, width, channels = image.shape
+    (x, x_error), (y, y_error) = columns, rows
     covered = np.concatenate([image.astype(float), np.ones((height, width, 1))], -1)
     found = None
     for column in (x - x_error, x + x_error, np.rint(x).clip(x - x_error, x + x_error)):
         for row in (y - y_error, y + y_error, np.rint(y).clip(y - y_error, y + y_error)):
             left, top = np.floor(column), np.floor(row)
-            sums = np.zeros((*out, channels + 1))
+            sums = np.zeros((*x.shape, channels + 1))
             for down, across in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 weight = np.abs(1 - across - column + left) * np.abs(1 - down - row + top)
                 sums += weight[..., None] * _at(covered, top + down, left + across, 0.0)
@@ -335,6 +348,36 @@ def mixed(image: npt.NDArray[np.uint8], matrix: Matrix, fill: Fill = None, out: 
             found = found | Range(values, values) if found else Range(values, values)
     assert found
     return found.widened(51 * 255 * U).rounded()
+
+
+def perspective(
+    image: npt.NDArray[np.uint8], ends: list[tuple[int, int]], fill: Fill = None, *, mixes: bool = False
+) -> Range:
+    """Moves the corners, clockwise from the top left, to `ends`, (x, y) each: torchvision's `perspective`.
+
+    A coefficient is rounded, divided by half the edge, multiplied, and part of two sums: 5 roundings of each term above
+    the line, 4 below it. The quotient is rounded, one is taken away and added again, and it is multiplied by the edge:
+    4 roundings of as many pixels as there are up to its place; and a half is subtracted.
+    """
+    height, width, _ = image.shape
+    starts = [(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)]
+    equations = []
+    for (to_x, to_y), (x, y) in zip(starts, ends, strict=True):
+        equations.append([x, y, 1, 0, 0, 0, -to_x * x, -to_x * y])
+        equations.append([0, 0, 0, x, y, 1, -to_y * x, -to_y * y])
+    a, b, c, d, e, f, g, h = np.linalg.solve(np.array(equations, float), np.array(starts, float).reshape(8))
+    x, y = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
+    below = g * x + h * y + 1
+    below_terms = np.abs(g * x) + np.abs(h * y) + 1
+
+    def places(across: float, down: float, shift: float, edge: int) -> Places:
+        place = (across * x + down * y + shift) / below
+        terms = (np.abs(across * x) + np.abs(down * y) + abs(shift)) / np.abs(below)
+        quotient = 5 * terms + 4 * np.abs(place) * below_terms / np.abs(below)
+        return place - 0.5, 1.01 * U * (quotient + 4 * np.maximum(np.abs(place), edge))
+
+    columns, rows = places(a, b, c, width), places(d, e, f, height)
+    return _mixed_at(image, columns, rows, fill) if mixes else _nearest_at(Range.of(image), columns, rows, fill)
 
 
 def rotated(image: Range, angle: float, mixes: bool = False, expand: bool = False, fill: Fill = None) -> Range:

@@ -9,6 +9,7 @@ of those that torchvision's operations can give, and all of them must occur.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import FrozenInstanceError
@@ -39,6 +40,7 @@ from stokehold.transforms import (
     RandomErasing,
     RandomGrayscale,
     RandomHorizontalFlip,
+    RandomPerspective,
     RandomResizedCrop,
     RandomRotation,
     RandomVerticalFlip,
@@ -387,6 +389,40 @@ def test_affine_is_torchvisions(interpolation: Any) -> None:
         assert_among(correct, transformed(image, change)[0], theirs(image, expected))
 
 
+@pytest.mark.parametrize("fill", [None, 7, (10, 100, 200)])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_perspective_is_torchvisions(interpolation: Any, fill: Any) -> None:
+    mode = pytest.importorskip("torchvision.transforms.v2").InterpolationMode(interpolation)
+    image = picture(30, 22)
+    # By one pixel along each edge, so that all that can be drawn can be tried.
+    many = transformed(image, RandomPerspective(0.09, 1.0, interpolation, fill), rows=200)
+    near, far = itertools.product((0, 1), (0, 1)), itertools.product((28, 29), (0, 1))
+    lower = itertools.product((28, 29), (20, 21)), itertools.product((0, 1), (20, 21))
+    found = dict.fromkeys(range(len(many)), 0)
+    drawn = 0
+    for ends in itertools.product(near, far, *lower):
+        correct = reference.perspective(image, list(ends), fill, mixes=interpolation == "bilinear")
+        rows = [at for at, row in enumerate(many) if row in correct]
+        drawn += bool(rows)
+        for at in rows:
+            found[at] += 1
+        if rows:
+            starts = [[0, 0], [29, 0], [29, 21], [0, 21]]
+
+            def change(tensor: Any, ends: Any = ends, starts: Any = starts) -> Any:
+                return functional().perspective(tensor, starts, [list(end) for end in ends], mode, fill)
+
+            assert_among(correct, many[rows[0]], theirs(image, change), 0.03)
+    assert all(found.values()), "a row is none of those that can be drawn"
+    assert drawn > 100
+
+
+def test_a_perspective_stays_where_it_is_as_often_as_asked() -> None:
+    image = picture(30, 22)
+    many = transformed(image, RandomPerspective(0.5, 0.3), rows=400)
+    assert 60 < sum(not np.array_equal(row, image) for row in many) < 190
+
+
 def test_translations_are_whole_pixels_within_their_bounds() -> None:
     image = picture(50, 40)
     many = transformed(image, RandomAffine(0, translate=(0.1, 0.2), fill=(1, 2, 3)), rows=100)
@@ -595,6 +631,8 @@ def test_erasing_with_random_values_is_normal() -> None:
         (lambda: RandomRotation(-5), "degrees = -5 must not be negative"),
         (lambda: RandomRotation(5, "bicubic"), "interpolation must be nearest or bilinear"),
         (lambda: RandomRotation(5, center=(1, 2, 3)), "3"),
+        (lambda: RandomPerspective(1.5), "distortion_scale = 1.5 must lie between 0 and 1"),
+        (lambda: RandomPerspective(interpolation="bicubic"), "interpolation must be nearest or bilinear"),
         (lambda: RandomAffine(0, translate=(2, 0)), "translate must lie between 0 and 1"),
         (lambda: RandomAffine(0, scale=(0, 1)), "scale = (0, 1)"),
         (lambda: RandomAffine(0, shear=(1, 2, 3)), "shear must be one, two or four numbers, not 3"),

@@ -16,6 +16,7 @@ __all__ = [
     "RandomAffine",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "RandomPerspective",
     "RandomResizedCrop",
     "RandomRotation",
     "RandomVerticalFlip",
@@ -234,3 +235,27 @@ class RandomAffine(Transform):
     interpolation: Interpolation = "nearest"
     fill: int | Sequence[int] | None = 0
     center: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class RandomPerspective(Transform):
+    """Shows an image from another point of view, as torchvision's ``RandomPerspective``.
+
+    Takes and returns ``uint8`` (H, W, C). Where the corners that were drawn span no area, which happens with tiny images
+    and a `distortion_scale` near 1, the image stays as it is; torchvision raises an error.
+
+    Args:
+        distortion_scale: How far a corner moves at most: a fraction, 0 to 1, of half the width and of half the height;
+            0.5 by default.
+        p: The probability, 0.5 by default.
+        interpolation: ``"bilinear"`` by default, or ``"nearest"``.
+        fill: What lies outside the image; see `RandomRotation`.
+
+    Raises:
+        ValueError: A scale or a probability outside 0 to 1, or another filter.
+    """
+
+    distortion_scale: float = 0.5
+    p: float = 0.5
+    interpolation: Interpolation = "bilinear"
+    fill: int | Sequence[int] | None = 0
