@@ -58,6 +58,11 @@ test-all: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(S
 test-emulated: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/jax $(STAMPS)/torch ## Run the tests beside other libraries as other processors would.
 	$(BIN)/python tests/python/emulated.py
 
+VERSIONS ?=
+.PHONY: test-versions
+test-versions: $(STAMPS)/build ## Test with the oldest to the newest packages; needs Python 3.11 to 3.13, 40 GB, an hour or two.
+	$(BIN)/python .ci/versions.py $(VERSIONS)
+
 .PHONY: lint
 lint: $(STAMPS)/build $(EXTRAS:%=$(STAMPS)/%) ## Check format, lints, types, and the stub against the module.
 	cargo fmt --check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
@@ -82,6 +83,22 @@ def torch_started() -> None:
     torch.ones(512, 512) @ torch.ones(512, 512)
     multiprocessing.resource_tracker.ensure_running()
     multiprocessing.forkserver.ensure_running()
+    wait_for_torchs_own_workers(torch)
+
+
+def wait_for_torchs_own_workers(torch: Any) -> None:
+    """PyTorch's own iterator waits for workers that it terminates, as a later one does anyway; ours is as it is."""
+    iterator = torch.utils.data.dataloader._MultiProcessingDataLoaderIter
+    shutdown = iterator._shutdown_workers
+
+    @functools.wraps(shutdown)
+    def and_wait(self: Any) -> None:
+        shutdown(self)
+        if type(self) is iterator and self._shutdown:
+            for worker in self._workers:
+                worker.join(timeout=5)
+
+    iterator._shutdown_workers = and_wait
 
 
 @pytest.hookimpl(wrapper=True)

@@ -293,7 +293,10 @@ def test_bad_arguments_raise_what_torch_raises(options: dict[str, Any]) -> None:
         DataLoader(Map("number"), on_worker_death="shrug")  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(torch.accelerator.is_available(), reason="memory is pinned then")
+ACCELERATORS = torch.accelerator if hasattr(torch, "accelerator") else torch.cuda
+
+
+@pytest.mark.skipif(ACCELERATORS.is_available(), reason="memory is pinned then")
 def test_memory_that_cannot_be_pinned_is_a_warning_as_torchs() -> None:
     texts = []
     for loader in LOADERS:

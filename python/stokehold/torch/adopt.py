@@ -68,4 +68,4 @@ def _arguments(loader: TorchDataLoader[Any]) -> dict[str, Any]:
         names += ["batch_size", "drop_last", "sampler"]
     else:
         names += ["batch_sampler"]
-    return {"dataset": loader.dataset} | {name: getattr(loader, name) for name in names}
+    return {"dataset": loader.dataset} | {name: getattr(loader, name) for name in names if hasattr(loader, name)}

@@ -17,9 +17,8 @@ from contextlib import suppress
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from torch._utils import ExceptionWrapper
-
 from stokehold import _native
+from stokehold.torch.internals import ExceptionWrapper
 from stokehold.torch.memory import Block, Segment, Space
 from stokehold.torch.packing import pack, unpack
 from stokehold.torch.stacks import Stacks

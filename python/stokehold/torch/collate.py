@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data._utils import collate as torchs
-from torch.utils.data._utils.fetch import _MapDatasetFetcher
 
 from stokehold._native import copy_rows
+from stokehold.torch.internals import TorchFetcher
+from stokehold.torch.internals import collation as torchs
 
 if TYPE_CHECKING:
     from stokehold.torch.channel import WorkerEnd
@@ -123,7 +123,7 @@ class SlotCollate:
         return torchs.collate(batch, collate_fn_map=functions)
 
 
-class MapFetcher(_MapDatasetFetcher):
+class MapFetcher(TorchFetcher):
     """PyTorch's fetcher, which also knows the sample that failed, and puts large arrays into their rows at once."""
 
     def __init__(self, end: WorkerEnd, *arguments: Any) -> None:

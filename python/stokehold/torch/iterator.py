@@ -7,12 +7,9 @@ import signal
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from torch._utils import ExceptionWrapper
-from torch.utils.data import _DatasetKind
-from torch.utils.data._utils import MP_STATUS_CHECK_INTERVAL, signal_handling
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from stokehold.torch.channel import Gone
+from stokehold.torch.internals import CHECK_INTERVAL, DatasetKind, ExceptionWrapper, TorchIterator, remove_worker_pids
 from stokehold.torch.workers import Workers
 
 if TYPE_CHECKING:
@@ -44,16 +41,17 @@ class Slots:
     _workers_status: list[bool]
     _index_queues: list[Any]
     _worker_pids_set: bool
+    _shutdown: bool
 
     def __init__(self, loader: DataLoader[Any], *args: Any) -> None:
-        self._pool = Workers(loader.multiprocessing_context or torch.multiprocessing, loader._arena)
+        self._pool = Workers(loader.multiprocessing_context or torch.multiprocessing, loader._arena, loader.dataset)
         self._owner = os.getpid()
         self._deaths: dict[Any, int] = {}
-        self._restarts = loader.on_worker_death == "restart" and loader._dataset_kind == _DatasetKind.Map
+        self._restarts = loader.on_worker_death == "restart" and loader._dataset_kind == DatasetKind.Map
         super().__init__(_As(loader, self._pool), *args)  # type: ignore[call-arg]
         if self._restarts and self._worker_pids_set:
             # PyTorch's handler of signals would raise, wherever the trainer is.
-            signal_handling._remove_worker_pids(id(self))
+            remove_worker_pids(id(self))
             self._worker_pids_set = False
 
     def _reset(self, loader: Any, *args: Any, **kwargs: Any) -> None:
@@ -61,7 +59,7 @@ class Slots:
         self._deaths.clear()
         super()._reset(loader, *args, **kwargs)  # type: ignore[misc]
 
-    def _try_get_data(self, timeout: float = MP_STATUS_CHECK_INTERVAL) -> tuple[bool, Any]:
+    def _try_get_data(self, timeout: float = CHECK_INTERVAL) -> tuple[bool, Any]:
         while True:
             answered, data = super()._try_get_data(timeout)  # type: ignore[misc]
             if not answered or not isinstance(data[0], Gone):
@@ -91,7 +89,7 @@ class Slots:
         if not self._workers_status[worker]:
             return
         process, channel = self._workers[worker], self._pool.results.channels[worker]
-        process.join(timeout=MP_STATUS_CHECK_INTERVAL)
+        process.join(timeout=CHECK_INTERVAL)
         if process.is_alive():
             # It has closed its socket, but may still write to its slots.
             process.kill()
@@ -123,7 +121,12 @@ class Slots:
         if os.getpid() != self._owner:
             # A copy in a forked process, say another loader's worker: the workers are not its own to end.
             return
+        before = self._shutdown
         super()._shutdown_workers()  # type: ignore[misc]
+        if self._shutdown and not before:
+            for worker in self._workers:
+                # An older PyTorch does not wait for those that it has terminated.
+                worker.join(timeout=CHECK_INTERVAL)
         self._pool.results.close()
 
 
@@ -140,5 +143,5 @@ def _how(pid: int, exitcode: int) -> str:
     )
 
 
-class SlotIterator(Slots, _MultiProcessingDataLoaderIter):
+class SlotIterator(Slots, TorchIterator):
     """PyTorch's iterator over slots."""

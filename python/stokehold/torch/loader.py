@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch.utils.data import DataLoader as TorchDataLoader
-from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from stokehold.torch.iterator import SlotIterator
+from stokehold.torch.internals import are_known
 from stokehold.torch.memory import Arena
 
 if TYPE_CHECKING:
@@ -71,6 +70,9 @@ class DataLoader(TorchDataLoader[T_co]):
     ) -> None:
         if on_worker_death not in {"restart", "raise"}:
             raise ValueError(f"on_worker_death must be 'restart' or 'raise', not {on_worker_death!r}")
+        if not in_order:
+            # PyTorch has had this argument since 2.6.
+            others["in_order"] = False
         super().__init__(
             dataset,
             batch_size,
@@ -88,15 +90,16 @@ class DataLoader(TorchDataLoader[T_co]):
             prefetch_factor=prefetch_factor,
             persistent_workers=persistent_workers,
             pin_memory_device=pin_memory_device,
-            in_order=in_order,
             **others,
         )
         self.on_worker_death = on_worker_death
         self._arena = Arena()
 
-    def _get_iterator(self) -> _BaseDataLoaderIter:
-        if self.num_workers == 0:
+    def _get_iterator(self) -> Any:
+        if self.num_workers == 0 or not are_known("torch"):
             return super()._get_iterator()
+        from stokehold.torch.iterator import SlotIterator  # noqa: PLC0415 (it needs those parts)
+
         self.check_worker_number_rationality()
         return SlotIterator(self)
 

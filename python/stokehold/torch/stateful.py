@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from torch.utils.data import _DatasetKind
 from torchdata.stateful_dataloader import StatefulDataLoader as TorchdataLoader
-from torchdata.stateful_dataloader.stateful_dataloader import _StatefulMultiProcessingDataLoaderIter
 
-from stokehold.torch.iterator import Slots
+from stokehold.torch.internals import are_known
 from stokehold.torch.loader import DataLoader
 
 if TYPE_CHECKING:
@@ -85,33 +83,10 @@ class StatefulDataLoader(DataLoader[T_co], TorchdataLoader[T_co]):
     next_iter_state: dict[str, Any] | None
 
     def _get_iterator(self) -> Any:
-        if self.num_workers == 0:
+        if self.num_workers == 0 or not (are_known("torch") and are_known("torchdata")):
             return TorchdataLoader._get_iterator(self)
+        from stokehold.torch.stateful_iterator import StatefulIterator, for_workers  # noqa: PLC0415 (as in `DataLoader`)
+
         self.check_worker_number_rationality()
         state, self.next_iter_state = self.next_iter_state, None
-        return _StatefulIterator(self, for_workers(state, self))
-
-
-class _StatefulIterator(Slots, _StatefulMultiProcessingDataLoaderIter):
-    """torchdata's iterator over slots."""
-
-
-def for_workers(state: dict[str, Any] | None, loader: StatefulDataLoader[Any]) -> dict[str, Any] | None:
-    """Returns a state for as many workers as a loader has.
-
-    What a map-style dataset's workers do follows from the sampler, if the dataset has no state in each of them.
-    """
-    if state is None or loader._dataset_kind != _DatasetKind.Map or "_snapshot" not in state:
-        return state
-    snapshot = state["_snapshot"]
-    main, workers = snapshot["_main_snapshot"], snapshot.get("_worker_snapshots", {})
-    stateless = all(worker is None or worker.get("dataset_state") is None for worker in workers.values())
-    if main["_num_workers"] == loader.num_workers or not stateless:
-        return state
-    snapshot = {
-        **snapshot,
-        "_main_snapshot": {**main, "_num_workers": loader.num_workers},
-        "_worker_snapshots": {},
-        "_last_yielded_worker_id": loader.num_workers - 1,
-    }
-    return {**state, "_snapshot": snapshot}
+        return StatefulIterator(self, for_workers(state, self))

@@ -12,13 +12,12 @@ from multiprocessing.reduction import DupFd
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
-import torch.utils.data
-from torch.utils.data import _DatasetKind
-from torch.utils.data._utils.collate import default_collate
+from torch.utils.data import default_collate, get_worker_info
 
 from stokehold import _native
 from stokehold.torch.channel import Channel, Gone, WorkerEnd
 from stokehold.torch.collate import MapFetcher, SlotCollate
+from stokehold.torch.internals import DatasetKind
 
 if TYPE_CHECKING:
     import socket
@@ -173,9 +172,10 @@ def _unpicklable(value: object) -> list[str]:
 class Workers:
     """Makes what PyTorch's iterator asks ``multiprocessing`` for, in the order in which it asks."""
 
-    def __init__(self, context: Any, arena: Arena) -> None:
+    def __init__(self, context: Any, arena: Arena, dataset: Any) -> None:
         self._context = context
         self._arena = arena
+        self._dataset = dataset
         self._made: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.results = Results()
         self._asked = False
@@ -216,12 +216,7 @@ class Workers:
             ends = [each.end for each in self.results.channels]
         replaced = tuple(end if isinstance(each, Channel | Results) else each for each in args)
         process = self._context.Process(target=work, args=(target, replaced, end, ends, channel.stacks))
-        return Worker(process, channel, dataset_of(target, args))
-
-
-def dataset_of(target: Callable[..., None], args: tuple[Any, ...]) -> Any:
-    """Returns the dataset among the arguments of a worker's loop: PyTorch's has it in a list, torchdata's has not."""
-    return args[1] if target.__module__.startswith("torchdata") else args[1][0]
+        return Worker(process, channel, self._dataset)
 
 
 def work(
@@ -241,13 +236,14 @@ def work(
         each.close()
     # Where it was sent by pickle, each mention is the same object still.
     arguments = [SlotCollate(end) if each is default_collate else each for each in args]
-    own = dataset_of(target, args)
-    create = _DatasetKind.create_fetcher
+    create = DatasetKind.create_fetcher
 
     def create_fetcher(kind: int, dataset: Any, *others: Any) -> Any:
-        if kind == _DatasetKind.Map and dataset is own:
+        worker = get_worker_info()
+        # A loader in the worker has its own dataset.
+        if kind == DatasetKind.Map and worker is not None and dataset is worker.dataset:
             return MapFetcher(end, dataset, *others)
         return create(kind, dataset, *others)
 
-    torch.utils.data._DatasetKind.create_fetcher = staticmethod(create_fetcher)
+    DatasetKind.create_fetcher = staticmethod(create_fetcher)
     target(*arguments)
