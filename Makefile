@@ -32,22 +32,37 @@ demo: $(STAMPS)/build $(STAMPS)/demo ## Train on real images through a loader; u
 	$(BIN)/python examples/demo.py
 
 .PHONY: test
-test: test-rust test-python ## Run every test: Rust, Python, documentation, examples.
+test: test-rust test-python ## Run the tests: Rust, Python, documentation, examples; minutes.
+
+# In the release profile and with the packages of the extension module, so that every package is built once for the
+# module, its tests and the lints. The crate itself is built quickly, and with the assertions of a debug build.
+CHECKED := --release --features python-packages $(foreach set,opt-level=0 debug-assertions=true overflow-checks=true, \
+    --config profile.release.package.stokehold.$(set))
+# The interpreter's facts as maturin left them: with others, pyo3 would be built again.
+CARGO := PYO3_CONFIG_FILE="$$(ls $(CURDIR)/target/maturin/pyo3-config-*.txt)" cargo
 
 .PHONY: test-rust
-test-rust: ## Run the Rust tests, those in the documentation included, and the example.
-	cargo test
-	cargo run --quiet --example rust_loop
+test-rust: $(STAMPS)/build ## Run the Rust tests, those in the documentation included, and the example.
+	$(CARGO) test $(CHECKED)
+	$(CARGO) run --quiet $(CHECKED) --example rust_loop
 
 .PHONY: test-python
-test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests and the examples.
-	$(BIN)/python -m pytest
+test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/jax $(STAMPS)/torch ## Run the Python tests, in two processes.
+	$(BIN)/python -m pytest -m 'not thorough' --numprocesses 2 --dist worksteal
+
+.PHONY: test-all
+test-all: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/torch ## Run what `test` leaves out: soaks, exhaustive grids, frameworks.
+	$(BIN)/python -m pytest -m thorough
+
+.PHONY: test-emulated
+test-emulated: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/jax $(STAMPS)/torch ## Run the tests beside other libraries as other processors would.
+	$(BIN)/python tests/python/emulated.py
 
 .PHONY: lint
 lint: $(STAMPS)/build $(EXTRAS:%=$(STAMPS)/%) ## Check format, lints, types, and the stub against the module.
 	cargo fmt --check
-	cargo clippy --quiet --all-targets -- -D warnings
-	cargo clippy --quiet --all-targets --features python -- -D warnings
+	$(CARGO) clippy --quiet $(CHECKED) --all-targets -- -D warnings
+	$(CARGO) clippy --quiet $(CHECKED) --all-targets --features python -- -D warnings
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy

@@ -160,7 +160,7 @@ impl Failure {
     #[must_use]
     pub fn of(self, index: u64, key: String) -> SampleError {
         let Self { stage, mut reason, errno, offset } = self;
-        // Errors cross processes in places of a fixed size; the end of a path says more than its beginning.
+        // Errors cross processes in buffers of a fixed size; the end of a path says more than its beginning.
         if reason.len() > MAX_TEXT {
             reason.truncate(reason.floor_char_boundary(MAX_TEXT));
             reason.push_str(" ...");

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
-    sampler::{EpochPlan, Sampler},
+    sampler::{Partition, Sampler},
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -28,17 +28,17 @@ pub enum OnError {
 
 impl OnError {
     /// Returns the sample that belongs in a row after `attempt` others have been given up.
-    pub fn candidate(self, plan: &EpochPlan, batch: u64, row: u32, attempt: u32) -> u64 {
+    pub fn candidate(self, partition: &Partition, batch: u64, row: u32, attempt: u32) -> u64 {
         match self {
             Self::Replace if attempt > 0 => {
-                let index = plan.index(batch, row, 0);
-                let mut draws = Key { seed: plan.seed(), epoch: plan.epoch(), index }.rng(REPLACE_OP);
+                let index = partition.index(batch, row, 0);
+                let mut draws = Key { seed: partition.seed(), epoch: partition.epoch(), index }.rng(REPLACE_OP);
                 for _ in 1..attempt {
-                    draws.below(plan.len());
+                    draws.below(partition.len());
                 }
-                draws.below(plan.len())
+                draws.below(partition.len())
             }
-            _ => plan.index(batch, row, attempt),
+            _ => partition.index(batch, row, attempt),
         }
     }
 }
@@ -146,9 +146,9 @@ impl Options {
     }
 }
 
-/// Pipeline and options: all that a coordinator must know.
+/// Pipeline and options: all that a coordinator must know of a loader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Job {
+pub struct LoaderDescription {
     /// What makes a sample; none where the coordinator was forked and has the pipeline already.
     pub pipeline: Option<PipelineSpec>,
     /// How samples become batches.

@@ -27,10 +27,12 @@
 //! ```
 //!
 //! What a batch holds is a function of (seed, epoch, index) alone: never of the number of workers, of a worker that
-//! was killed, or of where an epoch was resumed. Transforms of whole batches add the batch's place in the epoch.
+//! was killed, or of where an epoch was resumed. Transforms of whole batches add the position of the batch's
+//! first row in the epoch's order.
 //!
 //! Modules are declared lowest first, and use only those above them; a test enforces that.
 
+pub mod counters;
 pub mod error;
 pub mod geometry;
 pub mod spec;
@@ -66,9 +68,10 @@ pub mod loader;
 mod python;
 
 pub use crate::{
-    decode::{Area, Cutout, DecodeImage, Truncated, decode_jpeg},
+    decode::{Cutout, DecodeImage, Truncated, decode_jpeg},
     error::{Error, Result, SampleError, Stage},
     field::{Field, Kind},
+    geometry::{Rect, Size},
     job::OnError,
     loader::{
         Batch, Builder, Description, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values,

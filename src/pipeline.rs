@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::field::{Scratch, Times};
 use crate::{
     error::{Failure, Result, Stage},
-    field::{Compiled, Field, Payload, Sample, compile},
+    field::{Compiled, Field, Payload, Sample},
     rng::Key,
     source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
@@ -47,7 +47,7 @@ impl PipelineSpec {
     /// [`Config`](crate::Error::Config) for transforms of an unknown field, or that the field cannot take.
     pub fn fields(&self) -> Result<Vec<FieldSpec>> {
         let fields = self.source.fields();
-        compile(&fields, &self.transforms, &self.batch_transforms, &self.capacity)
+        Compiled::of(&fields, &self.transforms, &self.batch_transforms, &self.capacity)
             .map(|compiled| compiled.specs().to_vec())
     }
 
@@ -80,7 +80,7 @@ impl Pipeline {
         batch_transforms: &[BatchTransform],
         capacity: &BTreeMap<String, usize>,
     ) -> Result<Self> {
-        let compiled = compile(source.fields(), transforms, batch_transforms, capacity)?;
+        let compiled = Compiled::of(source.fields(), transforms, batch_transforms, capacity)?;
         Ok(Self { source, compiled })
     }
 
@@ -94,8 +94,13 @@ impl Pipeline {
         self.compiled.specs()
     }
 
+    /// Returns the names of everything that may be counted.
+    pub fn counters(&self) -> Vec<&'static str> {
+        self.source.fields().iter().flat_map(|field| field.counters().iter().copied()).collect()
+    }
+
     /// Tells whether rows are nothing but copies of what lies in memory.
-    pub fn only_copies(&self) -> bool {
+    pub fn copies_memory(&self) -> bool {
         let copied = |field: &Field| !matches!(field.payload(), Ok(Payload::Encoded)) && field.image().is_none();
         !self.source.does_io() && self.source.fields().iter().all(copied)
     }

@@ -3,6 +3,8 @@
 //! Each group of cases has a file of digests beside its images in `tests/golden`. A change that means to change bytes
 //! writes them anew, with `GOLDEN=write cargo test --test golden`, and its entry in the changelog says why.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -303,7 +305,7 @@ fn annotated() -> SharedArrays {
     let boxes = column(&|row| floats(row % 4, row, 4));
     let labels = column(&|row| (0..row as i64 % 4).flat_map(i64::to_le_bytes).collect());
     let points = column(&|row| floats(row % 3, row, 3));
-    let texts = column(&|row| "überall"[..row + 2].as_bytes().to_vec());
+    let texts = column(&|row| "überall".as_bytes()[..row + 2].to_vec());
     let of = |(bytes, ends): &'static (Vec<u8>, Vec<u64>)| Runs { bytes, ends };
     let [images, masks, boxes, labels, points, texts] =
         [images, masks, boxes, labels, points, texts].map(|column| of(Box::leak(Box::new(column))));

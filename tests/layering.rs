@@ -1,9 +1,11 @@
 //! The module list of `src/lib.rs` is the layer list: a module uses only modules declared above it.
 //!
 //! Beyond the order, three rules keep the branches apart: only `sys` speaks to the kernel, the data branch
-//! knows nothing of processes and shared memory, and unsafe code stays in the files listed here.
+//! knows nothing of processes and shared memory, and unsafe code stays in the files listed here. Inside each module,
+//! the files form no circle.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -21,6 +23,7 @@ const UNSAFE_FILES: &[&str] = &[
     "shm/",
     "decode/jpeg/avx2.rs",
     "worker/serve.rs",
+    "coordinator/act.rs",
     "coordinator/serve.rs",
     "coordinator/supervisor.rs",
     "loader/arrays.rs",
@@ -38,6 +41,9 @@ const DATA_BRANCH: &[&str] = &["geometry", "rng", "sampler", "decode", "transfor
 
 /// What the data branch must not name: everything that knows of processes or shared memory.
 const TRANSPORT_BRANCH: &[&str] = &["sys", "shm", "protocol", "worker", "coordinator", "loader", "python"];
+
+/// Folders in which files may still form a circle.
+const CIRCLES_ALLOWED: &[&str] = &[];
 
 /// A source file: its path below `src/` with forward slashes, and its text.
 struct File {
@@ -139,6 +145,86 @@ fn downward_uses_and_local_modules_pass() {
     assert_eq!(violations_of("shm/arena.rs", text), [""; 0]);
 }
 
+#[test]
+fn the_files_of_a_module_form_no_circle() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let circles: Vec<String> = circles(&rust_files(&src))
+        .into_iter()
+        .filter(|(folder, _)| !CIRCLES_ALLOWED.contains(&folder.as_str()))
+        .map(|(folder, circle)| format!("{folder}: {circle}"))
+        .collect();
+    assert!(circles.is_empty(), "files use each other in a circle:\n  {}", circles.join("\n  "));
+}
+
+#[test]
+fn a_circle_of_files_is_caught() {
+    for (pool, inline) in [
+        ("use super::inline::Inline;", "use super::pool::growth;"),
+        ("use crate::{error::Error, loader::inline::{self, Inline}};", "fn f() { crate::loader::pool::growth() }"),
+        ("fn f() -> super::inline::Inline {}", "use super::{arena::Arena, pool::{growth, exhausted}};"),
+    ] {
+        let files = [("loader/mod.rs", "mod arena; mod inline; mod pool;"), ("loader/arena.rs", "")];
+        let files = [&files[..], &[("loader/pool.rs", pool), ("loader/inline.rs", inline)]].concat();
+        assert_eq!(circles_of(&files), ["loader: inline -> pool -> inline"], "{pool} {inline}");
+    }
+}
+
+#[test]
+fn a_circle_through_names_that_are_exported_again_is_caught() {
+    let caught = circles_of(&[
+        ("shm/mod.rs", "mod arena; mod slot; pub(crate) use self::{arena::Arena as Slots, slot::SlotRef};"),
+        ("shm/arena.rs", "use super::SlotRef;"),
+        ("shm/slot.rs", "use crate::shm::Slots;"),
+    ]);
+    assert_eq!(caught, ["shm: arena -> slot -> arena"]);
+}
+
+#[test]
+fn a_circle_with_the_file_of_the_module_itself_is_caught() {
+    for own in
+        ["use self::places::Places;", "fn f() { places::check() }", "pub use self::places::Places; type P = Places;"]
+    {
+        let own = format!("mod places; pub trait Source {{}} {own}");
+        let caught = circles_of(&[("source.rs", &own), ("source/places.rs", "use super::Source;")]);
+        assert_eq!(caught, ["source: mod -> places -> mod"], "{own}");
+    }
+}
+
+#[test]
+fn a_folder_counts_as_one_file_of_the_folder_that_holds_it() {
+    let files = [
+        ("coordinator/mod.rs", "mod event; mod schedule;"),
+        ("coordinator/event.rs", "use super::schedule::Schedule;"),
+        ("coordinator/schedule/mod.rs", "mod parts; pub use self::parts::Schedule;"),
+        ("coordinator/schedule/parts.rs", "use super::super::event::Event;"),
+    ];
+    assert_eq!(circles_of(&files), ["coordinator: event -> schedule -> event"]);
+}
+
+#[test]
+fn declarations_exports_tests_and_other_folders_form_no_circle() {
+    let files = [
+        ("shm/mod.rs", "mod arena; mod slot; pub use self::{arena::Arena, slot::{self as slots, SlotRef}};"),
+        (
+            "shm/arena.rs",
+            "use super::slot::SlotRef; use crate::source::arena::f; impl Arena { fn f(&self) { self.slot } }",
+        ),
+        (
+            "shm/slot.rs",
+            "#[cfg(test)] mod tests { use super::*; use crate::shm::Arena; fn f() { { super::arena::f() } } }",
+        ),
+        ("shm/slot/tests.rs", "use super::super::arena::Arena;"),
+        ("source/mod.rs", "mod arena;"),
+        ("source/arena.rs", "use crate::shm::slot::f;"),
+    ];
+    assert_eq!(circles_of(&files), [""; 0]);
+}
+
+fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<File> = files.iter().map(|&(path, text)| File { path: path.into(), text: text.into() }).collect();
+    circles(&files).into_iter().map(|(folder, circle)| format!("{folder}: {circle}")).collect()
+}
+
 /// Checks one file against a small `lib.rs`.
 fn violations_of(path: &str, text: &str) -> Vec<String> {
     let lib =
@@ -190,6 +276,177 @@ fn violations(files: &[File]) -> Vec<String> {
         }
     }
     found
+}
+
+/// Returns each folder whose files use each other in a circle, with one of its circles. Tests may use anything.
+///
+/// A folder in it counts as one file, `mod` stands for the file that declares the others. Its declarations, and what it
+/// exports again, are no uses; whoever uses a name that it exports again uses the file behind it.
+fn circles(files: &[File]) -> Vec<(String, String)> {
+    let is_test = |file: &&File| Path::new(&file.path).file_stem().is_some_and(|stem| stem == "tests");
+    let modules: Vec<Module> = files.iter().filter(|file| !is_test(file)).map(Module::of).collect();
+    let folders: BTreeSet<&[String]> =
+        modules.iter().flat_map(|module| (1..module.name.len()).map(|len| &module.name[..len])).collect();
+    let circle = |folder: &[String]| Some((folder.join("/"), circle(&uses_inside(folder, &modules))?));
+    folders.into_iter().filter_map(circle).collect()
+}
+
+/// A file as a module: its path from the crate's root, and the paths from there that it names.
+struct Module {
+    name: Vec<String>,
+    uses: Vec<Vec<String>>,
+    /// What it exports of modules inside it: the name, and the path behind it.
+    exports: Vec<(String, Vec<String>)>,
+    /// The words of its code but for `use`.
+    words: BTreeSet<String>,
+}
+
+impl Module {
+    fn of(file: &File) -> Self {
+        let path = file.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let name: Vec<String> = path.split('/').filter(|part| *part != "lib").map(str::to_owned).collect();
+        let tokens = without_tests(tokens(&file.text));
+        let children = declared_modules(&tokens);
+        let mut module = Self { name, uses: Vec::new(), exports: Vec::new(), words: BTreeSet::new() };
+        let mut at = 0;
+        while at < tokens.len() {
+            let is_use = tokens[at] == "use";
+            let is_export = is_use && at > 0 && (tokens[at - 1] == "pub" || tokens[at - 1] == ")");
+            let start = at + usize::from(is_use);
+            let Some((base, rest)) = module.base(&tokens, start, &children) else {
+                let is_name = at == 0 || !["::", "."].contains(&tokens[at - 1].as_str());
+                if is_name && !is_use {
+                    module.words.insert(tokens[at].clone());
+                }
+                at += 1;
+                continue;
+            };
+            let mut paths = Vec::new();
+            at = paths_of(&tokens, rest, &base, &mut paths);
+            for (name, path) in paths {
+                if is_export && path.starts_with(&module.name) {
+                    module.exports.push((name, path));
+                } else {
+                    module.uses.push(path);
+                }
+            }
+        }
+        module
+    }
+
+    /// Returns where a path that begins here starts to count, and its next name; none where no path of the crate begins.
+    fn base(&self, tokens: &[String], at: usize, children: &[String]) -> Option<(Vec<String>, usize)> {
+        let begins = at == 0 || tokens[at - 1] != "::";
+        let leads_on = tokens.get(at + 1).is_some_and(|token| token == "::");
+        if !begins || !leads_on {
+            return None;
+        }
+        let supers = tokens[at..].chunks(2).take_while(|pair| *pair == ["super", "::"]).count();
+        match tokens[at].as_str() {
+            "crate" => Some((Vec::new(), at + 2)),
+            "self" => Some((self.name.clone(), at + 2)),
+            "super" => Some((self.name[..self.name.len().checked_sub(supers)?].to_vec(), at + 2 * supers)),
+            child if children.iter().any(|name| name == child) => Some((self.name.clone(), at)),
+            _ => None,
+        }
+    }
+}
+
+/// Adds every path of the tree that begins here, each with the name that it is used under. Returns where the tree ends.
+fn paths_of(tokens: &[String], at: usize, base: &[String], paths: &mut Vec<(String, Vec<String>)>) -> usize {
+    match tokens.get(at).map(String::as_str) {
+        Some("{") => {
+            let mut at = at + 1;
+            while tokens.get(at).is_some_and(|token| token != "}") {
+                at = if tokens[at] == "," { at + 1 } else { paths_of(tokens, at, base, paths).max(at + 1) };
+            }
+            at + 1
+        }
+        Some(word) if word == "*" || word.starts_with(|c: char| c == '_' || c.is_alphabetic()) => {
+            let path = if word == "self" { base.to_vec() } else { [base, &[word.to_owned()]].concat() };
+            match tokens.get(at + 1).map(String::as_str) {
+                Some("::") => paths_of(tokens, at + 2, &path, paths),
+                Some("as") => {
+                    paths.push((tokens[at + 2].clone(), path));
+                    at + 3
+                }
+                _ => {
+                    paths.push((path.last().cloned().unwrap_or_default(), path));
+                    at + 1
+                }
+            }
+        }
+        // The arguments of a generic function.
+        _ => {
+            paths.push((base.last().cloned().unwrap_or_default(), base.to_vec()));
+            at
+        }
+    }
+}
+
+/// Leaves out the modules that only tests are built with.
+fn without_tests(mut tokens: Vec<String>) -> Vec<String> {
+    const MARK: [&str; 8] = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
+    while let Some(start) = tokens.windows(MARK.len()).position(|window| window == MARK) {
+        let (mut depth, mut end) = (0, start + MARK.len());
+        while let Some(token) = tokens.get(end) {
+            depth += i32::from(token == "{") - i32::from(token == "}");
+            end += 1;
+            if depth == 0 && (token == "}" || token == ";") {
+                break;
+            }
+        }
+        tokens.drain(start..end);
+    }
+    tokens
+}
+
+/// Returns which files of a folder use which others of it.
+fn uses_inside(folder: &[String], modules: &[Module]) -> BTreeMap<String, BTreeSet<String>> {
+    const OWN: &str = "mod";
+    let inside = |path: &[String]| path.get(folder.len()).filter(|_| path.starts_with(folder)).cloned();
+    let files: BTreeSet<String> = modules.iter().filter_map(|module| inside(&module.name)).collect();
+    let own = modules.iter().find(|module| module.name == folder);
+    let exports: BTreeMap<&str, String> = own
+        .iter()
+        .flat_map(|own| &own.exports)
+        .filter_map(|(name, path)| Some((name.as_str(), inside(path)?)))
+        .collect();
+    let target = |path: &Vec<String>| {
+        let name = if path == folder { OWN.to_owned() } else { inside(path)? };
+        Some(if files.contains(&name) { name } else { exports.get(name.as_str()).cloned().unwrap_or(OWN.into()) })
+    };
+    let mut uses = BTreeMap::new();
+    for module in modules.iter().filter(|module| module.name.starts_with(folder)) {
+        let from = inside(&module.name).unwrap_or(OWN.into());
+        let mut to: BTreeSet<String> = module.uses.iter().filter_map(target).collect();
+        if module.name == folder {
+            to.extend(exports.iter().filter(|(name, _)| module.words.contains(**name)).map(|(_, file)| file.clone()));
+        }
+        to.remove(&from);
+        uses.entry(from).or_insert_with(BTreeSet::new).extend(to);
+    }
+    uses
+}
+
+/// Returns a circle, if there is one.
+fn circle(uses: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
+    // What uses nothing that is left is in no circle.
+    let mut left: BTreeSet<&String> = uses.keys().collect();
+    let uses_left =
+        |name: &String, left: &BTreeSet<&String>| uses[name].iter().find(|used| left.contains(used)).cloned();
+    while let Some(done) = left.iter().find(|name| uses_left(name, &left).is_none()).copied() {
+        left.remove(done);
+    }
+    let mut way: Vec<String> = vec![left.first()?.to_string()];
+    loop {
+        let next = uses_left(way.last()?, &left)?;
+        let before = way.iter().position(|name| *name == next);
+        way.push(next);
+        if let Some(start) = before {
+            return Some(way[start..].join(" -> "));
+        }
+    }
 }
 
 fn is_listed(path: &str, list: &[&str]) -> bool {

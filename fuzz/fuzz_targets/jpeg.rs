@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use stokehold::{
-    Area, DecodeImage, Truncated,
+    DecodeImage, Rect, Size, Truncated,
     decode::{Decoder, Encoded},
     decode_jpeg,
 };
@@ -27,17 +27,17 @@ fuzz_target!(|input: &[u8]| {
     if encoded.is_other_jpeg() {
         return;
     }
-    let (all_width, all_height) = encoded.size();
+    let all = encoded.size();
     // A box inside the image, of any size.
     let cut = |start: u8, len: u8, all: u32| {
         let start = u32::from(start) * (all - 1) / 255;
         (start, 1 + u32::from(len) * (all - start - 1) / 255)
     };
-    let ((top, height), (left, width)) = (cut(top, height, all_height), cut(left, width, all_width));
-    let area = Area { top, left, height, width };
+    let ((top, height), (left, width)) = (cut(top, height, all.height), cut(left, width, all.width));
+    let area = Rect { top: top.into(), left: left.into(), size: Size { height, width } };
     let mut both = [Decoder::default(), Decoder::portable()].map(|mut decoder| {
         let encoded = Encoded::open(data, options).expect("it was opened before");
-        decoder.decode(encoded, area, Some((8, 8))).map(|image| image.pixels().to_vec())
+        decoder.decode(encoded, area, Some(Size { height: 8, width: 8 })).map(|image| image.pixels().to_vec())
     });
     // Vector instructions change nothing.
     let [first, second] = &mut both;

@@ -1,16 +1,29 @@
-//! What happens to a pool, and what is to be done about it: the schedule's input and output.
+//! Events go into the schedule, actions come out.
 
-use crate::{error::SampleError, protocol::Fill, worker::RowFailure};
+use crate::{
+    error::SampleError,
+    protocol::{Fill, Run},
+    worker::RunReport,
+};
 
 /// A row that a worker was at when it ended, by its own notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InHand {
+pub struct RowInHand {
     /// The slot.
     pub slot: u32,
     /// The row.
     pub row: u32,
     /// The sample: the row's first candidate or, by policy, a later one.
     pub index: u64,
+}
+
+/// What a worker has to do.
+#[derive(Clone, Debug, Default)]
+pub struct Assignment {
+    /// Whether the worker is ready, and gets work.
+    pub is_up: bool,
+    /// The runs that it has.
+    pub runs: Vec<Run>,
 }
 
 /// What happened.
@@ -40,14 +53,14 @@ pub enum Event {
         /// The worker.
         worker: u32,
     },
-    /// A worker has finished a run.
+    /// A worker has done a run.
     Done {
         /// The worker.
         worker: u32,
         /// Which of its runs.
         lane: u32,
-        /// The samples that failed; only fatal ones keep the batch from being delivered.
-        failures: Vec<RowFailure>,
+        /// How it went. Only fatal failures keep the batch from being delivered.
+        report: RunReport,
     },
     /// A worker's end is confirmed: nothing it wrote to can change any more.
     Down {
@@ -56,7 +69,7 @@ pub enum Event {
         /// How it ended, in words.
         ended: String,
         /// What it had in hand.
-        in_hand: Vec<InHand>,
+        in_hand: Vec<RowInHand>,
     },
     /// A worker is being killed: it gets no more work.
     Condemned {
@@ -70,7 +83,7 @@ pub enum Event {
         /// Why it was killed, in words.
         ended: String,
         /// What it has in hand.
-        in_hand: Vec<InHand>,
+        in_hand: Vec<RowInHand>,
     },
 }
 
@@ -104,7 +117,7 @@ pub enum Action {
         /// Its rows.
         rows: u32,
     },
-    /// Hand a slot to the trainer with an error in the place of a batch.
+    /// Hand a slot to the trainer that holds an error instead of a batch.
     Failed {
         /// The iteration.
         generation: u64,
@@ -116,7 +129,7 @@ pub enum Action {
         error: SampleError,
     },
     /// Count a sample that killed its workers and was given up.
-    Record(SampleError),
+    Quarantine(SampleError),
     /// Tell the trainer how many slots are lost to workers that do not end.
     Lost {
         /// The number.

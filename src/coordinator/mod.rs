@@ -1,7 +1,7 @@
 //! The coordinator: a small, single-threaded process that forks the workers, plans, supervises and respawns.
 //!
-//! It can fork at any time, whatever threads, locks or devices the trainer has. It decides nothing itself: the
-//! [`schedule`](Schedule) does, the supervisor turns the world into its events and its actions into deeds.
+//! It can fork at any time, whatever threads, locks or devices the trainer has. The [`schedule`](Schedule)
+//! decides everything; the loop tells it what has happened, and carries out what it decides.
 //!
 //! # How everything ends
 //!
@@ -21,13 +21,21 @@
 //!
 //! Memory has no name: the kernel frees it when the last process that maps it is gone.
 
+mod act;
 mod event;
+mod notes;
+mod run;
 mod schedule;
 mod serve;
+mod stats;
 mod supervisor;
+mod wire;
+mod worker_process;
 
 pub use self::{
-    event::{Action, Event, InHand},
-    schedule::{LANES, Schedule, Terms},
-    serve::{Farewell, PoolStats, Welcome, serve},
+    event::{Action, Assignment, Event, RowInHand},
+    schedule::{LANES, Schedule, ScheduleOptions},
+    serve::serve,
+    stats::PoolStats,
+    wire::{ErrorKind, PoolError, SourceFacts},
 };

@@ -4,8 +4,17 @@ use std::{cell::RefCell, fmt};
 
 use ndarray::Array3;
 
-use super::{AnyJpeg, Area, Bad, DecodeImage, Decoder, Format, jpeg::Scale, unknown};
-use crate::error::{Error, Failure, Result, Stage};
+use super::{
+    decoder::Decoder,
+    format::{Bad, Format, Opened},
+    jpeg::{Jpeg, OpenJpeg, Scale},
+    options::DecodeImage,
+    recognise::recognise,
+};
+use crate::{
+    error::{Error, Failure, Result, Stage},
+    geometry::{Rect, Size},
+};
 
 /// Decodes a JPEG to (height, width, 3), red, green and blue; the pixels of a baseline file are those of libjpeg-turbo.
 ///
@@ -14,21 +23,22 @@ use crate::error::{Error, Failure, Result, Stage};
 ///
 /// ```
 /// # let data = include_bytes!("../../tests/data/420.jpg");
-/// use stokehold::{Area, decode_jpeg};
+/// use stokehold::{Rect, Size, decode_jpeg};
 ///
 /// let whole = decode_jpeg(data, None, 1)?;
 /// assert_eq!(whole.dim(), (61, 83, 3));
-/// let part = decode_jpeg(data, Some(Area { top: 10, left: 20, height: 5, width: 6 }), 1)?;
+/// let region = Rect { top: 10, left: 20, size: Size { height: 5, width: 6 } };
+/// let part = decode_jpeg(data, Some(region), 1)?;
 /// assert_eq!(part, whole.slice(ndarray::s![10..15, 20..26, ..]));
 /// # Ok::<(), stokehold::Error>(())
 /// ```
 ///
 /// # Errors
 /// [`Config`](Error::Config) for bytes that are no JPEG or a broken one, another scale, or a region outside the image.
-pub fn decode_jpeg(data: &[u8], region: Option<Area>, scale: u32) -> Result<Array3<u8>> {
+pub fn decode_jpeg(data: &[u8], region: Option<Rect>, scale: u32) -> Result<Array3<u8>> {
     let config = |failure: Failure| Error::Config(failure.to_string());
     let cutout = Cutout::open(data, region, scale).map_err(config)?;
-    let (height, width) = cutout.size();
+    let Size { height, width } = cutout.size();
     let mut pixels = Array3::zeros((height as usize, width as usize, 3));
     cutout.decode(pixels.as_slice_mut().unwrap_or_default()).map_err(config)?;
     Ok(pixels)
@@ -36,47 +46,46 @@ pub fn decode_jpeg(data: &[u8], region: Option<Area>, scale: u32) -> Result<Arra
 
 /// A part of a JPEG, whose header has been read.
 pub struct Cutout<'a> {
-    jpeg: AnyJpeg<'a>,
-    area: Area,
+    jpeg: OpenJpeg<'a>,
+    region: Rect,
     scale: Scale,
 }
 
 impl fmt::Debug for Cutout<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cutout").field("area", &self.area).field("scale", &self.scale).finish_non_exhaustive()
+        f.debug_struct("Cutout").field("region", &self.region).field("scale", &self.scale).finish_non_exhaustive()
     }
 }
 
 impl<'a> Cutout<'a> {
-    /// Reads the header of a JPEG, of which `area` is wanted, or the whole, both made smaller by `divisor`.
+    /// Reads the header of a JPEG, of which `region` is wanted, or the whole, both made smaller by `divisor`.
     ///
     /// # Errors
     /// A [`Failure`] of the decode stage, for bytes that are no JPEG, a broken header, another divisor than 1, 2, 4 and
-    /// 8, or an area that does not lie in the smaller image.
-    pub fn open(data: &'a [u8], area: Option<Area>, divisor: u32) -> Result<Self, Failure> {
+    /// 8, or a region that does not lie in the smaller image.
+    pub fn open(data: &'a [u8], region: Option<Rect>, divisor: u32) -> Result<Self, Failure> {
         let failure = |reason: String| Err(Failure::new(Stage::Decode, reason));
         let Some(scale) = Scale::of_divisor(divisor) else {
             return failure(format!("by scale {divisor}: it must be 1, 2, 4 or 8"));
         };
-        match Format::sniff(data) {
-            Some(Format::Jpeg) => {}
-            Some(other) => return failure(format!("as JPEG: it is {}", other.name())),
-            None => return failure(unknown(data)),
+        if !Jpeg.recognises(data) {
+            return failure(format!("as JPEG: it is {}", recognise(data)?.name()));
         }
         let options = DecodeImage::default();
-        let jpeg = AnyJpeg::open(data, options).map_err(|bad| bad.of(Format::Jpeg))?;
-        options.check_size(jpeg.size()).map_err(|reason| Bad::from(reason).of(Format::Jpeg))?;
-        let (width, height) = (jpeg.size().0.div_ceil(divisor), jpeg.size().1.div_ceil(divisor));
-        let area = area.unwrap_or_else(|| Area::whole((width, height)));
-        if !area.is_inside((width, height)) {
-            return failure(format!("{area:?}: it does not lie in the image of {width}x{height} pixels"));
+        let jpeg = OpenJpeg::read(data, options).map_err(|bad| bad.of(&Jpeg))?;
+        options.check_size(jpeg.size()).map_err(|reason| Bad::from(reason).of(&Jpeg))?;
+        let size = scale.of(jpeg.size());
+        let region = region.unwrap_or_else(|| Rect::whole(size));
+        if region.intersection(size) != Some(region) {
+            let Size { height, width } = size;
+            return failure(format!("{region:?}: it does not lie in the image of {width}x{height} pixels"));
         }
-        Ok(Self { jpeg, area, scale })
+        Ok(Self { jpeg, region, scale })
     }
 
-    /// Returns height and width of what is decoded.
-    pub const fn size(&self) -> (u32, u32) {
-        (self.area.height, self.area.width)
+    /// Returns the size of what is decoded.
+    pub const fn size(&self) -> Size {
+        self.region.size
     }
 
     /// Writes the pixels to `out`, (height, width, 3). Each thread keeps a decoder for this.
@@ -91,16 +100,41 @@ impl<'a> Cutout<'a> {
     }
 
     pub(super) fn decode_with(self, decoder: &mut Decoder, out: &mut [u8]) -> Result<(), Failure> {
-        let Self { jpeg, area, scale } = self;
-        let (width, height) = jpeg.size();
-        let written = match jpeg {
-            AnyJpeg::Baseline(jpeg) => decoder.jpeg.decode::<3>(&jpeg, area, scale, false, out).map_err(Bad::from),
-            AnyJpeg::Other(other) if area == Area::whole((width, height)) => other.decode(out).map_err(Bad::from),
-            AnyJpeg::Other(other) => {
-                let read = other.decode(decoder.image.reset(width, height, 3)).map_err(Bad::from);
-                read.map(|()| decoder.image.write_means(area, scale.divisor(), out))
+        let Self { jpeg, region, scale } = self;
+        let Decoder { kept, image, .. } = decoder;
+        jpeg.write(region, scale, kept, image, out).map_err(|bad| bad.of(&Jpeg))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_arguments_give_pixels_or_an_error() {
+        let data = include_bytes!("../../tests/data/420.jpg");
+        let whole = Size { height: 61, width: 83 };
+        let ends = [i64::MIN, -1, 0, 60, 61, 1 << 31, (1 << 32) - 1, 1 << 32, i64::MAX];
+        let sizes = [0, 1, 61, 1 << 31, u32::MAX - 1, u32::MAX];
+        for scale in [0, 1, 2, 3, 4, 8, 16, 1 << 31, u32::MAX] {
+            for (top, left) in ends.into_iter().flat_map(|top| ends.map(|left| (top, left))) {
+                for (height, width) in sizes.into_iter().flat_map(|height| sizes.map(|width| (height, width))) {
+                    let region = Rect { top, left, size: Size { height, width } };
+                    let fits = |start: i64, len: u32, all: u32| {
+                        len > 0 && start >= 0 && i128::from(start) + i128::from(len) <= i128::from(all)
+                    };
+                    let is_good = Scale::of_divisor(scale).is_some_and(|scale| {
+                        let Size { height: tall, width: wide } = scale.of(whole);
+                        fits(top, height, tall) && fits(left, width, wide)
+                    });
+                    let found = Cutout::open(data, Some(region), scale);
+                    assert_eq!(found.is_ok(), is_good, "{region:?} by {scale}");
+                    if is_good {
+                        let pixels = decode_jpeg(data, Some(region), scale).unwrap();
+                        assert_eq!(pixels.dim(), (height as usize, width as usize, 3));
+                    }
+                }
             }
-        };
-        written.map_err(|bad| bad.of(Format::Jpeg))
+        }
     }
 }

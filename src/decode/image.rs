@@ -1,26 +1,22 @@
 //! Decoded pixels in memory that is used again.
 
+use crate::geometry::{Rect, Size};
+
 /// An 8-bit image, (height, width, channels), C-contiguous. The channels are red, green and blue and, with four, one
 /// that means nothing.
 ///
 /// Its memory grows to the largest image seen and stays, so that a worker soon stops allocating.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
-    width: u32,
-    height: u32,
+    size: Size,
     channels: usize,
     buffer: Vec<u8>,
 }
 
 impl Image {
-    /// Returns the width in pixels.
-    pub const fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Returns the height in pixels.
-    pub const fn height(&self) -> u32 {
-        self.height
+    /// Returns the size in pixels.
+    pub const fn size(&self) -> Size {
+        self.size
     }
 
     /// Returns the number of channels, 3 or 4.
@@ -34,8 +30,8 @@ impl Image {
     }
 
     /// Makes this an image of the given size and returns its pixels, of arbitrary content.
-    pub fn reset(&mut self, width: u32, height: u32, channels: usize) -> &mut [u8] {
-        (self.width, self.height, self.channels) = (width, height, channels);
+    pub fn reset(&mut self, size: Size, channels: usize) -> &mut [u8] {
+        (self.size, self.channels) = (size, channels);
         let len = self.len();
         if self.buffer.len() < len {
             // The old content is of no use, so it need not move along.
@@ -47,35 +43,33 @@ impl Image {
 
     /// Makes this `from`, turned as an EXIF orientation from 1 to 8 says.
     pub(super) fn turned(&mut self, from: &Self, orientation: u8) {
-        let (width, height, channels) = (from.width as usize, from.height as usize, from.channels);
-        // From 5 on rows become columns; then, by number, either end may come first.
-        let is_transposed = orientation >= 5;
-        let flips_x = matches!(orientation, 2 | 3 | 6 | 7);
-        let flips_y = matches!(orientation, 3 | 4 | 7 | 8);
-        let (to_width, to_height) = if is_transposed { (height, width) } else { (width, height) };
-        let to = self.reset(to_width as u32, to_height as u32, channels);
-        for (y, row) in to.chunks_exact_mut(to_width * channels).enumerate() {
-            let y = if flips_y { to_height - 1 - y } else { y };
+        let Self { size: Size { width, .. }, channels, .. } = *from;
+        let Turn { is_transposed, flips_x, flips_y } = Turn::of(orientation);
+        let size = turned_size(from.size, orientation);
+        let (last_row, last_column) = (size.height as usize - 1, size.width as usize - 1);
+        let to = self.reset(size, channels);
+        for (y, row) in to.chunks_exact_mut(size.width as usize * channels).enumerate() {
+            let y = if flips_y { last_row - y } else { y };
             for (x, to) in row.chunks_exact_mut(channels).enumerate() {
-                let x = if flips_x { to_width - 1 - x } else { x };
+                let x = if flips_x { last_column - x } else { x };
                 let (from_x, from_y) = if is_transposed { (y, x) } else { (x, y) };
-                let start = (from_y * width + from_x) * channels;
+                let start = (from_y * width as usize + from_x) * channels;
                 to.copy_from_slice(&from.buffer[start..start + channels]);
             }
         }
     }
 
-    /// Writes the pixels of `area` of what becomes of this where squares of `edge` pixels are made one each, their mean;
+    /// Writes the pixels of `region` of what becomes of this where squares of `edge` pixels are made one each, their mean;
     /// (height, width, 3).
-    pub(super) fn write_means(&self, area: super::Area, edge: u32, out: &mut [u8]) {
-        let channels = self.channels;
-        let columns = area.left..area.left + area.width;
-        for (y, row) in (area.top..).zip(out.chunks_exact_mut(area.width as usize * 3)) {
-            for (x, to) in columns.clone().zip(row.as_chunks_mut::<3>().0) {
-                let xs = x * edge..((x + 1) * edge).min(self.width);
+    pub(super) fn write_means(&self, region: Rect, edge: u32, out: &mut [u8]) {
+        let Self { size: Size { height, width }, channels, .. } = *self;
+        let (top, left) = (region.top as u32, region.left as u32);
+        for (y, row) in (top..).zip(out.chunks_exact_mut(region.size.width as usize * 3)) {
+            for (x, to) in (left..).zip(row.as_chunks_mut::<3>().0) {
+                let xs = x * edge..((x + 1) * edge).min(width);
                 let (mut sums, mut count) = ([0_u32; 3], 0);
-                for y in y * edge..((y + 1) * edge).min(self.height) {
-                    let start = (y as usize * self.width as usize + xs.start as usize) * channels;
+                for y in y * edge..((y + 1) * edge).min(height) {
+                    let start = (y as usize * width as usize + xs.start as usize) * channels;
                     for pixel in self.buffer[start..start + xs.len() * channels].chunks_exact(channels) {
                         sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += u32::from(value));
                         count += 1;
@@ -87,8 +81,40 @@ impl Image {
     }
 
     const fn len(&self) -> usize {
-        self.width as usize * self.height as usize * self.channels
+        self.size.area() as usize * self.channels
     }
+}
+
+/// What makes a turned image of one as it is stored.
+struct Turn {
+    /// Whether rows become columns, before either of the flips.
+    is_transposed: bool,
+    flips_x: bool,
+    flips_y: bool,
+}
+
+impl Turn {
+    const fn of(orientation: u8) -> Self {
+        Self {
+            is_transposed: orientation >= 5,
+            flips_x: matches!(orientation, 2 | 3 | 6 | 7),
+            flips_y: matches!(orientation, 3 | 4 | 7 | 8),
+        }
+    }
+}
+
+/// Returns the size that becomes `size` when an image is turned as an EXIF orientation says, or the other way round.
+pub(super) const fn turned_size(size: Size, orientation: u8) -> Size {
+    if Turn::of(orientation).is_transposed { Size { height: size.width, width: size.height } } else { size }
+}
+
+/// Returns the part of an image as it is stored that becomes `region` of the turned image, whose size is `turned`.
+pub(super) fn stored_region(region: Rect, turned: Size, orientation: u8) -> Rect {
+    let Turn { is_transposed, flips_x, flips_y } = Turn::of(orientation);
+    let top = if flips_y { i64::from(turned.height) - region.bottom() } else { region.top };
+    let left = if flips_x { i64::from(turned.width) - region.right() } else { region.left };
+    let size = turned_size(region.size, orientation);
+    if is_transposed { Rect { top: left, left: top, size } } else { Rect { top, left, size } }
 }
 
 #[cfg(test)]
@@ -98,11 +124,12 @@ mod tests {
     #[test]
     fn memory_is_used_again() {
         let mut image = Image::default();
-        image.reset(4, 4, 3).fill(7);
-        let place = image.pixels().as_ptr();
-        assert_eq!(image.reset(2, 1, 4).len(), 8);
-        assert_eq!((image.width(), image.height(), image.pixels().len()), (2, 1, 8));
-        assert_eq!(image.pixels().as_ptr(), place);
+        image.reset(Size { height: 4, width: 4 }, 3).fill(7);
+        let memory = image.pixels().as_ptr();
+        let small = Size { height: 1, width: 2 };
+        assert_eq!(image.reset(small, 4).len(), 8);
+        assert_eq!((image.size(), image.pixels().len()), (small, 8));
+        assert_eq!(image.pixels().as_ptr(), memory);
     }
 
     #[test]
@@ -119,10 +146,11 @@ mod tests {
             (8, 2, [2, 5, 1, 4, 0, 3]),
         ] {
             let (mut from, mut to) = (Image::default(), Image::default());
-            from.reset(3, 2, 3).copy_from_slice(&[0, 1, 2, 3, 4, 5].map(|value| [value; 3]).concat());
+            from.reset(Size { height: 2, width: 3 }, 3)
+                .copy_from_slice(&[0, 1, 2, 3, 4, 5].map(|value| [value; 3]).concat());
             to.turned(&from, orientation);
             assert_eq!(
-                (to.width(), to.pixels()),
+                (to.size().width, to.pixels()),
                 (width, &expected.map(|value| [value; 3]).concat()[..]),
                 "{orientation}"
             );

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::geometry::Size;
+
 /// The largest number of pixels that is decoded: that from which on Pillow raises `DecompressionBombError`,
 /// twice its `MAX_IMAGE_PIXELS`.
 pub const MAX_PIXELS: u64 = 2 * (1024 * 1024 * 1024 / 4 / 3);
@@ -52,9 +54,18 @@ impl DecodeImage {
         Ok(())
     }
 
+    /// Tells whether what is missing of a file is filled in.
+    pub(super) const fn pads(&self) -> bool {
+        match self.truncated {
+            Truncated::Error => false,
+            Truncated::Pad => true,
+        }
+    }
+
     /// Refuses an image of too many pixels, by its header.
-    pub(super) fn check_size(&self, (width, height): (u32, u32)) -> Result<(), String> {
-        match u64::from(width) * u64::from(height) {
+    pub(super) fn check_size(&self, size: Size) -> Result<(), String> {
+        let Size { height, width } = size;
+        match size.area() {
             0 => Err(format!("the header says {width}x{height}: there are no pixels")),
             pixels if pixels <= self.max_pixels => Ok(()),
             _ => Err(format!("the header says {width}x{height}, more than the limit of {} pixels", self.max_pixels)),

@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Truncated};
+use crate::{
+    error::Failure,
+    geometry::{Rect, Size},
+};
 
 const FILES: [(&str, &[u8], &[u8]); 6] = [
     ("420", include_bytes!("../../tests/data/420.jpg"), include_bytes!("../../tests/data/420.ppm")),
@@ -28,33 +32,33 @@ fn rgb(image: &Image) -> Vec<u8> {
     image.pixels().chunks_exact(image.channels()).flat_map(|pixel| pixel[..3].to_vec()).collect()
 }
 
-fn read(data: &[u8], options: DecodeImage) -> Result<(u32, u32, Vec<u8>), Failure> {
+fn read(data: &[u8], options: DecodeImage) -> Result<(Size, Vec<u8>), Failure> {
     let encoded = Encoded::open(data, options)?;
-    let area = Area::whole(encoded.size());
-    Decoder::default().decode(encoded, area, None).map(|image| (image.width(), image.height(), rgb(image)))
+    let region = Rect::whole(encoded.size());
+    Decoder::default().decode(encoded, region, None).map(|image| (image.size(), rgb(image)))
 }
 
-fn ppm(data: &[u8]) -> (u32, u32, Vec<u8>) {
+fn ppm(data: &[u8]) -> (Size, Vec<u8>) {
     let image = ::image::load_from_memory(data).unwrap().into_rgb8();
-    (image.width(), image.height(), image.into_raw())
+    (Size { height: image.height(), width: image.width() }, image.into_raw())
 }
 
 #[test]
 fn baseline_pixels_are_those_of_pillow() {
     for (name, jpeg, expected) in &FILES[..BASELINE] {
-        let (width, height, expected) = ppm(expected);
+        let (size, expected) = ppm(expected);
         for mut decoder in [Decoder::default(), Decoder::portable()] {
             let mut found = vec![0; expected.len()];
             let whole = Cutout::open(jpeg, None, 1).unwrap();
-            assert_eq!(whole.size(), (height, width), "{name}");
+            assert_eq!(whole.size(), size, "{name}");
             whole.decode_with(&mut decoder, &mut found).unwrap();
             assert!(found == expected, "{name}");
             // A box in the middle that begins and ends within blocks.
-            let area = Area { top: 13, left: 21, height: 30, width: 37 };
+            let region = Rect { top: 13, left: 21, size: Size { height: 30, width: 37 } };
             let mut part = vec![0; 30 * 37 * 3];
-            Cutout::open(jpeg, Some(area), 1).unwrap().decode_with(&mut decoder, &mut part).unwrap();
+            Cutout::open(jpeg, Some(region), 1).unwrap().decode_with(&mut decoder, &mut part).unwrap();
             for (y, row) in part.chunks_exact(37 * 3).enumerate() {
-                let start = ((13 + y) * width as usize + 21) * 3;
+                let start = ((13 + y) * size.width as usize + 21) * 3;
                 assert_eq!(row, &expected[start..start + 37 * 3], "{name}: row {y}");
             }
         }
@@ -66,8 +70,8 @@ fn other_pixels_are_near_those_of_pillow() {
     for (name, jpeg, expected) in &FILES[BASELINE..] {
         assert!(Encoded::open(jpeg, STRICT).unwrap().is_other_jpeg(), "{name}");
         let (ours, theirs) = (read(jpeg, STRICT).unwrap(), ppm(expected));
-        assert_eq!((ours.0, ours.1), (theirs.0, theirs.1), "{name}");
-        let differences: Vec<u8> = ours.2.iter().zip(&theirs.2).map(|(ours, theirs)| ours.abs_diff(*theirs)).collect();
+        assert_eq!(ours.0, theirs.0, "{name}");
+        let differences: Vec<u8> = ours.1.iter().zip(&theirs.1).map(|(ours, theirs)| ours.abs_diff(*theirs)).collect();
         let mean = differences.iter().map(|&d| f64::from(d)).sum::<f64>() / differences.len() as f64;
         let max = differences.iter().max().unwrap();
         assert!(mean < 1.0 && *max <= 12, "{name}: mean {mean}, max {max}");
@@ -92,8 +96,8 @@ fn a_cut_file_is_an_error_wherever_it_is_cut() {
 fn a_cut_file_can_be_padded() {
     let pad = DecodeImage { truncated: Truncated::Pad, ..STRICT };
     for (name, jpeg, expected) in &FILES[..BASELINE] {
-        let whole = ppm(expected).2;
-        let padded = read(&jpeg[..jpeg.len() * 2 / 3], pad).unwrap().2;
+        let whole = ppm(expected).1;
+        let padded = read(&jpeg[..jpeg.len() * 2 / 3], pad).unwrap().1;
         let same = padded.iter().zip(&whole).take_while(|(ours, theirs)| ours == theirs).count();
         assert!(same > whole.len() / 4, "{name}: {same} of {}", whole.len());
         assert!(padded.ends_with(&[128; 30]), "{name}");
@@ -125,11 +129,14 @@ fn a_huge_header_is_refused_before_memory_is_taken() {
 }
 
 #[test]
-fn areas_outside_are_refused() {
+fn regions_outside_are_refused() {
     let (_, jpeg, _) = FILES[0];
-    for (top, left, height, width) in [(0, 0, 62, 1), (0, 0, 1, 84), (61, 0, 1, 1), (0, 0, 0, 1), (u32::MAX, 0, 2, 1)] {
+    for (top, left, height, width) in
+        [(0, 0, 62, 1), (0, 0, 1, 84), (61, 0, 1, 1), (0, 0, 0, 1), (u32::MAX.into(), 0, 2, 1)]
+    {
         let encoded = Encoded::open(jpeg, STRICT).unwrap();
-        let failure = Decoder::default().decode(encoded, Area { top, left, height, width }, None).err().unwrap();
+        let region = Rect { top, left, size: Size { height, width } };
+        let failure = Decoder::default().decode(encoded, region, None).err().unwrap();
         assert!(failure.reason.ends_with("does not lie in the image"), "{failure}");
     }
 }
@@ -148,63 +155,66 @@ fn errors_say_where() {
 }
 
 #[test]
-fn only_what_is_reduced_enough_is_scaled() {
-    let area = |height, width| Area { top: 0, left: 0, height, width };
-    for (size, to, expected) in [
-        ((448, 448), (224, 224), Scale::Half),
-        ((447, 448), (224, 224), Scale::Whole),
-        ((1800, 1800), (224, 224), Scale::Eighth),
-        ((1800, 900), (224, 224), Scale::Quarter),
-        ((100, 100), (224, 224), Scale::Whole),
-    ] {
-        assert_eq!(scale(area(size.0, size.1), to), expected, "{size:?}");
-    }
-}
-
-#[test]
-fn scaled_areas_lie_in_the_scaled_image() {
-    for len in [1, 7, 8, 9, 100] {
-        for (divisor, at) in [(Scale::Half, 2), (Scale::Quarter, 4), (Scale::Eighth, 8)] {
-            let all = u32::div_ceil(len, at);
-            for start in 0..len {
-                for end in start + 1..=len {
-                    let area = Area { top: start, left: start, height: end - start, width: end - start };
-                    assert!(scaled(area, divisor, (all, all)).is_inside((all, all)), "{start}..{end} of {len}, {at}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
 fn a_scaled_decode_keeps_what_is_seen() {
     let (_, jpeg, expected) = FILES[0];
-    let (width, height, whole) = ppm(expected);
+    let (size, whole) = ppm(expected);
     let options = DecodeImage { scaled_decode: true, ..STRICT };
     let encoded = Encoded::open(jpeg, options).unwrap();
     let mut decoder = Decoder::default();
-    let half = decoder.decode(encoded, Area::whole((width, height)), Some((30, 40))).unwrap();
-    assert_eq!((half.width(), half.height()), (42, 31));
+    let half = decoder.decode(encoded, Rect::whole(size), Some(Size { height: 30, width: 40 })).unwrap();
+    let half_size = Size { height: 31, width: 42 };
+    assert_eq!(half.size(), half_size);
     let mut image = Image::default();
-    image.reset(width, height, 3).copy_from_slice(&whole);
+    image.reset(size, 3).copy_from_slice(&whole);
     let mut means = vec![0; 42 * 31 * 3];
-    image.write_means(Area::whole((42, 31)), 2, &mut means);
+    image.write_means(Rect::whole(half_size), 2, &mut means);
     let difference: u32 = rgb(half).iter().zip(&means).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
     assert!(difference < 4 * means.len() as u32, "{difference}");
+}
+
+/// Returns a JPEG with an EXIF segment that says an orientation.
+fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut segment = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    segment.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    [&jpeg[..2], &segment, &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_region_of_a_turned_image_is_decoded_alone() {
+    let options = DecodeImage { apply_exif_orientation: true, ..STRICT };
+    for orientation in 1..=8 {
+        let data = with_orientation(FILES[0].1, orientation);
+        let (size, whole) = read(&data, options).unwrap();
+        assert_eq!(size == Size { height: 83, width: 61 }, orientation >= 5);
+        let region = Rect { top: 9, left: 13, size: Size { height: 40, width: 32 } };
+        let part: Vec<u8> =
+            (9..49).flat_map(|y| &whole[(y * size.width as usize + 13) * 3..][..32 * 3]).copied().collect();
+        let mut decoder = Decoder::default();
+        let exact = decoder.decode(Encoded::open(&data, options).unwrap(), region, None).unwrap();
+        assert_eq!(exact.size(), region.size, "{orientation}");
+        assert!(rgb(exact) == part, "{orientation}");
+
+        let options = DecodeImage { scaled_decode: true, ..options };
+        let half = Size { height: 20, width: 16 };
+        let found = decoder.decode(Encoded::open(&data, options).unwrap(), region, Some(half)).unwrap();
+        assert_eq!(found.size(), half, "{orientation}");
+        let mut image = Image::default();
+        image.reset(region.size, 3).copy_from_slice(&part);
+        let mut means = vec![0; 20 * 16 * 3];
+        image.write_means(Rect::whole(half), 2, &mut means);
+        // Beside what a scaled decode differs by anyway: the edges of a region go to the nearest pixel of the half image,
+        // at most half a pixel away, by which a pixel comes half as near to its neighbour across and down.
+        let sum = |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+        let across: u32 = means.chunks(16 * 3).map(|row| sum(row, &row[3..])).sum();
+        let allowed = 4 * means.len() as u32 + (across + sum(&means, &means[16 * 3..])) / 2;
+        let difference = sum(&rgb(found), &means);
+        assert!(difference < allowed, "{orientation}: {difference} of {allowed}");
+    }
 }
 
 #[test]
 fn the_limit_is_that_of_pillow() {
     assert_eq!(MAX_PIXELS, 178_956_970);
-}
-
-#[test]
-fn unknown_bytes_are_shown() {
-    let failure = Encoded::open(&[0, 1, 0xab], STRICT).err().unwrap();
-    assert_eq!(failure.stage, Stage::Decode);
-    assert!(failure.reason.starts_with("is not an image format that stokehold reads"));
-    assert!(failure.reason.ends_with("first bytes 00 01 ab"));
-    assert!(Encoded::open(&[], STRICT).err().unwrap().reason.ends_with("first bytes: none"));
 }
 
 /// Those of the malformed files that libjpeg reads too, with the same pixels.
@@ -267,9 +277,9 @@ proptest! {
         pads: bool, scaled_decode: bool,
     ) {
         let mut data = FILES[file].1.to_vec();
-        for (place, value) in changes {
-            let place = place.index(data.len());
-            data[place] = value;
+        for (index, value) in changes {
+            let index = index.index(data.len());
+            data[index] = value;
         }
         if cut.index(3) == 0 {
             data.truncate(cut.index(data.len()));
@@ -278,12 +288,13 @@ proptest! {
         let options = DecodeImage { scaled_decode, truncated, max_pixels: 1 << 20, ..STRICT };
         let Ok(encoded) = Encoded::open(&data, options) else { return Ok(()) };
         prop_assume!(!encoded.is_other_jpeg());
-        let (width, height) = encoded.size();
+        let Size { height, width } = encoded.size();
         let (top, left) = (top % height, left % width);
-        let area = Area { top, left, height: height - top, width: width - left };
+        let size = Size { height: height - top, width: width - left };
+        let region = Rect { top: top.into(), left: left.into(), size };
         let found = [Decoder::default(), Decoder::portable()].map(|mut decoder| {
             let encoded = Encoded::open(&data, options).unwrap();
-            decoder.decode(encoded, area, Some((5, 5))).map(rgb)
+            decoder.decode(encoded, region, Some(Size { height: 5, width: 5 })).map(rgb)
         });
         prop_assert_eq!(&found[0], &found[1]);
     }

@@ -24,10 +24,8 @@ pub struct BoundingBoxes {
     pub capacity: usize,
 }
 
-impl BoundingBoxes {
-    fn spec(&self, name: &str, capacity: usize) -> FieldSpec {
-        FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..FieldSpec::new(name, DType::Float32, [4]) }
-    }
+fn spec(name: &str, capacity: usize) -> FieldSpec {
+    FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..FieldSpec::new(name, DType::Float32, [4]) }
 }
 
 /// The bytes of four `float32`.
@@ -42,13 +40,17 @@ impl FieldKind for BoundingBoxes {
         Some(&self.image)
     }
 
+    fn counters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn make_room(&mut self, longest: usize) {
         self.capacity = longest / BOX_BYTES;
     }
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it has boxes of its own")?;
-        let spec = self.spec(request.name, request.capacity.unwrap_or(self.capacity));
+        let spec = spec(request.name, request.capacity.unwrap_or(self.capacity));
         spec.row_bytes()?;
         let mut steps = BoxSteps::new(self.format);
         for op in request.ops {
@@ -62,7 +64,7 @@ impl FieldKind for BoundingBoxes {
     }
 
     fn describe(&self, name: &str) -> String {
-        self.spec(name, self.capacity).to_string()
+        spec(name, self.capacity).to_string()
     }
 }
 
@@ -97,8 +99,8 @@ impl Follow for BoxesFill {
         let mut buffers = sample.scratch.take::<Buffers>();
         let Buffers { corners, kept } = &mut *buffers;
         corners.clear();
-        let moved = numbers::<4>(sample.payload(self.at)).map(|numbers| moves.bounds(self.from.to_corners(numbers)));
-        corners.extend(moved);
+        let given = numbers::<4>(sample.payload(self.at));
+        corners.extend(given.map(|numbers| moves.bounds(self.from.to_corners(numbers))));
         kept.clear();
         kept.resize(corners.len(), true);
         self.steps.apply(&mut Boxes { corners, kept, image: moves.after });

@@ -28,6 +28,10 @@ impl FieldKind for Bytes {
         None
     }
 
+    fn counters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn make_room(&mut self, longest: usize) {
         self.capacity = longest;
     }

@@ -25,6 +25,46 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// Compiles the transforms of a source's fields.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take.
+    pub fn of(
+        fields: &[Field],
+        transforms: &BTreeMap<String, Vec<Transform>>,
+        batch_transforms: &[BatchTransform],
+        capacity: &BTreeMap<String, usize>,
+    ) -> Result<Self> {
+        let mut ops = Vec::with_capacity(fields.len());
+        for field in fields {
+            ops.push(Numbered::list(&field.name, transforms.get(&field.name).map_or(&[], Vec::as_slice))?);
+        }
+        let relations = Relations { fields, ops: &ops };
+        check_names(fields, transforms, capacity, &relations)?;
+        let (mut specs, mut roles) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
+        for (at, field) in fields.iter().enumerate() {
+            let request = Request {
+                name: &field.name,
+                at,
+                ops: &ops[at],
+                image_ops: relations.image_of(at)?.map_or(&[], |image| &ops[image]),
+                capacity: capacity.get(&field.name).copied(),
+                is_followed: fields.iter().any(|other| other.image() == Some(field.name.as_str())),
+                goes_with_boxes: relations.boxes_of(at)?.is_some(),
+            };
+            let (spec, role) = field.kind.get().compile(request)?;
+            specs.push(spec);
+            roles.push(role);
+        }
+        let batch = BatchChain::compile(batch_transforms, &mut specs)?;
+        for (at, role) in roles.iter_mut().enumerate() {
+            if let Some(one_hot) = batch.one_hot(at).cloned() {
+                *role = Role::Alone(Box::new(OneHotFill { at, one_hot }));
+            }
+        }
+        Ok(Self { fills: nested(roles, &relations)?, batch, specs })
+    }
+
     /// Returns what every sample looks like.
     pub fn specs(&self) -> &[FieldSpec] {
         &self.specs
@@ -48,46 +88,6 @@ impl Compiled {
     pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) {
         self.batch.apply(key, fields, rows);
     }
-}
-
-/// Compiles the transforms of a source's fields.
-///
-/// # Errors
-/// [`Config`](Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take.
-pub fn compile(
-    fields: &[Field],
-    transforms: &BTreeMap<String, Vec<Transform>>,
-    batch_transforms: &[BatchTransform],
-    capacity: &BTreeMap<String, usize>,
-) -> Result<Compiled> {
-    let mut ops = Vec::with_capacity(fields.len());
-    for field in fields {
-        ops.push(Numbered::list(&field.name, transforms.get(&field.name).map_or(&[], Vec::as_slice))?);
-    }
-    let relations = Relations { fields, ops: &ops };
-    check_names(fields, transforms, capacity, &relations)?;
-    let (mut specs, mut roles) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
-    for (at, field) in fields.iter().enumerate() {
-        let request = Request {
-            name: &field.name,
-            at,
-            ops: &ops[at],
-            image_ops: relations.image_of(at)?.map_or(&[], |image| &ops[image]),
-            capacity: capacity.get(&field.name).copied(),
-            is_followed: fields.iter().any(|other| other.image() == Some(field.name.as_str())),
-            goes_with_boxes: relations.boxes_of(at)?.is_some(),
-        };
-        let (spec, role) = field.compile(request)?;
-        specs.push(spec);
-        roles.push(role);
-    }
-    let batch = BatchChain::compile(batch_transforms, &mut specs)?;
-    for (at, role) in roles.iter_mut().enumerate() {
-        if let Some(one_hot) = batch.one_hot(at).cloned() {
-            *role = Role::Alone(Box::new(OneHotFill { at, one_hot }));
-        }
-    }
-    Ok(Compiled { fills: nested(roles, &relations)?, batch, specs })
 }
 
 /// Gives what goes with boxes to the boxes, and what follows an image to the image.

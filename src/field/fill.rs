@@ -7,6 +7,7 @@ use std::{
 
 use super::scratch::Scratch;
 use crate::{
+    counters::Counters,
     error::{Failure, Stage},
     rng::Key,
     transform::Moves,
@@ -64,13 +65,13 @@ impl Debug for Sample<'_, '_> {
     }
 }
 
-/// The time that stages took, in all calls that added to it.
-#[derive(Clone, Copy, Debug, Default)]
+/// The time that stages took and what they counted, in all calls that added to it.
+#[derive(Clone, Debug, Default)]
 pub struct Times {
     /// Decoding.
     pub decode: Duration,
     /// Transforming, with the write to the row.
     pub transform: Duration,
-    /// JPEGs that are not baseline, which another decoder took.
-    pub other_jpegs: u64,
+    /// What was counted, under the names of [`Field::counters`](super::Field::counters).
+    pub counters: Counters,
 }

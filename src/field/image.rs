@@ -9,9 +9,8 @@ use super::{
     kind::{FieldKind, Followed, Payload, Request, Role},
 };
 use crate::{
-    decode::{Area, DecodeImage, Decoder, Encoded},
+    decode::{DecodeImage, Decoder, Encoded},
     error::{Failure, Result, Stage},
-    geometry::Size,
     spec::FieldSpec,
     transform::{self, Chain, ImageInput, ImageShape, Moves, Pixels, Region, Workspace},
 };
@@ -19,6 +18,9 @@ use crate::{
 /// An image file's bytes, decoded to (height, width, 3) `uint8`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {}
+
+/// Counts JPEGs that are not baseline, which another decoder took.
+const OTHER_JPEGS: &str = "other_jpegs";
 
 /// The channels of a decoded image.
 const CHANNELS: usize = 3;
@@ -30,6 +32,10 @@ impl FieldKind for Image {
 
     fn image(&self) -> Option<&str> {
         None
+    }
+
+    fn counters(&self) -> &'static [&'static str] {
+        &[OTHER_JPEGS]
     }
 
     fn make_room(&mut self, _longest: usize) {}
@@ -100,20 +106,17 @@ impl ImageFill {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
         let encoded = Encoded::open(sample.payload(self.at), self.decoding)?;
-        sample.times.other_jpegs += u64::from(encoded.is_other_jpeg());
+        sample.times.counters.add(OTHER_JPEGS, u64::from(encoded.is_other_jpeg()));
         // What becomes of the image is drawn before it is decoded, so that only what is needed is.
         *sample.stage = Stage::Transform;
-        let (width, height) = encoded.size();
-        let Region { part, resized } = self.chain.plan(Size { height, width }, sample.key, space)?;
+        let Region { part, resized } = self.chain.plan(encoded.size(), sample.key, space)?;
         *sample.stage = Stage::Decode;
-        let area =
-            Area { top: part.top as u32, left: part.left as u32, height: part.size.height, width: part.size.width };
-        let pixels = decoder.decode(encoded, area, resized.map(|size| (size.height, size.width)))?;
-        let decoded = Instant::now();
-        sample.times.decode += decoded - start;
+        let pixels = decoder.decode(encoded, part, resized)?;
+        let until = Instant::now();
+        sample.times.decode += until - start;
         *sample.stage = Stage::Transform;
         self.chain.render(Pixels::of(pixels), space, sample.row(self.at))?;
-        sample.times.transform += decoded.elapsed();
+        sample.times.transform += until.elapsed();
         Ok(())
     }
 }

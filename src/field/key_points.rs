@@ -43,6 +43,10 @@ impl FieldKind for KeyPoints {
         Some(&self.image)
     }
 
+    fn counters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn make_room(&mut self, longest: usize) {
         self.capacity = longest / self.spec("", 0).entry_bytes();
     }

@@ -33,6 +33,10 @@ impl FieldKind for List {
         None
     }
 
+    fn counters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn make_room(&mut self, longest: usize) {
         self.capacity = longest / spec("", self.dtype, &self.shape, 0).entry_bytes();
     }

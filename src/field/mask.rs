@@ -11,7 +11,6 @@ use super::{
 use crate::{
     decode::{self, decode_mask},
     error::{Failure, Result, Stage},
-    geometry::Size,
     spec::FieldSpec,
     transform::{self, Chain, ImageInput, ImageShape, Moves, Numbered, OnMask, Pixels, Workspace},
 };
@@ -31,6 +30,10 @@ impl FieldKind for Mask {
 
     fn image(&self) -> Option<&str> {
         Some(&self.image)
+    }
+
+    fn counters(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn make_room(&mut self, _longest: usize) {}
@@ -105,7 +108,7 @@ impl MaskFill {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
         decode_mask(sample.payload(self.at), mask)?;
-        let size = Size { height: mask.height(), width: mask.width() };
+        let size = mask.size();
         if size != moves.before {
             // Equal draws would be of other boxes.
             let (name, image) = (&self.chain.output().name, moves.before);

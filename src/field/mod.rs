@@ -13,9 +13,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use self::kind::{FieldKind, Request, Role};
+use self::kind::FieldKind;
 pub use self::{
-    compile::{Compiled, compile},
+    compile::Compiled,
     fill::{Sample, Times},
     kind::Payload,
     scratch::Scratch,
@@ -102,13 +102,14 @@ impl Field {
         self.kind.get().image()
     }
 
+    /// Returns what may be counted while rows are filled.
+    pub fn counters(&self) -> &'static [&'static str] {
+        self.kind.get().counters()
+    }
+
     /// Makes room in rows for so many bytes, where samples vary in length.
     pub fn make_room(&mut self, longest: usize) {
         self.kind.get_mut().make_room(longest);
-    }
-
-    fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
-        self.kind.get().compile(request)
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Takes the buffers of a type, or new ones where they are not there.
+    #[expect(clippy::unnecessary_box_returns, reason = "they are put back in the box that they come in")]
     pub(super) fn take<T: Default + 'static>(&mut self) -> Box<T> {
         let at = self.buffers.iter().position(|(id, _)| *id == TypeId::of::<T>());
         let found = at.and_then(|at| self.buffers.swap_remove(at).1.downcast().ok());

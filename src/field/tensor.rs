@@ -31,6 +31,10 @@ impl FieldKind for Tensor {
         None
     }
 
+    fn counters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn make_room(&mut self, _longest: usize) {}
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {

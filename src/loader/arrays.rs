@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     field::Field,
-    source::{Column, RunsAt, SourceSpec, Stored, Table},
+    shm::SharedBytes,
+    source::{Bytes, Column, RunsAt, SourceSpec, Stored, Table},
     spec::FieldSpec,
     sys::{limits, memory::SharedMemory},
 };
@@ -87,7 +88,7 @@ impl SharedArrays {
         }
         let memory = parts.copy()?;
         // Opened once here, so that columns that are none raise where they are made.
-        Table::open(len, &stored, Some(Arc::new(View(Arc::clone(&memory)))))?;
+        Table::open(len, &stored, Some(bytes_of(&memory)))?;
         Ok(Self { len, spec: SourceSpec::Table { len, columns: stored }, memory })
     }
 
@@ -99,6 +100,11 @@ impl SharedArrays {
     /// Returns the source as data.
     pub fn spec(&self) -> SourceSpec {
         self.spec.clone()
+    }
+
+    /// Returns the copy, for a source in this process.
+    pub(super) fn bytes(&self) -> Bytes {
+        bytes_of(&self.memory)
     }
 
     pub(super) fn memory(&self) -> &Arc<SharedMemory> {
@@ -142,12 +148,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The bytes as a source in this process wants them.
-pub(super) struct View(pub(super) Arc<SharedMemory>);
-
-impl AsRef<[u8]> for View {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: SharedArrays writes the memory only before anybody else can see it.
-        unsafe { self.0.as_slice() }
-    }
+fn bytes_of(memory: &Arc<SharedMemory>) -> Bytes {
+    // SAFETY: SharedArrays writes the memory only before anybody else can see it.
+    Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })
 }

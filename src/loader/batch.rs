@@ -70,7 +70,7 @@ impl Batch {
         &self.slot
     }
 
-    /// Returns the place of a field among the fields.
+    /// Returns the position of a field among the fields.
     ///
     /// # Errors
     /// [`Error::Config`] for a name that no field has.

@@ -1,69 +1,37 @@
 //! Putting a loader together.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Description, Feed, Loader, SharedArrays, Tick, arrays::View, inline::Inline, launch::Launch, pool, pool::Pool,
+    arrays::SharedArrays,
+    description::Description,
+    handle::{Backend, Loader},
+    inline::Inline,
+    input::Input,
+    launch::Launch,
+    pool::Pool,
+    slots::ArenaBudget,
+    tick::Tick,
 };
 use crate::{
-    coordinator::Welcome,
+    coordinator::SourceFacts,
     error::{Error, Result},
-    job::{Job, OnError, Options},
+    job::{LoaderDescription, OnError, Options},
     pipeline::{Pipeline, PipelineSpec},
-    shm::{Arena, SlotLayout},
-    source::{Bytes, Source, SourceSpec},
-    sys::limits,
+    shm::SlotLayout,
+    spec::FieldSpec,
     transform::{BatchTransform, Transform},
     worker::Filler,
 };
 
-/// Where samples come from.
-pub enum Input {
-    /// A source that can be described as data.
-    Spec(SourceSpec),
-    /// Arrays of this process.
-    Arrays(SharedArrays),
-    /// Any source. With workers it needs [`Launch::Fork`].
-    Custom(Arc<dyn Source>),
-}
-
-impl Input {
-    /// Returns a folder of class folders of images.
-    pub fn image_folder(root: impl AsRef<Path>) -> Self {
-        let root: PathBuf = root.as_ref().into();
-        Self::Spec(SourceSpec::ImageFolder { root })
+impl Loader {
+    /// Returns a builder over this source.
+    pub fn builder(input: impl Into<Input>) -> Builder {
+        Builder::new(input.into())
     }
 }
 
-impl fmt::Debug for Input {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Spec(spec) => f.debug_tuple("Spec").field(spec).finish(),
-            Self::Arrays(arrays) => f.debug_tuple("Arrays").field(arrays).finish(),
-            Self::Custom(source) => f.debug_tuple("Custom").field(source).finish(),
-        }
-    }
-}
-
-impl From<SourceSpec> for Input {
-    fn from(spec: SourceSpec) -> Self {
-        Self::Spec(spec)
-    }
-}
-
-impl From<SharedArrays> for Input {
-    fn from(arrays: SharedArrays) -> Self {
-        Self::Arrays(arrays)
-    }
-}
-
-/// Collects what a loader is to be; [`build`](Self::build) checks it and starts the pool.
+/// Collects the options of a loader; [`build`](Self::build) checks it and starts the pool.
 #[derive(Debug)]
 pub struct Builder {
     input: Input,
@@ -88,7 +56,7 @@ macro_rules! options {
 }
 
 impl Builder {
-    pub(super) fn new(input: Input) -> Self {
+    fn new(input: Input) -> Self {
         Self {
             input,
             transforms: BTreeMap::new(),
@@ -177,7 +145,7 @@ impl Builder {
         self
     }
 
-    /// Sets how the coordinator is started. Default: [`Launch::Again`].
+    /// Sets how the coordinator is started. Default: [`Launch::Reexec`].
     #[must_use]
     pub fn launch(mut self, launch: Launch) -> Self {
         self.launch = launch;
@@ -206,47 +174,33 @@ impl Builder {
         let Self { input, transforms, batch_transforms, capacity, options, prefetch, memory_limit, launch } = self;
         let opened = Opened::of(input, transforms, batch_transforms, capacity)?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
-        check_limit(&layout, prefetch, memory_limit)?;
-        let budget = (Arena::new(layout), prefetch, memory_limit);
-        let fields = opened.fields.clone().into();
-        let (feed, welcome) = if options.num_workers == 0 {
+        let budget = ArenaBudget { prefetch, memory_limit };
+        budget.check(&layout)?;
+        let (backend, facts) = if options.num_workers == 0 {
             let pipeline = opened.pipeline()?;
-            let source = pipeline.source();
-            let welcome = Welcome { len: source.len(), classes: source.classes().to_vec() };
+            let facts = SourceFacts::of(pipeline.source());
             let filler = Filler::new(pipeline, options.on_error, None);
-            (Feed::Inline(Box::new(Inline::new(filler, budget, options.threads_per_worker)?)), welcome)
+            (Backend::Inline(Box::new(Inline::new(filler, layout, budget, options.threads_per_worker)?)), facts)
         } else {
-            let job = Job { pipeline: opened.spec.clone(), options: options.clone() };
+            let description = LoaderDescription { pipeline: opened.spec.clone(), options: options.clone() };
             let forked = matches!(launch, Launch::Fork);
-            if job.pipeline.is_none() && !forked {
+            if description.pipeline.is_none() && !forked {
                 return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
             }
-            let memory = opened.memory.as_ref().map(|arrays| Arc::clone(arrays.memory()));
+            let memory = opened.arrays.as_ref().map(|arrays| Arc::clone(arrays.memory()));
             let pipeline = if forked { Some(opened.pipeline()?) } else { None };
-            let (pool, welcome) = Pool::start_up(&job, &launch, (pipeline, memory), budget, tick)?;
-            (Feed::Pool(Box::new(pool)), welcome)
+            let (pool, facts) = Pool::start_up(&description, &launch, (pipeline, memory), layout, budget, tick)?;
+            (Backend::Pool(Box::new(pool)), facts)
         };
-        let handle = if let Feed::Pool(pool) = &feed { Some(pool.handle()) } else { None };
-        Ok(Loader {
-            fields,
-            sampler: options.sampler(welcome.len),
-            options,
-            classes: welcome.classes,
-            feed: Mutex::new(feed),
-            handle,
-            closed: AtomicBool::new(false),
-            position: Mutex::default(),
-            stats: Mutex::default(),
-            owner: std::process::id(),
-        })
+        Ok(Loader::new(opened.fields, options, facts, backend))
     }
 }
 
 /// An input with what is known of it before it is opened.
 struct Opened {
-    fields: Vec<crate::spec::FieldSpec>,
+    fields: Vec<FieldSpec>,
     spec: Option<PipelineSpec>,
-    memory: Option<SharedArrays>,
+    arrays: Option<SharedArrays>,
     custom: Option<Arc<Pipeline>>,
 }
 
@@ -257,22 +211,22 @@ impl Opened {
         batch_transforms: Vec<BatchTransform>,
         capacity: BTreeMap<String, usize>,
     ) -> Result<Self> {
-        let (source, memory) = match input {
+        let (source, arrays) = match input {
             Input::Spec(spec) => (spec, None),
             Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
             Input::Custom(source) => {
                 let pipeline = Pipeline::new(source, &transforms, &batch_transforms, &capacity)?;
                 let fields = pipeline.fields().to_vec();
-                return Ok(Self { fields, spec: None, memory: None, custom: Some(Arc::new(pipeline)) });
+                return Ok(Self { fields, spec: None, arrays: None, custom: Some(Arc::new(pipeline)) });
             }
         };
         let spec = PipelineSpec { source, transforms, batch_transforms, capacity };
-        Ok(Self { fields: spec.fields()?, spec: Some(spec), memory, custom: None })
+        Ok(Self { fields: spec.fields()?, spec: Some(spec), arrays, custom: None })
     }
 
     /// Opens the source in this process.
     fn pipeline(&self) -> Result<Arc<Pipeline>> {
-        let bytes = self.memory.as_ref().map(|arrays| Arc::new(View(Arc::clone(arrays.memory()))) as Bytes);
+        let bytes = self.arrays.as_ref().map(SharedArrays::bytes);
         match (&self.custom, &self.spec) {
             (Some(pipeline), _) => Ok(Arc::clone(pipeline)),
             (None, Some(spec)) => Ok(Arc::new(spec.clone().open(bytes)?)),
@@ -281,19 +235,31 @@ impl Opened {
     }
 }
 
-fn check_limit(layout: &SlotLayout, prefetch: usize, memory_limit: u64) -> Result<()> {
-    let slots = pool::initial_slots(prefetch) as u64;
-    let slot = layout.bytes() as u64;
-    let need = slots.saturating_mul(slot);
-    if need <= memory_limit {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{source::SourceSpec, spec::DType};
+
+    #[test]
+    fn a_description_has_one_source() {
+        let row = FieldSpec::new("x", DType::UInt8, []);
+        let table = SharedArrays::copy(1, &[(row, &[0])]).unwrap();
+        let folder = SourceSpec::ImageFolder { root: "train".into() };
+        let described = |source: Option<&SourceSpec>, table: Option<&SharedArrays>| {
+            let description = Description {
+                source: source.cloned(),
+                transforms: BTreeMap::new(),
+                batch_transforms: Vec::new(),
+                capacity: BTreeMap::new(),
+                options: Options::default(),
+                prefetch: 1,
+                memory_limit: 1,
+            };
+            Builder::described(description, table.cloned())
+        };
+        assert!(matches!(described(Some(&folder), None).unwrap().input, Input::Spec(_)));
+        assert!(matches!(described(None, Some(&table)).unwrap().input, Input::Arrays(_)));
+        assert!(described(None, None).unwrap_err().to_string().contains("needs a source"));
+        assert!(described(Some(&folder), Some(&table)).unwrap_err().to_string().contains("was given two"));
     }
-    let rows = layout.rows();
-    Err(Error::Memory(format!(
-        "{slots} slots (prefetch={prefetch}, and two) of {} for {rows} rows need {}, and memory_limit is {}; lower \
-         batch_size or prefetch, or raise memory_limit",
-        limits::Size(slot),
-        limits::Size(need),
-        limits::Size(memory_limit)
-    )))
 }

@@ -13,25 +13,26 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    lock,
-    pool::{exhausted, growth, initial_slots},
-    stats::{Stats, Waits},
+    lock::lock,
+    slots::ArenaBudget,
+    stats::{Stats, TrainerStats},
 };
 use crate::{
+    counters::Counters,
     error::{Error, Result, SampleError},
-    sampler::EpochPlan,
-    shm::{Arena, GiveBack, RowMut, SlotRef},
-    worker::{Filler, Quarantine, RowJob, Tally},
+    sampler::Partition,
+    shm::{Arena, GiveBack, RowMut, SlotLayout, SlotRef},
+    worker::{Filler, Quarantine, RowTask, RunReport},
 };
 
 /// The slots that nobody has.
 #[derive(Debug, Default)]
-struct Free {
+struct FreeSlots {
     slots: Mutex<Vec<u32>>,
     held: AtomicUsize,
 }
 
-impl GiveBack for Free {
+impl GiveBack for FreeSlots {
     fn give_back(&self, slot: u32) {
         self.held.fetch_sub(1, Ordering::AcqRel);
         lock(&self.slots).push(slot);
@@ -43,22 +44,18 @@ impl GiveBack for Free {
 pub(super) struct Inline {
     filler: Filler,
     arena: Arena,
-    free: Arc<Free>,
-    prefetch: usize,
-    memory_limit: u64,
+    free: Arc<FreeSlots>,
+    budget: ArenaBudget,
     pool: Option<rayon::ThreadPool>,
-    done: Tally,
+    done: RunReport,
     quarantine: Quarantine,
 }
 
 impl Inline {
-    pub(super) fn new(
-        filler: Filler,
-        (mut arena, prefetch, memory_limit): (Arena, usize, u64),
-        threads: u32,
-    ) -> Result<Self> {
-        arena.grow(initial_slots(prefetch))?;
-        let free = Free::default();
+    pub(super) fn new(filler: Filler, layout: SlotLayout, budget: ArenaBudget, threads: u32) -> Result<Self> {
+        let mut arena = Arena::new(layout);
+        arena.grow(budget.initial_slots())?;
+        let free = FreeSlots::default();
         lock(&free.slots).extend((0..arena.slots() as u32).rev());
         let build = || {
             rayon::ThreadPoolBuilder::new()
@@ -66,37 +63,38 @@ impl Inline {
                 .build()
                 .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))
         };
+        let mut done = RunReport::default();
+        done.times.counters = Counters::of(filler.pipeline().counters());
         Ok(Self {
             filler,
             arena,
             free: Arc::new(free),
-            prefetch,
-            memory_limit,
+            budget,
             pool: (threads > 1).then(build).transpose()?,
-            done: Tally::default(),
+            done,
             quarantine: Quarantine::default(),
         })
     }
 
     /// Makes a batch.
-    pub(super) fn make(&mut self, plan: &EpochPlan, batch: u64) -> Result<SlotRef> {
+    pub(super) fn make(&mut self, partition: &Partition, batch: u64) -> Result<SlotRef> {
         let slot = self.free_slot()?;
-        let rows = plan.rows(batch) as usize;
+        let rows = partition.rows(batch) as usize;
         // SAFETY: the slot was on the list of free ones, so nobody else has a right to it.
         let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
-        let job = RowJob { plan, batch, attempt: 0 };
+        let task = RowTask { partition, batch, attempt: 0 };
         let filler = &self.filler;
         let fill = |rows: &mut dyn Iterator<Item = RowMut>| {
-            let (mut tally, mut scratch, mut record) = (Tally::default(), filler.pipeline().scratch(), Vec::new());
+            let (mut report, mut scratch, mut record) = (RunReport::default(), filler.pipeline().scratch(), Vec::new());
             let begun = Instant::now();
             for mut row in rows {
-                let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
-                filler.fill(job, &mut row, &mut record, candidate, &mut scratch, &mut tally);
+                let candidate = filler.fetch(task, &mut row, &mut record, &mut report);
+                filler.fill(task, &mut row, &mut record, candidate, &mut scratch, &mut report);
             }
-            tally.rest_is_writing(begun);
-            tally
+            report.rest_is_writing(begun);
+            report
         };
-        let mut tally = match &self.pool {
+        let mut report = match &self.pool {
             None => fill(&mut rights.into_rows()),
             Some(pool) => {
                 let mut rows: Vec<RowMut> = rights.into_rows().collect();
@@ -105,31 +103,31 @@ impl Inline {
                 while !rows.is_empty() {
                     parts.push(rows.split_off(rows.len().saturating_sub(size)));
                 }
-                let tallies: Vec<Tally> =
+                let reports: Vec<RunReport> =
                     pool.install(|| parts.into_par_iter().map(|part| fill(&mut part.into_iter())).collect());
-                tallies.into_iter().fold(Tally::default(), |mut sum, tally| {
-                    sum.merge(tally);
+                reports.into_iter().fold(RunReport::default(), |mut sum, report| {
+                    sum.merge(report);
                     sum
                 })
             }
         };
-        if filler.pipeline().finishes() && tally.failures.iter().all(|failure| !failure.fatal) {
+        if filler.pipeline().finishes() && report.failures.iter().all(|failure| !failure.fatal) {
             // SAFETY: every right to the slot's rows is gone with the loop above.
             let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
-            filler.finish(plan, batch, rights, &mut tally);
+            filler.finish(partition, batch, rights, &mut report);
         }
         self.free.held.fetch_add(1, Ordering::AcqRel);
         // SAFETY: every right to the slot's rows is gone with the statements above.
         let slot = unsafe { self.arena.take(slot, rows, Arc::clone(&self.free) as Arc<dyn GiveBack>) }?;
-        self.book(tally).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))
+        self.add(report).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))
     }
 
-    /// Books what a batch took, and returns the error that it fails with, if any.
-    fn book(&mut self, mut tally: Tally) -> Option<SampleError> {
-        let failures = std::mem::take(&mut tally.failures);
-        self.done.merge(tally);
+    /// Adds a batch to the statistics, and returns its error, if it has one.
+    fn add(&mut self, mut report: RunReport) -> Option<SampleError> {
+        let failures = std::mem::take(&mut report.failures);
+        self.done.merge(report);
         for failure in &failures {
-            self.quarantine.record(failure.error.clone());
+            self.quarantine.add(failure.error.clone());
         }
         failures
             .into_iter()
@@ -145,16 +143,18 @@ impl Inline {
         }
         let held = self.free.held.load(Ordering::Acquire);
         let first = self.arena.slots() as u32;
-        let more = growth(&self.arena, self.prefetch, self.memory_limit);
+        let more = self.budget.growth(&self.arena);
         if more == 0 {
-            return Err(exhausted(held, 0, &self.arena, self.memory_limit, None));
+            return Err(self.budget.exhausted(&self.arena, held, 0, None));
         }
-        self.arena.grow(more).map_err(|error| exhausted(held, 0, &self.arena, self.memory_limit, Some(error)))?;
+        if let Err(error) = self.arena.grow(more) {
+            return Err(self.budget.exhausted(&self.arena, held, 0, Some(error)));
+        }
         lock(&self.free.slots).extend((first + 1..first + more as u32).rev());
         Ok(first)
     }
 
-    pub(super) fn stats(&self, waits: &Waits) -> Stats {
+    pub(super) fn stats(&self, waits: &TrainerStats) -> Stats {
         Stats {
             batches: waits.batches,
             samples: waits.samples,
@@ -165,7 +165,7 @@ impl Inline {
             read_seconds: self.done.read.as_secs_f64(),
             decode_seconds: self.done.times.decode.as_secs_f64(),
             transform_seconds: self.done.times.transform.as_secs_f64(),
-            other_jpegs: self.done.times.other_jpegs,
+            counters: self.done.times.counters.clone().into(),
             failed_samples: self.quarantine.count,
             quarantine: self.quarantine.first.clone(),
             ..Stats::default()

@@ -1,6 +1,6 @@
 //! How the coordinator's process comes to be.
 
-#![expect(unsafe_code, reason = "forks a host that has one thread")]
+#![expect(unsafe_code, reason = "forks a trainer that has one thread")]
 
 use std::{ffi::CString, os::fd::AsFd, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 
@@ -14,19 +14,19 @@ use crate::{
     },
 };
 
-/// Tells a program of the host's that it was started to be a coordinator.
+/// The first argument of a program that is started as a coordinator.
 const MARK: &str = "stokehold-coordinator";
 
 /// How to start the coordinator.
 #[derive(Clone, Debug, Default)]
 pub enum Launch {
     /// Start this program's file again; it must call [`init`] at the top of `main`. Works at any time, whatever
-    /// threads the host has and however large it is.
+    /// threads the trainer has and however large it is.
     #[default]
-    Again,
+    Reexec,
     /// Start this program with these arguments; it must call [`serve_stdin`].
     Program(CString, Vec<CString>),
-    /// Fork the host, which must have one thread. The only way for a source that is no data.
+    /// Fork the trainer, which must have one thread. The only way for a source that cannot be described as data.
     Fork,
 }
 
@@ -51,7 +51,7 @@ impl Launch {
     /// Starts the coordinator at the other end of `socket`, which is handed over.
     pub(super) fn start(&self, socket: Socket, pipeline: Option<Arc<Pipeline>>) -> Result<Child> {
         match self {
-            Self::Again => {
+            Self::Reexec => {
                 let path = std::env::current_exe().map_err(|error| Error::sys("find this program's file", error))?;
                 let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::config("a path has no NUL"))?;
                 let mark = CString::new(MARK).map_err(|_| Error::config("a name has no NUL"))?;

@@ -4,122 +4,46 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
     os::fd::AsFd,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use super::{
-    Tick,
-    launch::{END_GRACE, Launch},
-    lock,
-    stats::{Stats, Waits},
+    launch::Launch,
+    lock::lock,
+    pool_handle::{PoolHandle, SlotReturn},
+    slots::ArenaBudget,
+    stats::{Stats, TrainerStats},
+    tick::{TICK, Tick},
 };
 use crate::{
-    coordinator::{Farewell, PoolStats, Welcome},
+    coordinator::{PoolError, PoolStats, SourceFacts},
     error::{Error, Result, SampleError, Stage},
-    job::Job,
+    job::LoaderDescription,
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
-    sampler::EpochPlan,
-    shm::{Arena, GiveBack, Mailbox, SlotRef},
-    sys::{
-        limits,
-        memory::SharedMemory,
-        poll,
-        process::Child,
-        socket::{Sent, Socket},
-    },
+    sampler::Partition,
+    shm::{Arena, GiveBack, Mailbox, SlotLayout, SlotRef},
+    sys::{limits, memory::SharedMemory, poll, process::Child, socket::Socket},
 };
 
-/// How often a wait looks at the signals.
-const TICK: Duration = Duration::from_millis(100);
 /// How long all slots may be held before that is an error: another thread may be about to drop one.
 const STARVED: Duration = Duration::from_secs(1);
-/// The room for a job, a list of classes or statistics. Pages that are never written cost nothing.
+/// The room for a description, a list of classes or statistics. Pages that are never written cost nothing.
 const MAILBOX_BYTES: usize = 8 << 20;
-
-/// The part of a pool that batches keep: the way to give their slots back.
-#[derive(Debug)]
-struct Link {
-    channel: Channel<Request, Reply>,
-    owner: u32,
-    held: AtomicUsize,
-    closed: AtomicBool,
-    /// Slots whose release found the socket full.
-    unsent: Mutex<VecDeque<u32>>,
-}
-
-impl Link {
-    /// Sends the releases that there is room for. Never waits: a view may die anywhere, with any lock held.
-    fn send_releases(&self) {
-        let mut unsent = lock(&self.unsent);
-        while let Some(&slot) = unsent.front() {
-            // A coordinator that is gone needs no slots.
-            if !matches!(self.channel.try_send(&Request::Release { slot }), Ok(Sent::Yes)) {
-                return;
-            }
-            unsent.pop_front();
-        }
-    }
-}
-
-impl GiveBack for Link {
-    fn give_back(&self, slot: u32) {
-        // A fork of the trainer has copies of its batches; they are not its to give back.
-        if self.owner == std::process::id() {
-            self.held.fetch_sub(1, Ordering::AcqRel);
-            if !self.closed.load(Ordering::Acquire) {
-                lock(&self.unsent).push_back(slot);
-                self.send_releases();
-            }
-        }
-    }
-}
-
-/// What of a pool can be used from any thread at any time: waiting for it, and ending it.
-#[derive(Clone)]
-pub(super) struct Handle {
-    link: Arc<Link>,
-    child: Arc<Mutex<Child>>,
-}
-
-impl Handle {
-    /// Waits until the coordinator has sent something, for a while.
-    pub(super) fn wait(&self) -> Result<()> {
-        poll::readable(self.link.channel.as_fd(), TICK).map(drop)
-    }
-
-    pub(super) fn close(&self) {
-        if !self.link.closed.swap(true, Ordering::AcqRel) {
-            self.link.channel.shut_down();
-            lock(&self.child).end(END_GRACE);
-        }
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("link", &self.link).finish_non_exhaustive()
-    }
-}
 
 /// A coordinator, its arena, and what it has sent.
 #[derive(Debug)]
 pub(super) struct Pool {
-    link: Arc<Link>,
+    slot_return: Arc<SlotReturn>,
     child: Arc<Mutex<Child>>,
     arena: Arena,
     mailbox: Mailbox,
     /// Messages that came while another was waited for.
     inbox: VecDeque<Reply>,
     over: Option<String>,
-    prefetch: usize,
-    memory_limit: u64,
+    budget: ArenaBudget,
     starved: Option<Instant>,
     /// Slots that workers which cannot be killed may still write to.
     lost: usize,
@@ -132,60 +56,54 @@ pub(super) struct Pool {
 impl Pool {
     /// Starts a coordinator and waits until it has opened the source.
     pub(super) fn start_up(
-        job: &Job,
+        description: &LoaderDescription,
         launch: &Launch,
         (pipeline, bytes): (Option<Arc<Pipeline>>, Option<Arc<SharedMemory>>),
-        (mut arena, prefetch, memory_limit): (Arena, usize, u64),
+        layout: SlotLayout,
+        budget: ArenaBudget,
         tick: Tick<'_>,
-    ) -> Result<(Self, Welcome)> {
+    ) -> Result<(Self, SourceFacts)> {
         limits::check_descriptors(8)?;
-        let segment = arena.grow(initial_slots(prefetch))?;
+        let mut arena = Arena::new(layout);
+        let segment = arena.grow(budget.initial_slots())?;
         let mailbox = Mailbox::create(1, MAILBOX_BYTES)?;
-        let text = serde_json::to_string(job)
+        let text = serde_json::to_string(description)
             .map_err(|error| Error::Config(format!("the loader cannot be described to its workers: {error}")))?;
         if text.len() > mailbox.capacity() {
             return Err(Error::Config(format!("the loader's description of {} bytes is too long", text.len())));
         }
         let (ours, theirs) = Socket::pair()?;
         let child = launch.start(theirs, pipeline)?;
-        let link = Link {
-            channel: Channel::over(ours),
-            owner: std::process::id(),
-            held: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
-            unsent: Mutex::default(),
-        };
         let mut pool = Self {
-            link: Arc::new(link),
+            slot_return: Arc::new(SlotReturn::over(Channel::over(ours))),
             child: Arc::new(Mutex::new(child)),
             arena,
             mailbox,
             inbox: VecDeque::new(),
             over: None,
-            prefetch,
-            memory_limit,
+            budget,
             starved: None,
             lost: 0,
             asked: 0,
             answered: 0,
             answer: None,
         };
-        let welcome = pool.greet(&text, &segment, bytes.as_deref(), tick);
-        if welcome.is_err() {
+        let facts = pool.greet(&text, &segment, bytes.as_deref(), tick);
+        if facts.is_err() {
             pool.handle().close();
         }
-        Ok((pool, welcome?))
+        Ok((pool, facts?))
     }
 
     fn greet(
         &mut self,
-        job: &str,
+        description: &str,
         segment: &SharedMemory,
         bytes: Option<&SharedMemory>,
         tick: Tick<'_>,
-    ) -> Result<Welcome> {
-        let len = self.mailbox.write(0, job);
-        let channel = &self.link.channel;
+    ) -> Result<SourceFacts> {
+        let len = self.mailbox.write(0, description);
+        let channel = &self.slot_return.channel;
         let mut sent = channel.send_with(&Request::Boot { len }, self.mailbox.memory().as_fd())?;
         if let Some(bytes) = bytes {
             sent &= channel.send_with(&Request::Bytes, bytes.as_fd())?;
@@ -205,13 +123,13 @@ impl Pool {
             .map_err(|error| Error::Protocol(format!("the coordinator's mailbox: {error}")))
     }
 
-    pub(super) fn handle(&self) -> Handle {
-        Handle { link: Arc::clone(&self.link), child: Arc::clone(&self.child) }
+    pub(super) fn handle(&self) -> PoolHandle {
+        PoolHandle { slot_return: Arc::clone(&self.slot_return), child: Arc::clone(&self.child) }
     }
 
     /// Returns why the pool is over, now that its socket has ended.
     fn ended(&mut self) -> Error {
-        if self.link.closed.load(Ordering::Acquire) {
+        if self.slot_return.is_closed() {
             return Error::Usage("this loader is closed".into());
         }
         let ended = lock(&self.child).wait(TICK);
@@ -226,14 +144,14 @@ impl Pool {
         if let Some(reason) = &self.over {
             return Err(Error::Worker(reason.clone()));
         }
-        self.link.send_releases();
+        self.slot_return.send_releases();
         loop {
-            match self.link.channel.recv(false)? {
+            match self.slot_return.channel.recv(false)? {
                 Incoming::Message(Reply::Over { len }) => {
                     self.over = Some("the pool is over".into());
-                    let farewell: Farewell = self.read(len)?;
-                    self.over = Some(farewell.message.clone());
-                    return Err(farewell.into_error());
+                    let error: PoolError = self.read(len)?;
+                    self.over = Some(error.message.clone());
+                    return Err(error.into());
                 }
                 Incoming::Message(Reply::Lost { slots }) => self.lost = slots as usize,
                 Incoming::Message(Reply::Stats { len }) => {
@@ -255,7 +173,7 @@ impl Pool {
     fn is_gone(&mut self) -> bool {
         let ended = lock(&self.child).ended().is_some();
         // What it sent before it ended comes first.
-        ended && !poll::readable(self.link.channel.as_fd(), Duration::ZERO).unwrap_or(false)
+        ended && !poll::readable(self.slot_return.channel.as_fd(), Duration::ZERO).unwrap_or(false)
     }
 
     fn wait(&mut self, tick: Tick<'_>) -> Result<Reply> {
@@ -263,16 +181,16 @@ impl Pool {
             if let Some(reply) = self.receive()? {
                 return Ok(reply);
             }
-            poll::readable(self.link.channel.as_fd(), TICK)?;
+            poll::readable(self.slot_return.channel.as_fd(), TICK)?;
             tick()?;
         }
     }
 
     fn send(&mut self, request: &Request) -> Result<()> {
-        if self.link.closed.load(Ordering::Acquire) {
+        if self.slot_return.is_closed() {
             return Err(Error::Usage("this loader is closed".into()));
         }
-        if self.link.channel.send(request)? { Ok(()) } else { Err(self.ended()) }
+        if self.slot_return.channel.send(request)? { Ok(()) } else { Err(self.ended()) }
     }
 
     /// Begins an iteration; batches of earlier ones that nobody has taken go back.
@@ -292,13 +210,13 @@ impl Pool {
     }
 
     fn take(&self, slot: u32, rows: u32) -> Result<SlotRef> {
-        self.link.held.fetch_add(1, Ordering::AcqRel);
+        self.slot_return.take();
         // SAFETY: the message that names the slot made it this process's; each such message is used once.
-        unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.link) as Arc<dyn GiveBack>) }
+        unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.slot_return) as Arc<dyn GiveBack>) }
     }
 
     /// Returns a batch of the current iteration if it has come.
-    pub(super) fn try_next(&mut self, generation: u64, batch: u64, plan: &EpochPlan) -> Result<Option<SlotRef>> {
+    pub(super) fn try_next(&mut self, generation: u64, batch: u64, partition: &Partition) -> Result<Option<SlotRef>> {
         loop {
             let reply = match self.inbox.pop_front() {
                 Some(reply) => Some(reply),
@@ -306,7 +224,7 @@ impl Pool {
             };
             match reply {
                 Some(Reply::Ready { generation: of, batch: number, slot, rows }) if of == generation => {
-                    if number != batch || rows != plan.rows(batch) {
+                    if number != batch || rows != partition.rows(batch) {
                         return Err(Error::Protocol(format!("batch {number} of {rows} rows came for batch {batch}")));
                     }
                     self.starved = None;
@@ -316,7 +234,7 @@ impl Pool {
                     let text = self.take(slot, 0)?.text(len as usize);
                     // The iteration goes on behind this batch whatever became of the text.
                     let error = serde_json::from_str(&text).unwrap_or_else(|_| SampleError {
-                        index: plan.index(batch, 0, 0),
+                        index: partition.index(batch, 0, 0),
                         key: format!("batch {batch}"),
                         stage: Stage::Worker,
                         reason: text,
@@ -337,16 +255,16 @@ impl Pool {
 
     /// Grows the arena where the trainer holds nearly all of it, or nearly all that is not lost.
     fn make_room(&mut self) -> Result<()> {
-        let held = self.link.held.load(Ordering::Acquire);
+        let held = self.slot_return.held();
         let (used, slots) = (held + self.lost, self.arena.slots());
         if used + 1 < slots {
             self.starved = None;
             return Ok(());
         }
-        let more = growth(&self.arena, self.prefetch, self.memory_limit);
+        let more = self.budget.growth(&self.arena);
         let refused = match (more > 0).then(|| self.arena.grow(more)).transpose() {
             Ok(Some(segment)) => {
-                let sent = self.link.channel.send_with(&Request::Segment, segment.as_fd())?;
+                let sent = self.slot_return.channel.send_with(&Request::Segment, segment.as_fd())?;
                 return if sent { Ok(()) } else { Err(self.ended()) };
             }
             Ok(None) => None,
@@ -356,7 +274,7 @@ impl Pool {
         if used < slots || self.starved.get_or_insert_with(Instant::now).elapsed() < STARVED {
             return Ok(());
         }
-        Err(exhausted(held, self.lost, &self.arena, self.memory_limit, refused))
+        Err(self.budget.exhausted(&self.arena, held, self.lost, refused))
     }
 
     /// Asks for the statistics; returns the request's number.
@@ -367,7 +285,7 @@ impl Pool {
     }
 
     /// Returns the statistics if this request, or a later one, has been answered.
-    pub(super) fn try_stats(&mut self, request: u64, waits: &Waits) -> Result<Option<Stats>> {
+    pub(super) fn try_stats(&mut self, request: u64, waits: &TrainerStats) -> Result<Option<Stats>> {
         while let Some(reply) = self.receive()? {
             self.inbox.push_back(reply);
         }
@@ -375,19 +293,19 @@ impl Pool {
         Ok(answer.map(|of_pool| self.stats(waits, of_pool)))
     }
 
-    fn stats(&self, waits: &Waits, of_pool: PoolStats) -> Stats {
+    fn stats(&self, waits: &TrainerStats, of_pool: PoolStats) -> Stats {
         Stats {
             batches: waits.batches,
             samples: waits.samples,
             wait: waits.wait,
             ready_slots: self.inbox.iter().filter(|reply| matches!(reply, Reply::Ready { .. })).count(),
             slots: self.arena.slots(),
-            held_slots: self.link.held.load(Ordering::Acquire),
+            held_slots: self.slot_return.held(),
             arena_bytes: self.arena.bytes(),
             read_seconds: of_pool.read_seconds,
             decode_seconds: of_pool.decode_seconds,
             transform_seconds: of_pool.transform_seconds,
-            other_jpegs: of_pool.other_jpegs,
+            counters: of_pool.counters.into(),
             restarts: of_pool.restarts,
             failed_samples: of_pool.quarantine.count,
             quarantine: of_pool.quarantine.first,
@@ -396,28 +314,4 @@ impl Pool {
             coordinator_pid: Some(lock(&self.child).pid()),
         }
     }
-}
-
-/// Returns how many slots a loader begins with: `prefetch` ahead, one being filled, one in the trainer's hands.
-pub(super) fn initial_slots(prefetch: usize) -> usize {
-    prefetch + 2
-}
-
-/// Returns how many slots to add under the limit: as many as there are, so that few segments hold many slots.
-pub(super) fn growth(arena: &Arena, prefetch: usize, memory_limit: u64) -> usize {
-    let room = memory_limit.saturating_sub(arena.bytes() as u64) / arena.layout().bytes() as u64;
-    prefetch.max(arena.slots()).min(room as usize)
-}
-
-/// Returns the error of a trainer that holds every slot.
-pub(super) fn exhausted(held: usize, lost: usize, arena: &Arena, memory_limit: u64, refused: Option<Error>) -> Error {
-    let why =
-        refused.map_or_else(|| format!("memory_limit is {}", limits::Size(memory_limit)), |error| error.to_string());
-    let lost =
-        if lost > 0 { format!(" and {lost} more are lost to workers that cannot be killed") } else { String::new() };
-    Error::SlotsExhausted(format!(
-        "{held} batches are held{lost}, which are all slots of the arena ({}), and it cannot grow: {why}; drop batches, \
-         copy what you keep, or raise memory_limit",
-        limits::Size(arena.bytes() as u64)
-    ))
 }

@@ -5,12 +5,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     error::{Error, Result},
-    sampler::{EpochPlan, Sampler},
+    sampler::{Partition, Sampler},
 };
 
 const VERSION: u32 = 1;
 
-/// A place in the epochs, small enough to be written with every checkpoint.
+/// Where in which epoch a loader is, small enough to be written with every checkpoint.
 ///
 /// It does not depend on the number of workers, the batch size or the world size: all of them may be others when it
 /// is loaded. Every rank's state is the same, since all ranks have had the same number of batches.
@@ -56,37 +56,39 @@ impl State {
     }
 }
 
-/// The loader's place.
+/// The iterations of a loader: the one that is going on, and where the next one begins.
 #[derive(Debug, Default)]
-pub(super) struct Position {
+pub(super) struct Iterations {
     /// Where the next iteration begins, if that has been said.
     next: Option<(u64, u64)>,
     generation: u64,
-    current: Option<Current>,
+    current: Option<CurrentIteration>,
 }
 
 #[derive(Debug)]
-struct Current {
-    plan: EpochPlan,
+struct CurrentIteration {
+    partition: Partition,
     delivered: u64,
     finished: bool,
 }
 
-impl Position {
-    /// Begins an iteration and returns its number and plan.
-    pub(super) fn begin(&mut self, sampler: &Sampler) -> (u64, EpochPlan) {
-        let after = self.current.as_ref().map_or((0, 0), |current| (current.plan.epoch() + 1, 0));
+impl Iterations {
+    /// Begins an iteration and returns its number and partition.
+    pub(super) fn begin(&mut self, sampler: &Sampler) -> (u64, Partition) {
+        let after = self.current.as_ref().map_or((0, 0), |current| (current.partition.epoch() + 1, 0));
         let (epoch, cursor) = self.next.take().unwrap_or(after);
-        let plan = sampler.plan(epoch, cursor);
+        let partition = sampler.partition(epoch, cursor);
         self.generation += 1;
-        self.current = Some(Current { plan: plan.clone(), delivered: 0, finished: false });
-        (self.generation, plan)
+        self.current = Some(CurrentIteration { partition: partition.clone(), delivered: 0, finished: false });
+        (self.generation, partition)
     }
 
-    /// Returns the plan of an iteration; none if it is over.
-    pub(super) fn plan_of(&self, generation: u64) -> Result<Option<EpochPlan>> {
+    /// Returns the partition of an iteration; none if it is over.
+    pub(super) fn partition_of(&self, generation: u64) -> Result<Option<Partition>> {
         match &self.current {
-            Some(current) if generation == self.generation => Ok((!current.finished).then(|| current.plan.clone())),
+            Some(current) if generation == self.generation => {
+                Ok((!current.finished).then(|| current.partition.clone()))
+            }
             _ => Err(Error::Usage(
                 "this iterator was ended by a newer one: a loader runs one iteration at a time".into(),
             )),
@@ -120,12 +122,14 @@ impl Position {
     }
 
     /// Returns the epoch and the cursor up to which samples have been handed out.
-    pub(super) fn place(&self) -> (u64, u64) {
+    pub(super) fn reached(&self) -> (u64, u64) {
         match (&self.next, &self.current) {
             (Some(next), _) => *next,
             (None, None) => (0, 0),
-            (None, Some(Current { plan, finished: true, .. })) => (plan.epoch() + 1, 0),
-            (None, Some(Current { plan, delivered, .. })) => (plan.epoch(), plan.cursor_after(*delivered)),
+            (None, Some(CurrentIteration { partition, finished: true, .. })) => (partition.epoch() + 1, 0),
+            (None, Some(CurrentIteration { partition, delivered, .. })) => {
+                (partition.epoch(), partition.cursor_after(*delivered))
+            }
         }
     }
 }
@@ -140,29 +144,29 @@ mod tests {
 
     #[test]
     fn epochs_follow_each_other_also_after_a_break() {
-        let mut position = Position::default();
-        assert_eq!(position.place(), (0, 0));
-        let (first, _) = position.begin(&sampler());
-        position.deliver();
-        assert_eq!(position.place(), (0, 4));
-        let (second, plan) = position.begin(&sampler());
-        assert_eq!(plan.epoch(), 1);
-        assert!(position.plan_of(first).is_err());
-        (0..3).for_each(|_| position.deliver());
-        assert_eq!(position.place(), (1, 10));
-        position.finish();
-        assert_eq!(position.place(), (2, 0));
-        assert!(position.plan_of(second).unwrap().is_none());
+        let mut iterations = Iterations::default();
+        assert_eq!(iterations.reached(), (0, 0));
+        let (first, _) = iterations.begin(&sampler());
+        iterations.deliver();
+        assert_eq!(iterations.reached(), (0, 4));
+        let (second, partition) = iterations.begin(&sampler());
+        assert_eq!(partition.epoch(), 1);
+        assert!(iterations.partition_of(first).is_err());
+        (0..3).for_each(|_| iterations.deliver());
+        assert_eq!(iterations.reached(), (1, 10));
+        iterations.finish();
+        assert_eq!(iterations.reached(), (2, 0));
+        assert!(iterations.partition_of(second).unwrap().is_none());
     }
 
     #[test]
-    fn setting_the_epoch_of_a_loaded_state_keeps_its_place() {
-        let mut position = Position::default();
-        position.load(5, 4);
-        position.set_epoch(5);
-        assert_eq!(position.place(), (5, 4));
-        position.set_epoch(6);
-        assert_eq!(position.place(), (6, 0));
+    fn setting_the_epoch_of_a_loaded_state_keeps_its_cursor() {
+        let mut iterations = Iterations::default();
+        iterations.load(5, 4);
+        iterations.set_epoch(5);
+        assert_eq!(iterations.reached(), (5, 4));
+        iterations.set_epoch(6);
+        assert_eq!(iterations.reached(), (6, 0));
     }
 
     #[test]

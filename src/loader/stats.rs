@@ -1,18 +1,18 @@
 //! What a loader has done so far, in numbers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::error::SampleError;
 
 /// What the trainer itself counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waits {
+pub(super) struct TrainerStats {
     pub(super) batches: u64,
     pub(super) samples: u64,
     pub(super) wait: Duration,
 }
 
-impl Waits {
+impl TrainerStats {
     pub(super) fn add(&mut self, wait: Duration, samples: u64) {
         self.batches += 1;
         self.samples += samples;
@@ -43,9 +43,10 @@ pub struct Stats {
     pub decode_seconds: f64,
     /// Seconds that they spent transforming and writing.
     pub transform_seconds: f64,
-    /// JPEGs that are not baseline, so that another, slower decoder took them.
-    pub other_jpegs: u64,
-    /// Workers that were started in the place of others.
+    /// What was counted while rows were made, by name: `other_jpegs` are JPEGs that are not baseline, so that another,
+    /// slower decoder took them.
+    pub counters: BTreeMap<String, u64>,
+    /// Workers that were started to replace others.
     pub restarts: u64,
     /// Samples that failed, counted each time.
     pub failed_samples: u64,

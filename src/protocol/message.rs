@@ -3,6 +3,8 @@
 //! Little-endian: `u16` magic, `u8` version, `u8` kind, `u32 n`, `u64 a`, `u64 b`, `u32 slot`, `u32 first_row`,
 //! `u32 rows`, `u32 tag`, `u64 c`, `u64 d`, `u64 e`. What the letters hold depends on the kind; unused ones are 0.
 
+use std::time::Duration;
+
 /// The size of every message.
 pub const MESSAGE_BYTES: usize = 64;
 const MAGIC: u16 = 0x5348;
@@ -98,15 +100,23 @@ pub struct Fill {
     pub run: Run,
     /// The epoch.
     pub epoch: u64,
-    /// Where in the epoch's global order its plan starts.
+    /// Where in the epoch's global order the rank's partition begins.
     pub cursor: u64,
-    /// The batch of that plan.
+    /// The batch of that partition.
     pub batch: u64,
     /// How many candidates for the run's first row have been given up before; see [`OnError`](crate::OnError).
     pub attempt: u32,
-    /// Whether the run is a whole batch whose rows are written, and which is now to be
-    /// [finished](crate::pipeline::Pipeline::finish). Another kind of message says so.
-    pub finish: bool,
+    /// What is to be done with the rows. Each has its own kind of message.
+    pub work: Work,
+}
+
+/// What is to be done with the rows of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Make the sample of each row and write it.
+    Fill,
+    /// The run is a whole batch whose rows are written: [finish](crate::pipeline::Pipeline::finish) it.
+    Finish,
 }
 
 /// Coordinator to worker.
@@ -123,21 +133,24 @@ pub enum Command {
 pub enum Report {
     /// The worker is ready for its first command.
     Up,
-    /// The run is finished: its rows are written, but for those in the list of failures.
-    Done {
-        /// The run's name.
-        tag: u32,
-        /// The length of the list of failures in the worker's mailbox, as JSON; 0 for none.
-        failures: u32,
-        /// Nanoseconds spent reading.
-        read: u64,
-        /// Nanoseconds spent decoding.
-        decode: u64,
-        /// Nanoseconds spent transforming and writing.
-        transform: u64,
-        /// JPEGs that are not baseline.
-        other_jpegs: u64,
-    },
+    /// A run is done.
+    Done(Done),
+}
+
+/// How a run went: its rows are written, but for those whose samples failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The run's name.
+    pub tag: u32,
+    /// The length of the text in the run's lane of the worker's mailbox: which samples failed and what was counted,
+    /// as JSON; 0 for neither.
+    pub len: u32,
+    /// The time spent reading.
+    pub read: Duration,
+    /// The time spent decoding.
+    pub decode: Duration,
+    /// The time spent transforming and writing.
+    pub transform: Duration,
 }
 
 /// Trainer to coordinator.
@@ -161,9 +174,9 @@ pub enum Request {
     Segment,
     /// Write the statistics into the trainer's mailbox.
     Stats,
-    /// The first message: the descriptor of the trainer's mailbox comes with it, the job lies in there.
+    /// The first message: the descriptor of the trainer's mailbox comes with it, the loader's description lies in there.
     Boot {
-        /// The job's length.
+        /// The description's length.
         len: u32,
     },
     /// The descriptor of the source's shared bytes comes with this message.
@@ -187,7 +200,7 @@ pub enum Reply {
     Ready {
         /// The iteration it belongs to.
         generation: u64,
-        /// Its number in the plan.
+        /// Its number in the partition.
         batch: u64,
         /// Its slot.
         slot: u32,
@@ -198,7 +211,7 @@ pub enum Reply {
     Failed {
         /// The iteration it belongs to.
         generation: u64,
-        /// Its number in the plan.
+        /// Its number in the partition.
         batch: u64,
         /// Its slot.
         slot: u32,
@@ -220,9 +233,12 @@ pub enum Reply {
 impl Wire for Command {
     fn frame(&self) -> Frame {
         match *self {
-            Self::Fill(Fill { tag, run: Run { slot, first_row, rows }, epoch, cursor, batch, attempt, finish }) => {
+            Self::Fill(Fill { tag, run: Run { slot, first_row, rows }, epoch, cursor, batch, attempt, work }) => {
                 Frame {
-                    kind: if finish { 3 } else { 1 },
+                    kind: match work {
+                        Work::Fill => 1,
+                        Work::Finish => 3,
+                    },
                     n: attempt,
                     slot,
                     first_row,
@@ -248,7 +264,7 @@ impl Wire for Command {
                 cursor: b,
                 batch: c,
                 attempt: n,
-                finish: kind == 3,
+                work: if kind == 3 { Work::Finish } else { Work::Fill },
             })),
             2 => Some(Self::Segment),
             _ => None,
@@ -260,24 +276,23 @@ impl Wire for Report {
     fn frame(&self) -> Frame {
         match *self {
             Self::Up => Frame { kind: 11, ..Frame::default() },
-            Self::Done { tag, failures, read, decode, transform, other_jpegs } => Frame {
-                kind: 12,
-                n: failures,
-                a: other_jpegs,
-                tag,
-                c: read,
-                d: decode,
-                e: transform,
-                ..Frame::default()
-            },
+            Self::Done(Done { tag, len, read, decode, transform }) => {
+                let nanos = |time: Duration| time.as_nanos() as u64;
+                let (c, d, e) = (nanos(read), nanos(decode), nanos(transform));
+                Frame { kind: 12, n: len, tag, c, d, e, ..Frame::default() }
+            }
         }
     }
 
     fn from_frame(frame: &Frame) -> Option<Self> {
-        let &Frame { kind, n, a, tag, c, d, e, .. } = frame;
+        let &Frame { kind, n, tag, c, d, e, .. } = frame;
         match kind {
             11 => Some(Self::Up),
-            12 => Some(Self::Done { tag, failures: n, read: c, decode: d, transform: e, other_jpegs: a }),
+            12 => {
+                let (read, decode, transform) =
+                    (Duration::from_nanos(c), Duration::from_nanos(d), Duration::from_nanos(e));
+                Some(Self::Done(Done { tag, len: n, read, decode, transform }))
+            }
             _ => None,
         }
     }
@@ -356,7 +371,7 @@ mod tests {
             cursor: 0x1122_3344_5566_7788,
             batch: 9,
             attempt: 2,
-            finish: false,
+            work: Work::Fill,
         };
         let mut golden = [0; MESSAGE_BYTES];
         golden[..8].copy_from_slice(&[0x48, 0x53, 1, 1, 2, 0, 0, 0]);
@@ -367,7 +382,7 @@ mod tests {
         golden[40] = 9;
         assert_eq!(Command::Fill(fill).frame().encode(), golden);
         golden[3] = 3;
-        assert_eq!(Command::Fill(Fill { finish: true, ..fill }).frame().encode(), golden);
+        assert_eq!(Command::Fill(Fill { work: Work::Finish, ..fill }).frame().encode(), golden);
     }
 
     #[test]
@@ -401,12 +416,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_message_round_trips(finish: bool, n: u32, slot: u32, rows: u32, tag: u32, a: u64, b: u64, c: u64) {
+        fn every_message_round_trips(finishes: bool, n: u32, slot: u32, rows: u32, tag: u32, a: u64, b: u64, c: u64) {
             let run = Run { slot, first_row: n, rows };
-            round_trip(Command::Fill(Fill { tag, run, epoch: a, cursor: b, batch: c, attempt: n, finish }));
+            let work = if finishes { Work::Finish } else { Work::Fill };
+            round_trip(Command::Fill(Fill { tag, run, epoch: a, cursor: b, batch: c, attempt: n, work }));
             round_trip(Command::Segment);
             round_trip(Report::Up);
-            round_trip(Report::Done { tag, failures: n, read: a, decode: b, transform: c, other_jpegs: b });
+            let (read, decode, transform) = (Duration::from_nanos(a), Duration::from_nanos(b), Duration::from_nanos(c));
+            round_trip(Report::Done(Done { tag, len: n, read, decode, transform }));
             round_trip(Request::Start { generation: a, epoch: b, cursor: c });
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);

@@ -8,5 +8,5 @@ mod message;
 
 pub use self::{
     channel::{Channel, Incoming},
-    message::{Command, Fill, Frame, MESSAGE_BYTES, Reply, Report, Request, Run, Wire},
+    message::{Command, Done, Fill, Frame, MESSAGE_BYTES, Reply, Report, Request, Run, Wire, Work},
 };

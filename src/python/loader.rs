@@ -150,7 +150,9 @@ impl Loader {
         dict.set_item("read_seconds", stats.read_seconds)?;
         dict.set_item("decode_seconds", stats.decode_seconds)?;
         dict.set_item("transform_seconds", stats.transform_seconds)?;
-        dict.set_item("other_jpegs", stats.other_jpegs)?;
+        for (name, count) in stats.counters {
+            dict.set_item(name, count)?;
+        }
         dict.set_item("restarts", stats.restarts)?;
         dict.set_item("failed_samples", stats.failed_samples)?;
         dict.set_item("quarantine", list(py, stats.quarantine.iter().map(|error| failure(py, error)))?)?;

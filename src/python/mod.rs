@@ -14,8 +14,9 @@ use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    decode::{Area, Cutout},
+    decode::Cutout,
     error::Error,
+    geometry::{Rect, Size},
     source::{ImageFolder, Source},
     sys::limits,
     transform::{BatchTransform, Transform},
@@ -68,12 +69,12 @@ fn check_batch_transform(description: &str) -> PyResult<()> {
 fn decode_jpeg(
     py: Python<'_>,
     data: PyBackedBytes,
-    region: Option<(u32, u32, u32, u32)>,
+    region: Option<(i64, i64, u32, u32)>,
     scale: u32,
 ) -> PyResult<(u32, u32, Bound<'_, PyByteArray>)> {
-    let area = region.map(|(top, left, height, width)| Area { top, left, height, width });
+    let area = region.map(|(top, left, height, width)| Rect { top, left, size: Size { height, width } });
     let cutout = Cutout::open(&data, area, scale).map_err(|failure| error::decode_error(&failure))?;
-    let (height, width) = cutout.size();
+    let Size { height, width } = cutout.size();
     let pixels = PyByteArray::new_with(py, height as usize * width as usize * 3, |out| {
         py.detach(|| cutout.decode(out)).map_err(|failure| error::decode_error(&failure))
     })?;

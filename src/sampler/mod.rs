@@ -2,10 +2,10 @@
 //!
 //! Nothing here depends on workers: any process can compute which sample belongs in which row.
 
+mod partition;
 mod permutation;
-mod plan;
 
 pub use self::{
+    partition::{Partition, Sampler},
     permutation::Permutation,
-    plan::{EpochPlan, Sampler},
 };

@@ -6,7 +6,7 @@ use std::{ops::Range, os::fd::OwnedFd, sync::Arc};
 
 use super::{
     layout::{Progress, SlotLayout},
-    slot::{self, GiveBack, Place, SlotMut, SlotRef},
+    slot::{self, GiveBack, SlotMemory, SlotMut, SlotRef},
 };
 use crate::{
     error::{Error, Result},
@@ -36,7 +36,7 @@ impl Arena {
     pub fn grow(&mut self, slots: usize) -> Result<Arc<SharedMemory>> {
         let bytes =
             self.layout.bytes().checked_mul(slots).ok_or_else(|| Error::Memory("the arena's size overflows".into()))?;
-        let what = format!("an arena of {slots} slots of {}", limits::Size(self.layout.bytes() as u64));
+        let what = format!("an arena of {slots} slots of {}", limits::ByteSize(self.layout.bytes() as u64));
         limits::check_memory(bytes as u64, &what)?;
         let segment = Arc::new(SharedMemory::create("stokehold-arena", bytes)?);
         self.push(Arc::clone(&segment));
@@ -88,12 +88,12 @@ impl Arena {
         &self.segments
     }
 
-    fn place(&self, slot: u32) -> Result<Place> {
+    fn slot_memory(&self, slot: u32) -> Result<SlotMemory> {
         let &(segment, offset) = self
             .slots
             .get(slot as usize)
             .ok_or_else(|| Error::Protocol(format!("slot {slot} of an arena of {} slots", self.slots.len())))?;
-        Ok(Place { memory: Arc::clone(&self.segments[segment]), layout: Arc::clone(&self.layout), offset })
+        Ok(SlotMemory { segment: Arc::clone(&self.segments[segment]), layout: Arc::clone(&self.layout), offset })
     }
 
     /// Returns the right to write some rows of a slot.
@@ -104,12 +104,12 @@ impl Arena {
     /// # Errors
     /// [`Error::Protocol`] for a slot or rows that do not exist.
     pub unsafe fn rows_mut(&self, slot: u32, rows: Range<usize>) -> Result<SlotMut> {
-        let place = self.place(slot)?;
+        let memory = self.slot_memory(slot)?;
         if rows.start > rows.end || rows.end > self.layout.rows() {
             return Err(Error::Protocol(format!("rows {rows:?} of a slot of {} rows", self.layout.rows())));
         }
         // SAFETY: passed on from the caller.
-        Ok(unsafe { SlotMut::new(place, rows) })
+        Ok(unsafe { SlotMut::new(memory, rows) })
     }
 
     /// Returns a finished slot, to be given back to `owner` when it is dropped.
@@ -120,12 +120,12 @@ impl Arena {
     /// # Errors
     /// [`Error::Protocol`] for a slot that does not exist, or more rows than it has.
     pub unsafe fn take(&self, slot: u32, rows: usize, owner: Arc<dyn GiveBack>) -> Result<SlotRef> {
-        let place = self.place(slot)?;
+        let memory = self.slot_memory(slot)?;
         if rows > self.layout.rows() {
             return Err(Error::Protocol(format!("{rows} rows of a slot of {} rows", self.layout.rows())));
         }
         // SAFETY: passed on from the caller.
-        Ok(unsafe { SlotRef::new(place, slot, rows, owner) })
+        Ok(unsafe { SlotRef::new(memory, slot, rows, owner) })
     }
 
     /// Marks some rows as not begun, so that nothing is read into what an earlier owner wrote down.
@@ -145,7 +145,7 @@ impl Arena {
     /// # Errors
     /// [`Error::Protocol`] for a slot that does not exist.
     pub fn progress(&self, slot: u32, rows: Range<usize>) -> Result<Vec<Progress>> {
-        Ok(slot::progress(&self.place(slot)?, rows.start..rows.end.min(self.layout.rows())))
+        Ok(slot::progress(&self.slot_memory(slot)?, rows.start..rows.end.min(self.layout.rows())))
     }
 
     /// Reads which sample a worker wrote down for a row; a hint while it owns the row.
@@ -153,14 +153,14 @@ impl Arena {
     /// # Errors
     /// [`Error::Protocol`] for a slot or a row that does not exist.
     pub fn index(&self, slot: u32, row: u32) -> Result<u64> {
-        let place = self.place(slot)?;
+        let memory = self.slot_memory(slot)?;
         if row as usize >= self.layout.rows() {
             return Err(Error::Protocol(format!("row {row} of a slot of {} rows", self.layout.rows())));
         }
-        Ok(place.index(row as usize))
+        Ok(memory.index(row as usize))
     }
 
-    /// Writes a text into a slot in place of a batch, and returns its length.
+    /// Writes a text into a slot instead of a batch, and returns its length.
     ///
     /// # Safety
     /// The caller owns the whole slot.
@@ -169,7 +169,7 @@ impl Arena {
     /// [`Error::Protocol`] for a slot that does not exist.
     pub unsafe fn write_text(&self, slot: u32, text: &str) -> Result<usize> {
         // SAFETY: passed on from the caller.
-        Ok(unsafe { slot::write_text(&self.place(slot)?, text) })
+        Ok(unsafe { slot::write_text(&self.slot_memory(slot)?, text) })
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_takes_the_place_of_a_batch() {
+    fn a_text_is_written_instead_of_a_batch() {
         let mut arena = arena();
         arena.grow(1).unwrap();
         // SAFETY: this test owns the slot throughout.

@@ -36,7 +36,7 @@ impl From<u8> for Progress {
     }
 }
 
-/// One field's place in a slot.
+/// Where one field lies in a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldLayout {
     /// Name, dtype and shape of one row.

@@ -1,4 +1,4 @@
-//! A place for text that is too long for a message: written by one side, read by the other once a message says so.
+//! Memory for a text that is too long for a message: written by one side, read by the other once a message says so.
 
 #![expect(unsafe_code, reason = "copies bytes in and out of shared memory")]
 
@@ -33,6 +33,11 @@ impl Mailbox {
     /// Returns the memory, to be sent to another process.
     pub fn memory(&self) -> &SharedMemory {
         &self.memory
+    }
+
+    /// Returns the number of lanes.
+    pub fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// Returns how many bytes fit a lane.

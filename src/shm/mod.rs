@@ -5,12 +5,14 @@
 //! of a slot, a [`SlotRef`] is a finished batch that its holder has to itself; dropping it gives the slot back.
 
 mod arena;
+mod bytes;
 mod layout;
 mod mailbox;
 mod slot;
 
 pub use self::{
     arena::Arena,
+    bytes::SharedBytes,
     layout::{FieldLayout, Progress, SlotLayout},
     mailbox::Mailbox,
     slot::{GiveBack, RowMut, SlotMut, SlotRef},

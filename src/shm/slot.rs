@@ -1,26 +1,29 @@
 //! Rights to the bytes of a slot.
 
-#![expect(unsafe_code, reason = "turns a place in shared memory into slices; the ownership rule makes them exclusive")]
+#![expect(
+    unsafe_code,
+    reason = "turns addresses in shared memory into slices; the ownership rule makes them exclusive"
+)]
 
 use std::{fmt, ops::Range, slice, sync::Arc};
 
 use super::layout::{Progress, SlotLayout};
 use crate::sys::memory::SharedMemory;
 
-/// A slot's place in memory. It gives no right to its bytes.
+/// Where a slot lies in memory. It gives no right to its bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) memory: Arc<SharedMemory>,
+pub(super) struct SlotMemory {
+    pub(super) segment: Arc<SharedMemory>,
     pub(super) layout: Arc<SlotLayout>,
     pub(super) offset: usize,
 }
 
-impl Place {
+impl SlotMemory {
     /// Returns the address of the byte at `at` in this slot.
     fn at(&self, at: usize) -> *mut u8 {
-        assert!(at <= self.layout.bytes() && self.offset + self.layout.bytes() <= self.memory.len());
+        assert!(at <= self.layout.bytes() && self.offset + self.layout.bytes() <= self.segment.len());
         // SAFETY: the assertion keeps the sum inside the mapping.
-        unsafe { self.memory.as_mut_ptr().add(self.offset + at) }
+        unsafe { self.segment.as_mut_ptr().add(self.offset + at) }
     }
 
     fn read_progress(&self, row: usize) -> Progress {
@@ -36,14 +39,14 @@ impl Place {
 }
 
 /// Reads how far each row of a run is. A hint: the worker that owns the rows may be writing.
-pub(super) fn progress(place: &Place, rows: Range<usize>) -> Vec<Progress> {
-    rows.map(|row| place.read_progress(row)).collect()
+pub(super) fn progress(memory: &SlotMemory, rows: Range<usize>) -> Vec<Progress> {
+    rows.map(|row| memory.read_progress(row)).collect()
 }
 
 /// The right to write some rows of a slot.
 #[derive(Debug)]
 pub struct SlotMut {
-    place: Place,
+    memory: SlotMemory,
     rows: Range<usize>,
 }
 
@@ -51,36 +54,36 @@ impl SlotMut {
     /// # Safety
     /// Until the value, and every row made of it, is gone, nobody else may touch these rows: the coordinator
     /// assigned them to this process alone, and this process made no other right to them.
-    pub(super) unsafe fn new(place: Place, rows: Range<usize>) -> Self {
-        assert!(rows.start <= rows.end && rows.end <= place.layout.rows());
-        Self { place, rows }
+    pub(super) unsafe fn new(memory: SlotMemory, rows: Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end <= memory.layout.rows());
+        Self { memory, rows }
     }
 
     /// Writes down how far a run is that is worked on as a whole: at its first row, as [`RowMut::mark`] does.
     pub fn mark(&mut self, progress: Progress) {
         if !self.rows.is_empty() {
             // SAFETY: the address is inside the mapping, and this value is the only right to the row. Volatile as there.
-            unsafe { self.place.at(self.place.layout.progress(self.rows.start)).write_volatile(progress as u8) };
+            unsafe { self.memory.at(self.memory.layout.progress(self.rows.start)).write_volatile(progress as u8) };
         }
     }
 
     /// Returns the rows' bytes in each field, one row after the other.
     pub fn fields(&mut self) -> Vec<&mut [u8]> {
-        let Self { place, rows } = self;
+        let Self { memory, rows } = self;
         let field = |field: &super::FieldLayout| {
-            let start = place.at(field.offset + rows.start * field.row_bytes);
+            let start = memory.at(field.offset + rows.start * field.row_bytes);
             // SAFETY: the rows lie inside their field's region, which lies inside the mapping; regions do not overlap
             // (a property test of the layout); and this value, borrowed mutably, is the only right to the rows.
             unsafe { slice::from_raw_parts_mut(start, rows.len() * field.row_bytes) }
         };
-        place.layout.fields().iter().map(field).collect()
+        memory.layout.fields().iter().map(field).collect()
     }
 
     /// Splits the right into one for each row, marked as not begun.
     pub fn into_rows(self) -> impl Iterator<Item = RowMut> {
-        let place = Arc::new(self.place);
+        let memory = Arc::new(self.memory);
         self.rows.map(move |row| {
-            let mut row = RowMut { place: Arc::clone(&place), row };
+            let mut row = RowMut { memory: Arc::clone(&memory), row };
             row.mark(Progress::Waiting);
             row
         })
@@ -90,7 +93,7 @@ impl SlotMut {
 /// The right to write one row of a slot: one sample.
 #[derive(Debug)]
 pub struct RowMut {
-    place: Arc<Place>,
+    memory: Arc<SlotMemory>,
     row: usize,
 }
 
@@ -104,32 +107,32 @@ impl RowMut {
     pub fn mark(&mut self, progress: Progress) {
         // SAFETY: the address is inside the mapping, and this value is the only right to the row. Volatile, so
         // that the byte is written before the work that it announces may kill this process.
-        unsafe { self.place.at(self.place.layout.progress(self.row)).write_volatile(progress as u8) };
+        unsafe { self.memory.at(self.memory.layout.progress(self.row)).write_volatile(progress as u8) };
     }
 
     /// Writes down which sample the row holds.
     pub fn set_index(&mut self, index: u64) {
         let bytes = index.to_ne_bytes();
         // SAFETY: the 8 bytes lie inside the mapping, and this value is the only right to the row.
-        unsafe { self.place.at(self.place.layout.index(self.row)).cast::<[u8; 8]>().write_volatile(bytes) };
+        unsafe { self.memory.at(self.memory.layout.index(self.row)).cast::<[u8; 8]>().write_volatile(bytes) };
     }
 
     /// Returns the row's bytes in each field.
     pub fn fields(&mut self) -> Vec<&mut [u8]> {
-        let Self { place, row } = self;
+        let Self { memory, row } = self;
         let field = |field: &super::FieldLayout| {
-            let start = place.at(field.offset + *row * field.row_bytes);
+            let start = memory.at(field.offset + *row * field.row_bytes);
             // SAFETY: the row lies inside its field's region, which lies inside the mapping; regions do not overlap
             // (a property test of the layout); and this value, borrowed mutably, is the only right to the row.
             unsafe { slice::from_raw_parts_mut(start, field.row_bytes) }
         };
-        place.layout.fields().iter().map(field).collect()
+        memory.layout.fields().iter().map(field).collect()
     }
 }
 
 /// Takes slots back from their last holder.
 pub trait GiveBack: Send + Sync {
-    /// Called once, from any thread, when nobody can see the slot any more.
+    /// Called once, from any thread, when the last view of the slot is gone.
     fn give_back(&self, slot: u32);
 }
 
@@ -137,7 +140,7 @@ pub trait GiveBack: Send + Sync {
 ///
 /// The memory stays mapped for as long as the value lives, also after its loader is gone.
 pub struct SlotRef {
-    place: Place,
+    memory: SlotMemory,
     slot: u32,
     rows: usize,
     owner: Arc<dyn GiveBack>,
@@ -146,9 +149,9 @@ pub struct SlotRef {
 impl SlotRef {
     /// # Safety
     /// The slot's writers have committed it, and until the value is dropped no other right to the slot exists.
-    pub(super) unsafe fn new(place: Place, slot: u32, rows: usize, owner: Arc<dyn GiveBack>) -> Self {
-        assert!(rows <= place.layout.rows());
-        Self { place, slot, rows, owner }
+    pub(super) unsafe fn new(memory: SlotMemory, slot: u32, rows: usize, owner: Arc<dyn GiveBack>) -> Self {
+        assert!(rows <= memory.layout.rows());
+        Self { memory, slot, rows, owner }
     }
 
     /// Returns the number of rows of the batch, at most the slot's.
@@ -158,12 +161,12 @@ impl SlotRef {
 
     /// Returns the slot's layout.
     pub fn layout(&self) -> &SlotLayout {
-        &self.place.layout
+        &self.memory.layout
     }
 
     /// Returns the sample index of each row.
     pub fn indices(&self) -> Vec<u64> {
-        (0..self.rows).map(|row| self.place.index(row)).collect()
+        (0..self.rows).map(|row| self.memory.index(row)).collect()
     }
 
     /// Returns the bytes of a field, all rows of the batch one after the other.
@@ -177,27 +180,27 @@ impl SlotRef {
     ///
     /// Such a view must keep the `SlotRef`. It may be written to: the batch belongs to its holder alone.
     pub fn field_parts(&self, field: usize) -> (*mut u8, usize) {
-        let layout = &self.place.layout.fields()[field];
-        (self.place.at(layout.offset), self.rows * layout.row_bytes)
+        let layout = &self.memory.layout.fields()[field];
+        (self.memory.at(layout.offset), self.rows * layout.row_bytes)
     }
 
-    /// Returns the text that the coordinator left in the slot in place of a batch.
+    /// Returns the text that the coordinator left in the slot instead of a batch.
     pub fn text(&self, len: usize) -> String {
-        let len = len.min(self.place.layout.bytes());
+        let len = len.min(self.memory.layout.bytes());
         // SAFETY: inside the mapping; the coordinator wrote the text before it handed the slot over.
-        let bytes = unsafe { slice::from_raw_parts(self.place.at(0), len) };
+        let bytes = unsafe { slice::from_raw_parts(self.memory.at(0), len) };
         String::from_utf8_lossy(bytes).into_owned()
     }
 }
 
-/// Writes a text into a slot in place of a batch, cut to the slot's size, and returns its length.
+/// Writes a text into a slot instead of a batch, cut to the slot's size, and returns its length.
 ///
 /// # Safety
 /// The caller owns the whole slot.
-pub(super) unsafe fn write_text(place: &Place, text: &str) -> usize {
-    let len = text.floor_char_boundary(place.layout.bytes());
+pub(super) unsafe fn write_text(memory: &SlotMemory, text: &str) -> usize {
+    let len = text.floor_char_boundary(memory.layout.bytes());
     // SAFETY: len bytes fit the slot, which lies inside the mapping and is the caller's alone.
-    unsafe { place.at(0).copy_from_nonoverlapping(text.as_ptr(), len) };
+    unsafe { memory.at(0).copy_from_nonoverlapping(text.as_ptr(), len) };
     len
 }
 

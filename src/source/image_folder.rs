@@ -9,7 +9,7 @@ use std::{
 };
 
 use self::index::Index;
-use super::{Source, file};
+use super::{access::Source, file};
 use crate::{
     error::{Failure, Result},
     field::{Field, Image, Label},

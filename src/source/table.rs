@@ -4,7 +4,10 @@ use std::{collections::HashSet, ffi::OsStr, fmt, os::unix::ffi::OsStrExt, path::
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Source, file};
+use super::{
+    access::{Bytes, Source},
+    file,
+};
 use crate::{
     error::{Error, Failure, Result},
     field::{Field, Payload},

@@ -31,8 +31,8 @@ pub fn check_memory(need: u64, what: &str) -> Result<()> {
         None => Ok(()),
         Some(MemoryLimit { by, left }) => Err(Error::Memory(format!(
             "{what} needs {} but {by} leaves {}; lower batch_size or prefetch, or raise the limit",
-            Size(need),
-            Size(left)
+            ByteSize(need),
+            ByteSize(left)
         ))),
     }
 }
@@ -152,7 +152,7 @@ fn group_limit(group: &Path, unified: bool) -> Option<MemoryLimit> {
         .and_then(|text| text.lines().find_map(|line| line.strip_prefix(inactive)?.trim().parse::<u64>().ok()))
         .unwrap_or(0);
     let left = limit.saturating_sub(usage.saturating_sub(reclaimable));
-    Some(MemoryLimit { by: format!("the memory limit of cgroup {} ({})", group.display(), Size(limit)), left })
+    Some(MemoryLimit { by: format!("the memory limit of cgroup {} ({})", group.display(), ByteSize(limit)), left })
 }
 
 /// Returns how many times the out-of-memory killer has struck in this process's memory cgroup.
@@ -181,9 +181,9 @@ fn cpu_quota() -> Option<f64> {
 
 /// A number of bytes, for people.
 #[derive(Clone, Copy, Debug)]
-pub struct Size(pub u64);
+pub struct ByteSize(pub u64);
 
-impl std::fmt::Display for Size {
+impl std::fmt::Display for ByteSize {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes = self.0 as f64;
         match self.0 {
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn sizes_read_well() {
         assert_eq!(
-            [Size(12), Size(1536), Size(3 << 20), Size(5 << 30)].map(|s| s.to_string()),
+            [ByteSize(12), ByteSize(1536), ByteSize(3 << 20), ByteSize(5 << 30)].map(|s| s.to_string()),
             ["12 B", "1.5 KiB", "3.0 MiB", "5.00 GiB"]
         );
     }

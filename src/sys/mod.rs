@@ -1,4 +1,4 @@
-//! The one place that speaks to the kernel.
+//! The only module that speaks to the kernel.
 //!
 //! What this layer promises to those above it:
 //! - an interrupted call is tried again;

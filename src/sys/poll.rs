@@ -12,6 +12,10 @@ use nix::errno::Errno;
 use super::retry;
 use crate::error::Result;
 
+/// Names a descriptor of a [`Watch`], until that is cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchKey(usize);
+
 /// A set of descriptors to wait for, refilled for each wait.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -24,11 +28,11 @@ impl Watch {
         self.fds.clear();
     }
 
-    /// Adds a descriptor, to be waited for until it can be read (or, if `write`, written), and returns its place.
-    pub fn add(&mut self, fd: BorrowedFd<'_>, write: bool) -> usize {
+    /// Adds a descriptor, to be waited for until it can be read (or, if `write`, written), and returns its key.
+    pub fn add(&mut self, fd: BorrowedFd<'_>, write: bool) -> WatchKey {
         let events = if write { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
         self.fds.push(libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 });
-        self.fds.len() - 1
+        WatchKey(self.fds.len() - 1)
     }
 
     /// Waits until a descriptor is ready or the time is up. Returns how many are ready.
@@ -51,9 +55,9 @@ impl Watch {
         retry("poll", &mut run).map(|ready| ready as usize)
     }
 
-    /// Tells whether the descriptor at this place can be read, or has ended.
-    pub fn readable(&self, place: usize) -> bool {
-        self.fds[place].revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+    /// Tells whether the descriptor of this key can be read, or has ended.
+    pub fn readable(&self, WatchKey(entry): WatchKey) -> bool {
+        self.fds[entry].revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 }
 

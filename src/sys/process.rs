@@ -211,7 +211,7 @@ pub fn spawn(program: &CStr, args: &[CString], stdin: BorrowedFd<'_>) -> Result<
     start().map(Child::new).map_err(|errno| Error::sys(call, errno))
 }
 
-/// Takes the socket that [`spawn`] put in the place of standard input, and puts `/dev/null` there.
+/// Takes the socket that [`spawn`] passed as standard input, and puts `/dev/null` there.
 ///
 /// # Errors
 /// [`Error::Sys`] where the descriptors cannot be moved.
@@ -292,7 +292,7 @@ pub fn reset_signals() {
         // SAFETY: ignoring a signal installs no code.
         let _ = unsafe { signal(name, SigHandler::SigIgn) };
     }
-    // A host that ignores SIGCHLD would pass that on, and a child's status would be lost; one that handles crashes,
+    // A trainer that ignores SIGCHLD would pass that on, and a child's status would be lost; one that handles crashes,
     // as Rust's runtime does to see stack overflows, would hide how a worker ended.
     let plain = [Signal::SIGCHLD, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT];
     for name in plain {

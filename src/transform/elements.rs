@@ -416,7 +416,8 @@ mod tests {
             let error = |half: bf16| (half.to_f64() - value).abs();
             let found = bf16::from_f32(to_odd(value));
             for neighbour in [found.to_bits() - 1, found.to_bits() + 1].map(bf16::from_bits) {
-                prop_assert!(error(found) < error(neighbour) || found.to_bits() & 1 == 0 && error(found) == error(neighbour));
+                let nearer = error(found).total_cmp(&error(neighbour));
+                prop_assert!(nearer.is_lt() || found.to_bits() & 1 == 0 && nearer.is_eq());
             }
         }
     }

@@ -31,7 +31,7 @@ impl<'a> Pixels<'a> {
 
     /// Returns a decoded image.
     pub fn of(image: &'a Image) -> Self {
-        Self::new(image.pixels(), Size { height: image.height(), width: image.width() }, image.channels())
+        Self::new(image.pixels(), image.size(), image.channels())
     }
 
     /// Returns the image of these bytes, one 8-bit channel.

@@ -2,12 +2,14 @@
 //!
 //! A worker receives runs of rows, makes each row's sample and writes it in place. Where samples come from a
 //! device, one thread reads ahead while the worker's own rayon pool decodes. A worker ends when the coordinator
-//! does, whichever of the two signs it sees first: the end of its socket, or the signal that the kernel sends.
+//! does: when its socket closes, or when the kernel kills it.
 
 mod fill;
+mod report;
 mod serve;
 
 pub use self::{
-    fill::{Candidate, Filler, Job as RowJob, Quarantine, RowFailure, Tally},
-    serve::{Worker, run},
+    fill::{Candidate, Filler, RowTask},
+    report::{Quarantine, RowFailure, RunReport},
+    serve::Worker,
 };

@@ -9,14 +9,17 @@ use std::{
     time::Instant,
 };
 
+use super::{
+    fill::{Candidate, Filler, RowTask},
+    report::RunReport,
+};
 use crate::{
     error::{Error, Result},
     pipeline::Scratch,
-    protocol::{Channel, Command, Fill, Incoming, Report},
-    sampler::{EpochPlan, Sampler},
+    protocol::{Channel, Command, Fill, Incoming, Report, Work},
+    sampler::{Partition, Sampler},
     shm::{Arena, Mailbox, RowMut, SlotMut},
-    sys::memory::SharedMemory,
-    worker::{Candidate, Filler, RowJob, Tally},
+    sys::{memory::SharedMemory, process},
 };
 
 /// Everything a worker needs.
@@ -26,7 +29,7 @@ pub struct Worker {
     pub channel: Channel<Report, Command>,
     /// The slots.
     pub arena: Arena,
-    /// Where lists of failures go, one lane for each run in flight.
+    /// Where the texts of reports go, one lane for each run in flight.
     pub mailbox: Mailbox,
     /// What makes rows.
     pub filler: Filler,
@@ -38,16 +41,18 @@ pub struct Worker {
     pub seat: u32,
 }
 
-/// Serves until the coordinator is gone; returns the exit status.
-pub fn run(worker: Worker) -> i32 {
-    populate(&worker.arena, worker.seat);
-    let reads_ahead = worker.filler.pipeline().source().does_io() || worker.threads > 1;
-    let served = if reads_ahead { serve_ahead(worker) } else { serve_inline(worker) };
-    match served {
-        Ok(()) => 0,
-        Err(error) => {
-            crate::sys::process::report(&format!("worker ends: {error}"));
-            1
+impl Worker {
+    /// Serves until the coordinator is gone; returns the exit status.
+    pub fn run(self) -> i32 {
+        populate(&self.arena, self.seat);
+        let reads_ahead = self.filler.pipeline().source().does_io() || self.threads > 1;
+        let served = if reads_ahead { serve_ahead(self) } else { serve_inline(self) };
+        match served {
+            Ok(()) => 0,
+            Err(error) => {
+                process::report(&format!("worker ends: {error}"));
+                1
+            }
         }
     }
 }
@@ -67,30 +72,30 @@ fn populate(arena: &Arena, seat: u32) {
 fn populate_segment(segment: &SharedMemory, slot: usize, seat: usize) {
     const STEP: usize = 4 << 20;
     let slots = segment.len() / slot;
-    for place in (0..slots).map(|number| (number + seat) % slots * slot) {
-        for start in (place..place + slot).step_by(STEP) {
-            if !segment.populate(start..(start + STEP).min(place + slot)) {
+    for offset in (0..slots).map(|number| (number + seat) % slots * slot) {
+        for start in (offset..offset + slot).step_by(STEP) {
+            if !segment.populate(start..(start + STEP).min(offset + slot)) {
                 return;
             }
         }
     }
 }
 
-/// The plans of the epochs that fills speak of: at most the current one and the next.
+/// The partitions of the epochs that fills speak of: at most the current one and the next.
 #[derive(Debug)]
-struct Plans {
+struct Partitions {
     sampler: Sampler,
-    known: HashMap<(u64, u64), Arc<EpochPlan>>,
+    known: HashMap<(u64, u64), Arc<Partition>>,
 }
 
-impl Plans {
-    fn get(&mut self, fill: &Fill) -> Arc<EpochPlan> {
+impl Partitions {
+    fn get(&mut self, fill: &Fill) -> Arc<Partition> {
         let key = (fill.epoch, fill.cursor);
         if self.known.len() > 2 && !self.known.contains_key(&key) {
             self.known.clear();
         }
-        let plan = self.known.entry(key).or_insert_with(|| Arc::new(self.sampler.plan(fill.epoch, fill.cursor)));
-        Arc::clone(plan)
+        let new = || Arc::new(self.sampler.partition(fill.epoch, fill.cursor));
+        Arc::clone(self.known.entry(key).or_insert_with(new))
     }
 }
 
@@ -117,57 +122,34 @@ fn rows_of(arena: &Arena, fill: &Fill) -> Result<SlotMut> {
     unsafe { arena.rows_mut(run.slot, first..end) }
 }
 
-/// Returns the failures as JSON that fits: fatal ones first, since they decide the batch, and of the others as many
-/// as there is room for.
-fn list_of(tally: &Tally, room: usize) -> Result<String> {
-    let mut list: Vec<_> = tally.failures.iter().collect();
-    list.sort_by_key(|failure| (!failure.fatal, failure.row));
-    loop {
-        let text = serde_json::to_string(&list).map_err(|error| Error::Protocol(error.to_string()))?;
-        if text.len() <= room || list.len() == 1 {
-            return Ok(text);
-        }
-        list.truncate(list.len() / 2);
-    }
-}
-
-/// Writes the list of failures where the coordinator finds it, and reports the run as done.
-fn report(channel: &Channel<Report, Command>, mailbox: &Mailbox, tag: u32, tally: &Tally) -> Result<()> {
-    let failures =
-        if tally.failures.is_empty() { 0 } else { mailbox.write(tag as usize, &list_of(tally, mailbox.capacity())?) };
-    let nanos = |time: std::time::Duration| time.as_nanos() as u64;
-    channel.send(&Report::Done {
-        tag,
-        failures,
-        read: nanos(tally.read),
-        decode: nanos(tally.times.decode),
-        transform: nanos(tally.times.transform),
-        other_jpegs: tally.times.other_jpegs,
-    })?;
+/// Reports a run as done.
+fn report(channel: &Channel<Report, Command>, mailbox: &Mailbox, tag: u32, run: &RunReport) -> Result<()> {
+    channel.send(&Report::Done(run.write(tag, mailbox)?))?;
     Ok(())
 }
 
 /// One thread does everything: for records that lie in memory.
 fn serve_inline(worker: Worker) -> Result<()> {
     let Worker { channel, mut arena, mailbox, filler, sampler, .. } = worker;
-    let mut plans = Plans { sampler, known: HashMap::new() };
+    let mut partitions = Partitions { sampler, known: HashMap::new() };
     let (mut scratch, mut record) = (filler.pipeline().scratch(), Vec::new());
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {
-        let plan = plans.get(&fill);
-        let job = RowJob { plan: &plan, batch: fill.batch, attempt: fill.attempt };
-        let (mut tally, begun) = (Tally::default(), Instant::now());
+        let partition = partitions.get(&fill);
+        let row_task = RowTask { partition: &partition, batch: fill.batch, attempt: fill.attempt };
+        let (mut run, begun) = (RunReport::default(), Instant::now());
         let rows = rows_of(&arena, &fill)?;
-        if fill.finish {
-            filler.finish(&plan, fill.batch, rows, &mut tally);
-        } else {
-            for mut row in rows.into_rows() {
-                let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
-                filler.fill(job, &mut row, &mut record, candidate, &mut scratch, &mut tally);
+        match fill.work {
+            Work::Finish => filler.finish(&partition, fill.batch, rows, &mut run),
+            Work::Fill => {
+                for mut row in rows.into_rows() {
+                    let candidate = filler.fetch(row_task, &mut row, &mut record, &mut run);
+                    filler.fill(row_task, &mut row, &mut record, candidate, &mut scratch, &mut run);
+                }
+                run.rest_is_writing(begun);
             }
-            tally.rest_is_writing(begun);
         }
-        report(&channel, &mailbox, fill.tag, &tally)?;
+        report(&channel, &mailbox, fill.tag, &run)?;
     }
     Ok(())
 }
@@ -175,8 +157,8 @@ fn serve_inline(worker: Worker) -> Result<()> {
 /// A run in work on several threads: the last row reports it.
 struct Running {
     fill: Fill,
-    plan: Arc<EpochPlan>,
-    left: Mutex<(u32, Tally)>,
+    partition: Arc<Partition>,
+    left: Mutex<(u32, RunReport)>,
 }
 
 /// A row whose record has been read.
@@ -191,7 +173,7 @@ struct Fetched {
 enum Task {
     Row(Fetched),
     /// A batch to finish.
-    Batch(Fill, Arc<EpochPlan>, SlotMut),
+    Batch(Fill, Arc<Partition>, SlotMut),
 }
 
 /// Records read ahead, beyond those that are being decoded.
@@ -218,33 +200,33 @@ fn serve_ahead(worker: Worker) -> Result<()> {
             for task in tasks {
                 match task {
                     Task::Row(fetched) => decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox),
-                    Task::Batch(fill, plan, rows) => {
-                        let mut tally = Tally::default();
-                        filler.finish(&plan, fill.batch, rows, &mut tally);
+                    Task::Batch(fill, partition, rows) => {
+                        let mut run = RunReport::default();
+                        filler.finish(&partition, fill.batch, rows, &mut run);
                         // See decode() for a report that fails.
-                        let _ = report(&channel, &mailbox, fill.tag, &tally);
+                        let _ = report(&channel, &mailbox, fill.tag, &run);
                     }
                 }
             }
         });
     }
     drop(tasks);
-    let mut plans = Plans { sampler, known: HashMap::new() };
+    let mut partitions = Partitions { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {
-        let (plan, rows) = (plans.get(&fill), rows_of(&arena, &fill)?);
+        let (partition, rows) = (partitions.get(&fill), rows_of(&arena, &fill)?);
         let gone = |_| Error::Worker("the decoding threads are gone".into());
-        if fill.finish {
-            to_decode.send(Task::Batch(fill, plan, rows)).map_err(gone)?;
+        if fill.work == Work::Finish {
+            to_decode.send(Task::Batch(fill, partition, rows)).map_err(gone)?;
             continue;
         }
-        let running = Arc::new(Running { fill, plan, left: Mutex::new((fill.run.rows, Tally::default())) });
+        let running = Arc::new(Running { fill, partition, left: Mutex::new((fill.run.rows, RunReport::default())) });
         for mut row in rows.into_rows() {
             let mut record = spare.try_recv().unwrap_or_default();
-            let mut tally = Tally::default();
-            let job = RowJob { plan: &running.plan, batch: fill.batch, attempt: fill.attempt };
-            let candidate = filler.fetch(job, &mut row, &mut record, &mut tally);
-            running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(tally);
+            let mut run = RunReport::default();
+            let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
+            let candidate = filler.fetch(row_task, &mut row, &mut record, &mut run);
+            running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(run);
             let fetched = Fetched { row, running: Arc::clone(&running), record, candidate };
             to_decode.send(Task::Row(fetched)).map_err(gone)?;
         }
@@ -261,15 +243,15 @@ fn decode(
     mailbox: &Mailbox,
 ) {
     let Fetched { mut row, running, mut record, candidate } = fetched;
-    let job = RowJob { plan: &running.plan, batch: running.fill.batch, attempt: running.fill.attempt };
-    let mut tally = Tally::default();
-    filler.fill(job, &mut row, &mut record, candidate, scratch, &mut tally);
-    // The right to the row ends before anybody is told that the run is finished.
+    let row_task = RowTask { partition: &running.partition, batch: running.fill.batch, attempt: running.fill.attempt };
+    let mut run = RunReport::default();
+    filler.fill(row_task, &mut row, &mut record, candidate, scratch, &mut run);
+    // The right to the row ends before anybody is told that the run is done.
     drop(row);
     let _ = used.send(record);
     let mut left = running.left.lock().unwrap_or_else(PoisonError::into_inner);
     left.0 -= 1;
-    left.1.merge(tally);
+    left.1.merge(run);
     if left.0 == 0 {
         // A failed report means that the coordinator is gone; the reading thread sees that by itself.
         let _ = report(channel, mailbox, running.fill.tag, &left.1);

@@ -51,7 +51,7 @@ fn trainer_with_a_stranger() {
     // A process that the user forked after the loader was made: it has a copy of the socket.
     // SAFETY: this process has one thread.
     if unsafe { nix::unistd::fork() }.unwrap().is_child() {
-        thread::sleep(Duration::from_secs(20));
+        thread::sleep(Duration::from_mins(10));
         std::process::exit(0);
     }
     thread::sleep(Duration::from_mins(10));

@@ -1,9 +1,6 @@
 //! What a loader promises when nothing goes wrong.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::mpsc, thread};
 
 use ndarray::{ArrayView1, ArrayView2};
 use stokehold::{DType, Error, FieldSpec, Input, Loader, OnError, SharedArrays, SourceSpec, Stage, error::Failure};
@@ -17,6 +14,7 @@ use crate::{
 pub(crate) const TESTS: &[Test] = &[
     ("bytes_do_not_depend_on_workers_or_threads", bytes_do_not_depend_on_workers_or_threads),
     ("arrays_come_through_a_spawned_coordinator", arrays_come_through_a_spawned_coordinator),
+    ("counts_come_through_a_spawned_coordinator", counts_come_through_a_spawned_coordinator),
     ("views_check_dtype_and_axes", views_check_dtype_and_axes),
     ("a_state_resumes_with_other_workers_and_batches", a_state_resumes_with_other_workers_and_batches),
     ("held_batches_grow_the_arena_and_then_are_an_error", held_batches_grow_the_arena_and_then_are_an_error),
@@ -68,6 +66,29 @@ fn arrays_come_through_a_spawned_coordinator() {
     }
     seen.sort_unstable();
     assert_eq!(seen, (0..100).collect::<Vec<_>>());
+}
+
+fn counts_come_through_a_spawned_coordinator() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("class")).unwrap();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for (name, file) in [("a", "progressive"), ("b", "444"), ("c", "progressive"), ("d", "420")] {
+        let copy = folder.path().join("class").join(name).with_extension("jpg");
+        std::fs::copy(data.join(file).with_extension("jpg"), copy).unwrap();
+    }
+    for workers in [0, 1] {
+        let loader = Loader::builder(Input::image_folder(folder.path()))
+            .transforms("image", [stokehold::Transform::center_crop(8)])
+            .num_workers(workers)
+            .build()
+            .unwrap();
+        assert_eq!(loader.iter().map(Result::unwrap).count(), 4);
+        let counted = loader.stats(&mut || Ok(())).unwrap().counters["other_jpegs"];
+        // Workers have begun the next epoch.
+        assert!(if workers == 0 { counted == 2 } else { (2..=4).contains(&counted) }, "{counted}");
+        let others = Loader::builder(shared()).num_workers(workers).build().unwrap();
+        assert_eq!(others.stats(&mut || Ok(())).unwrap().counters["other_jpegs"], 0);
+    }
 }
 
 fn views_check_dtype_and_axes() {
@@ -180,10 +201,12 @@ fn statistics_may_be_asked_for_from_other_threads() {
 }
 
 fn a_host_with_threads_is_not_forked() {
-    let thread = thread::spawn(|| thread::sleep(Duration::from_secs(2)));
+    let (end, ends) = mpsc::channel::<()>();
+    let thread = thread::spawn(move || ends.recv());
     let error = loader_of(Numbers::new(10, |_| Ok(())), 1).build().unwrap_err();
     assert!(error.to_string().contains("a process of 2 threads"), "{error}");
-    thread.join().unwrap();
+    drop(end);
+    assert!(thread.join().unwrap().is_err());
 }
 
 fn a_loader_that_cannot_start_says_why_and_leaves_nothing() {
@@ -205,9 +228,7 @@ fn nothing_is_left_after_close() {
     for _ in 0..20 {
         let loader = loader_of(Numbers::new(50, |_| Ok(())), 2).build().unwrap();
         let kept = loader.iter().next().unwrap().unwrap();
-        let begun = Instant::now();
         loader.close();
-        assert!(begun.elapsed() < Duration::from_secs(3));
         assert!(matches!(loader.begin(), Err(Error::Usage(_))));
         drop(loader);
         assert_eq!(kept.indices().len(), 4);

@@ -15,7 +15,10 @@ use nix::{
 };
 
 /// How long a test may take before it counts as hung.
-const WATCHDOG: Duration = Duration::from_mins(1);
+const WATCHDOG: Duration = Duration::from_mins(5);
+
+/// How long to wait for what must come: less than a stall, so that none is what the wait ended with.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Runs a program in a process group of its own; kills the group if it does not end in time.
 pub(crate) fn watched(mut command: Command) -> (ExitStatus, String) {
@@ -47,7 +50,7 @@ pub(crate) fn watched(mut command: Command) -> (ExitStatus, String) {
 
 /// Waits until something holds; panics with `what` if it never does.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");
         thread::sleep(Duration::from_millis(5));

@@ -5,18 +5,22 @@ from __future__ import annotations
 import gc
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
+import os
 import shutil
 from collections import Counter
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 import stokehold as sh
 from support import arena_mappings, eventually
+
+# Threads that spin while they wait, as OpenMP's do, keep other processes from the processors. Read when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 CLASSES = ("ash", "birch", "cedar")
 FAILED = pytest.StashKey[bool]()
@@ -38,17 +42,37 @@ def belongings() -> dict[str, Counter[str]]:
         except FileNotFoundError:  # The listing's own.
             continue
     return {
-        "children": Counter(str(child.pid) for child in psutil.Process().children(recursive=True)),
+        "children": Counter(descendants("self")),
         "threads": Counter({"all": len(list(Path("/proc/self/task").iterdir()))}),
         "descriptors": descriptors,
         "arenas": Counter(arena_mappings()),
     }
 
 
+def descendants(process: str) -> list[str]:
+    """The processes below one, as the kernel lists them: to go through all of the machine's takes long."""
+    children: list[str] = []
+    for thread in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # It has ended.
+            children += thread.read_text().split()
+    return children + [below for child in children for below in descendants(child)]
+
+
 def added(before: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
     gc.collect()
     now = belongings()
     return {kind: now[kind] - before[kind] for kind in before if now[kind] - before[kind]}
+
+
+def settled() -> None:
+    """Spares later collections what a large library has made: with JAX and PyTorch, half a second each."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    # The tests are collected, and what they import with them.
+    settled()
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +100,7 @@ def _leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if FAILED in request.node.stash:
         return
-    assert eventually(lambda: not added(before), 3), f"left behind: {added(before)}"
+    assert eventually(lambda: not added(before)), f"left behind: {added(before)}"
 
 
 @pytest.fixture(scope="session")
@@ -110,12 +134,6 @@ def columns() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def arrays(columns: dict[str, Any]) -> sh.Arrays:
     return sh.Arrays(columns)
-
-
-def settled() -> None:
-    """Spares later collections what a large library has made: with JAX and PyTorch, half a second each."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +20,11 @@ Row: TypeAlias = tuple[int, tuple[int, ...], tuple[tuple[str, bytes], ...]]
 """A batch by value: epoch, indices, and each field's bytes."""
 
 CROP = [sh.RandomResizedCrop(32), sh.RandomHorizontalFlip()]
+
+PATIENCE_SECONDS = 40
+"""How long to wait for what must come: no promise, but less than a stall, so that none is what the wait ended with."""
+PROGRAM_SECONDS = 240
+"""How long a program may take, the import of PyTorch on a busy machine included."""
 
 
 def value(batch: sh.Batch) -> Row:
@@ -40,7 +47,7 @@ def image_loader(folder: Path, **options: Any) -> sh.Loader:
     return sh.Loader(sh.ImageFolder(folder), **given | options)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
     """Tells whether the condition comes true within this time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -62,6 +69,47 @@ def pool_pids(loader: sh.Loader) -> list[int]:
     """The coordinator's process id and those of the workers."""
     stats = loader.stats()
     return [stats["coordinator_pid"], *(worker["pid"] for worker in stats["workers"])]
+
+
+class Strikes:
+    """Kills workers in the middle of their work, and never so that a sample meets two deaths: it would be poison.
+
+    What a worker has in hand lies in a slot. So when as many batches have come as there are slots, every sample that a
+    strike can have met is finished, and the next strike meets others.
+    """
+
+    def __init__(self, loader: sh.Loader) -> None:
+        self.loader = loader
+        self.killed: set[int] = set()
+        self._spared = 0
+
+    def delivered(self) -> None:
+        """Notes that a batch has come."""
+        self._spared -= 1
+
+    def kill(self, count: int) -> None:
+        """Kills so many workers at once, unless it is too early."""
+        if self._spared > 0:
+            return
+        stats = self.loader.stats()
+        self._spared = stats["slots"]
+        # The coordinator must not give to the second what the first had in hand, between the two.
+        with stopped(stats["coordinator_pid"]):
+            for worker in stats["workers"][:count]:
+                with suppress(ProcessLookupError):  # Killed before, and only now noticed.
+                    os.kill(worker["pid"], signal.SIGKILL)
+                    self.killed.add(worker["pid"])
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stops a process for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def arena_mappings() -> list[str]:
@@ -98,8 +146,8 @@ def trainer(code: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def run_trainer(code: str, seconds: float = 30) -> tuple[int, str, str]:
+def run_trainer(code: str) -> tuple[int, str, str]:
     """Runs `code` as `trainer` does, to its end. Returns exit status, standard output and standard error."""
     with trainer(code) as process:
-        out, err = process.communicate(timeout=seconds)
+        out, err = process.communicate(timeout=PROGRAM_SECONDS)
         return process.returncode, out, err

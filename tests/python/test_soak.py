@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -23,7 +24,7 @@ import stokehold as sh
 from support import eventually, image_loader, value, values
 
 ROUNDS = int(os.environ.get("STOKEHOLD_SOAK", "2000"))
-LIMIT_SECONDS = 60 + ROUNDS // 10
+LIMIT_SECONDS = 300 + ROUNDS // 10
 
 
 class Use(NamedTuple):
@@ -48,12 +49,14 @@ class Use(NamedTuple):
 
     def assert_near(self, before: Use) -> None:
         print(f"\n  before {before}\n  after  {self}", end="")  # noqa: T201  # Figures, for `pytest -s`.
-        assert self[:3] == before[:3]
+        # A thread that an earlier test began may end meanwhile.
+        assert all(now <= then for now, then in zip(self[:3], before[:3], strict=True))
         # Pages that are touched for the first time, allocators that settle: some, and no more with more rounds.
         assert self.shared_kib <= before.shared_kib + 1024
         assert self.private_kib <= before.private_kib + 16 * 1024
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(LIMIT_SECONDS)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_breaking_off_thousands_of_epochs_leaks_nothing(folder: Path, workers: int) -> None:
@@ -111,44 +114,54 @@ def test_loaders_that_cannot_be_made_leak_nothing(own_folder: Path) -> None:
     Use.now().assert_near(before)
 
 
-CHAOS_SECONDS = float(os.environ.get("STOKEHOLD_CHAOS", "5"))
+CHAOS = int(os.environ.get("STOKEHOLD_CHAOS", "40"))
 
 
-@pytest.mark.timeout(60 + 2 * CHAOS_SECONDS)
+@pytest.mark.timeout(300 + 2 * CHAOS)
 def test_workers_killed_and_stopped_at_random_change_nothing(folder: Path) -> None:
-    """STOKEHOLD_CHAOS=600 python -m pytest tests/python/test_soak.py -s -k random."""
+    """STOKEHOLD_CHAOS=5000 python -m pytest tests/python/test_soak.py -s -k random."""
     random = Random(5)
     over = threading.Event()
     sent: Counter[str] = Counter()
+    came = 0
     options: dict[str, Any] = {"batch_size": 2, "prefetch": 3}
     with (
-        image_loader(folder, num_workers=3, stall_timeout=0.3, **options) as loader,
+        image_loader(folder, num_workers=3, stall_timeout=0.5, **options) as loader,
         image_loader(folder, num_workers=0, **options) as undisturbed,
     ):
 
+        def read() -> Iterator[sh.Batch]:
+            nonlocal came
+            for batch in loader:
+                came += 1
+                yield batch
+
         def disturb() -> None:
-            while not over.wait(random.uniform(0.02, 0.15)):
-                children = psutil.Process(loader.stats()["coordinator_pid"]).children()
+            while sent.total() < CHAOS and not over.wait(random.uniform(0, 0.1)):
+                stats = loader.stats()
+                children = psutil.Process(stats["coordinator_pid"]).children()
                 if children:
                     name = random.choice(["SIGKILL", "SIGKILL", "SIGSTOP", "SIGCONT"])
                     with suppress(psutil.NoSuchProcess):
                         random.choice(children).send_signal(signal.Signals[name])
                         sent[name] += 1
+                # As for `Strikes`; and one more, which may have come before but is only now noted.
+                enough = came + stats["slots"] + 1
+                while came < enough and not over.wait(0.001):
+                    pass
 
         before = Use.now()
         thread = threading.Thread(target=disturb)
         thread.start()
         try:
-            begun, epochs = time.monotonic(), 0
-            while time.monotonic() - begun < CHAOS_SECONDS:
-                assert values(loader) == values(undisturbed)
-                epochs += 1
+            while thread.is_alive():
+                assert list(map(value, read())) == values(undisturbed)
         finally:
             over.set()
             thread.join()
         stats = loader.stats()
-        print(f"\n  {epochs} epochs, {dict(sent)}, {stats['restarts']} restarts", end="")  # noqa: T201  # For `-s`.
-        assert stats["restarts"] > CHAOS_SECONDS
+        print(f"\n  {came} batches, {dict(sent)}, {stats['restarts']} restarts", end="")  # noqa: T201
+        assert stats["restarts"] > CHAOS // 4
         assert stats["failed_samples"] == 0
         assert eventually(lambda: Use.now().processes == before.processes)
         Use.now().assert_near(before)

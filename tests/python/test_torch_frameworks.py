@@ -16,6 +16,7 @@ from torch.utils.data import BatchSampler, Dataset, IterableDataset, SequentialS
 from torch.utils.data import DataLoader as TorchDataLoader
 
 from stokehold.torch import DataLoader, adopt
+from support import PROGRAM_SECONDS
 
 ROWS = 24
 
@@ -79,6 +80,7 @@ def test_adopt_torchdatas() -> None:
     assert labels(ours) == EXPECTED
 
 
+@pytest.mark.thorough
 def test_accelerate() -> None:
     accelerate: Any = pytest.importorskip("accelerate")
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
@@ -102,6 +104,7 @@ def test_accelerate() -> None:
     accelerator.free_memory()
 
 
+@pytest.mark.thorough
 def test_lightning(tmp_path: Any) -> None:
     lightning: Any = pytest.importorskip("lightning")
 
@@ -134,6 +137,7 @@ def test_lightning(tmp_path: Any) -> None:
     assert labels(model.seen) == EXPECTED * 2
 
 
+@pytest.mark.thorough
 def test_lightning_makes_such_a_loader_again() -> None:
     """As it does to put its own sampler in."""
     data: Any = pytest.importorskip("lightning.fabric.utilities.data")
@@ -144,6 +148,7 @@ def test_lightning_makes_such_a_loader_again() -> None:
     assert len(labels(again)) == ROWS // 2
 
 
+@pytest.mark.thorough
 def test_transformers(tmp_path: Any) -> None:
     transformers: Any = pytest.importorskip("transformers")
 
@@ -208,6 +213,7 @@ ray.train.torch.TorchTrainer(train, scaling_config=scaling, run_config=run).fit(
 """
 
 
+@pytest.mark.thorough
 def test_ray_train(tmp_path: Path) -> None:
     """Two ranks in processes of their own, without a cluster."""
     pytest.importorskip("ray")
@@ -219,7 +225,7 @@ def test_ray_train(tmp_path: Path) -> None:
         env=os.environ | {"RAY_TRAIN_V2_ENABLED": "1", "RAY_USAGE_STATS_ENABLED": "0"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PROGRAM_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -155,7 +155,7 @@ def compare(dataset: Any, **options: Any) -> list[Any]:
     return ours
 
 
-WORKERS = [0, 1, 2, 3]
+WORKERS = [0, 1, 2, pytest.param(3, marks=pytest.mark.thorough)]
 SHAPES: list[dict[str, Any]] = [
     {"batch_size": 4},
     {"batch_size": 5, "shuffle": True, "drop_last": True},
@@ -204,7 +204,7 @@ def test_further_arguments_are_torchs(workers: int) -> None:
     compare(Map("large"), num_workers=workers, batch_size=4, collate_fn=listed)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.thorough)])
 def test_start_methods(method: str) -> None:
     compare(Map("nested", 9), num_workers=1, batch_size=4, multiprocessing_context=method, persistent_workers=True)
 

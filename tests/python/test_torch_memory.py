@@ -150,7 +150,7 @@ def first(batch: list[Any]) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("layout", [torch.strided, torch.jagged], ids=["strided", "jagged"])
 def test_nested_tensors(layout: Any, context: str) -> None:
     loader: Any = DataLoader(Nested(layout), num_workers=1, collate_fn=first, multiprocessing_context=context)

@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 from torch.utils.data import Dataset
 
 from stokehold.torch import DataLoader
-from support import eventually, run_trainer
+from support import PROGRAM_SECONDS, eventually, run_trainer
 
 pytestmark = pytest.mark.usefixtures("torch_started")
 
@@ -100,12 +100,14 @@ class Words(Dataset[Any]):
         )
 
 
+@pytest.mark.thorough
 def test_beside_threads_of_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     for batch in DataLoader(Words(), num_workers=2):
         assert batch[0, 0].tolist() == [1, 2, 1]
 
 
+@pytest.mark.thorough
 def test_beside_threads_of_polars() -> None:
     polars = pytest.importorskip("polars")
     frame = polars.DataFrame({"x": list(range(1000))})
@@ -135,7 +137,7 @@ kernel, client = start_new_kernel()
 lines = []
 client.execute_interactive(
     sys.argv[1],
-    timeout=40,
+    timeout=200,
     output_hook=lambda message: lines.append(message["content"].get("text") or str(message["content"])),
 )
 client.stop_channels()
@@ -144,10 +146,11 @@ print("".join(lines))
 """
 
 
+@pytest.mark.thorough
 def test_in_a_notebook() -> None:
     pytest.importorskip("ipykernel")
     command = [sys.executable, "-W", "ignore", "-c", KERNEL, NOTEBOOK]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
     assert "15000\n" in result.stdout, result.stdout + result.stderr
 
 
@@ -161,11 +164,12 @@ def test_loads(number):
 """
 
 
+@pytest.mark.thorough
 def test_under_xdist(tmp_path: Path) -> None:
     pytest.importorskip("xdist")
     (tmp_path / "test_inner.py").write_text(XDIST)
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False, cwd=tmp_path)
     assert "4 passed" in result.stdout, result.stdout + result.stderr
 
 
@@ -241,23 +245,27 @@ except MemoryError as error:
 
 def test_a_batch_over_a_limit_is_a_memory_error() -> None:
     """And no bus error in the middle of a write."""
-    result = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=40, check=False)
+    command = [sys.executable, "-c", LIMITED]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
     assert result.stdout == "MemoryError True\n", result.stdout + result.stderr
+
+
+PERSISTENT = pytest.mark.parametrize("persistent", [False, pytest.param(True, marks=pytest.mark.thorough)])
 
 
 def ended(workers: list[psutil.Process]) -> bool:
     return not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
 
 
-@pytest.mark.parametrize("persistent", [False, True])
+@PERSISTENT
 @pytest.mark.parametrize("then", ["sys.exit(0)", "break", "del loader; sys.exit(0)"])
 def test_a_trainer_that_ends_in_the_middle(then: str, persistent: bool) -> None:
     trainer, _ = run(then, persistent)
-    output, errors = trainer.communicate(timeout=20)
+    output, errors = trainer.communicate(timeout=PROGRAM_SECONDS)
     assert (trainer.returncode, output, errors) == (0, "", "")
 
 
-@pytest.mark.parametrize("persistent", [False, True])
+@PERSISTENT
 @pytest.mark.parametrize("how", ["interrupt", "interrupt group", "terminate group", "kill"])
 def test_a_trainer_that_is_ended(how: str, persistent: bool) -> None:
     trainer, workers = run("pass", persistent)
@@ -267,9 +275,9 @@ def test_a_trainer_that_is_ended(how: str, persistent: bool) -> None:
         os.killpg(trainer.pid, number)
     else:
         trainer.send_signal(number)
-    _, errors = trainer.communicate(timeout=20)
+    _, errors = trainer.communicate(timeout=PROGRAM_SECONDS)
     assert trainer.returncode != 0
-    assert eventually(lambda: ended(workers), 10)
+    assert eventually(lambda: ended(workers))
     if "interrupt" in how:
         assert "KeyboardInterrupt" in errors
 

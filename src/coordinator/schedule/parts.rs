@@ -1,18 +1,23 @@
 //! What the schedule keeps of epochs, batches, slots and workers.
 
-use super::LANES;
+use std::collections::BTreeMap;
+
 use crate::{
-    protocol::{Fill, Run},
-    sampler::EpochPlan,
+    coordinator::event::Assignment,
+    protocol::{Fill, Run, Work},
+    sampler::Partition,
     worker::RowFailure,
 };
 
+/// Runs that a worker may have at once: one in work and one waiting, so that it never idles for a message.
+pub const LANES: usize = 2;
+
 #[derive(Debug)]
-pub(super) struct Epoch {
+pub(super) struct EpochState {
     pub(super) number: u64,
     /// None while the epoch has been begun in advance.
     pub(super) generation: Option<u64>,
-    pub(super) plan: EpochPlan,
+    pub(super) partition: Partition,
     /// The batch and row to hand out next, and the slot that the batch has.
     pub(super) next: (u64, u32),
     pub(super) filling: Option<u32>,
@@ -22,45 +27,83 @@ pub(super) struct Epoch {
 
 /// A batch in a slot.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct BatchState {
     pub(super) epoch: u64,
     pub(super) number: u64,
     pub(super) rows: u32,
     /// Rows that are not done, or not finished.
     pub(super) left: u32,
-    /// Whether all rows are done and the batch is to be finished as a whole.
-    pub(super) finishing: bool,
+    pub(super) stage: BatchStage,
     pub(super) failures: Vec<RowFailure>,
 }
 
-impl Batch {
+impl BatchState {
     pub(super) const fn new(epoch: u64, number: u64, rows: u32) -> Self {
-        Self { epoch, number, rows, left: rows, finishing: false, failures: Vec::new() }
+        Self { epoch, number, rows, left: rows, stage: BatchStage::Filling, failures: Vec::new() }
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BatchStage {
+    /// Its rows are being made.
+    Filling,
+    /// All rows are done, and the batch is being finished as a whole.
+    Finishing,
+}
+
 #[derive(Debug)]
-pub(super) enum Slot {
+pub(super) enum SlotState {
     Free,
-    Filling(Batch),
-    Ready(Batch),
+    Filling(BatchState),
+    Ready(BatchState),
     Held,
     Draining,
 }
 
 /// Rows to hand out.
 #[derive(Clone, Debug)]
-pub(super) struct Todo {
+pub(super) struct PlannedRun {
     pub(super) run: Run,
     pub(super) attempt: u32,
-    /// For a worker that has nothing else in hand.
-    pub(super) solo: bool,
-    /// To be finished as a batch; else to be filled.
-    pub(super) finish: bool,
+    pub(super) work: Work,
+    pub(super) sharing: Sharing,
+}
+
+impl PlannedRun {
+    /// Returns a run whose rows are to be made, by any worker.
+    pub(super) const fn fill(run: Run, attempt: u32) -> Self {
+        Self { run, attempt, work: Work::Fill, sharing: Sharing::WithOthers }
+    }
+}
+
+/// Whether a worker may have other runs at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    WithOthers,
+    /// It may not, so that it is known for certain what ends the worker.
+    Alone,
+}
+
+/// What a worker's death counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Blamed {
+    /// The sample that was tried in a row.
+    Row { row: u32, index: u64 },
+    /// The batch as a whole, while it is finished.
+    Batch,
+}
+
+/// What is given up of a batch that is to begin again, each with how the last worker ended.
+#[derive(Debug, Default)]
+pub(super) struct GivenUp {
+    /// Samples, by row.
+    pub(super) rows: BTreeMap<u32, (u64, String)>,
+    /// The batch as a whole.
+    pub(super) batch: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum WorkerStage {
     Booting,
     Up,
     /// Killed, and not yet gone.
@@ -70,18 +113,23 @@ pub(super) enum Standing {
 }
 
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct WorkerState {
     pub(super) seat: u32,
-    pub(super) standing: Standing,
-    pub(super) lanes: [Option<(Todo, Fill)>; LANES],
+    pub(super) stage: WorkerStage,
+    pub(super) lanes: [Option<(PlannedRun, Fill)>; LANES],
 }
 
-impl Worker {
+impl WorkerState {
+    pub(super) fn assignment(&self) -> Assignment {
+        let runs = self.lanes.iter().flatten().map(|(planned, _)| planned.run).collect();
+        Assignment { is_up: self.stage == WorkerStage::Up, runs }
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.lanes.iter().flatten().count()
     }
 
-    pub(super) fn has_solo(&self) -> bool {
-        self.lanes.iter().flatten().any(|(todo, _)| todo.solo)
+    pub(super) fn is_alone_with_a_run(&self) -> bool {
+        self.lanes.iter().flatten().any(|(planned, _)| planned.sharing == Sharing::Alone)
     }
 }

@@ -10,7 +10,7 @@ pub(super) struct Segments {
     bytes: Vec<u8>,
     /// Where each segment ends.
     ends: Vec<usize>,
-    /// Where in the file the data starts, and the place behind it.
+    /// Where in the file the data starts and ends.
     file: std::ops::Range<usize>,
 }
 
@@ -22,14 +22,14 @@ impl Segments {
         let mut at = start;
         loop {
             let rest = &data[at..];
-            let Some(place) = memchr::memchr(0xff, rest) else {
+            let Some(length) = memchr::memchr(0xff, rest) else {
                 self.bytes.extend_from_slice(rest);
                 at = data.len();
                 break;
             };
-            self.bytes.extend_from_slice(&rest[..place]);
-            at += place;
-            match rest.get(place + 1) {
+            self.bytes.extend_from_slice(&rest[..length]);
+            at += length;
+            match rest.get(length + 1) {
                 Some(0) => {
                     self.bytes.push(0xff);
                     at += 2;
@@ -54,7 +54,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Returns the place in the file behind the data.
+    /// Returns where in the file the data ends.
     pub(super) const fn file_end(&self) -> usize {
         self.file.end
     }
@@ -69,23 +69,23 @@ impl Segments {
         number.checked_sub(1).map_or(0, |before| self.ends[before])
     }
 
-    /// Returns where in the file the byte `at` of a segment stands.
-    pub(super) fn offset(&self, data: &[u8], number: usize, at: usize) -> usize {
-        let (mut left, mut place) = (self.start(number) + at, self.file.start);
-        while left > 0 && place < self.file.end {
+    /// Returns where in the file byte `byte` of a segment stands.
+    pub(super) fn offset(&self, data: &[u8], number: usize, byte: usize) -> usize {
+        let (mut left, mut at) = (self.start(number) + byte, self.file.start);
+        while left > 0 && at < self.file.end {
             // A stuffed zero and a restart marker leave no bytes.
-            match (data[place], data.get(place + 1)) {
-                (0xff, Some(0)) => (place, left) = (place + 2, left - 1),
-                (0xff, Some(0xd0..=0xd7)) => place += 2,
-                (0xff, _) => place += 1,
-                _ => (place, left) = (place + 1, left - 1),
+            match (data[at], data.get(at + 1)) {
+                (0xff, Some(0)) => (at, left) = (at + 2, left - 1),
+                (0xff, Some(0xd0..=0xd7)) => at += 2,
+                (0xff, _) => at += 1,
+                _ => (at, left) = (at + 1, left - 1),
             }
         }
-        place
+        at
     }
 }
 
-/// A place in the bits of a segment. The next bit is the top one of `buffer`.
+/// A position in the bits of a segment. The next bit is the top one of `buffer`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bits<'a> {
     pub(super) buffer: u64,
@@ -125,23 +125,23 @@ impl<'a> Bits<'a> {
         self.count = self.count.wrapping_sub(packed);
     }
 
-    /// Returns the place `back` bits before this one; `bytes` are what the bits were made of.
+    /// Returns the position `back` bits before this one; `bytes` are what the bits were made of.
     #[cold]
     #[inline(never)]
     pub(super) fn before(self, bytes: &'a [u8], back: u32) -> Self {
         let bit = self.position(bytes) - back as usize;
         let at = bit / 8;
-        let mut place = Self {
+        let mut position = Self {
             rest: bytes.get(at..).unwrap_or_default(),
             missing: at.saturating_sub(bytes.len()),
             ..Self::new(bytes)
         };
-        place.refill();
-        place.consume((bit % 8) as u64);
-        place
+        position.refill();
+        position.consume((bit % 8) as u64);
+        position
     }
 
-    /// Returns how many bits of `bytes` come before this place.
+    /// Returns how many bits of `bytes` come before this position.
     pub(super) const fn position(&self, bytes: &[u8]) -> usize {
         (bytes.len() - self.rest.len() + self.missing) * 8 - (self.count & 63) as usize
     }

@@ -4,8 +4,9 @@
 
 use super::{
     bits::Bits,
-    header::ZIGZAG,
-    huffman::{BEYOND, END_OF_BLOCK, Table},
+    huffman::Table,
+    symbols::{BEYOND, END_OF_BLOCK},
+    tables::ZIGZAG,
 };
 
 /// The quantised coefficients of a block in natural order.
@@ -55,14 +56,14 @@ macro_rules! difference {
 /// Returns none for bits that are no code, or more coefficients than a block has.
 #[inline(always)]
 pub(super) fn decode<'a>(
-    place: &mut Bits<'a>,
+    position: &mut Bits<'a>,
     bytes: &'a [u8],
     tables: Tables<'_>,
     dc: &mut i32,
     block: &mut Block,
 ) -> Option<()> {
     // A copy stays in registers.
-    let mut bits = *place;
+    let mut bits = *position;
     *dc = dc.wrapping_add(difference!(tables.dc, bits));
     block[0] = *dc as i16;
     let mut at = 0;
@@ -92,7 +93,7 @@ pub(super) fn decode<'a>(
         bits.refill();
         next!();
     }
-    *place = bits;
+    *position = bits;
     Some(())
 }
 
@@ -127,8 +128,8 @@ fn single<'a>(mut bits: Bits<'a>, at: u32, table: &Table, block: &mut Block) -> 
 ///
 /// Returns none as [`decode`] does.
 #[inline(always)]
-pub(super) fn skip<'a>(place: &mut Bits<'a>, bytes: &'a [u8], tables: Tables<'_>, dc: &mut i32) -> Option<()> {
-    let mut bits = *place;
+pub(super) fn skip<'a>(position: &mut Bits<'a>, bytes: &'a [u8], tables: Tables<'_>, dc: &mut i32) -> Option<()> {
+    let mut bits = *position;
     *dc = dc.wrapping_add(difference!(tables.dc, bits));
     let mut at = 0;
     macro_rules! next {
@@ -153,6 +154,6 @@ pub(super) fn skip<'a>(place: &mut Bits<'a>, bytes: &'a [u8], tables: Tables<'_>
         bits.refill();
         next!();
     }
-    *place = bits;
+    *position = bits;
     Some(())
 }

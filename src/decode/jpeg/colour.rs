@@ -2,7 +2,7 @@
 //!
 //! Source: JFIF 1.02 (ITU-R BT.601, full range), in the 16-bit fixed-point arithmetic of libjpeg's `jdcolor.c`.
 
-use super::header::Colour;
+use super::frame::Colour;
 
 const BITS: u32 = 16;
 const HALF: i32 = 1 << (BITS - 1);

@@ -1,7 +1,5 @@
 //! A file's scans to pixels.
 
-use std::ops::Range;
-
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Avx2;
 #[cfg(not(target_arch = "x86_64"))]
@@ -11,102 +9,39 @@ use super::{
     block::Block,
     colour,
     error::{Problem, Result},
-    header::{self, Colour, Frame, Headers, Scan},
+    frame::{Colour, Frame},
+    header::{self, Headers, Scan},
     huffman::Cache,
-    plane::{Layout, Plane, RowBuffer},
+    plane::{Layout, Plane, RowBuffer, rows_and_columns},
     reduced,
+    scale::Scale,
     scan::{Plan, Reader},
     vector::{Portable, Vector},
 };
-
-/// A box of pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Area {
-    /// The first row.
-    pub top: u32,
-    /// The first column.
-    pub left: u32,
-    /// The number of rows.
-    pub height: u32,
-    /// The number of columns.
-    pub width: u32,
-}
-
-impl Area {
-    /// Returns the box that covers an image.
-    pub(in crate::decode) const fn whole((width, height): (u32, u32)) -> Self {
-        Self { top: 0, left: 0, height, width }
-    }
-
-    /// Tells whether the box has pixels and lies inside an image.
-    pub(in crate::decode) fn is_inside(self, (width, height): (u32, u32)) -> bool {
-        let fits = |start: u32, len: u32, end: u32| len > 0 && start.checked_add(len).is_some_and(|stop| stop <= end);
-        fits(self.left, self.width, width) && fits(self.top, self.height, height)
-    }
-}
-
-/// By how much an image is made smaller while it is decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::decode) enum Scale {
-    #[default]
-    Whole,
-    Half,
-    Quarter,
-    Eighth,
-}
-
-impl Scale {
-    /// Returns the number of pixels across a block.
-    const fn edge(self) -> u32 {
-        8 / self.divisor()
-    }
-
-    /// Returns the scale whose divisor this is.
-    pub(in crate::decode) const fn of_divisor(divisor: u32) -> Option<Self> {
-        match divisor {
-            1 => Some(Self::Whole),
-            2 => Some(Self::Half),
-            4 => Some(Self::Quarter),
-            8 => Some(Self::Eighth),
-            _ => None,
-        }
-    }
-
-    /// Returns what sizes are divided by.
-    pub(in crate::decode) const fn divisor(self) -> u32 {
-        match self {
-            Self::Whole => 1,
-            Self::Half => 2,
-            Self::Quarter => 4,
-            Self::Eighth => 8,
-        }
-    }
-}
+use crate::{
+    decode::kept::Keep,
+    geometry::{Rect, Size},
+};
 
 /// A file whose headers have been read, up to the first scan.
 #[derive(Clone, Debug)]
-pub(in crate::decode) struct Jpeg<'a> {
+pub(super) struct File<'a> {
     headers: Headers<'a>,
     frame: Frame,
     scan: Scan,
 }
 
-impl<'a> Jpeg<'a> {
+impl<'a> File<'a> {
     /// Reads the headers.
-    pub(in crate::decode) fn open(data: &'a [u8]) -> Result<Self> {
+    pub(super) fn open(data: &'a [u8]) -> Result<Self> {
         let (headers, scan) = Headers::read(data)?;
         let frame = headers.frame()?;
         Ok(Self { headers, frame, scan })
     }
 
-    /// Returns width and height in pixels.
-    pub(in crate::decode) const fn size(&self) -> (u32, u32) {
-        (self.frame.width, self.frame.height)
-    }
-
-    /// Returns width and height of the scaled image; as in libjpeg, a part of a pixel counts as one.
-    pub(in crate::decode) const fn scaled_size(&self, scale: Scale) -> (u32, u32) {
-        (self.frame.width.div_ceil(scale.divisor()), self.frame.height.div_ceil(scale.divisor()))
+    /// Returns the size in pixels.
+    pub(super) const fn size(&self) -> Size {
+        self.frame.size
     }
 }
 
@@ -127,9 +62,15 @@ impl Default for Decoder {
     }
 }
 
+impl Keep for Decoder {
+    fn new(portable: bool) -> Self {
+        if portable { Self::portable() } else { Self::default() }
+    }
+}
+
 impl Decoder {
     /// Returns a decoder that uses no instructions but those that every processor has.
-    pub(in crate::decode) fn portable() -> Self {
+    fn portable() -> Self {
         Self {
             avx2: None,
             cache: Cache::default(),
@@ -140,33 +81,33 @@ impl Decoder {
         }
     }
 
-    /// Writes the pixels of `area`, which lies in the scaled image, to `out`: rows of red, green and blue and, where `N`
+    /// Writes the pixels of `region`, which lies in the scaled image, to `out`: rows of red, green and blue and, where `N`
     /// is 4, 255.
     ///
     /// With `pads`, data that ends too early is taken as libjpeg takes it: what is missing is grey.
-    pub(in crate::decode) fn decode<const N: usize>(
+    pub(super) fn decode<const N: usize>(
         &mut self,
-        jpeg: &Jpeg<'_>,
-        area: Area,
+        file: &File<'_>,
+        region: Rect,
         scale: Scale,
         pads: bool,
         out: &mut [u8],
     ) -> Result<()> {
-        let Jpeg { headers, frame, scan } = jpeg;
+        let File { headers, frame, scan } = file;
         if !pads && !header::has_end(headers.data, scan.start) {
             return Err(Problem::end_of_data(headers.data.len()));
         }
         for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
-            plane.reset(Layout::new(frame, *component, scale.edge(), area), pads);
+            plane.reset(Layout::new(frame, *component, scale.edge(), region), pads);
         }
         let colour = self.read_scans(headers.clone(), frame, *scan, pads)?;
         let (planes, buffers) = (&self.planes, &mut self.buffers);
         match self.avx2 {
             Some(avx2) => avx2.run(
                 #[inline(always)]
-                || write_rows::<N>(planes, buffers, colour, area, out),
+                || write_rows::<N>(planes, buffers, colour, region, out),
             ),
-            None => write_rows::<N>(planes, buffers, colour, area, out),
+            None => write_rows::<N>(planes, buffers, colour, region, out),
         }
         Ok(())
     }
@@ -223,13 +164,13 @@ fn read_rows(
             reader.group(row, &group, coefficients)?;
             for part in &plan.parts {
                 let plane = &mut planes[part.index];
-                for (column, row, places) in part.rows_of(row, &group) {
+                for (column, row, range) in part.rows_of(row, &group) {
                     let edge = plane.layout.edge as usize;
                     let (out, stride) = plane.block_mut(column, row);
                     if edge == 8 {
-                        vector.idct(&coefficients[places], &part.quant, out, stride);
+                        vector.idct(&coefficients[range], &part.quant, out, stride);
                     } else {
-                        reduced::blocks(&coefficients[places], &part.quant, edge, out, stride);
+                        reduced::blocks(&coefficients[range], &part.quant, edge, out, stride);
                     }
                 }
             }
@@ -243,18 +184,19 @@ fn write_rows<const N: usize>(
     planes: &[Plane; 3],
     [first, second, third]: &mut [RowBuffer; 3],
     colour: Colour,
-    area: Area,
+    region: Rect,
     out: &mut [u8],
 ) {
-    let columns: Range<u32> = area.left..area.left + area.width;
-    for (y, out) in (area.top..).zip(out.chunks_exact_mut(area.width as usize * N)) {
+    let (rows, columns) = rows_and_columns(region);
+    for (y, out) in rows.zip(out.chunks_exact_mut(columns.len() * N)) {
         let a = planes[0].pixels(y, columns.clone(), first);
-        if colour == Colour::Grey {
-            colour::write::<N>(colour, [a; 3], out);
-        } else {
-            let b = planes[1].pixels(y, columns.clone(), second);
-            let c = planes[2].pixels(y, columns.clone(), third);
-            colour::write::<N>(colour, [a, b, c], out);
+        match colour {
+            Colour::Grey => colour::write::<N>(colour, [a; 3], out),
+            Colour::YCbCr | Colour::Rgb => {
+                let b = planes[1].pixels(y, columns.clone(), second);
+                let c = planes[2].pixels(y, columns.clone(), third);
+                colour::write::<N>(colour, [a, b, c], out);
+            }
         }
     }
 }

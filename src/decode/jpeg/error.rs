@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Why a JPEG was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::decode) enum Problem {
+pub(super) enum Problem {
     /// The file is of a kind that is left to another decoder.
     Unsupported(&'static str),
     /// The file is broken.

@@ -6,7 +6,7 @@ const SHORT: u16 = 3;
 /// Returns the orientation of a JPEG, 1 to 8: what its first EXIF segment says, else 1.
 ///
 /// A broken segment has none: it says nothing about the pixels.
-pub(in crate::decode) fn orientation(data: &[u8]) -> u8 {
+pub(super) fn orientation(data: &[u8]) -> u8 {
     let mut rest = data.get(2..).unwrap_or_default();
     while let Some((&[0xff, code, high, low], after)) = rest.split_first_chunk::<4>() {
         let length = usize::from(u16::from_be_bytes([high, low])).saturating_sub(2);

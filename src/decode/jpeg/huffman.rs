@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::{
     error::{Problem, Result},
-    header::HuffmanSpec,
+    symbols::{BEYOND, END_OF_BLOCK, Skip, Symbols},
+    tables::HuffmanSpec,
 };
 
 /// The bits of an index. 11 is best: 2^11 entries fit the first-level cache, and longer codes are rare.
@@ -16,120 +17,8 @@ const SIZE: usize = 1 << BITS;
 /// The bits of an index of differences, which have few and short codes.
 const DC_BITS: u32 = 9;
 
-/// What the end of a block adds to the position: all that a block has.
-pub(super) const END_OF_BLOCK: u32 = 64;
-
-/// How far a code that is longer than an index, or no code, moves the position: behind the block from anywhere.
-pub(super) const BEYOND: u32 = 127;
-
 /// The most bits that a looked-up symbol takes, so that a refill of 56 bits lasts for two of them.
 const MAX_TAKEN: u32 = 25;
-
-/// One or two symbols, packed: from the lowest bit, 6 bits for the bits they take, 4 for the size of the last one's
-/// value, 5 and 7 for how far the first one and all of them move the position, 10 for the first one's value.
-///
-/// The value of the last symbol need not lie within the index: it is cut out of the bits. Where there is one symbol
-/// alone, the first has its place, and is so overwritten, or is a zero where there is one anyway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Symbols(u32);
-
-impl Symbols {
-    /// Stands where the code is longer than an index, or no code: takes nothing, and ends behind the block.
-    const NONE: Self = Self::new(0, 0, BEYOND);
-
-    /// Returns a symbol whose code has `code` bits and whose value has `size`.
-    const fn new(code: u32, size: u32, advance: u32) -> Self {
-        Self::pack(code + size, size, [if advance > 16 { 1 } else { advance }, advance], 0)
-    }
-
-    const fn pack(taken: u32, size: u32, advance: [u32; 2], first: i32) -> Self {
-        Self(taken | size << 6 | advance[0] << 10 | advance[1] << 15 | (first as u32) << 22)
-    }
-
-    /// Returns this symbol with `next` behind it. `index` begins with the symbol and its value.
-    const fn followed_by(self, next: Self, index: u64) -> Self {
-        let taken = self.taken() + next.taken();
-        Self::pack(taken, next.size(), [self.advance(), self.advance() + next.advance()], self.value(index))
-    }
-
-    /// Tells whether the code is longer than an index, or no code.
-    #[inline(always)]
-    pub(super) const fn is_none(self) -> bool {
-        self.0 == Self::NONE.0
-    }
-
-    /// Returns a number whose low six bits are the bits of codes and values.
-    #[inline(always)]
-    pub(super) const fn packed(self) -> u64 {
-        self.0 as u64
-    }
-
-    /// Returns the bits of codes and values.
-    #[inline(always)]
-    pub(super) const fn taken(self) -> u32 {
-        self.0 & 63
-    }
-
-    #[inline(always)]
-    const fn size(self) -> u32 {
-        self.0 >> 6 & 15
-    }
-
-    const fn code(self) -> u32 {
-        self.taken() - self.size()
-    }
-
-    /// Returns the value of the last symbol, where the first one's code stands at the top of `bits`.
-    #[inline(always)]
-    pub(super) const fn value(self, bits: u64) -> i32 {
-        let low = (bits >> (self.0.wrapping_neg() & 63)) as u32;
-        let above = u32::MAX << self.size();
-        let value = (low & !above) as i32;
-        // Values whose first bit is 0 are negative. Twice the value, less this, is negative for those alone.
-        let below = above as i32 + 1;
-        value + (below & ((2 * value + below) >> 31))
-    }
-
-    /// Returns the value of the first of two symbols.
-    #[inline(always)]
-    pub(super) const fn first_value(self) -> i16 {
-        (self.0 as i32 >> 22) as i16
-    }
-
-    /// Returns how far the first symbol moves the position in the block.
-    #[inline(always)]
-    pub(super) const fn first_advance(self) -> u32 {
-        self.0 >> 10 & 31
-    }
-
-    /// Returns how far all of them move it.
-    #[inline(always)]
-    pub(super) const fn advance(self) -> u32 {
-        self.0 >> 15 & 127
-    }
-}
-
-/// Several symbols whose values do not matter, packed: the bits they take and how far they move the position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Skip(u16);
-
-impl Skip {
-    /// Returns a number whose low six bits are the bits that the symbols take.
-    #[inline(always)]
-    pub(super) const fn packed(self) -> u64 {
-        self.0 as u64
-    }
-
-    /// Returns the bits that the symbols take.
-    pub(super) const fn taken(self) -> u32 {
-        self.0 as u32 & 63
-    }
-
-    #[inline(always)]
-    pub(super) const fn advance(self) -> u32 {
-        (self.0 >> 6) as u32
-    }
-}
 
 /// What a table decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +34,8 @@ pub(super) struct Table {
     skips: [Skip; SIZE],
     /// For codes longer than an index, by length from 0 to 16: one above the largest code, at the top of 16 bits.
     limits: [u32; 17],
-    /// What added to a code of a length gives the place of its symbol.
-    places: [i32; 17],
+    /// What added to a code of a length gives the index of its symbol.
+    offsets: [i32; 17],
     values: Vec<u8>,
     class: Class,
 }
@@ -157,16 +46,19 @@ impl Table {
             symbols: [Symbols::NONE; SIZE],
             skips: [Skip::default(); SIZE],
             limits: [0; 17],
-            places: [0; 17],
+            offsets: [0; 17],
             values: spec.symbols.to_vec(),
             class,
         };
         let mut single = [Symbols::NONE; SIZE];
-        let bits = if class == Class::Dc { DC_BITS } else { BITS };
-        let (mut code, mut place) = (0_u32, 0_usize);
+        let bits = match class {
+            Class::Dc => DC_BITS,
+            Class::Ac => BITS,
+        };
+        let (mut code, mut index) = (0_u32, 0_usize);
         for (length, &count) in (1_u32..).zip(spec.counts) {
-            table.places[length as usize] = place as i32 - code as i32;
-            for &value in &spec.symbols[place..place + usize::from(count)] {
+            table.offsets[length as usize] = index as i32 - code as i32;
+            for &value in &spec.symbols[index..index + usize::from(count)] {
                 if class == Class::Dc && value > 15 {
                     return Err(Problem::corrupt(spec.offset, "a Huffman table with an impossible symbol"));
                 }
@@ -183,7 +75,7 @@ impl Table {
             if code > 1 << length {
                 return Err(Problem::corrupt(spec.offset, "a Huffman table with more codes than there are"));
             }
-            place += usize::from(count);
+            index += usize::from(count);
             table.limits[length as usize] = code << (16 - length);
             code <<= 1;
         }
@@ -217,7 +109,7 @@ impl Table {
                 last = single[index << taken & (SIZE - 1)];
             }
             // Like a symbol that is none, a skip without any leads behind the block.
-            self.skips[index] = Skip(if taken == 0 { (BEYOND << 6) as u16 } else { (taken | advance << 6) as u16 });
+            self.skips[index] = if taken == 0 { Skip::new(0, BEYOND) } else { Skip::new(taken, advance) };
         }
     }
 
@@ -245,8 +137,8 @@ impl Table {
     pub(super) fn symbol(&self, bits: u64) -> Option<(u32, i32, u32)> {
         let top = (bits >> 48) as u32;
         let length = (1..=16).find(|&length| top < self.limits[length])?;
-        let place = (top >> (16 - length)) as i32 + self.places[length];
-        let (size, advance) = meaning(self.class, *self.values.get(place as usize)?);
+        let index = (top >> (16 - length)) as i32 + self.offsets[length];
+        let (size, advance) = meaning(self.class, *self.values.get(index as usize)?);
         let value = (bits << length >> 1 >> (63 - size)) as i32;
         let is_negative = bits << length >> 63 == 0;
         let value = if is_negative { value + 1 - (1 << size) } else { value };

@@ -1,4 +1,4 @@
-//! Baseline JPEG, as much of it as is needed.
+//! JPEG, as much of it as is needed.
 //!
 //! Most of the time goes into the entropy code, so this is where the decoder differs from others:
 //!
@@ -9,11 +9,13 @@
 //!
 //! Pixels are those of libjpeg-turbo with its defaults (`islow`, fancy upsampling), bit for bit; the tests compare
 //! every layout. Covered are baseline and extended sequential files of 8 bits with one or three components, in one
-//! scan or several, with any sampling factors whose ratios are whole. All others are [`Problem::Unsupported`].
+//! scan or several, with any sampling factors whose ratios are whole. All others are left to another decoder.
 //!
-//! From bottom to top: [`header`] and [`exif`] read markers, [`huffman`] builds tables, [`bits`] and [`block`] take the
-//! entropy code apart, [`scan`] knows which blocks are needed, [`idct`] (or [`reduced`]) makes them samples, [`plane`]
-//! and [`colour`] make samples pixels. [`avx2`] holds the unsafe code, all of it.
+//! From bottom to top: [`frame`], [`tables`], [`header`] and [`exif`] read markers, [`huffman`] builds tables of
+//! [`symbols`], [`bits`] and [`block`] take the entropy code apart, [`scan`] knows which blocks are needed, [`idct`] (or
+//! [`reduced`]) makes them samples, [`plane`] and [`colour`] make samples pixels. [`decoder`] goes through a file with
+//! these; [`fallback`] takes the files that it leaves out, and [`format`](self::format) chooses between the two. [`avx2`]
+//! holds the unsafe code, all of it.
 //!
 //! # What was tried
 //!
@@ -48,18 +50,22 @@ mod colour;
 mod decoder;
 mod error;
 mod exif;
+mod fallback;
+mod format;
+mod frame;
 mod header;
 mod huffman;
 mod idct;
 mod plane;
 mod reduced;
+mod scale;
 mod scan;
 mod standard;
+mod symbols;
+mod tables;
 mod vector;
 
-pub use self::decoder::Area;
 pub(super) use self::{
-    decoder::{Decoder, Jpeg, Scale},
-    error::Problem,
-    exif::orientation,
+    format::{Jpeg, OpenJpeg},
+    scale::Scale,
 };

@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use super::{
-    decoder::Area,
-    header::{Component, Frame},
-};
+use super::frame::{Component, Frame};
+use crate::geometry::{Rect, Size};
 
 /// How a component lies over the image, and which part of it a region needs.
 #[derive(Clone, Debug, Default)]
@@ -14,14 +12,13 @@ pub(super) struct Layout {
     pub(super) h: u32,
     pub(super) v: u32,
     /// Blocks that hold samples of the image, across and down.
-    pub(super) blocks: (u32, u32),
+    pub(super) blocks: Size,
     /// Samples along the edge of a block: 8, or less where the image is scaled.
     pub(super) edge: u32,
     /// Pixels to a sample, across and down.
     pub(super) ratio: (u32, u32),
     /// The samples of the whole component.
-    pub(super) width: u32,
-    pub(super) height: u32,
+    pub(super) size: Size,
     /// Whether samples are interpolated, or only repeated.
     pub(super) smooth: bool,
     /// The blocks that are needed.
@@ -31,8 +28,8 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Returns how `component` lies over the image where `edge` pixels come from a block of the image, and what of it
-    /// `area` needs. Sizes and the choice of interpolation are those of libjpeg.
-    pub(super) fn new(frame: &Frame, component: Component, edge: u32, area: Area) -> Self {
+    /// `region` needs. Sizes and the choice of interpolation are those of libjpeg.
+    pub(super) fn new(frame: &Frame, component: Component, edge: u32, region: Rect) -> Self {
         let (h, v) = (u32::from(component.h), u32::from(component.v));
         let (h_max, v_max) = (u32::from(frame.h_max), u32::from(frame.v_max));
         // Rather than interpolate, libjpeg scales a small component less, where that works in both directions.
@@ -41,12 +38,16 @@ impl Layout {
             own *= 2;
         }
         let ratio = (h_max * edge / (h * own), v_max * edge / (v * own));
-        let samples = |size: u32, factor: u32, max: u32, edge: u32| (size * factor * edge).div_ceil(max * 8);
-        let width = samples(frame.width, h, h_max, own);
-        let height = samples(frame.height, v, v_max, own);
+        let samples = |pixels: u32, factor: u32, max: u32, edge: u32| (pixels * factor * edge).div_ceil(max * 8);
+        let size =
+            Size { height: samples(frame.size.height, v, v_max, own), width: samples(frame.size.width, h, h_max, own) };
+        let blocks = Size {
+            height: samples(frame.size.height, v, v_max, 8).div_ceil(8),
+            width: samples(frame.size.width, h, h_max, 8).div_ceil(8),
+        };
         let smooth = edge > 1
             && match ratio {
-                (2, 1 | 2) => width > 2,
+                (2, 1 | 2) => size.width > 2,
                 (1, 2) => true,
                 _ => false,
             };
@@ -55,19 +56,24 @@ impl Layout {
             let start = (range.start / ratio).saturating_sub(more);
             start / own..((range.end - 1) / ratio + 1 + more).min(len).div_ceil(own)
         };
+        let (rows, columns) = rows_and_columns(region);
         Self {
             h,
             v,
-            blocks: (samples(frame.width, h, h_max, 8).div_ceil(8), samples(frame.height, v, v_max, 8).div_ceil(8)),
+            blocks,
             edge: own,
             ratio,
-            width,
-            height,
+            size,
             smooth,
-            columns: needed(area.left..area.left + area.width, ratio.0, width),
-            rows: needed(area.top..area.top + area.height, ratio.1, height),
+            columns: needed(columns, ratio.0, size.width),
+            rows: needed(rows, ratio.1, size.height),
         }
     }
+}
+
+/// Returns the rows and the columns of a box that lies in an image.
+pub(super) const fn rows_and_columns(region: Rect) -> (Range<u32>, Range<u32>) {
+    (region.top as u32..region.bottom() as u32, region.left as u32..region.right() as u32)
 }
 
 /// The samples of the needed blocks.
@@ -107,7 +113,7 @@ impl Plane {
     /// Returns the needed samples of row `y` of the component; a row beyond the image is its last one.
     #[inline(always)]
     fn row(&self, y: u32) -> &[u8] {
-        let y = y.min(self.layout.height - 1) - self.layout.rows.start * self.layout.edge;
+        let y = y.min(self.layout.size.height - 1) - self.layout.rows.start * self.layout.edge;
         let stride = self.stride();
         &self.samples[y as usize * stride..][..stride]
     }
@@ -117,14 +123,14 @@ impl Plane {
     /// Source: the triangle filter and the rounding of libjpeg's `jdsample.c`.
     #[inline(always)]
     pub(super) fn pixels<'a>(&'a self, y: u32, pixels: Range<u32>, buffer: &'a mut RowBuffer) -> &'a [u8] {
-        let Layout { ratio, edge, width, .. } = self.layout;
+        let Layout { ratio, edge, size, .. } = self.layout;
         let count = pixels.len();
         let first = self.layout.columns.start * edge;
         if ratio == (1, 1) {
             return &self.row(y)[(pixels.start - first) as usize..][..count];
         }
         let (near, far) = self.rows_around(y);
-        // The samples whose pixels are asked for, and the place of the first of those pixels among theirs.
+        // The samples whose pixels are asked for, and which of theirs is the first of those pixels.
         let samples = pixels.start / ratio.0..(pixels.end - 1) / ratio.0 + 1;
         let offset = (pixels.start % ratio.0) as usize;
         let inside = (samples.start - first) as usize..(samples.end - first) as usize;
@@ -147,7 +153,7 @@ impl Plane {
         }
         // One more on either side; at the image's edge, the sample there once more.
         let before = usize::from(samples.start > 0);
-        let behind = usize::from(samples.end < width);
+        let behind = usize::from(samples.end < size.width);
         let seen = inside.start - before..inside.end + behind;
         let sums = grown(sums, samples.len() + 2);
         let weights = if ratio.1 == 2 { [3, 1] } else { [1, 0] };

@@ -6,7 +6,8 @@ use super::{
     bits::{Bits, Segments},
     block::{self, Block, Tables},
     error::{Problem, Result},
-    header::{Frame, Headers, Scan},
+    frame::Frame,
+    header::{Headers, Scan},
     huffman::{Cache, Class, Table},
     plane::Plane,
     standard::standard,
@@ -36,7 +37,7 @@ pub(super) const GROUP: u32 = 4;
 
 impl Part {
     /// Returns the needed blocks of a group of MCUs, by rows: the column and row of the first, counted among all that
-    /// are needed, and their places among the coefficients.
+    /// are needed, and their indices among the coefficients.
     #[inline(always)]
     pub(super) fn rows_of(&self, row: u32, group: &Range<u32>) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
         let first = group.start * self.h;
@@ -77,7 +78,7 @@ impl Plan {
         let is_interleaved = scan.components().len() > 1;
         let mut plan = Self {
             parts: Vec::with_capacity(scan.components().len()),
-            width: frame.mcus().0,
+            width: frame.mcus_in_row(),
             columns: 0..0,
             rows: 0..0,
             restart_interval: headers.restart_interval,
@@ -88,16 +89,19 @@ impl Plan {
             // The MCU of a single component is one block, and only blocks within the image are coded.
             let (h, v) = if is_interleaved { (layout.h, layout.v) } else { (1, 1) };
             if !is_interleaved {
-                plan.width = layout.blocks.0;
+                plan.width = layout.blocks.width;
             }
             let missing = || Problem::corrupt(scan.start, "a scan without one of its Huffman tables");
             let spec = |class, table: usize| {
-                let given = if class == Class::Dc { headers.dc[table] } else { headers.ac[table] };
+                let given = match class {
+                    Class::Dc => headers.tables.dc[table],
+                    Class::Ac => headers.tables.ac[table],
+                };
                 given.or_else(|| standard(class, table)).ok_or_else(missing)
             };
             let dc = cache.table(Class::Dc, spec(Class::Dc, component.dc)?)?;
             let ac = cache.table(Class::Ac, spec(Class::Ac, component.ac)?)?;
-            let quant = headers.quant[usize::from(frame.components()[component.index].quant)]
+            let quant = headers.tables.quant[usize::from(frame.components()[component.index].quant)]
                 .ok_or_else(|| Problem::corrupt(scan.start, "a scan without its quantisation table"))?;
             let (columns, rows) = (layout.columns.clone(), layout.rows.clone());
             let joined = |all: &Range<u32>, part: &Range<u32>, to: u32| {
@@ -131,7 +135,7 @@ pub(super) struct Reader<'a> {
     plan: &'a Plan,
     segments: &'a Segments,
     data: &'a [u8],
-    /// The bytes of the current segment, and the place in them.
+    /// The bytes of the current segment, and the position in them.
     bytes: &'a [u8],
     bits: Bits<'a>,
     segment: usize,
@@ -163,19 +167,19 @@ impl<'a> Reader<'a> {
             }
             for (at, part) in plan.parts.iter().enumerate() {
                 let tables = Tables { dc: &part.dc, ac: &part.ac };
-                let mut place = part.start + ((column - group.start) * part.h) as usize;
+                let mut first = part.start + ((column - group.start) * part.h) as usize;
                 for v in 0..part.v {
                     let is_needed = part.rows.contains(&(row * part.v + v));
                     for h in 0..part.h {
                         let read = if is_needed && part.columns.contains(&(column * part.h + h)) {
-                            let block = &mut coefficients[place + h as usize];
+                            let block = &mut coefficients[first + h as usize];
                             block::decode(&mut self.bits, self.bytes, tables, &mut self.dc[at], block)
                         } else {
                             block::skip(&mut self.bits, self.bytes, tables, &mut self.dc[at])
                         };
                         read.ok_or_else(|| self.bad_code())?;
                     }
-                    place += (GROUP * part.h) as usize;
+                    first += (GROUP * part.h) as usize;
                 }
             }
             self.finish_mcu()?;

@@ -1,6 +1,6 @@
 //! The Huffman tables of a file that brings none: those of ITU-T T.81, Annex K.3, as a frame of Motion JPEG means them.
 
-use super::{header::HuffmanSpec, huffman::Class};
+use super::{huffman::Class, tables::HuffmanSpec};
 
 /// Returns the table for luminance, 0, or for chrominance, 1.
 pub(super) const fn standard(class: Class, table: usize) -> Option<HuffmanSpec<'static>> {
@@ -9,7 +9,7 @@ pub(super) const fn standard(class: Class, table: usize) -> Option<HuffmanSpec<'
         (Class::Dc, 1) => Some(CHROMINANCE_DC),
         (Class::Ac, 0) => Some(LUMINANCE_AC),
         (Class::Ac, 1) => Some(CHROMINANCE_AC),
-        _ => None,
+        (Class::Dc | Class::Ac, _) => None,
     }
 }
 

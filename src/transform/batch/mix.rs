@@ -38,7 +38,15 @@ pub(super) fn blend(dtype: DType, bytes: &mut [u8], rows: usize, lam: f64) {
                 own.convert_from_f32_slice(sum);
             });
         }
-        _ => unreachable!("{dtype} was refused when the transform was compiled"),
+        DType::Bool
+        | DType::Int8
+        | DType::UInt16
+        | DType::Int16
+        | DType::UInt32
+        | DType::Int32
+        | DType::UInt64
+        | DType::Int64
+        | DType::Float64 => unreachable!("{dtype} was refused when the transform was compiled"),
     }
 }
 

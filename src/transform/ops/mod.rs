@@ -61,6 +61,7 @@ operations! {
     gaussian_blur { GaussianBlur }
     random_rotation { RandomRotation }
     random_affine { RandomAffine }
+    random_perspective { RandomPerspective }
     rand_augment { RandAugment }
     trivial_augment_wide { TrivialAugmentWide }
     auto_augment { AutoAugment }
@@ -77,7 +78,7 @@ pub use self::auto_augment::AutoAugmentPolicy;
 impl Transform {
     /// Returns a [`struct@Resize`] to one size, for the shorter side, or to (height, width); bilinear.
     pub fn resize(size: impl Into<Vec<u32>>) -> Self {
-        Self::Resize(Resize { size: size.into(), interpolation: Default::default(), max_size: None })
+        Self::Resize(Resize { size: size.into(), interpolation: super::args::Interpolation::default(), max_size: None })
     }
 
     /// Returns a [`struct@CenterCrop`] to a square.

@@ -18,10 +18,8 @@ fn parse(json: &str) -> Transform {
 }
 
 fn pixel_op(transform: &Transform) -> Arc<dyn PixelOp> {
-    match transform.role() {
-        Role::Pixels(op) => op,
-        other => panic!("{other:?}"),
-    }
+    let Role::Pixels(op) = transform.role() else { panic!("{transform:?}") };
+    op
 }
 
 #[test]

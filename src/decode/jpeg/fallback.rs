@@ -6,17 +6,17 @@ use zune_jpeg::{
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use super::{DecodeImage, Truncated};
+use crate::{decode::options::DecodeImage, geometry::Size};
 
 /// A file whose headers have been read.
-pub(super) struct Decoder<'a> {
+pub(super) struct Fallback<'a> {
     inner: JpegDecoder<ZCursor<&'a [u8]>>,
-    size: (u32, u32),
+    size: Size,
     data: &'a [u8],
     pads: bool,
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Fallback<'a> {
     /// Reads the headers.
     pub(super) fn open(data: &'a [u8], options: DecodeImage) -> Result<Self, String> {
         let settings = DecoderOptions::new_fast()
@@ -27,12 +27,11 @@ impl<'a> Decoder<'a> {
         let mut inner = JpegDecoder::new_with_options(ZCursor::new(data), settings);
         inner.decode_headers().map_err(reason)?;
         let (width, height) = inner.dimensions().ok_or("no start of frame")?;
-        let pads = options.truncated == Truncated::Pad;
-        Ok(Self { inner, size: (width as u32, height as u32), data, pads })
+        Ok(Self { inner, size: Size { height: height as u32, width: width as u32 }, data, pads: options.pads() })
     }
 
-    /// Returns width and height in pixels.
-    pub(super) const fn size(&self) -> (u32, u32) {
+    /// Returns the size in pixels.
+    pub(super) const fn size(&self) -> Size {
         self.size
     }
 
@@ -71,6 +70,7 @@ fn has_end(data: &[u8]) -> bool {
     data[scan..].windows(2).rev().any(|pair| pair == [0xff, 0xd9])
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
 fn reason(error: DecodeErrors) -> String {
     match error {
         DecodeErrors::ExhaustedData

@@ -1,18 +1,62 @@
-//! Every format but JPEG, by the `image` crate.
+//! What the formats share that the `image` crate decodes: an image comes out whole, whatever is wanted of it.
 
 use std::io::Cursor;
 
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::{DecodeImage, Image};
+use super::{
+    format::{Bad, Opened, Wanted},
+    image::Image,
+    kept::Kept,
+    mask::{Mask, no_indices},
+    options::DecodeImage,
+};
+use crate::geometry::Size;
 
 /// The most memory a decoder may take per pixel allowed: four 16-bit channels.
 const MAX_PIXEL_BYTES: u64 = 8;
 /// What a decoder may take beside its pixels.
 const OVERHEAD_BYTES: u64 = 64 << 20;
 
-/// Reads an image's header.
-pub(super) fn open<'a>(
+/// A file whose header has been read.
+struct Raster<'a>(Box<dyn ImageDecoder + 'a>);
+
+/// Reads a file's header.
+pub(super) fn open<'a>(data: &'a [u8], format: ImageFormat, options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
+    Ok(Box::new(Raster(decoder(data, format, options)?)))
+}
+
+/// Reads a mask from a file of 8-bit grey; one that has anything else is refused.
+pub(super) fn grey_mask(data: &[u8], format: ImageFormat, options: DecodeImage, out: &mut Mask) -> Result<(), String> {
+    let decoder = decoder(data, format, options)?;
+    let size = size(&*decoder);
+    options.check_size(size)?;
+    if decoder.color_type() != ColorType::L8 {
+        return Err(no_indices(&format!("pixels of type {:?}", decoder.color_type())));
+    }
+    decoder.read_image_boxed(out.reset(size)).map_err(reason)
+}
+
+impl Opened for Raster<'_> {
+    fn size(&self) -> Size {
+        size(&*self.0)
+    }
+
+    fn orientation(&mut self) -> u8 {
+        self.0.orientation().map_or(1, image::metadata::Orientation::to_exif)
+    }
+
+    fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
+        let (size, decoder) = (self.size(), self.0);
+        if decoder.color_type() == ColorType::Rgb8 {
+            return Ok(decoder.read_image_boxed(out.reset(size, 3)).map_err(reason)?);
+        }
+        let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
+        Ok(write_rgb(&image, out.reset(size, 3))?)
+    }
+}
+
+fn decoder<'a>(
     data: &'a [u8],
     format: ImageFormat,
     options: DecodeImage,
@@ -29,55 +73,45 @@ fn limits(limit: u64) -> Limits {
     limits
 }
 
-/// Returns the EXIF orientation, 1 to 8; 1 where there is none, or it cannot be read.
-pub(super) fn orientation(decoder: &mut dyn ImageDecoder) -> u8 {
-    decoder.orientation().map_or(1, image::metadata::Orientation::to_exif)
-}
-
-/// Decodes an image whose header has been read and found small enough.
-pub(super) fn decode(decoder: Box<dyn ImageDecoder + '_>, out: &mut Image) -> Result<(), String> {
+fn size(decoder: &dyn ImageDecoder) -> Size {
     let (width, height) = decoder.dimensions();
-    if decoder.color_type() == ColorType::Rgb8 {
-        return decoder.read_image_boxed(out.reset(width, height, 3)).map_err(reason);
-    }
-    let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
-    write_rgb(&image, out.reset(width, height, 3))
+    Size { height, width }
 }
 
 /// Converts as Pillow's `convert("RGB")`: without alpha, with the high byte of 16 bits.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
 fn write_rgb(image: &DynamicImage, out: &mut [u8]) -> Result<(), String> {
     const fn high(value: u16) -> u8 {
         (value >> 8) as u8
     }
     match image {
-        DynamicImage::ImageLuma8(pixels) => from_grey(pixels, 1, out, |v| v),
-        DynamicImage::ImageLumaA8(pixels) => from_grey(pixels, 2, out, |v| v),
-        DynamicImage::ImageRgb8(pixels) => from_colour(pixels, 3, out, |v| v),
-        DynamicImage::ImageRgba8(pixels) => from_colour(pixels, 4, out, |v| v),
-        DynamicImage::ImageLuma16(pixels) => from_grey(pixels, 1, out, high),
-        DynamicImage::ImageLumaA16(pixels) => from_grey(pixels, 2, out, high),
-        DynamicImage::ImageRgb16(pixels) => from_colour(pixels, 3, out, high),
-        DynamicImage::ImageRgba16(pixels) => from_colour(pixels, 4, out, high),
+        DynamicImage::ImageLuma8(pixels) => from_grey::<_, 1>(pixels, out, |v| v),
+        DynamicImage::ImageLumaA8(pixels) => from_grey::<_, 2>(pixels, out, |v| v),
+        DynamicImage::ImageRgb8(pixels) => from_colour::<_, 3>(pixels, out, |v| v),
+        DynamicImage::ImageRgba8(pixels) => from_colour::<_, 4>(pixels, out, |v| v),
+        DynamicImage::ImageLuma16(pixels) => from_grey::<_, 1>(pixels, out, high),
+        DynamicImage::ImageLumaA16(pixels) => from_grey::<_, 2>(pixels, out, high),
+        DynamicImage::ImageRgb16(pixels) => from_colour::<_, 3>(pixels, out, high),
+        DynamicImage::ImageRgba16(pixels) => from_colour::<_, 4>(pixels, out, high),
         other => return Err(format!("pixels of type {:?} have no 8-bit meaning", other.color())),
     }
     Ok(())
 }
 
-fn from_grey<T: Copy>(pixels: &[T], channels: usize, out: &mut [u8], byte: impl Fn(T) -> u8) {
-    for (from, to) in pixels.chunks_exact(channels).zip(out.chunks_exact_mut(3)) {
-        to.fill(byte(from[0]));
+fn from_grey<T: Copy, const CHANNELS: usize>(pixels: &[T], out: &mut [u8], byte: impl Fn(T) -> u8) {
+    for (from, to) in pixels.as_chunks::<CHANNELS>().0.iter().zip(out.as_chunks_mut::<3>().0) {
+        *to = [byte(from[0]); 3];
     }
 }
 
-fn from_colour<T: Copy>(pixels: &[T], channels: usize, out: &mut [u8], byte: impl Fn(T) -> u8) {
-    for (from, to) in pixels.chunks_exact(channels).zip(out.chunks_exact_mut(3)) {
-        to[0] = byte(from[0]);
-        to[1] = byte(from[1]);
-        to[2] = byte(from[2]);
+fn from_colour<T: Copy, const CHANNELS: usize>(pixels: &[T], out: &mut [u8], byte: impl Fn(T) -> u8) {
+    for (from, to) in pixels.as_chunks::<CHANNELS>().0.iter().zip(out.as_chunks_mut::<3>().0) {
+        *to = [byte(from[0]), byte(from[1]), byte(from[2])];
     }
 }
 
-pub(super) fn reason(error: ImageError) -> String {
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
+fn reason(error: ImageError) -> String {
     match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             "unexpected end of data".to_owned()
@@ -96,9 +130,10 @@ pub(super) fn reason(error: ImageError) -> String {
 mod tests {
     use image::{ImageBuffer, Luma, LumaA, Rgb, Rgba};
 
-    use super::*;
+    use super::{super::tiff::Tiff, *};
+    use crate::geometry::Rect;
 
-    const SIZE: (u32, u32) = (5, 3);
+    const SIZE: Size = Size { height: 3, width: 5 };
 
     fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -107,8 +142,11 @@ mod tests {
     }
 
     fn read(data: &[u8], format: ImageFormat) -> Result<Image, String> {
+        let file = open(data, format, DecodeImage::default()).map_err(|bad| bad.of(&Tiff).reason)?;
+        let wanted = Wanted { region: Rect::whole(file.size()), reduced_to: None };
         let mut image = Image::default();
-        decode(open(data, format, DecodeImage::default())?, &mut image).map(|()| image)
+        file.decode(wanted, &mut Kept::default(), &mut image).map_err(|bad| bad.of(&Tiff).reason)?;
+        Ok(image)
     }
 
     fn rgb(x: u32, y: u32) -> [u8; 3] {
@@ -116,22 +154,22 @@ mod tests {
     }
 
     fn expected() -> Vec<u8> {
-        (0..SIZE.1).flat_map(|y| (0..SIZE.0).flat_map(move |x| rgb(x, y))).collect()
+        (0..SIZE.height).flat_map(|y| (0..SIZE.width).flat_map(move |x| rgb(x, y))).collect()
     }
 
     #[test]
     fn lossless_formats_give_back_their_pixels() {
-        let image = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| Rgb(rgb(x, y)));
+        let image = ImageBuffer::from_fn(SIZE.width, SIZE.height, |x, y| Rgb(rgb(x, y)));
         for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::Tiff] {
             let decoded = read(&encode(image.clone(), format), format).unwrap();
-            assert_eq!((decoded.width(), decoded.height()), SIZE);
+            assert_eq!(decoded.size(), SIZE);
             assert_eq!(decoded.pixels(), expected(), "{format:?}");
         }
     }
 
     #[test]
     fn alpha_is_dropped_not_blended() {
-        let image = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| {
+        let image = ImageBuffer::from_fn(SIZE.width, SIZE.height, |x, y| {
             let [r, g, b] = rgb(x, y);
             Rgba([r, g, b, x as u8])
         });
@@ -142,7 +180,8 @@ mod tests {
 
     #[test]
     fn sixteen_bits_are_cut_and_grey_is_repeated() {
-        let deep = ImageBuffer::from_fn(SIZE.0, SIZE.1, |x, y| Rgb(rgb(x, y).map(|v| u16::from(v) << 8 | 0xff)));
+        let deep =
+            ImageBuffer::from_fn(SIZE.width, SIZE.height, |x, y| Rgb(rgb(x, y).map(|v| u16::from(v) << 8 | 0xff)));
         assert_eq!(read(&encode(deep, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), expected());
         let grey = ImageBuffer::from_pixel(2, 1, Luma([0x12ff_u16]));
         assert_eq!(read(&encode(grey, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), [0x12; 6]);

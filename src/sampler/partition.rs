@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Permutation;
+use super::permutation::Permutation;
 
 /// Everything that decides which sample comes when: the order, and this rank's part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,20 +25,20 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Returns the plan of an epoch from `cursor` on, a position in its global order.
+    /// Returns the partition of an epoch from `cursor` on, a position in its global order.
     ///
     /// The cursor is all that a resumed epoch needs to know: rank r of W takes the positions cursor + r,
     /// cursor + r + W, and so on, whatever the number of ranks and the batch size were before.
-    pub fn plan(&self, epoch: u64, cursor: u64) -> EpochPlan {
+    pub fn partition(&self, epoch: u64, cursor: u64) -> Partition {
         let cursor = cursor.min(self.len);
         let order = self.shuffle.then(|| Permutation::new(self.len, self.seed, epoch));
-        EpochPlan { sampler: self.clone(), order, epoch, cursor }
+        Partition { sampler: self.clone(), order, epoch, cursor }
     }
 }
 
 /// One epoch, or the rest of it, for one rank. Every rank has the same number of batches of the same sizes.
 #[derive(Clone, Debug)]
-pub struct EpochPlan {
+pub struct Partition {
     sampler: Sampler,
     order: Option<Permutation>,
     epoch: u64,
@@ -46,13 +46,13 @@ pub struct EpochPlan {
 }
 
 #[expect(clippy::len_without_is_empty, reason = "it is the source's length, which is never 0")]
-impl EpochPlan {
+impl Partition {
     /// Returns the epoch.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Returns the position in the global order at which the plan begins.
+    /// Returns the position in the global order at which the partition begins.
     pub fn cursor(&self) -> u64 {
         self.cursor
     }
@@ -94,7 +94,7 @@ impl EpochPlan {
 
     /// Returns where a row stands in the epoch's global order, or behind its end where the order begins again.
     ///
-    /// It is the same for a plan that begins at another cursor, if batch size and world size are the same: what names
+    /// It is the same for a partition that begins at another cursor, if batch size and world size are the same: what names
     /// a batch for good is the position of its first row.
     pub fn position(&self, batch: u64, row: u32) -> u64 {
         let nth = batch * u64::from(self.sampler.batch_size) + u64::from(row);
@@ -130,11 +130,11 @@ mod tests {
     fn indices(sampler: &Sampler, epoch: u64, cursor: u64, batches: Option<u64>) -> Vec<u64> {
         (0..sampler.world_size)
             .flat_map(|rank| {
-                let plan = Sampler { rank, ..sampler.clone() }.plan(epoch, cursor);
-                let batches = batches.unwrap_or(u64::MAX).min(plan.batches());
+                let partition = Sampler { rank, ..sampler.clone() }.partition(epoch, cursor);
+                let batches = batches.unwrap_or(u64::MAX).min(partition.batches());
                 (0..batches).flat_map(move |batch| {
-                    let plan = plan.clone();
-                    (0..plan.rows(batch)).map(move |row| plan.index(batch, row, 0))
+                    let partition = partition.clone();
+                    (0..partition.rows(batch)).map(move |row| partition.index(batch, row, 0))
                 })
             })
             .collect()
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn the_last_batch_may_be_smaller() {
-        let plan = sampler(10, 4, 1, false, false).plan(0, 0);
-        assert_eq!((0..4).map(|batch| plan.rows(batch)).collect::<Vec<_>>(), [4, 4, 2, 0]);
-        assert_eq!(plan.batches(), 3);
-        assert_eq!(sampler(10, 4, 1, true, false).plan(0, 0).batches(), 2);
+        let partition = sampler(10, 4, 1, false, false).partition(0, 0);
+        assert_eq!((0..4).map(|batch| partition.rows(batch)).collect::<Vec<_>>(), [4, 4, 2, 0]);
+        assert_eq!(partition.batches(), 3);
+        assert_eq!(sampler(10, 4, 1, true, false).partition(0, 0).batches(), 2);
     }
 
     #[test]
@@ -155,14 +155,14 @@ mod tests {
 
     #[test]
     fn a_given_up_sample_is_stepped_over() {
-        let plan = sampler(5, 5, 1, false, false).plan(0, 0);
-        assert_eq!([0, 1, 2].map(|attempt| plan.index(0, 3, attempt)), [3, 4, 0]);
+        let partition = sampler(5, 5, 1, false, false).partition(0, 0);
+        assert_eq!([0, 1, 2].map(|attempt| partition.index(0, 3, attempt)), [3, 4, 0]);
     }
 
     #[test]
     fn an_epoch_resumed_at_its_end_has_no_batches() {
-        assert_eq!(sampler(10, 4, 1, false, true).plan(0, 10).batches(), 0);
-        assert_eq!(sampler(10, 4, 1, false, true).plan(0, u64::MAX).batches(), 0);
+        assert_eq!(sampler(10, 4, 1, false, true).partition(0, 10).batches(), 0);
+        assert_eq!(sampler(10, 4, 1, false, true).partition(0, u64::MAX).batches(), 0);
     }
 
     #[test]
@@ -175,13 +175,13 @@ mod tests {
     #[test]
     fn a_batch_keeps_its_position_when_it_is_resumed_and_shares_it_with_no_rank() {
         let sampler = sampler(100, 4, 3, false, true);
-        let whole = sampler.plan(2, 0);
-        let resumed = sampler.plan(2, whole.cursor_after(5));
+        let whole = sampler.partition(2, 0);
+        let resumed = sampler.partition(2, whole.cursor_after(5));
         for batch in 0..resumed.batches() {
             assert_eq!(resumed.position(batch, 0), whole.position(batch + 5, 0));
         }
         let positions: std::collections::BTreeSet<u64> =
-            (0..3).map(|rank| Sampler { rank, ..sampler.clone() }.plan(2, 0).position(0, 0)).collect();
+            (0..3).map(|rank| Sampler { rank, ..sampler.clone() }.partition(2, 0).position(0, 0)).collect();
         assert_eq!(positions.len(), 3);
     }
 
@@ -208,7 +208,7 @@ mod tests {
             before in (1u32..20, 1u32..5), after in (1u32..20, 1u32..5), shuffle: bool,
         ) {
             let first = sampler(len, before.0, before.1, false, shuffle);
-            let cursor = first.plan(2, 0).cursor_after(stop);
+            let cursor = first.partition(2, 0).cursor_after(stop);
             let mut all = indices(&first, 2, 0, Some(stop));
             all.extend(indices(&sampler(len, after.0, after.1, false, shuffle), 2, cursor, None));
             all.sort_unstable();
@@ -222,8 +222,8 @@ mod tests {
         fn every_rank_has_the_same_batches(len in 1u64..500, batch in 1u32..40, world in 1u32..9, drop_last: bool, cursor in 0u64..600) {
             let sampler = sampler(len, batch, world, drop_last, false);
             let sizes = |rank| {
-                let plan = Sampler { rank, ..sampler.clone() }.plan(0, cursor);
-                (0..plan.batches()).map(|batch| plan.rows(batch)).collect::<Vec<_>>()
+                let partition = Sampler { rank, ..sampler.clone() }.partition(0, cursor);
+                (0..partition.batches()).map(|batch| partition.rows(batch)).collect::<Vec<_>>()
             };
             for rank in 1..world {
                 prop_assert_eq!(sizes(rank), sizes(0));

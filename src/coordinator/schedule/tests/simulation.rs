@@ -1,0 +1,354 @@
+//! Simulated workers and a simulated trainer, which check each action of the schedule as it comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    coordinator::{
+        event::{Action, Event, RowInHand},
+        schedule::{LANES, Schedule, ScheduleOptions, parts::SlotState},
+    },
+    error::{SampleError, Stage},
+    job::OnError,
+    protocol::{Fill, Work},
+    sampler::{Partition, Sampler},
+    worker::{RowFailure, RunReport},
+};
+
+/// Something that happens to a pool. `nth` counts those that it can happen to, and begins again behind the last.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    WorkerUp(usize),
+    RunDone {
+        nth: usize,
+        lane: usize,
+        fatal: bool,
+    },
+    BatchDropped(usize),
+    WorkerEnds {
+        nth: usize,
+        or_booting: bool,
+        in_hand: usize,
+    },
+    WorkerStuck {
+        nth: usize,
+        in_hand: usize,
+    },
+    DoomedWorkerEnds {
+        nth: usize,
+        in_hand: usize,
+    },
+    Start {
+        epoch: u64,
+        cursor: u64,
+    },
+    StartNext,
+    Grown,
+    /// A worker reports a run that it does not have.
+    FalseReport(usize),
+    /// Somebody who is gone reports a run.
+    StrangersReport,
+    ReleaseOfWhatIsNotHeld,
+}
+
+pub(super) const FIRST_SLOTS: u32 = 3;
+
+/// A simulated worker.
+#[derive(Debug)]
+pub(super) struct SimulatedWorker {
+    up: bool,
+    /// It was told to end, or is stuck: it takes no more work.
+    doomed: bool,
+    pub(super) lanes: [Option<Fill>; LANES],
+}
+
+/// Epoch, cursor and batch, and what was last done to the row.
+pub(super) type RowContent = ((u64, u64, u64), Work);
+
+pub(super) struct Simulation {
+    pub(super) schedule: Schedule,
+    pub(super) sampler: Sampler,
+    pub(super) workers: BTreeMap<u32, SimulatedWorker>,
+    pub(super) finishes: bool,
+    /// What each row of each slot was last written for; none where nobody can know what is in there.
+    pub(super) written: Vec<Vec<Option<RowContent>>>,
+    pub(super) held: BTreeSet<u32>,
+    /// The current iteration: its number and partition, and the batches delivered.
+    pub(super) current: Option<(u64, Partition, u64)>,
+    pub(super) generations: u64,
+    pub(super) failed: u64,
+    pub(super) over: bool,
+}
+
+impl Simulation {
+    pub(super) fn new(len: u64, batch_size: u32, workers: u32, on_error: OnError) -> Self {
+        Self::with(len, batch_size, workers, ScheduleOptions { on_error, min_run: 1, finishes: false })
+    }
+
+    pub(super) fn with(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions) -> Self {
+        let sampler = Sampler { len, shuffle: true, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
+        let (schedule, actions) = Schedule::new(sampler.clone(), options, workers, FIRST_SLOTS);
+        let mut simulation = Self {
+            schedule,
+            sampler,
+            workers: BTreeMap::new(),
+            finishes: options.finishes,
+            written: vec![vec![None; batch_size as usize]; FIRST_SLOTS as usize],
+            held: BTreeSet::new(),
+            current: None,
+            generations: 0,
+            failed: 0,
+            over: false,
+        };
+        simulation.act(actions);
+        simulation
+    }
+
+    pub(super) fn on(&mut self, event: Event) {
+        let actions = self.schedule.on(event);
+        self.act(actions);
+    }
+
+    pub(super) fn writers(&self, slot: u32) -> impl Iterator<Item = &Fill> {
+        self.workers.values().flat_map(|worker| worker.lanes.iter().flatten()).filter(move |fill| fill.run.slot == slot)
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Hire { worker, .. } => {
+                    let simulated = SimulatedWorker { up: false, doomed: false, lanes: [None, None] };
+                    assert!(self.workers.insert(worker, simulated).is_none(), "worker {worker} is hired twice");
+                }
+                Action::Fill { worker, fill } => self.take_fill(worker, fill),
+                Action::Ready { generation, batch, slot, rows } => {
+                    let partition = self.take_batch(generation, batch, slot);
+                    assert_eq!(rows, partition.rows(batch));
+                    let done = if self.finishes { Work::Finish } else { Work::Fill };
+                    let content = Some(((partition.epoch(), partition.cursor(), batch), done));
+                    let slot_rows = &self.written[slot as usize][..rows as usize];
+                    assert!(
+                        slot_rows.iter().all(|row| *row == content),
+                        "batch {batch} has rows of others: {slot_rows:?}"
+                    );
+                }
+                Action::Failed { generation, batch, slot, .. } => {
+                    self.take_batch(generation, batch, slot);
+                    self.failed += 1;
+                }
+                Action::Quarantine(_) | Action::Lost { .. } => {}
+                Action::Kill { worker } => {
+                    if let Some(worker) = self.workers.get_mut(&worker) {
+                        worker.doomed = true;
+                    }
+                }
+                Action::Over { .. } => self.over = true,
+            }
+        }
+    }
+
+    fn take_fill(&mut self, worker: u32, fill: Fill) {
+        let slot = fill.run.slot;
+        assert!(!self.held.contains(&slot), "slot {slot} is the trainer's");
+        let rows = fill.run.first_row..fill.run.first_row + fill.run.rows;
+        assert!(fill.run.rows > 0 && rows.end <= self.sampler.batch_size);
+        for other in self.writers(slot) {
+            let other_rows = other.run.first_row..other.run.first_row + other.run.rows;
+            assert!(rows.end <= other_rows.start || other_rows.end <= rows.start, "two writers of slot {slot}");
+        }
+        if fill.work == Work::Finish {
+            assert!(self.finishes);
+            assert_eq!((rows.start, rows.end), (0, self.sampler.partition(fill.epoch, fill.cursor).rows(fill.batch)));
+            self.assert_filled(&fill);
+        }
+        let worker = self.workers.get_mut(&worker).expect("work for a worker that is not there");
+        assert!(worker.up && !worker.doomed, "work for a worker that is not up");
+        assert!(worker.lanes[fill.tag as usize].replace(fill).is_none(), "a lane is used twice");
+    }
+
+    /// A batch is finished when all its rows are done, none of them failed, and never twice.
+    fn assert_filled(&self, fill: &Fill) {
+        let rows = &self.written[fill.run.slot as usize][..fill.run.rows as usize];
+        let content = Some(((fill.epoch, fill.cursor, fill.batch), Work::Fill));
+        assert!(rows.iter().all(|row| *row == content), "{fill:?} of {rows:?}");
+    }
+
+    fn take_batch(&mut self, generation: u64, batch: u64, slot: u32) -> Partition {
+        assert_eq!(self.writers(slot).count(), 0, "slot {slot} is delivered while somebody writes to it");
+        assert!(self.held.insert(slot), "slot {slot} is delivered twice");
+        let (current, partition, delivered) = self.current.as_mut().expect("a batch of no iteration");
+        assert_eq!((generation, batch), (*current, *delivered), "batches come in order");
+        *delivered += 1;
+        partition.clone()
+    }
+
+    pub(super) fn start(&mut self, epoch: u64, cursor: u64) {
+        self.generations += 1;
+        self.current = Some((self.generations, self.sampler.partition(epoch, cursor), 0));
+        self.on(Event::Start { generation: self.generations, epoch, cursor });
+    }
+
+    /// A worker's in-flight work is done: every row is written.
+    pub(super) fn finish(&mut self, worker: u32, lane: usize, fatal: bool) {
+        let Some(simulated) = self.workers.get_mut(&worker) else { return };
+        let Some(fill) = simulated.lanes[lane].take() else { return };
+        let run = fill.run;
+        if fill.work == Work::Finish {
+            self.assert_filled(&fill);
+        }
+        for row in run.first_row..run.first_row + run.rows {
+            self.written[run.slot as usize][row as usize] = Some(((fill.epoch, fill.cursor, fill.batch), fill.work));
+        }
+        let failures = if fatal { vec![failure(run.first_row)] } else { Vec::new() };
+        if fatal {
+            self.written[run.slot as usize][run.first_row as usize] = None;
+        }
+        self.on(Event::Done { worker, lane: lane as u32, report: RunReport { failures, ..RunReport::default() } });
+    }
+
+    pub(super) fn crash(&mut self, worker: u32, in_hand: usize) {
+        let Some(simulated) = self.workers.remove(&worker) else { return };
+        for fill in simulated.lanes.iter().flatten() {
+            for row in fill.run.first_row..fill.run.first_row + fill.run.rows {
+                // Half written: it has no sample.
+                self.written[fill.run.slot as usize][row as usize] = None;
+            }
+        }
+        let rows = self.in_hand(&simulated, in_hand);
+        self.on(Event::Down { worker, ended: "killed".into(), in_hand: rows });
+    }
+
+    /// The rows that a worker has noted as being in hand: at most so many; of a batch to finish, the first.
+    fn in_hand(&self, worker: &SimulatedWorker, most: usize) -> Vec<RowInHand> {
+        let rows = worker.lanes.iter().flatten().flat_map(|fill| {
+            let partition = self.sampler.partition(fill.epoch, fill.cursor);
+            let noted = if fill.work == Work::Finish { 1 } else { fill.run.rows };
+            (fill.run.first_row..fill.run.first_row + noted).map(move |row| {
+                let index = partition.index(fill.batch, row, fill.attempt);
+                RowInHand { slot: fill.run.slot, row, index }
+            })
+        });
+        rows.take(most).collect()
+    }
+
+    /// A worker was killed and does not end.
+    pub(super) fn get_stuck(&mut self, worker: u32, in_hand: usize) {
+        self.workers.get_mut(&worker).unwrap().doomed = true;
+        let rows = self.in_hand(&self.workers[&worker], in_hand);
+        self.on(Event::Stuck { worker, ended: "stalled".into(), in_hand: rows });
+    }
+
+    /// The nth worker that fits.
+    fn pick(&self, nth: usize, fits: impl Fn(&SimulatedWorker) -> bool) -> Option<u32> {
+        let all: Vec<u32> = self.workers.iter().filter(|(_, worker)| fits(worker)).map(|(&id, _)| id).collect();
+        (!all.is_empty()).then(|| all[nth % all.len()])
+    }
+
+    pub(super) fn grow_by(&mut self, slots: u32) {
+        self.written.extend((0..slots).map(|_| vec![None; self.sampler.batch_size as usize]));
+        self.on(Event::Grown { slots });
+    }
+
+    /// Lets something happen, if it can.
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::WorkerUp(nth) => {
+                if let Some(worker) = self.pick(nth, |worker| !worker.up && !worker.doomed) {
+                    self.workers.get_mut(&worker).unwrap().up = true;
+                    self.on(Event::Up { worker });
+                }
+            }
+            Step::RunDone { nth, lane, fatal } => {
+                let is_busy = |worker: &SimulatedWorker| worker.lanes.iter().any(Option::is_some) && !worker.doomed;
+                if let Some(worker) = self.pick(nth, is_busy) {
+                    self.finish(worker, lane, fatal);
+                }
+            }
+            Step::BatchDropped(nth) => {
+                if let Some(slot) = self.held.iter().nth(nth % self.held.len().max(1)).copied() {
+                    self.held.remove(&slot);
+                    self.on(Event::Release { slot });
+                }
+            }
+            Step::WorkerEnds { nth, or_booting, in_hand } => {
+                if let Some(worker) = self.pick(nth, |worker| worker.up || or_booting) {
+                    self.crash(worker, in_hand);
+                }
+            }
+            Step::WorkerStuck { nth, in_hand } => {
+                if let Some(worker) = self.pick(nth, |worker| worker.up && !worker.doomed) {
+                    self.get_stuck(worker, in_hand);
+                }
+            }
+            Step::DoomedWorkerEnds { nth, in_hand } => {
+                if let Some(worker) = self.pick(nth, |worker| worker.doomed) {
+                    self.crash(worker, in_hand);
+                }
+            }
+            Step::Start { epoch, cursor } => self.start(epoch, cursor % (self.sampler.len + 2)),
+            Step::StartNext => {
+                let next = self.current.as_ref().map_or(0, |(_, partition, _)| partition.epoch() + 1);
+                self.start(next, 0);
+            }
+            Step::Grown => self.grow_by(1),
+            Step::FalseReport(nth) => {
+                if let Some(worker) = self.pick(nth, |worker| worker.up && worker.lanes[1].is_none()) {
+                    self.on(Event::Done { worker, lane: 1, report: RunReport::default() });
+                }
+            }
+            Step::StrangersReport => {
+                self.on(Event::Done { worker: u32::MAX, lane: 0, report: RunReport::default() });
+            }
+            Step::ReleaseOfWhatIsNotHeld => {
+                if let Some(slot) = (0..self.written.len() as u32).find(|slot| !self.held.contains(slot)) {
+                    self.on(Event::Release { slot });
+                }
+            }
+        }
+    }
+
+    /// No more accidents: everything that was begun comes to its end.
+    pub(super) fn settle(&mut self) {
+        let total = self.current.as_ref().map_or(0, |(_, partition, _)| partition.batches());
+        let mut calm = 0;
+        while calm < 3 && !self.over {
+            let before = (self.current.as_ref().map(|current| current.2), self.workers.len(), self.written.clone());
+            for worker in self.workers.keys().copied().collect::<Vec<_>>() {
+                if self.workers[&worker].doomed {
+                    self.crash(worker, 0);
+                } else if !self.workers[&worker].up {
+                    self.workers.get_mut(&worker).unwrap().up = true;
+                    self.on(Event::Up { worker });
+                }
+                (0..LANES).for_each(|lane| self.finish(worker, lane, false));
+            }
+            while let Some(slot) = self.held.pop_first() {
+                self.on(Event::Release { slot });
+            }
+            let after = (self.current.as_ref().map(|current| current.2), self.workers.len(), self.written.clone());
+            calm = if before == after { calm + 1 } else { 0 };
+        }
+        if self.over {
+            return;
+        }
+        let delivered = self.current.as_ref().map_or(0, |current| current.2);
+        assert_eq!(delivered, total, "the epoch ends: {:#?}", self.schedule);
+        let lost =
+            self.schedule.slots.iter().filter(|slot| matches!(slot, SlotState::Held | SlotState::Draining)).count();
+        assert_eq!(lost, 0, "no slot is lost: {:?}", self.schedule.slots);
+        let free = self.schedule.slots.iter().filter(|slot| matches!(slot, SlotState::Free)).count();
+        assert_eq!(free, self.schedule.free.len());
+    }
+}
+
+fn failure(row: u32) -> RowFailure {
+    let error = SampleError {
+        index: 0,
+        key: "x".into(),
+        stage: Stage::Decode,
+        reason: "bad".into(),
+        errno: None,
+        offset: None,
+        worker: None,
+    };
+    RowFailure { row, fatal: true, error }
+}

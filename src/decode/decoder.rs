@@ -1,0 +1,54 @@
+//! Encoded images to pixels, with memory that is used again.
+
+use super::{
+    encoded::Encoded,
+    format::Wanted,
+    image::{Image, stored_region, turned_size},
+    kept::Kept,
+};
+use crate::{
+    error::{Failure, Stage},
+    geometry::{Rect, Size},
+};
+
+/// Decodes images one after another; its tables and buffers are used again.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    pub(super) kept: Kept,
+    pub(super) image: Image,
+    turned: Image,
+}
+
+impl Decoder {
+    /// Returns a decoder that uses no instructions but those that every processor of its kind has. Pixels are the same.
+    pub fn portable() -> Self {
+        Self { kept: Kept::portable(), ..Self::default() }
+    }
+
+    /// Decodes an image: all of it, or, where that saves time, exactly the pixels of `region`.
+    ///
+    /// `reduced_to` says to which size the region will be reduced, so that it may be decoded smaller, if the options
+    /// allow that.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the decode stage that names the format, what is wrong and, in a JPEG, where; or for a region that
+    /// is empty or does not lie in the image.
+    pub fn decode(&mut self, encoded: Encoded<'_>, region: Rect, reduced_to: Option<Size>) -> Result<&Image, Failure> {
+        if region.intersection(encoded.size()) != Some(region) {
+            return Err(Failure::new(Stage::Decode, format!("{region:?}: it does not lie in the image")));
+        }
+        let wanted = Wanted {
+            region: stored_region(region, encoded.size(), encoded.orientation),
+            reduced_to: reduced_to
+                .filter(|_| encoded.options.scaled_decode)
+                .map(|size| turned_size(size, encoded.orientation)),
+        };
+        let Encoded { format, file, orientation, .. } = encoded;
+        file.decode(wanted, &mut self.kept, &mut self.image).map_err(|bad| bad.of(format))?;
+        if orientation == 1 {
+            return Ok(&self.image);
+        }
+        self.turned.turned(&self.image, orientation);
+        Ok(&self.turned)
+    }
+}

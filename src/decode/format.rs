@@ -1,0 +1,80 @@
+//! What a format of image files is.
+//!
+//! Each is a file of this folder that implements [`Format`], with an entry in `recognise.rs`; nothing else names it.
+
+use std::fmt::Debug;
+
+use super::{image::Image, kept::Kept, mask::Mask, options::DecodeImage};
+use crate::{
+    error::{Failure, Stage},
+    geometry::{Rect, Size},
+};
+
+/// A format of image files.
+pub(super) trait Format: Debug + Sync {
+    /// Returns the name that errors give it.
+    fn name(&self) -> &'static str;
+
+    /// Tells whether a file that begins with these bytes is of this format.
+    fn recognises(&self, data: &[u8]) -> bool;
+
+    /// Reads a file's header, and takes no memory for pixels.
+    fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad>;
+
+    /// Returns how a mask is read from a file; none where the format does not keep values as they are.
+    fn mask(&self) -> Option<ReadMask>;
+}
+
+/// Reads a mask from a file's bytes; the reason of an error is about the file alone.
+pub(super) type ReadMask = fn(&[u8], DecodeImage, &mut Mask) -> Result<(), String>;
+
+/// A file whose header has been read.
+pub(super) trait Opened {
+    /// Returns the size in pixels, as they are stored.
+    fn size(&self) -> Size;
+
+    /// Returns the EXIF orientation, from 1 to 8; 1 where there is none, or it cannot be read.
+    fn orientation(&mut self) -> u8;
+
+    /// Makes `out` the image, of three channels or four: all of it, or, where that saves time, what is wanted alone.
+    ///
+    /// The size is within the limit. `kept` holds what formats use again.
+    fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad>;
+
+    /// Tells whether this is a JPEG that our own decoder leaves to another one.
+    fn is_other_jpeg(&self) -> bool {
+        false
+    }
+}
+
+/// What is wanted of an image.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// A box that has pixels and lies in the image.
+    pub(super) region: Rect,
+    /// The size to which the region will be reduced, where it may be decoded smaller, but no smaller than that.
+    pub(super) reduced_to: Option<Size>,
+}
+
+/// What is wrong with a file, and where.
+#[derive(Debug)]
+pub(super) struct Bad {
+    /// A fragment, for which the format stands before it.
+    pub(super) reason: String,
+    /// Where in the file it was noticed, if that is known.
+    pub(super) offset: Option<u64>,
+}
+
+impl Bad {
+    /// Returns the failure to decode a file of `format`.
+    pub(super) fn of(self, format: &dyn Format) -> Failure {
+        let failure = Failure::new(Stage::Decode, format!("as {}: {}", format.name(), self.reason));
+        Failure { offset: self.offset, ..failure }
+    }
+}
+
+impl From<String> for Bad {
+    fn from(reason: String) -> Self {
+        Self { reason, offset: None }
+    }
+}

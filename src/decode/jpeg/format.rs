@@ -1,0 +1,138 @@
+//! JPEG as a format among others: which decoder takes a file, and how much of it.
+
+use super::{
+    decoder::{Decoder, File},
+    error::Problem,
+    exif,
+    fallback::Fallback,
+    scale::Scale,
+};
+use crate::{
+    decode::{
+        format::{Bad, Format, Opened, ReadMask, Wanted},
+        image::Image,
+        kept::Kept,
+        options::DecodeImage,
+    },
+    geometry::{Rect, Size},
+};
+
+/// JPEG files.
+#[derive(Debug)]
+pub(in crate::decode) struct Jpeg;
+
+impl Format for Jpeg {
+    fn name(&self) -> &'static str {
+        "JPEG"
+    }
+
+    fn recognises(&self, data: &[u8]) -> bool {
+        data.starts_with(&[0xff, 0xd8, 0xff])
+    }
+
+    fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
+        Ok(Box::new(OpenJpeg::read(data, options)?))
+    }
+
+    fn mask(&self) -> Option<ReadMask> {
+        None
+    }
+}
+
+/// A file whose headers have been read.
+pub(in crate::decode) struct OpenJpeg<'a> {
+    data: &'a [u8],
+    taken_by: TakenBy<'a>,
+    pads: bool,
+}
+
+/// The decoder that takes a file.
+enum TakenBy<'a> {
+    /// Our own.
+    Own(Box<File<'a>>),
+    /// The one for what ours leaves out.
+    Fallback(Box<Fallback<'a>>),
+}
+
+impl<'a> OpenJpeg<'a> {
+    /// Reads the headers.
+    pub(in crate::decode) fn read(data: &'a [u8], options: DecodeImage) -> Result<Self, Bad> {
+        let taken_by = match File::open(data) {
+            Ok(file) => TakenBy::Own(Box::new(file)),
+            Err(Problem::Unsupported(what)) => {
+                let opened = Fallback::open(data, options);
+                TakenBy::Fallback(Box::new(opened.map_err(|reason| format!("{what} is not supported ({reason})"))?))
+            }
+            Err(problem @ Problem::Corrupt { .. }) => return Err(problem.into()),
+        };
+        Ok(Self { data, taken_by, pads: options.pads() })
+    }
+
+    /// Writes the pixels of `region`, which lies in the scaled image, to `out`, (height, width, 3). Where more must be
+    /// decoded, that goes to `image`.
+    pub(in crate::decode) fn write(
+        self,
+        region: Rect,
+        scale: Scale,
+        kept: &mut Kept,
+        image: &mut Image,
+        out: &mut [u8],
+    ) -> Result<(), Bad> {
+        let size = self.size();
+        match self.taken_by {
+            TakenBy::Own(file) => kept.get::<Decoder>().decode::<3>(&file, region, scale, self.pads, out)?,
+            TakenBy::Fallback(file) if region == Rect::whole(size) => file.decode(out)?,
+            TakenBy::Fallback(file) => {
+                file.decode(image.reset(size, 3))?;
+                image.write_means(region, scale.divisor(), out);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Opened for OpenJpeg<'_> {
+    fn size(&self) -> Size {
+        match &self.taken_by {
+            TakenBy::Own(file) => file.size(),
+            TakenBy::Fallback(file) => file.size(),
+        }
+    }
+
+    fn orientation(&mut self) -> u8 {
+        exif::orientation(self.data)
+    }
+
+    /// Our own decoder reads the region alone, and smaller where it may; the other one always the whole.
+    fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
+        let size = self.size();
+        match self.taken_by {
+            TakenBy::Own(file) => {
+                let Wanted { region, reduced_to } = wanted;
+                let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
+                let region = scale.region(region, scale.of(size));
+                // Four bytes a pixel are resized faster than three.
+                let out = out.reset(region.size, 4);
+                kept.get::<Decoder>().decode::<4>(&file, region, scale, self.pads, out)?;
+            }
+            TakenBy::Fallback(file) => file.decode(out.reset(size, 3))?,
+        }
+        Ok(())
+    }
+
+    fn is_other_jpeg(&self) -> bool {
+        match self.taken_by {
+            TakenBy::Own(_) => false,
+            TakenBy::Fallback(_) => true,
+        }
+    }
+}
+
+impl From<Problem> for Bad {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Unsupported(what) => Self { reason: format!("{what} is not supported"), offset: None },
+            Problem::Corrupt { offset, reason } => Self { reason: reason.into_owned(), offset: Some(offset as u64) },
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The frame header: what an image is made of.
+//!
+//! Source: ITU-T T.81, annex B.2.2.
+
+use super::error::{Problem, Result};
+use crate::geometry::Size;
+
+/// One colour component of the frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Component {
+    pub(super) id: u8,
+    /// Horizontal sampling factor, 1 to 4.
+    pub(super) h: u8,
+    /// Vertical sampling factor, 1 to 4.
+    pub(super) v: u8,
+    /// The number of its quantisation table.
+    pub(super) quant: u8,
+}
+
+/// What the samples of the components are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Colour {
+    Grey,
+    YCbCr,
+    Rgb,
+}
+
+/// The frame header: the image's size and its one or three components.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub(super) size: Size,
+    components: [Component; 3],
+    count: usize,
+    pub(super) h_max: u8,
+    pub(super) v_max: u8,
+}
+
+impl Frame {
+    /// Reads the body of a frame header, which stands at `start`.
+    pub(super) fn read(start: usize, body: &[u8]) -> Result<Self> {
+        let corrupt = |reason| Err(Problem::corrupt(start, reason));
+        let &[precision, h1, h0, w1, w0, count, ref list @ ..] = body else {
+            return corrupt("a frame header of a wrong length");
+        };
+        let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
+        if height == 0 || width == 0 {
+            return Err(Problem::corrupt(start, format!("the header says {width}x{height}: there are no pixels")));
+        }
+        let (list, rest) = list.as_chunks::<3>();
+        if list.len() != usize::from(count) || !rest.is_empty() {
+            return corrupt("a frame header of a wrong length");
+        }
+        if precision != 8 {
+            return Err(Problem::Unsupported("samples that do not have 8 bits"));
+        }
+        if !matches!(count, 1 | 3) {
+            return Err(Problem::Unsupported("neither one nor three components"));
+        }
+        let mut components = [Component::default(); 3];
+        for (to, &[id, factors, quant]) in components.iter_mut().zip(list) {
+            *to = Component { id, h: factors >> 4, v: factors & 15, quant };
+            if !(1..=4).contains(&to.h) || !(1..=4).contains(&to.v) || quant > 3 {
+                return corrupt("a component with an impossible sampling factor or quantisation table");
+            }
+        }
+        let count = usize::from(count);
+        if count == 1 {
+            // The factors of a single component mean nothing: its scan is never interleaved.
+            (components[0].h, components[0].v) = (1, 1);
+        }
+        let used = &components[..count];
+        let h_max = used.iter().map(|component| component.h).max().unwrap_or(1);
+        let v_max = used.iter().map(|component| component.v).max().unwrap_or(1);
+        if used.iter().any(|component| h_max % component.h != 0 || v_max % component.v != 0) {
+            return Err(Problem::Unsupported("sampling factors with a fractional ratio"));
+        }
+        if used.iter().map(|component| component.h * component.v).sum::<u8>() > 10 {
+            return corrupt("more than ten blocks in an MCU");
+        }
+        let size = Size { height: height.into(), width: width.into() };
+        Ok(Self { size, components, count, h_max, v_max })
+    }
+
+    pub(super) fn components(&self) -> &[Component] {
+        &self.components[..self.count]
+    }
+
+    /// Returns how many MCUs a row of an interleaved scan has.
+    pub(super) const fn mcus_in_row(&self) -> u32 {
+        self.size.width.div_ceil(8 * self.h_max as u32)
+    }
+
+    /// Returns what the components mean, by the rules of libjpeg, where the file has a JFIF segment or not, and an
+    /// Adobe segment that names a transform or none.
+    pub(super) fn colour(&self, has_jfif: bool, adobe_transform: Option<u8>) -> Colour {
+        let ids = || (self.components[0].id, self.components[1].id, self.components[2].id);
+        match (self.count, has_jfif, adobe_transform) {
+            (1, ..) => Colour::Grey,
+            (_, false, Some(0)) => Colour::Rgb,
+            (_, false, None) if ids() == (b'R', b'G', b'B') => Colour::Rgb,
+            _ => Colour::YCbCr,
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The loader itself, as the trainer has it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{
+    batch::Batch,
+    inline::Inline,
+    lock::lock,
+    pool::Pool,
+    pool_handle::PoolHandle,
+    state::{Iterations, State},
+    stats::{Stats, TrainerStats},
+    tick::Tick,
+};
+use crate::{
+    coordinator::SourceFacts,
+    error::{Error, Result},
+    job::Options,
+    sampler::Sampler,
+    shm::SlotRef,
+    spec::FieldSpec,
+};
+
+/// How a batch is made.
+#[derive(Debug)]
+pub(super) enum Backend {
+    Inline(Box<Inline>),
+    Pool(Box<Pool>),
+}
+
+/// Feeds a training loop: an endless supply of epochs, each a sequence of batches.
+///
+/// All methods take `&self`; two threads may share a loader, and each batch goes to one of them.
+pub struct Loader {
+    fields: Arc<[FieldSpec]>,
+    options: Options,
+    sampler: Sampler,
+    classes: Vec<String>,
+    backend: Mutex<Backend>,
+    /// The part of the pool that needs no lock.
+    handle: Option<PoolHandle>,
+    closed: AtomicBool,
+    iterations: Mutex<Iterations>,
+    stats: Mutex<TrainerStats>,
+    /// The process that made the loader; a fork of it must not touch its sockets.
+    owner: u32,
+}
+
+/// What asking for a batch gave.
+enum NextBatch {
+    Batch(SlotRef, u64),
+    NotYet,
+    End,
+}
+
+impl Loader {
+    pub(super) fn new(fields: Vec<FieldSpec>, options: Options, facts: SourceFacts, backend: Backend) -> Self {
+        let handle = if let Backend::Pool(pool) = &backend { Some(pool.handle()) } else { None };
+        Self {
+            fields: fields.into(),
+            sampler: options.sampler(facts.len),
+            options,
+            classes: facts.classes,
+            backend: Mutex::new(backend),
+            handle,
+            closed: AtomicBool::new(false),
+            iterations: Mutex::default(),
+            stats: Mutex::default(),
+            owner: std::process::id(),
+        }
+    }
+
+    /// Returns the fields of every batch; shapes are those of one row.
+    pub fn spec(&self) -> &[FieldSpec] {
+        &self.fields
+    }
+
+    /// Returns the options that the loader was built with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Returns the number of samples of the source.
+    pub fn samples(&self) -> u64 {
+        self.sampler.len
+    }
+
+    /// Returns the names of the classes, where the source has any.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Returns the number of batches that this rank gets in a whole epoch.
+    pub fn batches(&self) -> u64 {
+        self.sampler.partition(0, 0).batches()
+    }
+
+    /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends.
+    ///
+    /// Returns the iteration's number, for [`next`](Self::next).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where the loader is closed or belongs to another process.
+    pub fn begin(&self) -> Result<u64> {
+        self.check_usable()?;
+        let mut backend = lock(&self.backend);
+        let mut iterations = lock(&self.iterations);
+        let (generation, partition) = iterations.begin(&self.sampler);
+        match &mut *backend {
+            Backend::Inline(_) => {}
+            Backend::Pool(pool) => pool.start(generation, partition.epoch(), partition.cursor())?,
+        }
+        Ok(generation)
+    }
+
+    /// Returns the next batch of an iteration, or none at its end.
+    ///
+    /// Waits for it, and calls `tick` at least every 100 ms meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Sample`] for a batch with a bad sample, after which the iteration can go on with the next one;
+    /// [`Error::SlotsExhausted`] where the caller holds so many batches that none can be filled;
+    /// [`Error::Worker`] where the pool is over; [`Error::Usage`] for an iteration that a newer one has ended.
+    pub fn next(&self, generation: u64, tick: Tick<'_>) -> Result<Option<Batch>> {
+        let begun = Instant::now();
+        loop {
+            self.check_usable()?;
+            match self.try_next(generation)? {
+                NextBatch::Batch(slot, epoch) => {
+                    lock(&self.stats).add(begun.elapsed(), slot.rows() as u64);
+                    return Ok(Some(Batch::new(Arc::new(slot), Arc::clone(&self.fields), epoch)));
+                }
+                NextBatch::End => return Ok(None),
+                NextBatch::NotYet => self.wait(tick)?,
+            }
+        }
+    }
+
+    fn try_next(&self, generation: u64) -> Result<NextBatch> {
+        let mut backend = lock(&self.backend);
+        let mut iterations = lock(&self.iterations);
+        let Some(partition) = iterations.partition_of(generation)? else { return Ok(NextBatch::End) };
+        let batch = iterations.delivered();
+        if batch >= partition.batches() {
+            iterations.finish();
+            return Ok(NextBatch::End);
+        }
+        let made = match &mut *backend {
+            Backend::Inline(inline) => inline.make(&partition, batch).map(Some),
+            Backend::Pool(pool) => pool.try_next(generation, batch, &partition),
+        };
+        // A batch that failed is behind us as much as one that did not.
+        if matches!(made, Ok(Some(_)) | Err(Error::Sample(_))) {
+            iterations.deliver();
+        }
+        Ok(made?.map_or(NextBatch::NotYet, |slot| NextBatch::Batch(slot, partition.epoch())))
+    }
+
+    /// Makes the next iteration begin with this epoch. A cursor that was loaded in the same epoch is kept.
+    pub fn set_epoch(&self, epoch: u64) {
+        lock(&self.iterations).set_epoch(epoch);
+    }
+
+    /// Returns the epoch of the current iteration, or of the next one if none is going on.
+    pub fn epoch(&self) -> u64 {
+        lock(&self.iterations).reached().0
+    }
+
+    /// Returns where the loader is: the batches handed out so far are behind, all others before it.
+    pub fn state(&self) -> State {
+        let (epoch, cursor) = lock(&self.iterations).reached();
+        State::new(&self.sampler, &self.classes, epoch, cursor)
+    }
+
+    /// Makes the next iteration begin where `state` was taken, with any number of workers, batch size and world size.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a state of another version, seed, order or source.
+    pub fn load_state(&self, state: &State) -> Result<()> {
+        state.check(&State::new(&self.sampler, &self.classes, 0, 0))?;
+        lock(&self.iterations).load(state.epoch, state.cursor);
+        Ok(())
+    }
+
+    /// Returns what the loader has done so far.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] where the pool is over.
+    pub fn stats(&self, tick: Tick<'_>) -> Result<Stats> {
+        self.check_usable()?;
+        let waits = lock(&self.stats).clone();
+        let request = match &mut *lock(&self.backend) {
+            Backend::Inline(inline) => return Ok(inline.stats(&waits)),
+            Backend::Pool(pool) => pool.ask_stats()?,
+        };
+        loop {
+            self.check_usable()?;
+            if let Backend::Pool(pool) = &mut *lock(&self.backend)
+                && let Some(stats) = pool.try_stats(request, &waits)?
+            {
+                return Ok(stats);
+            }
+            self.wait(tick)?;
+        }
+    }
+
+    /// Waits for the pool, for a while. Nothing is locked meanwhile: other threads, and signal handlers that run in
+    /// `tick`, may do what they like with the loader.
+    fn wait(&self, tick: Tick<'_>) -> Result<()> {
+        if let Some(handle) = &self.handle {
+            handle.wait()?;
+        }
+        tick()
+    }
+
+    /// Ends the pool, within two seconds. Batches that are still held stay valid. May be called again.
+    pub fn close(&self) {
+        if self.check_usable().is_ok()
+            && !self.closed.swap(true, Ordering::AcqRel)
+            && let Some(handle) = &self.handle
+        {
+            handle.close();
+        }
+    }
+
+    fn check_usable(&self) -> Result<()> {
+        let (owner, here) = (self.owner, std::process::id());
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Usage("this loader is closed".into()));
+        }
+        if owner == here {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "this loader belongs to process {owner}, and this is process {here}, a fork of it; make a loader here"
+        )))
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fields, options, sampler, .. } = self;
+        let mut out = f.debug_struct("Loader");
+        out.field("fields", fields).field("options", options).field("samples", &sampler.len).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! What other threads than the one that asks for a batch do with a pool: give slots back, wait, and end it.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    os::fd::AsFd,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use super::{launch::END_GRACE, lock::lock, tick::TICK};
+use crate::{
+    error::Result,
+    protocol::{Channel, Reply, Request},
+    shm::GiveBack,
+    sys::{poll, process::Child, socket::Sent},
+};
+
+/// The part of a pool that batches keep: the way to give their slots back.
+#[derive(Debug)]
+pub(super) struct SlotReturn {
+    pub(super) channel: Channel<Request, Reply>,
+    owner: u32,
+    held: AtomicUsize,
+    closed: AtomicBool,
+    /// Slots whose release found the socket full.
+    unsent: Mutex<VecDeque<u32>>,
+}
+
+impl SlotReturn {
+    pub(super) fn over(channel: Channel<Request, Reply>) -> Self {
+        let (held, closed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { channel, owner: std::process::id(), held, closed, unsent: Mutex::default() }
+    }
+
+    /// Counts a slot that has come.
+    pub(super) fn take(&self) {
+        self.held.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Returns how many slots the trainer holds.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Tells whether the loader is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Sends the releases that there is room for. Never waits: a view may die anywhere, with any lock held.
+    pub(super) fn send_releases(&self) {
+        let mut unsent = lock(&self.unsent);
+        while let Some(&slot) = unsent.front() {
+            // A coordinator that is gone needs no slots.
+            if !matches!(self.channel.try_send(&Request::Release { slot }), Ok(Sent::Yes)) {
+                return;
+            }
+            unsent.pop_front();
+        }
+    }
+}
+
+impl GiveBack for SlotReturn {
+    fn give_back(&self, slot: u32) {
+        // A fork of the trainer has copies of its batches; they are not its to give back.
+        if self.owner == std::process::id() {
+            self.held.fetch_sub(1, Ordering::AcqRel);
+            if !self.is_closed() {
+                lock(&self.unsent).push_back(slot);
+                self.send_releases();
+            }
+        }
+    }
+}
+
+/// Waits for a pool and ends it, from any thread, without a lock.
+#[derive(Clone)]
+pub(super) struct PoolHandle {
+    pub(super) slot_return: Arc<SlotReturn>,
+    pub(super) child: Arc<Mutex<Child>>,
+}
+
+impl PoolHandle {
+    /// Waits until the coordinator has sent something, for a while.
+    pub(super) fn wait(&self) -> Result<()> {
+        poll::readable(self.slot_return.channel.as_fd(), TICK).map(drop)
+    }
+
+    pub(super) fn close(&self) {
+        if !self.slot_return.closed.swap(true, Ordering::AcqRel) {
+            self.slot_return.channel.shut_down();
+            lock(&self.child).end(END_GRACE);
+        }
+    }
+}
+
+impl fmt::Debug for PoolHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolHandle").field("slot_return", &self.slot_return).finish_non_exhaustive()
+    }
+}

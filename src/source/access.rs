@@ -1,0 +1,46 @@
+//! What every source can do: records by index.
+
+use std::{fmt::Debug, os::fd::RawFd, sync::Arc};
+
+use crate::{error::Failure, field::Field};
+
+/// Bytes that several processes may share: a mapping, or memory of our own.
+pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// Records by index.
+///
+/// Getting a sample takes two steps, so that a worker can read ahead: [`fetch`](Self::fetch) does all of
+/// the sample's I/O and leaves the bytes in a buffer, [`field`](Self::field) finds a field in them.
+#[expect(clippy::len_without_is_empty, reason = "an empty source is refused when it is opened")]
+pub trait Source: Debug + Send + Sync {
+    /// Returns the number of samples, at least one.
+    fn len(&self) -> u64;
+
+    /// Returns the fields of every sample, in the order in which [`field`](Self::field) counts them.
+    fn fields(&self) -> &[Field];
+
+    /// Returns what to call sample `index` in an error: its path, or its row.
+    fn key(&self, index: u64) -> String;
+
+    /// Returns the names of the classes that the labels count, where there are any.
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
+    /// Returns the descriptors that the source keeps open. A coordinator that is forked with it closes all others.
+    fn descriptors(&self) -> Vec<RawFd> {
+        Vec::new()
+    }
+
+    /// Tells whether [`fetch`](Self::fetch) may wait for a device, so that reading ahead pays.
+    fn does_io(&self) -> bool;
+
+    /// Reads sample `index` into `record`, which it clears first.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the read stage, with the errno where there is one.
+    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure>;
+
+    /// Returns the bytes of field `field` of sample `index`, whose record has been fetched.
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8];
+}

@@ -1,0 +1,53 @@
+//! Sources as data.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    access::{Bytes, Source},
+    image_folder::ImageFolder,
+    table::{Column, Table},
+};
+use crate::{error::Result, field::Field};
+
+/// A source as data: what the trainer sends to the coordinator, which opens it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+pub enum SourceSpec {
+    /// A folder of class folders of images; see [`ImageFolder`].
+    ImageFolder {
+        /// The folder.
+        #[serde(with = "super::path")]
+        root: std::path::PathBuf,
+    },
+    /// Columns by name, of files and of values in shared memory; see [`Table`].
+    Table {
+        /// The number of samples.
+        len: u64,
+        /// The columns.
+        columns: Vec<Column>,
+    },
+}
+
+impl SourceSpec {
+    /// Returns the fields that the opened source will have, without opening it.
+    pub fn fields(&self) -> Vec<Field> {
+        match self {
+            Self::ImageFolder { .. } => ImageFolder::source_fields(),
+            Self::Table { columns, .. } => columns.iter().map(|column| column.field.clone()).collect(),
+        }
+    }
+
+    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Table`].
+    ///
+    /// # Errors
+    /// [`Config`](crate::Error::Config) for a folder without samples or columns that do not fit their bytes,
+    /// [`Sys`](crate::Error::Sys) for a folder that cannot be listed.
+    pub fn open(&self, bytes: Option<Bytes>) -> Result<Arc<dyn Source>> {
+        Ok(match self {
+            Self::ImageFolder { root } => Arc::new(ImageFolder::open(root)?),
+            Self::Table { len, columns } => Arc::new(Table::open(*len, columns, bytes)?),
+        })
+    }
+}
