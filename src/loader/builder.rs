@@ -234,3 +234,32 @@ impl Opened {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{source::SourceSpec, spec::DType};
+
+    #[test]
+    fn a_description_has_one_source() {
+        let row = FieldSpec::new("x", DType::UInt8, []);
+        let table = SharedArrays::copy(1, &[(row, &[0])]).unwrap();
+        let folder = SourceSpec::ImageFolder { root: "train".into() };
+        let described = |source: Option<&SourceSpec>, table: Option<&SharedArrays>| {
+            let description = Description {
+                source: source.cloned(),
+                transforms: BTreeMap::new(),
+                batch_transforms: Vec::new(),
+                capacity: BTreeMap::new(),
+                options: Options::default(),
+                prefetch: 1,
+                memory_limit: 1,
+            };
+            Builder::described(description, table.cloned())
+        };
+        assert!(matches!(described(Some(&folder), None).unwrap().input, Input::Spec(_)));
+        assert!(matches!(described(None, Some(&table)).unwrap().input, Input::Arrays(_)));
+        assert!(described(None, None).unwrap_err().to_string().contains("needs a source"));
+        assert!(described(Some(&folder), Some(&table)).unwrap_err().to_string().contains("was given two"));
+    }
+}

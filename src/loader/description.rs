@@ -35,7 +35,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{job::OnError, loader::Builder};
+    use crate::job::OnError;
 
     const JSON: &str = r#"{
         "source": {"kind": "ImageFolder", "root": "train"},
@@ -79,13 +79,5 @@ mod tests {
         assert!(changed("18446744073709551615", "18446744073709551616").contains("expected u64"));
         assert!(changed("0.25", "-0.25").contains("-0.25 seconds"));
         assert!(changed("skip", "ignore").contains("unknown variant `ignore`"));
-    }
-
-    #[test]
-    fn a_loader_has_one_source() {
-        let mut description: Description = serde_json::from_str(JSON).unwrap();
-        assert!(Builder::described(description.clone(), None).is_ok());
-        description.source = None;
-        assert!(message(Builder::described(description, None)).contains("needs a source"));
     }
 }
