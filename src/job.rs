@@ -38,7 +38,7 @@ impl OnError {
                 }
                 draws.below(partition.len())
             }
-            _ => partition.index(batch, row, attempt),
+            Self::Raise | Self::Skip | Self::Replace => partition.index(batch, row, attempt),
         }
     }
 }

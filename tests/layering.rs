@@ -414,11 +414,15 @@ fn uses_inside(folder: &[String], modules: &[Module]) -> BTreeMap<String, BTreeS
         .collect();
     let target = |path: &Vec<String>| {
         let name = if path == folder { OWN.to_owned() } else { inside(path)? };
-        Some(if files.contains(&name) { name } else { exports.get(name.as_str()).cloned().unwrap_or(OWN.into()) })
+        Some(if files.contains(&name) {
+            name
+        } else {
+            exports.get(name.as_str()).cloned().unwrap_or_else(|| OWN.into())
+        })
     };
     let mut uses = BTreeMap::new();
     for module in modules.iter().filter(|module| module.name.starts_with(folder)) {
-        let from = inside(&module.name).unwrap_or(OWN.into());
+        let from = inside(&module.name).unwrap_or_else(|| OWN.into());
         let mut to: BTreeSet<String> = module.uses.iter().filter_map(target).collect();
         if module.name == folder {
             to.extend(exports.iter().filter(|(name, _)| module.words.contains(**name)).map(|(_, file)| file.clone()));
@@ -438,7 +442,7 @@ fn circle(uses: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     while let Some(done) = left.iter().find(|name| uses_left(name, &left).is_none()).copied() {
         left.remove(done);
     }
-    let mut way: Vec<String> = vec![left.first()?.to_string()];
+    let mut way: Vec<String> = vec![(*left.first()?).clone()];
     loop {
         let next = uses_left(way.last()?, &left)?;
         let before = way.iter().position(|name| *name == next);

@@ -112,10 +112,11 @@ impl Pool {
         if !sent {
             return Err(self.ended());
         }
-        match self.wait(tick)? {
-            Reply::Up { len } => self.read(len),
-            other => Err(Error::Protocol(format!("the coordinator began with {other:?}"))),
-        }
+        let first = self.wait(tick)?;
+        let Reply::Up { len } = first else {
+            return Err(Error::Protocol(format!("the coordinator began with {first:?}")));
+        };
+        self.read(len)
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, len: u32) -> Result<T> {

@@ -362,9 +362,9 @@ def perspective(
     height, width, _ = image.shape
     starts = [(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)]
     equations = []
-    for (to_x, to_y), (x, y) in zip(starts, ends, strict=True):
-        equations.append([x, y, 1, 0, 0, 0, -to_x * x, -to_x * y])
-        equations.append([0, 0, 0, x, y, 1, -to_y * x, -to_y * y])
+    for (to_x, to_y), (at_x, at_y) in zip(starts, ends, strict=True):
+        equations.append([at_x, at_y, 1, 0, 0, 0, -to_x * at_x, -to_x * at_y])
+        equations.append([0, 0, 0, at_x, at_y, 1, -to_y * at_x, -to_y * at_y])
     a, b, c, d, e, f, g, h = np.linalg.solve(np.array(equations, float), np.array(starts, float).reshape(8))
     x, y = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
     below = g * x + h * y + 1

@@ -108,7 +108,7 @@ Theirs._get_iterator = _get_iterator
 def test_where_a_part_is_otherwise_the_workers_are_theirs(package: str, change: str) -> None:
     pytest.importorskip(package)
     kind = "StatefulDataLoader" if "torchdata" in package else "DataLoader"
-    status, out, errors = run_trainer(OTHERWISE.format(package=package, change=change, kind=kind), 240)
+    status, out, errors = run_trainer(OTHERWISE.format(package=package, change=change, kind=kind))
     assert (status, errors) == (0, "")
     (warning,) = eval(out)  # noqa: S307 (what the code above prints)
     name = package.split(".", maxsplit=1)[0]

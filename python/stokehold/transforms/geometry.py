@@ -241,8 +241,8 @@ class RandomAffine(Transform):
 class RandomPerspective(Transform):
     """Shows an image from another point of view, as torchvision's ``RandomPerspective``.
 
-    Takes and returns ``uint8`` (H, W, C). Where the corners that were drawn span no area, which happens with tiny images
-    and a `distortion_scale` near 1, the image stays as it is; torchvision raises an error.
+    Takes and returns ``uint8`` (H, W, C). Where the corners that were drawn span no area, as with tiny images and a
+    `distortion_scale` near 1, the image stays as it is; torchvision raises an error.
 
     Args:
         distortion_scale: How far a corner moves at most: a fraction, 0 to 1, of half the width and of half the height;

@@ -31,7 +31,9 @@ impl Schedule {
     pub(super) fn blamed(&self, hand: RowInHand) -> Blamed {
         match &self.slots[hand.slot as usize] {
             SlotState::Filling(batch) if batch.stage == BatchStage::Finishing => Blamed::Batch,
-            _ => Blamed::Row { row: hand.row, index: hand.index },
+            SlotState::Free | SlotState::Filling(_) | SlotState::Ready(_) | SlotState::Held | SlotState::Draining => {
+                Blamed::Row { row: hand.row, index: hand.index }
+            }
         }
     }
 

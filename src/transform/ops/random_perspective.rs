@@ -1,5 +1,7 @@
 //! `RandomPerspective`, by the formulas of torchvision's `perspective` on tensors.
 
+#![expect(clippy::many_single_char_names, reason = "the eight coefficients of a map, as they are written")]
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
