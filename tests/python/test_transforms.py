@@ -393,28 +393,28 @@ def test_affine_is_torchvisions(interpolation: Any) -> None:
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 def test_perspective_is_torchvisions(interpolation: Any, fill: Any) -> None:
     mode = pytest.importorskip("torchvision.transforms.v2").InterpolationMode(interpolation)
-    image = picture(30, 22)
+    image = picture(14, 12)
     # By one pixel along each edge, so that all that can be drawn can be tried.
-    many = transformed(image, RandomPerspective(0.09, 1.0, interpolation, fill), rows=200)
-    near, far = itertools.product((0, 1), (0, 1)), itertools.product((28, 29), (0, 1))
-    lower = itertools.product((28, 29), (20, 21)), itertools.product((0, 1), (20, 21))
-    found = dict.fromkeys(range(len(many)), 0)
-    drawn = 0
-    for ends in itertools.product(near, far, *lower):
+    many = transformed(image, RandomPerspective(0.17, 1.0, interpolation, fill), rows=100)
+    left, right, top, bottom = (0, 1), (12, 13), (0, 1), (10, 11)
+    corners = [itertools.product(x, y) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
+    found, undecided = set(), []
+    for ends in itertools.product(*corners):
         correct = reference.perspective(image, list(ends), fill, mixes=interpolation == "bilinear")
         rows = [at for at, row in enumerate(many) if row in correct]
-        drawn += bool(rows)
-        for at in rows:
-            found[at] += 1
         if rows:
-            starts = [[0, 0], [29, 0], [29, 21], [0, 21]]
 
-            def change(tensor: Any, ends: Any = ends, starts: Any = starts) -> Any:
+            def change(tensor: Any, ends: Any = ends) -> Any:
+                starts = [[0, 0], [13, 0], [13, 11], [0, 11]]
                 return functional().perspective(tensor, starts, [list(end) for end in ends], mode, fill)
 
-            assert_among(correct, many[rows[0]], theirs(image, change), 0.03)
-    assert all(found.values()), "a row is none of those that can be drawn"
-    assert drawn > 100
+            # A corner that stays keeps lines of pixels half-way between two, of which either will do.
+            assert_among(correct, many[rows[0]], theirs(image, change), 0.5)
+            undecided.append(correct.undecided())
+            found |= set(rows)
+    assert len(found) == len(many), "a row is none of those that can be drawn"
+    assert len(undecided) > 60
+    assert np.median(undecided) < 0.1
 
 
 def test_a_perspective_stays_where_it_is_as_often_as_asked() -> None:
