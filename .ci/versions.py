@@ -24,7 +24,8 @@ OF_TORCH_2_7 = "accelerate==1.7.0 jax==0.6.2 lightning==2.5.2 numpy==2.2.6 torch
 OF_TORCH_2_8 = "accelerate==1.10.1 jax==0.7.2 lightning==2.5.6 numpy==2.3.5 torch==2.8.0 transformers==4.57.1"
 
 SETS = {
-    "3.11-oldest": ("3.11", ["--resolution", "lowest-direct"]),
+    # Ray's newest pyarrow needs NumPy 2, and does not say so.
+    "3.11-oldest": ("3.11", ["--resolution", "lowest-direct", "pyarrow==17.0.0"]),
     "3.12-middle": ("3.12", OF_TORCH_2_7.split()),
     "3.13-middle": ("3.13", OF_TORCH_2_8.split()),
     "3.12-newest": ("3.12", []),

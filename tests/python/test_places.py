@@ -316,7 +316,7 @@ def test_mistakes_are_named_at_once(images: list[Path], boxes: list[npt.NDArray[
         ({"boxes": [sh.CenterCrop(4)]}, "field `boxes`: transform 0: CenterCrop takes no boxes"),
         ({"boxes": [sh.ClampKeyPoints()]}, "ClampKeyPoints takes no boxes"),
         ({"points": [sh.ClampBoundingBoxes()]}, "ClampBoundingBoxes takes no keypoints"),
-        ({"image": [sh.ClampBoundingBoxes()]}, "ClampBoundingBoxes: goes with the field of the places"),
+        ({"image": [sh.ClampBoundingBoxes()]}, "ClampBoundingBoxes: goes with the field of the boxes"),
         ({"boxes": [sh.SanitizeBoundingBoxes(labels=["image"])]}, "field `image` cannot go with boxes: it is no list"),
         ({"boxes": [sh.SanitizeBoundingBoxes(labels=["nothing"])]}, "there is no field `nothing`"),
     ):

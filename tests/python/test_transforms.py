@@ -260,6 +260,7 @@ def torch() -> Any:
 def _torch_has_its_threads() -> None:
     """Libraries start threads at their first work; no test is to seem to leave them behind."""
     photographs()
+    reference.resized(picture(900, 900), (500, 500), "bilinear", width_first=True)
     if find_spec("torchvision") is not None:
         theirs(picture(900, 900), lambda tensor: functional().resize(tensor, [500, 500], antialias=True))
         theirs(picture(900, 900), lambda tensor: functional().gaussian_blur(tensor, [3, 3]))
