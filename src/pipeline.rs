@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::field::{Scratch, Times};
 use crate::{
     error::{Failure, Result, Stage},
-    field::{Compiled, Field, Payload, Sample},
+    field::{self, Compiled, Field, Payload, Sample},
     rng::Key,
     source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
@@ -95,8 +95,8 @@ impl Pipeline {
     }
 
     /// Returns the names of everything that may be counted.
-    pub fn counters(&self) -> Vec<&'static str> {
-        self.source.fields().iter().flat_map(|field| field.counters().iter().copied()).collect()
+    pub fn counters() -> Vec<&'static str> {
+        field::counters()
     }
 
     /// Tells whether rows are nothing but copies of what lies in memory.

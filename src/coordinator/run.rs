@@ -71,7 +71,7 @@ impl Coordinator {
         let (schedule, actions) = Schedule::new(sampler.clone(), schedule_options, options.num_workers, slots);
         let num_workers = options.num_workers;
         let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler);
-        let stats = PoolStats { counters: Counters::of(pipeline.counters()), ..PoolStats::default() };
+        let stats = PoolStats { counters: Counters::of(Pipeline::counters()), ..PoolStats::default() };
         let mut coordinator = Self {
             pipeline,
             mailbox,

@@ -31,6 +31,9 @@ fn spec(name: &str, capacity: usize) -> FieldSpec {
 /// The bytes of four `float32`.
 const BOX_BYTES: usize = 16;
 
+/// What may be counted while rows are filled.
+pub(super) const COUNTERS: &[&str] = &[];
+
 impl FieldKind for BoundingBoxes {
     fn payload(&self, _name: &str) -> Result<Payload> {
         Ok(Payload::Entries(BOX_BYTES))
@@ -38,10 +41,6 @@ impl FieldKind for BoundingBoxes {
 
     fn image(&self) -> Option<&str> {
         Some(&self.image)
-    }
-
-    fn counters(&self) -> &'static [&'static str] {
-        &[]
     }
 
     fn make_room(&mut self, longest: usize) {

@@ -19,6 +19,9 @@ pub struct Bytes {
     pub capacity: usize,
 }
 
+/// What may be counted while rows are filled.
+pub(super) const COUNTERS: &[&str] = &[];
+
 impl FieldKind for Bytes {
     fn payload(&self, _name: &str) -> Result<Payload> {
         Ok(Payload::Entries(1))
@@ -26,10 +29,6 @@ impl FieldKind for Bytes {
 
     fn image(&self) -> Option<&str> {
         None
-    }
-
-    fn counters(&self) -> &'static [&'static str] {
-        &[]
     }
 
     fn make_room(&mut self, longest: usize) {

@@ -72,6 +72,6 @@ pub struct Times {
     pub decode: Duration,
     /// Transforming, with the write to the row.
     pub transform: Duration,
-    /// What was counted, under the names of [`Field::counters`](super::Field::counters).
+    /// What was counted, under the names of [`counters`](super::counters).
     pub counters: Counters,
 }

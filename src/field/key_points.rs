@@ -34,6 +34,9 @@ impl KeyPoints {
     }
 }
 
+/// What may be counted while rows are filled.
+pub(super) const COUNTERS: &[&str] = &[];
+
 impl FieldKind for KeyPoints {
     fn payload(&self, name: &str) -> Result<Payload> {
         Payload::entries(name, DType::Float32, &self.shape)
@@ -41,10 +44,6 @@ impl FieldKind for KeyPoints {
 
     fn image(&self) -> Option<&str> {
         Some(&self.image)
-    }
-
-    fn counters(&self) -> &'static [&'static str] {
-        &[]
     }
 
     fn make_room(&mut self, longest: usize) {

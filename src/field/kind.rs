@@ -28,9 +28,6 @@ pub(super) trait FieldKind: Debug {
     /// Returns the field of the image whose geometry this one follows.
     fn image(&self) -> Option<&str>;
 
-    /// Returns what may be counted while rows are filled.
-    fn counters(&self) -> &'static [&'static str];
-
     /// Makes room for so many bytes, where samples vary in length.
     fn make_room(&mut self, longest: usize);
 

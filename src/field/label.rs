@@ -21,6 +21,9 @@ fn spec(name: &str) -> FieldSpec {
     FieldSpec::new(name, DType::Int64, [])
 }
 
+/// What may be counted while rows are filled.
+pub(super) const COUNTERS: &[&str] = &[];
+
 impl FieldKind for Label {
     fn payload(&self, name: &str) -> Result<Payload> {
         spec(name).row_bytes().map(Payload::Row)
@@ -28,10 +31,6 @@ impl FieldKind for Label {
 
     fn image(&self) -> Option<&str> {
         None
-    }
-
-    fn counters(&self) -> &'static [&'static str] {
-        &[]
     }
 
     fn make_room(&mut self, _longest: usize) {}

@@ -24,6 +24,9 @@ pub struct List {
     pub capacity: usize,
 }
 
+/// What may be counted while rows are filled.
+pub(super) const COUNTERS: &[&str] = &[];
+
 impl FieldKind for List {
     fn payload(&self, name: &str) -> Result<Payload> {
         Payload::entries(name, self.dtype, &self.shape)
@@ -31,10 +34,6 @@ impl FieldKind for List {
 
     fn image(&self) -> Option<&str> {
         None
-    }
-
-    fn counters(&self) -> &'static [&'static str] {
-        &[]
     }
 
     fn make_room(&mut self, longest: usize) {

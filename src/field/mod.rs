@@ -39,6 +39,11 @@ macro_rules! kinds {
             $(#[doc = concat!("See [`struct@", stringify!($name), "`].")] $name($name),)+
         }
 
+        /// Returns the names of all that may be counted while rows of any kind are filled.
+        pub fn counters() -> Vec<&'static str> {
+            [$($file::COUNTERS),+].concat()
+        }
+
         impl Kind {
             const fn get(&self) -> &dyn FieldKind {
                 match self {
@@ -100,11 +105,6 @@ impl Field {
     /// Returns the field of the image whose geometry this one follows.
     pub fn image(&self) -> Option<&str> {
         self.kind.get().image()
-    }
-
-    /// Returns what may be counted while rows are filled.
-    pub fn counters(&self) -> &'static [&'static str] {
-        self.kind.get().counters()
     }
 
     /// Makes room in rows for so many bytes, where samples vary in length.

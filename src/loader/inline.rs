@@ -20,6 +20,7 @@ use super::{
 use crate::{
     counters::Counters,
     error::{Error, Result, SampleError},
+    pipeline::Pipeline,
     sampler::Partition,
     shm::{Arena, GiveBack, RowMut, SlotLayout, SlotRef},
     worker::{Filler, Quarantine, RowTask, RunReport},
@@ -64,7 +65,7 @@ impl Inline {
                 .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))
         };
         let mut done = RunReport::default();
-        done.times.counters = Counters::of(filler.pipeline().counters());
+        done.times.counters = Counters::of(Pipeline::counters());
         Ok(Self {
             filler,
             arena,
