@@ -8,8 +8,7 @@ use super::{
     edit::{Edit, Spare},
     motion::{Motion, around_corners, clamped},
     plan::Plan,
-    sample::{self, Sampling},
-    vector::vectorised,
+    sample::{Sampling, resampling},
     view::Outside,
 };
 use crate::geometry::{Rect, Size};
@@ -169,41 +168,11 @@ impl Edit for Warp {
     }
 
     fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
-        let from = (image.pixels(), image.size);
-        let out = (spare.canvas.reset(self.size, image.channels), self.size.width);
-        match (image.channels, self.sampling.mixes) {
-            (3, false) => nearest_rgb(self, from, out),
-            (_, false) => nearest_gray(self, from, out),
-            (3, true) => mixed_rgb(self, from, out),
-            (_, true) => mixed_gray(self, from, out),
-        }
-        std::mem::swap(image, &mut spare.canvas);
+        resample(self, self.size, image, spare);
     }
 }
 
-vectorised! {
-    fn nearest_rgb(warp: &Warp, from: (&[u8], Size), out: (&mut [u8], u32)) {
-        sample::nearest::<3>(warp.sampling, warp.positions(from.1), from, out);
-    }
-}
-
-vectorised! {
-    fn nearest_gray(warp: &Warp, from: (&[u8], Size), out: (&mut [u8], u32)) {
-        sample::nearest::<1>(warp.sampling, warp.positions(from.1), from, out);
-    }
-}
-
-vectorised! {
-    fn mixed_rgb(warp: &Warp, from: (&[u8], Size), out: (&mut [u8], u32)) {
-        sample::mixed::<3>(warp.sampling, warp.positions(from.1), from, out);
-    }
-}
-
-vectorised! {
-    fn mixed_gray(warp: &Warp, from: (&[u8], Size), out: (&mut [u8], u32)) {
-        sample::mixed::<1>(warp.sampling, warp.positions(from.1), from, out);
-    }
-}
+resampling!(Warp);
 
 #[cfg(test)]
 mod tests {

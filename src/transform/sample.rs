@@ -1,6 +1,7 @@
 //! Pixels taken from positions between those of an image, by the arithmetic of torchvision's `grid_sample` on tensors.
 //!
-//! The two functions are the bodies of vectorised loops: whoever has positions compiles them with its own.
+//! The two functions are the bodies of vectorised loops: whoever has positions compiles them with its own, by
+//! [`resampling`].
 
 use super::{args::Interpolation, vector::rounded};
 use crate::geometry::Size;
@@ -110,3 +111,47 @@ pub(super) fn mixed<const C: usize>(
         }
     }
 }
+
+/// Defines `resample`, which makes what an edit shows of an image: from the edit's `positions`, by its `sampling`.
+macro_rules! resampling {
+    ($edit:ty) => {
+        $crate::transform::vector::vectorised! {
+            fn nearest_rgb(edit: &$edit, from: (&[u8], Size), out: (&mut [u8], u32)) {
+                $crate::transform::sample::nearest::<3>(edit.sampling, edit.positions(from.1), from, out);
+            }
+        }
+
+        $crate::transform::vector::vectorised! {
+            fn nearest_gray(edit: &$edit, from: (&[u8], Size), out: (&mut [u8], u32)) {
+                $crate::transform::sample::nearest::<1>(edit.sampling, edit.positions(from.1), from, out);
+            }
+        }
+
+        $crate::transform::vector::vectorised! {
+            fn mixed_rgb(edit: &$edit, from: (&[u8], Size), out: (&mut [u8], u32)) {
+                $crate::transform::sample::mixed::<3>(edit.sampling, edit.positions(from.1), from, out);
+            }
+        }
+
+        $crate::transform::vector::vectorised! {
+            fn mixed_gray(edit: &$edit, from: (&[u8], Size), out: (&mut [u8], u32)) {
+                $crate::transform::sample::mixed::<1>(edit.sampling, edit.positions(from.1), from, out);
+            }
+        }
+
+        /// Replaces the image by what the edit shows of it, which has this size.
+        fn resample(edit: &$edit, size: Size, image: &mut Canvas, spare: &mut Spare) {
+            let from = (image.pixels(), image.size);
+            let out = (spare.canvas.reset(size, image.channels), size.width);
+            match (image.channels, edit.sampling.mixes) {
+                (3, false) => nearest_rgb(edit, from, out),
+                (_, false) => nearest_gray(edit, from, out),
+                (3, true) => mixed_rgb(edit, from, out),
+                (_, true) => mixed_gray(edit, from, out),
+            }
+            std::mem::swap(image, &mut spare.canvas);
+        }
+    };
+}
+
+pub(super) use resampling;

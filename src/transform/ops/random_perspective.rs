@@ -13,8 +13,7 @@ use super::super::{
     motion::{Motion, around_corners, clamped},
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
-    sample::{self, Sampling},
-    vector::vectorised,
+    sample::{Sampling, resampling},
 };
 use crate::{geometry::Size, rng::Draws};
 
@@ -148,15 +147,7 @@ impl Edit for Perspective {
     }
 
     fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
-        let from = (image.pixels(), image.size);
-        let out = (spare.canvas.reset(image.size, image.channels), image.size.width);
-        match (image.channels, self.sampling.mixes) {
-            (3, false) => nearest_rgb(self, from, out),
-            (_, false) => nearest_gray(self, from, out),
-            (3, true) => mixed_rgb(self, from, out),
-            (_, true) => mixed_gray(self, from, out),
-        }
-        std::mem::swap(image, &mut spare.canvas);
+        resample(self, image.size, image, spare);
     }
 }
 
@@ -185,29 +176,7 @@ impl Perspective {
     }
 }
 
-vectorised! {
-    fn nearest_rgb(edit: &Perspective, from: (&[u8], Size), out: (&mut [u8], u32)) {
-        sample::nearest::<3>(edit.sampling, edit.positions(from.1), from, out);
-    }
-}
-
-vectorised! {
-    fn nearest_gray(edit: &Perspective, from: (&[u8], Size), out: (&mut [u8], u32)) {
-        sample::nearest::<1>(edit.sampling, edit.positions(from.1), from, out);
-    }
-}
-
-vectorised! {
-    fn mixed_rgb(edit: &Perspective, from: (&[u8], Size), out: (&mut [u8], u32)) {
-        sample::mixed::<3>(edit.sampling, edit.positions(from.1), from, out);
-    }
-}
-
-vectorised! {
-    fn mixed_gray(edit: &Perspective, from: (&[u8], Size), out: (&mut [u8], u32)) {
-        sample::mixed::<1>(edit.sampling, edit.positions(from.1), from, out);
-    }
-}
+resampling!(Perspective);
 
 /// The coefficients of the map from the image to the result, which has this size.
 #[derive(Clone, Copy, Debug)]
