@@ -9,11 +9,12 @@ use super::{
     block::Block,
     colour,
     error::{Problem, Result},
-    frame::{Colour, Frame},
+    frame::{COMPONENTS, Colour, Frame, Process},
     header::{self, Headers, Scan},
     huffman::Cache,
+    inverse,
     plane::{Layout, Plane, RowBuffer, rows_and_columns},
-    reduced,
+    progressive::{Progressive, Source},
     scale::Scale,
     scan::{Plan, Reader},
     vector::{Portable, Vector},
@@ -28,6 +29,8 @@ use crate::{
 pub(super) struct File<'a> {
     headers: Headers<'a>,
     frame: Frame,
+    /// What the components mean; as for libjpeg, headers behind the first scan have no say in it.
+    colour: Colour,
     scan: Scan,
 }
 
@@ -36,7 +39,8 @@ impl<'a> File<'a> {
     pub(super) fn open(data: &'a [u8]) -> Result<Self> {
         let (headers, scan) = Headers::read(data)?;
         let frame = headers.frame()?;
-        Ok(Self { headers, frame, scan })
+        let colour = headers.colour(&frame);
+        Ok(Self { headers, frame, colour, scan })
     }
 
     /// Returns the size in pixels.
@@ -58,8 +62,9 @@ pub(in crate::decode) struct Decoder {
     cache: Cache,
     segments: Segments,
     coefficients: Vec<Block>,
-    planes: [Plane; 3],
-    buffers: [RowBuffer; 3],
+    progressive: Progressive,
+    planes: [Plane; COMPONENTS],
+    buffers: [RowBuffer; COMPONENTS],
 }
 
 impl Default for Decoder {
@@ -82,6 +87,7 @@ impl Decoder {
             cache: Cache::default(),
             segments: Segments::default(),
             coefficients: Vec::new(),
+            progressive: Progressive::default(),
             planes: Default::default(),
             buffers: Default::default(),
         }
@@ -99,44 +105,59 @@ impl Decoder {
         pads: bool,
         out: &mut [u8],
     ) -> Result<()> {
-        let File { headers, frame, scan } = file;
+        let File { headers, frame, colour, scan } = file;
         if !pads && !header::has_end(headers.data, scan.start) {
             return Err(Problem::end_of_data(headers.data.len()));
         }
         for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
-            plane.reset(Layout::new(frame, *component, scale.edge(), region), pads);
+            plane.reset(Layout::new(frame, *component, scale.edge(), region));
         }
-        let colour = self.read_scans(headers.clone(), frame, *scan, pads)?;
+        match frame.process {
+            Process::Sequential => self.read_scans(headers.clone(), frame, *scan, pads)?,
+            Process::Progressive => {
+                let Self { avx2, segments, progressive, planes, .. } = self;
+                let source = Source { headers: headers.clone(), frame, scan: *scan, pads };
+                progressive.read(*avx2, segments, source, planes)?;
+            }
+        }
         let (planes, buffers) = (&self.planes, &mut self.buffers);
         match self.avx2 {
             Some(avx2) => avx2.run(
                 #[inline(always)]
-                || write_rows::<N>(planes, buffers, colour, region, out),
+                || write_rows::<N>(planes, buffers, *colour, region, out),
             ),
-            None => write_rows::<N>(planes, buffers, colour, region, out),
+            None => write_rows::<N>(planes, buffers, *colour, region, out),
         }
         Ok(())
     }
 
-    /// Reads all scans into the planes; returns what the components mean, which headers between scans may tell.
-    fn read_scans(&mut self, mut headers: Headers<'_>, frame: &Frame, mut scan: Scan, pads: bool) -> Result<Colour> {
-        let mut is_read = [false; 3];
+    /// Reads all scans into the planes.
+    fn read_scans(&mut self, mut headers: Headers<'_>, frame: &Frame, mut scan: Scan, pads: bool) -> Result<()> {
+        let mut is_read = [false; COMPONENTS];
+        let all = frame.components().len();
         loop {
             for component in scan.components() {
                 if std::mem::replace(&mut is_read[component.index], true) {
                     return Err(Problem::corrupt(scan.start, "a second scan of a component"));
                 }
+                if pads {
+                    self.planes[component.index].fill_grey();
+                }
             }
             self.read_scan(&headers, frame, &scan, pads)?;
-            if is_read[..frame.components().len()].iter().all(|&is_read| is_read) {
-                return Ok(headers.colour(frame));
+            if is_read[..all].iter().all(|&is_read| is_read) {
+                return Ok(());
             }
             headers.resume(self.segments.file_end());
             scan = match headers.next_scan() {
-                Err(_) if pads => return Ok(headers.colour(frame)),
-                found => found?,
+                Ok(Some(scan)) => scan,
+                Err(problem) if !pads => return Err(problem),
+                // What there is no scan of is as if it had no coefficients.
+                Ok(None) | Err(_) => break,
             };
         }
+        self.planes.iter_mut().zip(is_read).filter(|(_, is_read)| !is_read).for_each(|(plane, _)| plane.fill_grey());
+        Ok(())
     }
 
     fn read_scan(&mut self, headers: &Headers<'_>, frame: &Frame, scan: &Scan, pads: bool) -> Result<()> {
@@ -162,7 +183,7 @@ fn read_rows(
     plan: &Plan,
     mut reader: Reader<'_>,
     coefficients: &mut [Block],
-    planes: &mut [Plane; 3],
+    planes: &mut [Plane; COMPONENTS],
 ) -> Result<()> {
     for row in plan.rows.clone() {
         for group in plan.groups() {
@@ -171,13 +192,7 @@ fn read_rows(
             for part in &plan.parts {
                 let plane = &mut planes[part.index];
                 for (column, row, range) in part.rows_of(row, &group) {
-                    let edge = plane.layout.edge as usize;
-                    let (out, stride) = plane.block_mut(column, row);
-                    if edge == 8 {
-                        vector.idct(&coefficients[range], &part.quant, out, stride);
-                    } else {
-                        reduced::blocks(&coefficients[range], &part.quant, edge, out, stride);
-                    }
+                    inverse::blocks(vector, &coefficients[range], &part.quant, plane, column, row);
                 }
             }
         }
@@ -187,8 +202,8 @@ fn read_rows(
 
 #[inline(always)]
 fn write_rows<const N: usize>(
-    planes: &[Plane; 3],
-    [first, second, third]: &mut [RowBuffer; 3],
+    planes: &[Plane; COMPONENTS],
+    [first, second, third, fourth]: &mut [RowBuffer; COMPONENTS],
     colour: Colour,
     region: Rect,
     out: &mut [u8],
@@ -196,13 +211,16 @@ fn write_rows<const N: usize>(
     let (rows, columns) = rows_and_columns(region);
     for (y, out) in rows.zip(out.chunks_exact_mut(columns.len() * N)) {
         let a = planes[0].pixels(y, columns.clone(), first);
-        match colour {
-            Colour::Grey => colour::write::<N>(colour, [a; 3], out),
-            Colour::YCbCr | Colour::Rgb => {
-                let b = planes[1].pixels(y, columns.clone(), second);
-                let c = planes[2].pixels(y, columns.clone(), third);
-                colour::write::<N>(colour, [a, b, c], out);
-            }
+        if colour == Colour::Grey {
+            colour::write::<N>(colour, [a; COMPONENTS], out);
+            continue;
         }
+        let b = planes[1].pixels(y, columns.clone(), second);
+        let c = planes[2].pixels(y, columns.clone(), third);
+        let d = match colour {
+            Colour::Cmyk | Colour::Ycck => planes[3].pixels(y, columns.clone(), fourth),
+            Colour::Grey | Colour::YCbCr | Colour::Rgb => a,
+        };
+        colour::write::<N>(colour, [a, b, c, d], out);
     }
 }

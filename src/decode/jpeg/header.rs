@@ -4,15 +4,18 @@
 
 use super::{
     error::{Problem, Result},
-    frame::{Colour, Frame},
+    frame::{COMPONENTS, Colour, Frame, Process},
     tables::Tables,
 };
 
 mod marker {
     pub(super) const SOF0: u8 = 0xc0;
     pub(super) const SOF1: u8 = 0xc1;
+    pub(super) const SOF2: u8 = 0xc2;
+    pub(super) const SOF3: u8 = 0xc3;
     pub(super) const DHT: u8 = 0xc4;
     pub(super) const DAC: u8 = 0xcc;
+    pub(super) const SOF15: u8 = 0xcf;
     pub(super) const RST0: u8 = 0xd0;
     pub(super) const SOI: u8 = 0xd8;
     pub(super) const EOI: u8 = 0xd9;
@@ -21,6 +24,7 @@ mod marker {
     pub(super) const DRI: u8 = 0xdd;
     pub(super) const APP0: u8 = 0xe0;
     pub(super) const APP14: u8 = 0xee;
+    pub(super) const SOF55: u8 = 0xf7;
 }
 
 /// The component of a scan and the tables that it uses.
@@ -32,11 +36,23 @@ pub(super) struct ScanComponent {
     pub(super) ac: usize,
 }
 
+/// What a progressive scan has of the coefficients of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Band {
+    /// Its first and last coefficient, in zigzag order.
+    pub(super) first: u8,
+    pub(super) last: u8,
+    /// How many bits of the coefficients are missing before it, where any have been read, and behind it.
+    pub(super) high: u8,
+    pub(super) low: u8,
+}
+
 /// A scan header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scan {
-    components: [ScanComponent; 3],
+    components: [ScanComponent; COMPONENTS],
     count: usize,
+    pub(super) band: Band,
     /// Where the entropy-coded data begins.
     pub(super) start: usize,
 }
@@ -76,6 +92,7 @@ impl<'a> Headers<'a> {
             adobe_transform: None,
         };
         let scan = headers.next_scan()?;
+        let scan = scan.ok_or_else(|| Problem::corrupt(headers.at - 2, "the image ends before its pixels"))?;
         Ok((headers, scan))
     }
 
@@ -94,33 +111,35 @@ impl<'a> Headers<'a> {
         self.at = at;
     }
 
-    /// Reads up to the next scan header.
-    pub(super) fn next_scan(&mut self) -> Result<Scan> {
+    /// Reads up to the next scan header; returns none where the image ends.
+    pub(super) fn next_scan(&mut self) -> Result<Option<Scan>> {
         loop {
             let code = self.next_marker()?;
             if code == marker::EOI {
-                return Err(Problem::corrupt(self.at - 2, "the image ends before its pixels"));
+                return Ok(None);
             }
             if (marker::RST0..=marker::SOI).contains(&code) || code == 0x01 {
                 continue;
             }
             let (start, body) = self.segment()?;
             match code {
-                marker::SOF0 | marker::SOF1 if self.frame.is_some() => {
+                marker::SOF0..=marker::SOF2 if self.frame.is_some() => {
                     return Err(Problem::corrupt(start, "a second frame header"));
                 }
-                marker::SOF0 | marker::SOF1 => self.frame = Some(Frame::read(start, body)?),
+                marker::SOF0 | marker::SOF1 => self.frame = Some(Frame::read(Process::Sequential, start, body)?),
+                marker::SOF2 => self.frame = Some(Frame::read(Process::Progressive, start, body)?),
                 marker::DHT => self.tables.read_huffman(start, body)?,
-                marker::DAC => return Err(Problem::Unsupported("arithmetic coding")),
-                0xc2 => return Err(Problem::Unsupported("progressive")),
-                0xc3 | 0xc5..=0xcf => return Err(Problem::Unsupported("lossless, hierarchical or arithmetic coding")),
-                marker::SOS => return self.scan_header(start, body),
+                // Without a frame of arithmetic coding it means nothing.
+                marker::DAC => {}
+                marker::SOF3..=marker::SOF15 | marker::SOF55 => return Err(Problem::Unsupported(process(code))),
+                marker::SOS => return self.scan_header(start, body).map(Some),
                 marker::DQT => self.tables.read_quantisation(start, body)?,
                 marker::DRI => match *body {
                     [high, low] => self.restart_interval = u16::from_be_bytes([high, low]).into(),
                     _ => return Err(Problem::corrupt(start, "a restart interval of a wrong length")),
                 },
-                marker::APP0 => self.has_jfif |= body.starts_with(b"JFIF\0"),
+                // libjpeg does not look at a shorter one.
+                marker::APP0 => self.has_jfif |= body.len() >= 14 && body.starts_with(b"JFIF\0"),
                 marker::APP14 => {
                     if let (true, Some(transform)) = (body.starts_with(b"Adobe"), body.get(11)) {
                         self.adobe_transform = Some(*transform);
@@ -162,25 +181,43 @@ impl<'a> Headers<'a> {
             return corrupt("a scan header of a wrong length");
         };
         let count = usize::from(count);
-        // The three bytes behind the list matter to progressive files only.
         if !(1..=frame.components().len()).contains(&count) || rest.len() != 2 * count + 3 {
             return corrupt("a scan header of a wrong length");
         }
-        let mut components = [ScanComponent::default(); 3];
+        let mut components = [ScanComponent::default(); COMPONENTS];
         for (at, &[id, tables]) in rest.as_chunks::<2>().0[..count].iter().enumerate() {
-            let Some(index) = frame.components().iter().position(|component| component.id == id) else {
-                return corrupt("a scan of an unknown component");
+            // As for libjpeg, those of equal names come in their order.
+            let found = frame.components().iter().enumerate().skip(at).find(|(_, component)| component.id == id);
+            let Some((index, _)) = found else {
+                return corrupt("a scan of an unknown component, or in an order that is not the frame's");
             };
             if components[..at].iter().any(|other| other.index == index) {
                 return corrupt("a scan that has a component twice");
             }
-            let (dc, ac) = (usize::from(tables >> 4), usize::from(tables & 15));
-            if dc > 3 || ac > 3 {
-                return corrupt("a scan with the number of an impossible Huffman table");
-            }
-            components[at] = ScanComponent { index, dc, ac };
+            components[at] = ScanComponent { index, dc: usize::from(tables >> 4), ac: usize::from(tables & 15) };
         }
-        Ok(Scan { components, count, start: self.at })
+        let blocks = components[..count].iter().map(|part| frame.components()[part.index]).map(|part| part.h * part.v);
+        if count > 1 && blocks.sum::<u8>() > 10 {
+            return corrupt("more than ten blocks in an MCU");
+        }
+        // These matter to progressive files only.
+        let [.., first, last, bits] = *rest else { return corrupt("a scan header of a wrong length") };
+        let band = Band { first, last, high: bits >> 4, low: bits & 15 };
+        Ok(Scan { components, count, band, start: self.at })
+    }
+}
+
+/// Names the process that a marker stands for, of those that are not read.
+const fn process(code: u8) -> &'static str {
+    match code {
+        marker::SOF3 => "lossless JPEG (SOF3)",
+        0xc5..=0xc7 => "hierarchical JPEG",
+        0xc9 => "arithmetic coding",
+        0xca => "progressive JPEG with arithmetic coding",
+        0xcb => "lossless JPEG with arithmetic coding",
+        0xcd..=marker::SOF15 => "hierarchical JPEG with arithmetic coding",
+        marker::SOF55 => "JPEG-LS",
+        _ => "a process reserved for extensions",
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     bits::{Bits, Segments},
     block::{self, Block, Tables},
     error::{Problem, Result},
-    frame::Frame,
+    frame::{COMPONENTS, Frame},
     header::{Headers, Scan},
     huffman::{Cache, Class, Table},
     plane::Plane,
@@ -93,10 +93,7 @@ impl Plan {
             }
             let missing = || Problem::corrupt(scan.start, "a scan without one of its Huffman tables");
             let spec = |class, table: usize| {
-                let given = match class {
-                    Class::Dc => headers.tables.dc[table],
-                    Class::Ac => headers.tables.ac[table],
-                };
+                let given = headers.tables.huffman(class == Class::Dc, table);
                 given.or_else(|| standard(class, table)).ok_or_else(missing)
             };
             let dc = cache.table(Class::Dc, spec(Class::Dc, component.dc)?)?;
@@ -144,14 +141,14 @@ pub(super) struct Reader<'a> {
     /// Whether data that ends too early is taken for zeros.
     pads: bool,
     has_ended: bool,
-    dc: [i32; 3],
+    dc: [i32; COMPONENTS],
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(plan: &'a Plan, segments: &'a Segments, data: &'a [u8], pads: bool) -> Self {
         let bytes = segments.get(0).unwrap_or_default();
         let bits = Bits::new(bytes);
-        Self { plan, segments, data, bytes, bits, segment: 0, mcu: 0, pads, has_ended: false, dc: [0; 3] }
+        Self { plan, segments, data, bytes, bits, segment: 0, mcu: 0, pads, has_ended: false, dc: [0; COMPONENTS] }
     }
 
     /// Decodes the needed blocks of a group of MCUs, which are zero at first. Groups are asked for in their order.
@@ -223,7 +220,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     fn enter(&mut self, segment: usize) -> Result<()> {
-        self.dc = [0; 3];
+        self.dc = [0; COMPONENTS];
         self.segment = segment;
         match self.segments.get(segment) {
             Some(bytes) => {

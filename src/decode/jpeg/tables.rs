@@ -25,11 +25,17 @@ pub(super) struct HuffmanSpec<'a> {
 pub(super) struct Tables<'a> {
     /// Steps of coefficients in natural order.
     pub(super) quant: [Option<[u16; 64]>; 4],
-    pub(super) dc: [Option<HuffmanSpec<'a>>; 4],
-    pub(super) ac: [Option<HuffmanSpec<'a>>; 4],
+    dc: [Option<HuffmanSpec<'a>>; 4],
+    ac: [Option<HuffmanSpec<'a>>; 4],
 }
 
 impl<'a> Tables<'a> {
+    /// Returns the Huffman table of DC or AC coefficients with a number.
+    pub(super) fn huffman(&self, is_dc: bool, number: usize) -> Option<HuffmanSpec<'a>> {
+        let tables = if is_dc { &self.dc } else { &self.ac };
+        tables.get(number).copied().flatten()
+    }
+
     /// Reads the body of a segment of Huffman tables, which stands at `start`.
     pub(super) fn read_huffman(&mut self, start: usize, mut body: &'a [u8]) -> Result<()> {
         let whole = body.len();
