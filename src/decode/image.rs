@@ -10,6 +10,7 @@ use crate::geometry::{Rect, Size};
 pub struct Image {
     size: Size,
     channels: usize,
+    is_damaged: bool,
     buffer: Vec<u8>,
 }
 
@@ -29,9 +30,19 @@ impl Image {
         &self.buffer[..self.len()]
     }
 
-    /// Makes this an image of the given size and returns its pixels, of arbitrary content.
+    /// Tells whether the file was damaged, so that pixels may be others than they were meant to be.
+    pub const fn is_damaged(&self) -> bool {
+        self.is_damaged
+    }
+
+    /// Says whether the file was damaged.
+    pub(super) const fn set_damaged(&mut self, is_damaged: bool) {
+        self.is_damaged = is_damaged;
+    }
+
+    /// Makes this an image of the given size, of a sound file, and returns its pixels, of arbitrary content.
     pub fn reset(&mut self, size: Size, channels: usize) -> &mut [u8] {
-        (self.size, self.channels) = (size, channels);
+        (self.size, self.channels, self.is_damaged) = (size, channels, false);
         let len = self.len();
         if self.buffer.len() < len {
             // The old content is of no use, so it need not move along.
@@ -57,6 +68,7 @@ impl Image {
                 to.copy_from_slice(&from.buffer[start..start + channels]);
             }
         }
+        self.is_damaged = from.is_damaged;
     }
 
     /// Writes the pixels of `region` of what becomes of this where squares of `edge` pixels are made one each, their mean;
