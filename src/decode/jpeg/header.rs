@@ -4,6 +4,7 @@
 //! over is as in `jdmarker.c` of libjpeg.
 
 use super::{
+    body::Body,
     error::{Damage, Problem, Result},
     frame::{Colour, Frame},
     marker::{self, find_marker},
@@ -97,8 +98,8 @@ impl<'a> Headers<'a> {
                 marker::EOI => return Ok(None),
                 marker::RST0..=marker::RST7 | marker::TEM => {}
                 marker::SOS => {
-                    let (start, body) = self.segment()?;
-                    return self.scan_header(start, body).map(Some);
+                    let body = self.segment()?;
+                    return self.scan_header(body).map(Some);
                 }
                 marker::APP0..=marker::APP15 | marker::COM | marker::DNL => self.skip_or_read(code)?,
                 marker::SOF0..=marker::SOF15 | marker::DQT | marker::DRI => self.read_segment(code)?,
@@ -119,21 +120,21 @@ impl<'a> Headers<'a> {
             marker::JPG => return Err(Problem::corrupt(at, "a marker of an unknown kind, 0xc8")),
             _ => return Err(Problem::Unsupported("lossless, hierarchical or arithmetic coding")),
         }
-        let (start, body) = self.segment()?;
+        let body = self.segment()?;
         match code {
-            marker::DHT => self.tables.read_huffman(start, body),
-            marker::DQT => self.tables.read_quantisation(start, body),
-            marker::DRI => match *body {
-                [high, low] => {
-                    self.restart_interval = u16::from_be_bytes([high, low]).into();
-                    Ok(())
-                }
-                _ => Err(Problem::corrupt(start, "a restart interval of a wrong length")),
-            },
+            marker::DHT => self.tables.read_huffman(body),
+            marker::DQT => self.tables.read_quantisation(body),
+            marker::DRI if body.len() != 2 => {
+                Err(Problem::corrupt(body.start, "a restart interval of a wrong length"))
+            }
+            marker::DRI => {
+                self.restart_interval = body.take_all()?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
+                Ok(())
+            }
             // Arithmetic coding's conditions mean nothing to Huffman codes.
-            marker::DAC => Ok(()),
+            marker::DAC => body.take_all().map(drop),
             _ => {
-                self.frame = Some(Frame::read(start, body)?);
+                self.frame = Some(Frame::read(body.start, body.take_all()?)?);
                 Ok(())
             }
         }
@@ -146,7 +147,7 @@ impl<'a> Headers<'a> {
             self.at += 2;
             return self.damage.found(Problem::corrupt(self.at - 2, WRONG_LENGTH));
         }
-        let (_, body) = self.segment()?;
+        let body = self.segment()?.take_all()?;
         match code {
             marker::APP0 => self.has_jfif |= body.starts_with(b"JFIF\0") && body.len() >= JFIF_LENGTH,
             marker::APP14 => {
@@ -169,32 +170,31 @@ impl<'a> Headers<'a> {
         Ok(self.data[found + 1])
     }
 
-    /// Takes a segment's body; returns it and where it starts.
-    fn segment(&mut self) -> Result<(usize, &'a [u8])> {
+    /// Takes a segment's body.
+    fn segment(&mut self) -> Result<Body<'a>> {
         let start = self.at + 2;
         let length = match self.data.get(self.at..start) {
             Some(&[high, low]) => usize::from(u16::from_be_bytes([high, low])),
             _ => return Err(Problem::Ended(self.data.len())),
         };
         let length = length.checked_sub(2).ok_or_else(|| Problem::corrupt(self.at, WRONG_LENGTH))?;
-        let body = self.data.get(start..start + length).ok_or(Problem::Ended(self.data.len()))?;
         self.at = start + length;
-        Ok((start, body))
+        Ok(Body::new(self.data, start, length))
     }
 
-    fn scan_header(&self, start: usize, body: &[u8]) -> Result<Scan> {
+    fn scan_header(&self, mut body: Body<'_>) -> Result<Scan> {
         let frame = self.frame()?;
+        let (start, length) = (body.start, body.len());
         let corrupt = |reason| Err(Problem::corrupt(start, reason));
-        let Some((&count, rest)) = body.split_first() else {
-            return corrupt("a scan header of a wrong length");
-        };
-        let count = usize::from(count);
+        let wrong_length = "a scan header of a wrong length";
+        let count = usize::from(body.take(1, wrong_length)?[0]);
         // The three bytes behind the list matter to progressive files only.
-        if !(1..=frame.components().len()).contains(&count) || rest.len() != 2 * count + 3 {
-            return corrupt("a scan header of a wrong length");
+        if !(1..=frame.components().len()).contains(&count) || length != 2 * count + 4 {
+            return corrupt(wrong_length);
         }
+        let list = body.take(2 * count, wrong_length)?;
         let mut components = [ScanComponent::default(); 3];
-        for (at, &[id, tables]) in rest.as_chunks::<2>().0[..count].iter().enumerate() {
+        for (at, &[id, tables]) in list.as_chunks::<2>().0.iter().enumerate() {
             let is_free = |index: usize| components[..at].iter().all(|other| other.index != index);
             let mut same = (0..).zip(frame.components()).filter(|(_, component)| component.id == id).map(|(index, _)| index);
             let Some(first) = same.next() else {
@@ -206,6 +206,7 @@ impl<'a> Headers<'a> {
             };
             components[at] = ScanComponent { index, dc: usize::from(tables >> 4), ac: usize::from(tables & 15) };
         }
+        body.take_all()?;
         Ok(Scan { components, count, start: self.at })
     }
 }

@@ -46,6 +46,7 @@
 mod avx2;
 mod bits;
 mod block;
+mod body;
 mod colour;
 mod decoder;
 mod error;
