@@ -5,18 +5,18 @@ use super::avx2::Avx2;
 #[cfg(not(target_arch = "x86_64"))]
 use super::vector::Avx2;
 use super::{
-    bits::Segments,
     block::Block,
     colour,
-    error::{Problem, Result},
+    error::{Damage, Problem, Result},
     frame::{COMPONENTS, Colour, Frame, Process},
-    header::{self, Headers, Scan},
+    header::{Headers, Scan},
     huffman::Cache,
     inverse,
     plane::{Layout, Plane, RowBuffer, rows_and_columns},
-    progressive::{Progressive, Source},
+    progressive::Progressive,
     scale::Scale,
     scan::{Plan, Reader},
+    segments::Segments,
     vector::{Portable, Vector},
 };
 use crate::{
@@ -36,14 +36,13 @@ pub(super) struct File<'a> {
 
 impl<'a> File<'a> {
     /// Reads the headers.
-    pub(super) fn open(data: &'a [u8]) -> Result<Self> {
-        let (headers, scan) = Headers::read(data)?;
+    pub(super) fn open(data: &'a [u8], damage: Damage) -> Result<Self> {
+        let (headers, scan) = Headers::read(data, damage)?;
         let frame = headers.frame()?;
         let colour = headers.colour(&frame);
         Ok(Self { headers, frame, colour, scan })
     }
 
-    /// Returns the size in pixels.
     /// Tells whether there is but one component.
     pub(super) fn is_grey(&self) -> bool {
         self.frame.components().len() == 1
@@ -94,30 +93,27 @@ impl Decoder {
     }
 
     /// Writes the pixels of `region`, which lies in the scaled image, to `out`: rows of red, green and blue and, where `N`
-    /// is 4, 255.
-    ///
-    /// With `pads`, data that ends too early is taken as libjpeg takes it: what is missing is grey.
+    /// is 4, 255. Tells whether there was damage, as far as the file was read.
     pub(super) fn decode<const N: usize>(
         &mut self,
         file: &File<'_>,
         region: Rect,
         scale: Scale,
-        pads: bool,
         out: &mut [u8],
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let File { headers, frame, colour, scan } = file;
-        if !pads && !header::has_end(headers.data, scan.start) {
-            return Err(Problem::end_of_data(headers.data.len()));
-        }
+        let mut headers = headers.clone();
         for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
             plane.reset(Layout::new(frame, *component, scale.edge(), region));
         }
         match frame.process {
-            Process::Sequential => self.read_scans(headers.clone(), frame, *scan, pads)?,
+            Process::Sequential if scan.components().len() == frame.components().len() => {
+                self.read_only_scan(&mut headers, frame, scan)?;
+            }
+            Process::Sequential => self.read_scans(&mut headers, frame, *scan)?,
             Process::Progressive => {
                 let Self { avx2, segments, progressive, planes, .. } = self;
-                let source = Source { headers: headers.clone(), frame, scan: *scan, pads };
-                progressive.read(*avx2, segments, source, planes)?;
+                progressive.read(*avx2, segments, &mut headers, (frame, *scan), planes)?;
             }
         }
         let (planes, buffers) = (&self.planes, &mut self.buffers);
@@ -128,43 +124,54 @@ impl Decoder {
             ),
             None => write_rows::<N>(planes, buffers, *colour, region, out),
         }
-        Ok(())
+        Ok(headers.damage.is_found())
     }
 
-    /// Reads all scans into the planes.
-    fn read_scans(&mut self, mut headers: Headers<'_>, frame: &Frame, mut scan: Scan, pads: bool) -> Result<()> {
+    /// Reads a scan of all components, and what follows it. Its pixels need no end-of-image marker.
+    fn read_only_scan(&mut self, headers: &mut Headers<'_>, frame: &Frame, scan: &Scan) -> Result<()> {
+        self.read_scan(headers, frame, scan)?;
+        headers.resume(self.segments.file_end());
+        match headers.next_scan() {
+            Ok(None) => Ok(()),
+            Ok(Some(second)) => Err(Problem::corrupt(second.start, "a scan behind the last one")),
+            Err(Problem::Ended(offset)) => headers.damage.ended_behind_pixels(offset),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Reads scans up to the end of the image into the planes. A component without a scan is grey.
+    fn read_scans(&mut self, headers: &mut Headers<'_>, frame: &Frame, mut scan: Scan) -> Result<()> {
         let mut is_read = [false; COMPONENTS];
-        let all = frame.components().len();
         loop {
             for component in scan.components() {
                 if std::mem::replace(&mut is_read[component.index], true) {
                     return Err(Problem::corrupt(scan.start, "a second scan of a component"));
                 }
-                if pads {
-                    self.planes[component.index].fill_grey();
-                }
             }
-            self.read_scan(&headers, frame, &scan, pads)?;
-            if is_read[..all].iter().all(|&is_read| is_read) {
-                return Ok(());
-            }
+            self.read_scan(headers, frame, &scan)?;
             headers.resume(self.segments.file_end());
-            scan = match headers.next_scan() {
-                Ok(Some(scan)) => scan,
-                Err(problem) if !pads => return Err(problem),
-                // What there is no scan of is as if it had no coefficients.
-                Ok(None) | Err(_) => break,
-            };
+            match headers.next_scan() {
+                Ok(Some(next)) => scan = next,
+                Ok(None) => break,
+                Err(Problem::Ended(offset)) => {
+                    headers.damage.ended(offset)?;
+                    break;
+                }
+                Err(problem) => return Err(problem),
+            }
         }
-        self.planes.iter_mut().zip(is_read).filter(|(_, is_read)| !is_read).for_each(|(plane, _)| plane.fill_grey());
+        for index in (0..frame.components().len()).filter(|&index| !is_read[index]) {
+            headers.damage.found(Problem::corrupt(scan.start, "a component without a scan"))?;
+            self.planes[index].make_grey();
+        }
         Ok(())
     }
 
-    fn read_scan(&mut self, headers: &Headers<'_>, frame: &Frame, scan: &Scan, pads: bool) -> Result<()> {
+    fn read_scan(&mut self, headers: &mut Headers<'_>, frame: &Frame, scan: &Scan) -> Result<()> {
         let Self { avx2, cache, segments, coefficients, planes, .. } = self;
-        segments.read(headers.data, scan.start, headers.restart_interval > 0)?;
         let plan = Plan::new(headers, frame, scan, planes, cache)?;
-        let reader = Reader::new(&plan, segments, headers.data, pads);
+        segments.read(headers.data, scan.start, plan.intervals(), &mut headers.damage)?;
+        let reader = Reader::new(&plan, segments, headers.data, &mut headers.damage);
         coefficients.resize(plan.blocks(), [0; 64]);
         match *avx2 {
             Some(avx2) => avx2.run(
@@ -197,7 +204,7 @@ fn read_rows(
             }
         }
     }
-    Ok(())
+    reader.finish()
 }
 
 #[inline(always)]

@@ -12,31 +12,29 @@ use super::{
     tables::ZIGZAG,
 };
 
-/// What libjpeg takes bits for that are no code: 17 of them, and the symbol 0.
-const NO_CODE: u32 = 17;
-
-/// Returns the symbol at the top of `bits`.
+/// Returns the symbol at `bits`, which are those of `bytes`.
 #[inline(always)]
-pub(super) fn symbol(table: &Table, bits: u64, is_damaged: &mut bool) -> Symbols {
-    let symbol = table.symbols(bits);
-    if symbol.is_none() { long(table, bits, is_damaged) } else { symbol }
+pub(super) fn symbol(table: &Table, bits: &mut Bits<'_>, bytes: &[u8]) -> Symbols {
+    let symbol = table.symbols(bits.buffer);
+    if symbol.is_none() { long(table, bits, bytes) } else { symbol }
 }
 
 #[cold]
 #[inline(never)]
-fn long(table: &Table, bits: u64, is_damaged: &mut bool) -> Symbols {
-    table.long(bits).unwrap_or_else(|| {
-        *is_damaged = true;
-        Symbols::new(NO_CODE, 0, END_OF_BLOCK)
-    })
+fn long(table: &Table, bits: &mut Bits<'_>, bytes: &[u8]) -> Symbols {
+    let (symbol, is_code) = table.long(bits.buffer);
+    if !is_code {
+        bits.note_nonsense(bytes);
+    }
+    symbol
 }
 
 /// Reads the difference of a DC coefficient to the one before.
 #[inline(always)]
-pub(super) fn difference(bits: &mut Bits<'_>, table: &Table, is_damaged: &mut bool) -> i32 {
+pub(super) fn difference(table: &Table, bits: &mut Bits<'_>, bytes: &[u8]) -> i32 {
     bits.refill();
     let symbol = table.difference(bits.buffer);
-    let symbol = if symbol.is_none() { long(table, bits.buffer, is_damaged) } else { symbol };
+    let symbol = if symbol.is_none() { long(table, bits, bytes) } else { symbol };
     let value = symbol.value(bits.buffer);
     bits.consume(symbol.packed());
     value
@@ -48,11 +46,11 @@ pub(super) fn difference(bits: &mut Bits<'_>, table: &Table, is_damaged: &mut bo
 #[inline(always)]
 pub(super) fn block(
     position: &mut Bits<'_>,
+    bytes: &[u8],
     table: &Table,
     band: Band,
     block: &mut Block,
     nonzero: &mut u64,
-    is_damaged: &mut bool,
 ) -> u32 {
     // Copies stay in registers.
     let (mut bits, mut seen) = (*position, *nonzero);
@@ -60,7 +58,7 @@ pub(super) fn block(
     let mut at = u32::from(band.first) - 1;
     let run = loop {
         bits.refill();
-        let symbol = symbol(table, bits.buffer, is_damaged);
+        let symbol = symbol(table, &mut bits, bytes);
         if symbol.advance() == END_OF_BLOCK {
             let more = symbol.bits(bits.buffer);
             bits.consume(symbol.packed());

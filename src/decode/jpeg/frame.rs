@@ -78,8 +78,8 @@ impl Frame {
         let mut components = [Component::default(); COMPONENTS];
         for (to, &[id, factors, quant]) in components.iter_mut().zip(list) {
             *to = Component { id, h: factors >> 4, v: factors & 15, quant };
-            if !(1..=4).contains(&to.h) || !(1..=4).contains(&to.v) || quant > 3 {
-                return corrupt("a component with an impossible sampling factor or quantisation table");
+            if !(1..=4).contains(&to.h) || !(1..=4).contains(&to.v) {
+                return corrupt("a component with an impossible sampling factor");
             }
         }
         let count = usize::from(count);
@@ -103,7 +103,7 @@ impl Frame {
     }
 
     /// Returns how many rows of MCUs an interleaved scan has.
-    pub(super) const fn mcu_rows(&self) -> u32 {
+    pub(super) const fn rows_of_mcus(&self) -> u32 {
         self.size.height.div_ceil(8 * self.v_max as u32)
     }
 

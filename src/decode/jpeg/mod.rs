@@ -46,12 +46,12 @@
 mod avx2;
 mod bits;
 mod block;
+mod body;
 mod coefficients;
 mod colour;
 mod decoder;
 mod error;
 mod exif;
-mod fallback;
 mod first;
 mod format;
 mod frame;
@@ -60,6 +60,7 @@ mod huffman;
 mod idct;
 mod intervals;
 mod inverse;
+mod marker;
 mod pass;
 mod plane;
 mod precision;
@@ -68,11 +69,13 @@ mod reduced;
 mod refinement;
 mod scale;
 mod scan;
+mod segments;
 mod smooth;
 mod standard;
 mod symbols;
 mod tables;
 mod vector;
+mod walk;
 
 pub(super) use self::{
     format::{Jpeg, OpenJpeg},

@@ -94,15 +94,15 @@ impl Plane {
         }
     }
 
-    /// Makes all samples those of a component that has no coefficients.
-    pub(super) fn fill_grey(&mut self) {
+    /// Makes all samples grey, which is what zeros are transformed to.
+    pub(super) fn make_grey(&mut self) {
         let len = self.len();
         self.samples[..len].fill(128);
     }
 
     fn len(&self) -> usize {
-        let edge = self.layout.edge as usize;
-        self.layout.columns.len() * self.layout.rows.len() * edge * edge
+        let Layout { edge, rows, .. } = &self.layout;
+        self.stride() * rows.len() * *edge as usize
     }
 
     fn stride(&self) -> usize {

@@ -5,7 +5,6 @@ use super::avx2::Avx2;
 #[cfg(not(target_arch = "x86_64"))]
 use super::vector::Avx2;
 use super::{
-    bits::Segments,
     block::Block,
     coefficients::Coefficients,
     error::{Problem, Result},
@@ -13,9 +12,10 @@ use super::{
     header::{Headers, Scan},
     huffman::Cache,
     inverse,
-    pass::{Damage, Pass},
+    pass::Pass,
     plane::{Layout, Plane},
     precision::Precision,
+    segments::Segments,
     smooth::Smoothing,
     vector::{Portable, Vector},
 };
@@ -36,15 +36,15 @@ struct Known {
     precisions: [Precision; COMPONENTS],
     /// How many scans there have been.
     scans: u32,
-    /// Where the data of the last one ended too early: the row of interleaved MCUs of the last MCU that had some.
-    last_row: Option<u32>,
+    /// The row of interleaved MCUs in which the last MCU lies for which the last one had data, as far as it was read.
+    last_row: u32,
 }
 
 impl Known {
     /// Takes note of a scan that is going to be read.
     fn note(&mut self, headers: &Headers<'_>, frame: &Frame, scan: &Scan) -> Result<()> {
         for part in scan.components() {
-            let quant = headers.tables.quant[usize::from(frame.components()[part.index].quant)];
+            let quant = headers.tables.quantisation(frame.components()[part.index].quant);
             let missing = || Problem::corrupt(scan.start, "a scan without its quantisation table");
             let known = &mut self.quants[part.index];
             *known = Some(known.or(quant).ok_or_else(missing)?);
@@ -65,34 +65,23 @@ impl Known {
     /// Returns how a component is smoothed in a row of MCUs.
     fn smoothing(&self, component: usize, mcu_row: u32) -> Option<Smoothing> {
         let precision = &self.precisions[component];
-        let is_behind = self.last_row.is_some_and(|last| mcu_row > last);
-        let missing = if is_behind { precision.before(self.scans) } else { precision.now() };
+        let missing = if mcu_row > self.last_row { precision.before(self.scans) } else { precision.now() };
         Some(Smoothing::new(missing, &self.quants[component]?))
     }
 }
 
-/// What is read: a file from its first scan on.
-#[derive(Clone, Debug)]
-pub(super) struct Source<'a> {
-    pub(super) headers: Headers<'a>,
-    pub(super) frame: &'a Frame,
-    pub(super) scan: Scan,
-    /// Whether data that ends too early, or is damaged, is taken as libjpeg takes it.
-    pub(super) pads: bool,
-}
-
 impl Progressive {
-    /// Reads all scans into the planes, which have their layouts.
+    /// Reads all scans, from the first one on, into the planes, which have their layouts.
     pub(super) fn read(
         &mut self,
         avx2: Option<Avx2>,
         segments: &mut Segments,
-        source: Source<'_>,
+        headers: &mut Headers<'_>,
+        (frame, first): (&Frame, Scan),
         planes: &mut [Plane; COMPONENTS],
     ) -> Result<()> {
-        let frame = source.frame;
         self.reset(frame, planes);
-        let known = self.read_scans(avx2, segments, source)?;
+        let known = self.read_scans(avx2, segments, headers, (frame, first))?;
         match avx2 {
             Some(avx2) => avx2.run(
                 #[inline(always)]
@@ -104,32 +93,35 @@ impl Progressive {
     }
 
     /// Reads all scans into the coefficients.
-    fn read_scans(&mut self, avx2: Option<Avx2>, segments: &mut Segments, source: Source<'_>) -> Result<Known> {
-        let Source { mut headers, frame, mut scan, pads } = source;
+    fn read_scans(
+        &mut self,
+        avx2: Option<Avx2>,
+        segments: &mut Segments,
+        headers: &mut Headers<'_>,
+        (frame, mut scan): (&Frame, Scan),
+    ) -> Result<Known> {
         let mut known = Known::default();
         loop {
-            let pass = Pass::new(&headers, &scan, &mut self.cache)?;
-            known.note(&headers, frame, &scan)?;
-            segments.read(headers.data, scan.start, pass.has_restarts())?;
-            let (components, width) = (&mut self.components, frame.mcus_in_row());
-            let outcome = match avx2 {
+            let Self { cache, components, .. } = self;
+            let pass = Pass::new(headers, frame, &scan, components, cache)?;
+            known.note(headers, frame, &scan)?;
+            segments.read(headers.data, scan.start, pass.intervals(), &mut headers.damage)?;
+            let (source, damage) = ((&*segments, headers.data), &mut headers.damage);
+            known.last_row = match avx2 {
                 Some(avx2) => avx2.run(
                     #[inline(always)]
-                    || pass.read(avx2, segments, width, components),
+                    || pass.read(avx2, source, components, damage),
                 ),
-                None => pass.read(Portable, segments, width, components),
-            };
-            if let Some(damage) = outcome.damage.filter(|_| !pads) {
-                return Err(problem(damage, segments, headers.data));
-            }
-            known.last_row = outcome.damage.map(|_| outcome.last_row);
+                None => pass.read(Portable, source, components, damage),
+            }?;
             headers.resume(segments.file_end());
-            scan = match headers.next_scan() {
-                Ok(Some(scan)) => scan,
-                Err(problem) if !pads => return Err(problem),
-                // What there is no scan of is not known, and no error.
-                Ok(None) | Err(_) => return Ok(known),
-            };
+            // What there is no scan of is not known, and that is no damage.
+            match headers.next_scan() {
+                Ok(Some(next)) => scan = next,
+                Ok(None) => return Ok(known),
+                Err(Problem::Ended(offset)) => return headers.damage.ended(offset).map(|()| known),
+                Err(problem) => return Err(problem),
+            }
         }
     }
 
@@ -138,7 +130,7 @@ impl Progressive {
         let planes = &planes[..frame.components().len()];
         let needed = planes.iter().map(|plane| plane.layout.rows.end.div_ceil(plane.layout.v)).max().unwrap_or(0);
         for (component, plane) in self.components.iter_mut().zip(planes) {
-            component.reset(&plane.layout, (frame.mcu_rows(), needed));
+            component.reset(&plane.layout, (frame.rows_of_mcus(), needed));
         }
     }
 
@@ -149,7 +141,7 @@ impl Progressive {
         let is_smoothed = known.asks_for_smoothing(count);
         for (at, (plane, component)) in planes[..count].iter_mut().zip(&self.components).enumerate() {
             let Some(quant) = known.quants[at] else {
-                plane.fill_grey();
+                plane.make_grey();
                 continue;
             };
             let Layout { rows, columns, .. } = plane.layout.clone();
@@ -157,23 +149,11 @@ impl Progressive {
                 let mut blocks = component.row(row, &columns);
                 let smoothing = if is_smoothed { known.smoothing(at, row / component.v) } else { None };
                 if let Some(smoothing) = smoothing {
-                    smoothing.row(component, row, frame.mcu_rows(), &columns, &mut self.smoothed);
+                    smoothing.row(component, row, frame.rows_of_mcus(), &columns, &mut self.smoothed);
                     blocks = &self.smoothed;
                 }
                 inverse::blocks(vector, blocks, &quant, plane, 0, (row - rows.start) as usize);
             }
-        }
-    }
-}
-
-/// Returns what is wrong with a scan's data.
-fn problem(damage: Damage, segments: &Segments, data: &[u8]) -> Problem {
-    let Damage { interval, byte } = damage;
-    match byte {
-        Some(byte) => Problem::corrupt(segments.offset(data, interval, byte), "bits that are no Huffman code"),
-        None => {
-            let end = segments.get(interval).map(|bytes| segments.offset(data, interval, bytes.len()));
-            Problem::end_of_data(end.unwrap_or_else(|| segments.file_end()))
         }
     }
 }

@@ -36,9 +36,9 @@ impl<'a> Refinement<'a> {
         &self,
         vector: impl Vector,
         position: &mut Bits<'_>,
+        bytes: &[u8],
         block: &mut Block,
         nonzero: &mut u64,
-        is_damaged: &mut bool,
     ) -> u32 {
         let mut bits = *position;
         // What has not been passed: coefficients that get a bit, and zeros.
@@ -47,7 +47,7 @@ impl<'a> Refinement<'a> {
         let (mut grown, mut new) = (0, 0);
         let run = loop {
             bits.refill();
-            let symbol = symbol(self.table, bits.buffer, is_damaged);
+            let symbol = symbol(self.table, &mut bits, bytes);
             if symbol.advance() == END_OF_BLOCK {
                 let more = symbol.bits(bits.buffer);
                 bits.consume(symbol.packed());
