@@ -1,15 +1,9 @@
 //! Single images.
 
 use numpy::{
-    PyArray3, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods, PyReadwriteArray3,
-    dtype,
+    PyArray3, PyArrayDescrMethods, PyArrayMethods, PyReadwriteArray3, PyUntypedArray, PyUntypedArrayMethods, dtype,
 };
-use pyo3::{
-    exceptions::PyTypeError,
-    prelude::*,
-    pybacked::PyBackedBytes,
-    types::PyByteArray,
-};
+use pyo3::{exceptions::PyTypeError, prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
 
 use super::error::decode_error;
 use crate::{

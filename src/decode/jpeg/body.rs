@@ -36,8 +36,7 @@ impl<'a> Body<'a> {
         if count > self.length {
             return Err(Problem::corrupt(self.start, reason));
         }
-        let (taken, rest) =
-            self.bytes.split_at_checked(count).ok_or(Problem::Ended(self.start + self.bytes.len()))?;
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or(Problem::Ended(self.start + self.bytes.len()))?;
         (self.bytes, self.start, self.length) = (rest, self.start + count, self.length - count);
         Ok(taken)
     }

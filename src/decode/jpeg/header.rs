@@ -124,15 +124,12 @@ impl<'a> Headers<'a> {
         match code {
             marker::DHT => self.tables.read_huffman(body),
             marker::DQT => self.tables.read_quantisation(body),
-            marker::DRI if body.len() != 2 => {
-                Err(Problem::corrupt(body.start, "a restart interval of a wrong length"))
-            }
+            marker::DRI if body.len() != 2 => Err(Problem::corrupt(body.start, "a restart interval of a wrong length")),
             marker::DRI => {
                 self.restart_interval = body.take_all()?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
                 Ok(())
             }
-            // Arithmetic coding's conditions mean nothing to Huffman codes.
-            marker::DAC => body.take_all().map(drop),
+            marker::DAC => Tables::read_conditions(body),
             _ => {
                 self.frame = Some(Frame::read(body.start, body.take_all()?)?);
                 Ok(())
@@ -196,7 +193,8 @@ impl<'a> Headers<'a> {
         let mut components = [ScanComponent::default(); 3];
         for (at, &[id, tables]) in list.as_chunks::<2>().0.iter().enumerate() {
             let is_free = |index: usize| components[..at].iter().all(|other| other.index != index);
-            let mut same = (0..).zip(frame.components()).filter(|(_, component)| component.id == id).map(|(index, _)| index);
+            let mut same =
+                (0..).zip(frame.components()).filter(|(_, component)| component.id == id).map(|(index, _)| index);
             let Some(first) = same.next() else {
                 return corrupt("a scan of an unknown component");
             };

@@ -108,7 +108,10 @@ impl Plan {
             let dc = cache.table(Class::Dc, spec(Class::Dc, component.dc)?)?;
             let ac = cache.table(Class::Ac, spec(Class::Ac, component.ac)?)?;
             let quant = headers.tables.quant.get(usize::from(frame.components()[component.index].quant));
-            let quant = quant.copied().flatten().ok_or_else(|| Problem::corrupt(scan.start, "a scan without its quantisation table"))?;
+            let quant = quant
+                .copied()
+                .flatten()
+                .ok_or_else(|| Problem::corrupt(scan.start, "a scan without its quantisation table"))?;
             let (columns, rows) = (layout.columns.clone(), layout.rows.clone());
             let joined = |all: &Range<u32>, part: &Range<u32>, to: u32| {
                 let part = part.start / to..part.end.div_ceil(to);

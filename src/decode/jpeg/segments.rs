@@ -123,7 +123,8 @@ impl Segments {
     pub(super) fn get(&self, interval: u32) -> Option<&[u8]> {
         let number = self.number(interval);
         let Segment { interval: found, end, .. } = self.segments[number];
-        (found == interval).then(|| &self.bytes[number.checked_sub(1).map_or(0, |before| self.segments[before].end)..end])
+        (found == interval)
+            .then(|| &self.bytes[number.checked_sub(1).map_or(0, |before| self.segments[before].end)..end])
     }
 
     /// Returns the segment of an interval, or else of the last one before that has one.
