@@ -11,6 +11,7 @@ use super::{
 use crate::{
     decode::{DecodeImage, Decoder, Encoded},
     error::{Failure, Result, Stage},
+    pixel::PixelType,
     spec::FieldSpec,
     transform::{self, Chain, ImageInput, ImageShape, Moves, Pixels, Region, Workspace},
 };
@@ -24,9 +25,6 @@ const OTHER_JPEGS: &str = "other_jpegs";
 
 /// Counts damaged files that were decoded all the same.
 const DAMAGED_IMAGES: &str = "damaged_images";
-
-/// The channels of a decoded image.
-const CHANNELS: usize = 3;
 
 /// What may be counted while rows are filled.
 pub(super) const COUNTERS: &[&str] = &[DAMAGED_IMAGES, OTHER_JPEGS];
@@ -50,7 +48,7 @@ impl FieldKind for Image {
         };
         let input = ImageInput {
             name: request.name,
-            shape: ImageShape { size: None, channels: CHANNELS },
+            shape: ImageShape { size: None, pixel: PixelType::RGB8 },
             has_channel_axis: true,
             capacity: request.capacity,
             is_followed: request.is_followed,
