@@ -41,8 +41,8 @@ impl Image {
         self.is_damaged = is_damaged;
     }
 
-    /// Makes this an image of the given size, of a sound file, and returns the bytes of its pixels, of arbitrary content and
-    /// aligned for their values.
+    /// Makes this an image of the given size, of a sound file, and returns the bytes of its pixels, of arbitrary content
+    /// and aligned for their values.
     pub fn reset(&mut self, size: Size, pixel: PixelType) -> &mut [u8] {
         (self.size, self.pixel, self.is_damaged) = (size, pixel, false);
         let len = self.len();

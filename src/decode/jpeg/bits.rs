@@ -10,7 +10,7 @@ pub(super) struct Bits<'a> {
     rest: &'a [u8],
     /// How many bytes were made up behind the last one.
     missing: usize,
-    /// One more than where the last bits stood that made no sense; 0 where all did.
+    /// One more than where the first bits stood that made no sense; 0 where all did.
     nonsense: usize,
 }
 
@@ -67,10 +67,12 @@ impl<'a> Bits<'a> {
     /// Takes note that the bits here make no sense: they are no code, or one of too many coefficients.
     #[cold]
     pub(super) const fn note_nonsense(&mut self, bytes: &[u8]) {
-        self.nonsense = self.position(bytes) + 1;
+        if self.nonsense == 0 {
+            self.nonsense = self.position(bytes) + 1;
+        }
     }
 
-    /// Returns where the last bits stood that made no sense, and forgets it.
+    /// Returns where the first bits stood that made no sense, and forgets it.
     #[cold]
     pub(super) const fn take_nonsense(&mut self) -> Option<usize> {
         let found = self.nonsense.checked_sub(1);

@@ -140,8 +140,7 @@ impl<'a> Headers<'a> {
                 self.restart_interval = body.take_all()?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
                 Ok(())
             }
-            // Arithmetic coding's conditions mean nothing to Huffman codes.
-            marker::DAC => body.take_all().map(drop),
+            marker::DAC => Tables::read_conditions(body),
             _ => {
                 let process = if code == marker::SOF2 { Process::Progressive } else { Process::Sequential };
                 self.frame = Some(Frame::read(process, body.start, body.take_all()?)?);

@@ -90,4 +90,17 @@ impl<'a> Tables<'a> {
         }
         Ok(())
     }
+
+    /// Reads a segment of conditions of arithmetic coding, which mean nothing to Huffman codes but must be possible.
+    pub(super) fn read_conditions(mut body: Body<'_>) -> Result<()> {
+        while !body.is_empty() {
+            let offset = body.start;
+            let pair = body.take(2, "conditions of arithmetic coding of a wrong length")?;
+            let (number, value) = (pair[0], pair[1]);
+            if number > 31 || (number < 16 && value & 15 > value >> 4) {
+                return Err(Problem::corrupt(offset, "impossible conditions of arithmetic coding"));
+            }
+        }
+        Ok(())
+    }
 }
