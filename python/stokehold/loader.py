@@ -201,8 +201,8 @@ class Loader:
         ``batches``, ``samples``: handed out. ``wait_seconds``: how long you waited for them. ``ready_slots``: batches
         that are finished and wait for you. ``slots``, ``held_slots``, ``arena_bytes``: slots in all, those that you
         hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
-        ``other_jpegs``: JPEGs that are not baseline, which a slower decoder took. ``restarts``: workers that were
-        replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers ended.
+        ``damaged_images``: damaged files that were decoded all the same (see `DecodeImage`). ``other_jpegs``: JPEGs that
+        are not baseline, which a slower decoder took. ``restarts``: workers that were replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers ended.
         ``workers``: number and pid of each. ``coordinator_pid``.
         """
         stats: dict[str, Any] = self._native.stats()

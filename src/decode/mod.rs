@@ -37,7 +37,7 @@ pub use self::{
     image::Image,
     mask::Mask,
     mask_decoder::decode_mask,
-    options::{DecodeImage, MAX_PIXELS, Truncated},
+    options::{Corrupt, DecodeImage, MAX_PIXELS, Truncated},
 };
 
 #[cfg(test)]
