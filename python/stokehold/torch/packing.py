@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from stokehold.torch.failures import reduced
+from stokehold.torch.internals import ExceptionWrapper
 from stokehold.torch.memory import PARTS_OF_BYTES, tensor_of
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class _Packer(ForkingPickler):
             return self._tensor(value)
         if kind is np.ndarray:
             return self._array(value)  # type: ignore[arg-type]
+        if kind is ExceptionWrapper:
+            return reduced(value)
         return NotImplemented
 
     def _tensor(self, tensor: torch.Tensor) -> Any:
