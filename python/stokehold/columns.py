@@ -41,7 +41,7 @@ class _Files(Column):
     """A column of files."""
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        self.paths = [os.fsencode(path) for path in paths]
+        self.paths = [_absolute(path) for path in paths]
 
     def stored(self) -> Stored:
         """Returns the paths."""
@@ -171,6 +171,12 @@ def rows(name: str, given: object) -> Rows:
     if array.ndim == 0:
         raise ValueError(f"array `{name}` is a scalar; it needs a first axis of rows")
     return Rows(array)
+
+
+def _absolute(path: str | os.PathLike[str]) -> bytes:
+    """Returns a path that means the same wherever the program goes."""
+    encoded = os.fsencode(path)
+    return encoded if encoded.startswith(b"/") else os.path.join(os.getcwdb(), encoded)  # noqa: PTH118: bytes
 
 
 def _runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:

@@ -17,13 +17,31 @@ from stokehold.mix import BatchTransform, specs
 from stokehold.sources import Source
 from stokehold.transforms import Transform
 
-__all__ = ["FieldSpec", "Loader"]
+__all__ = ["FieldSpec", "Loader", "freeze_support"]
 
 _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
+_FROZEN: Final = (
+    "a loader with workers starts sys.executable, which is {!r}, as `python -I -S -c ...`: in a program that is its own "
+    "interpreter (frozen, or one that Python is embedded in), call stokehold.freeze_support() before all else, set "
+    "sys.executable to a Python of this version, or use num_workers=0"
+)
+"""What to tell where the program that is started as the coordinator does not become one."""
+
+
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
 """What becomes of a sample that cannot be read or decoded."""
+
+
+def freeze_support() -> None:
+    """Makes this process a coordinator if it was started to be one; else returns at once.
+
+    A loader with workers starts ``sys.executable`` as their coordinator. In a frozen program (PyInstaller, Nuitka), or
+    one that Python is embedded in, that is the program itself: it then calls this first, before it starts threads and
+    does anything that must not be done twice. Anywhere else the call does nothing.
+    """
+    _native.init()
 
 
 class FieldSpec(NamedTuple):
@@ -75,6 +93,8 @@ class Loader:
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
+        RuntimeError: There are to be workers, and ``sys.executable`` is empty.
+        WorkerError: There are to be workers, and ``sys.executable`` is no interpreter; see `freeze_support`.
         OSError: The source cannot be opened (``FileNotFoundError`` and so on), or a process cannot be started.
         MemoryError: The arena does not fit under ``memory_limit``, a cgroup's limit or the machine's free memory.
     """
@@ -120,6 +140,8 @@ class Loader:
             "on_error": on_error,
             "stall_timeout": _seconds("stall_timeout", stall_timeout),
         }
+        if num_workers and not sys.executable:
+            raise RuntimeError(_FROZEN.format(sys.executable))
         description = {
             "source": source.spec(),
             "transforms": _chains(transforms or {}),
@@ -133,7 +155,7 @@ class Loader:
         }
         self.source = source
         self.output: Output = output
-        coordinator = (sys.executable or "", _native.__file__)
+        coordinator = (sys.executable or "", _native.__file__, _FROZEN.format(sys.executable))
         self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator)
         self._num_workers = num_workers
         self._batch_size = batch_size

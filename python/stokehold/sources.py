@@ -32,15 +32,17 @@ class ImageFolder(Source):
     The folder is listed when a `Loader` is made, in the coordinator process, and never changes for that loader.
 
     Args:
-        root: The folder.
+        root: The folder. A relative path is looked up in the directory of now, wherever the program goes later.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+        self.root = Path(root).absolute()
 
     @property
     def classes(self) -> list[str]:
         """The names of the classes, in the order of their labels. Lists the folder at each access.
+
+        Bytes that are no UTF-8 come as `os.fsdecode` has them.
 
         Raises:
             FileNotFoundError: There is no such folder.
