@@ -71,7 +71,14 @@ class Loader:
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
         transforms: For each field that is to be changed, its transforms in order. What follows an image (masks, boxes,
-            keypoints of a `Table`) takes the image's geometry by itself.
+            keypoints of a `Table`) takes the image's geometry by itself. An array that seems to belong to an image (by
+            its name, or because it has a value for each pixel) and is to stay as it is needs an empty list.
+        draws: For fields that are to draw as another one does, that field. By default each field draws by itself, so
+            that two views of a sample differ, and what follows an image draws as the image. With
+            ``draws={"depth": "image"}``, transforms of ``depth`` choose what those of the same name choose for
+            ``image``: the first `RandomCrop` as the first `RandomCrop` there, and so on. Whatever stands between them,
+            draws stay the same: they are keyed by seed, epoch, index, field, the transform's name, and how many of that
+            name stand before it.
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A
@@ -109,6 +116,7 @@ class Loader:
         drop_last: bool = False,
         transforms: Mapping[str, Sequence[Transform]] | None = None,
         batch_transforms: Sequence[BatchTransform] = (),
+        draws: Mapping[str, str] | None = None,
         capacity: Mapping[str, int] | None = None,
         num_workers: int | Literal["auto"] = "auto",
         threads_per_worker: int = 1,
@@ -144,10 +152,13 @@ class Loader:
             raise RuntimeError(_FROZEN.format(sys.executable))
         description = {
             "source": source.spec(),
-            "transforms": _chains(transforms or {}),
-            "batch_transforms": _batch_chain(batch_transforms),
-            "capacity": {
-                field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
+            "recipe": {
+                "transforms": _chains(transforms or {}),
+                "batch_transforms": _batch_chain(batch_transforms),
+                "capacity": {
+                    field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
+                },
+                "draws": {field_name(name): field_name(of) for name, of in (draws or {}).items()},
             },
             "options": options,
             "prefetch": _count("prefetch", prefetch),

@@ -33,7 +33,7 @@ pub enum Values<'a> {
     Files(Runs<'a>),
     /// A row of a C-contiguous array.
     Rows(&'a [u8]),
-    /// A list's entries.
+    /// A list's entries, or a file's bytes.
     Runs(Runs<'a>),
 }
 
