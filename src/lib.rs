@@ -32,10 +32,13 @@
 //!
 //! Modules are declared lowest first, and use only those above them; a test enforces that.
 
+pub mod buffer;
 pub mod counters;
 pub mod error;
 pub mod geometry;
 pub mod spec;
+
+pub mod pixel;
 
 pub mod rng;
 pub mod sampler;
