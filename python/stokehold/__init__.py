@@ -15,7 +15,7 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
-from stokehold.columns import Images, Masks
+from stokehold.encoded import Images, Masks
 from stokehold.images import decode_jpeg
 from stokehold.lists import BoundingBoxes, KeyPoints, Lists
 from stokehold.loader import FieldSpec, Loader, freeze_support

@@ -23,8 +23,8 @@ _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 
 
 
 _FROZEN: Final = (
-    "a loader with workers starts sys.executable, which is {!r}, as `python -I -S -c ...`: in a program that is its own "
-    "interpreter (frozen, or one that Python is embedded in), call stokehold.freeze_support() before all else, set "
+    "a loader with workers starts sys.executable, which is {!r}, as `python -I -S -c ...`: in a program that is its "
+    "own interpreter (frozen, or one that Python is embedded in), call stokehold.freeze_support() before all else, set "
     "sys.executable to a Python of this version, or use num_workers=0"
 )
 """What to tell where the program that is started as the coordinator does not become one."""
@@ -158,7 +158,7 @@ class Loader:
                 "capacity": {
                     field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
                 },
-                "draws": {field_name(name): field_name(of) for name, of in (draws or {}).items()},
+                "draws": _draws({} if draws is None else draws),
             },
             "options": options,
             "prefetch": _count("prefetch", prefetch),
@@ -236,10 +236,11 @@ class Loader:
         hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
         ``other_jpegs``: JPEGs that are not baseline, which a slower decoder took. ``restarts``: workers that were
         replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers ended.
-        ``workers``: number and pid of each. ``coordinator_pid``.
+        ``workers``: number and pid of each. ``coordinator_pid``. ``source``: what of its description the source passed
+        over or filled in, by name, such as the ``annotations_without_image`` of a COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
-        return stats
+        return stats | {"source": dict(self.source.counters)}
 
     def close(self) -> None:
         """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
@@ -292,6 +293,12 @@ def _chains(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, list[dic
         if not isinstance(steps, Sequence) or not all(isinstance(step, Transform) for step in steps):
             raise TypeError(f"transforms of field `{field}` must be a list of stokehold's transforms, not {steps!r}")
     return {field_name(field): [step.spec() for step in steps] for field, steps in transforms.items()}
+
+
+def _draws(draws: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(draws, Mapping):
+        raise TypeError(f"draws must map fields to fields, not be {type(draws).__name__}")
+    return {field_name(name): field_name(of) for name, of in draws.items()}
 
 
 def _batch_chain(transforms: Sequence[BatchTransform]) -> list[dict[str, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stokehold import _native
@@ -16,6 +18,9 @@ class Source:
 
     table: _native.Table | None = None
     """The samples, where they lie in shared memory."""
+
+    counters: Mapping[str, int] = MappingProxyType({})
+    """What of its description the source passed over or filled in, and how often."""
 
     def spec(self) -> dict[str, Any] | None:
         """Returns the source as plain data; None where the samples are those of `table`."""

@@ -72,6 +72,7 @@ macro_rules! kinds {
 kinds! {
     image { Image }
     mask { Mask }
+    segmentation { Segmentation }
     boxes { BoundingBoxes }
     key_points { KeyPoints }
     tensor { Tensor }

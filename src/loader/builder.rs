@@ -247,9 +247,7 @@ mod tests {
         let described = |source: Option<&SourceSpec>, table: Option<&SharedArrays>| {
             let description = Description {
                 source: source.cloned(),
-                transforms: BTreeMap::new(),
-                batch_transforms: Vec::new(),
-                capacity: BTreeMap::new(),
+                recipe: Recipe::default(),
                 options: Options::default(),
                 prefetch: 1,
                 memory_limit: 1,

@@ -1,6 +1,6 @@
 //! Tests of whole pipelines: what is compiled is what is written.
 
-use std::io::Cursor;
+use std::{collections::BTreeMap, io::Cursor};
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use crate::{
     source::{Column, Stored},
     spec::DType,
     transform::{
-        Chain, Interpolation, Layout, PaddingMode, Pixels, Region, Workspace,
+        Chain, Interpolation, Layout, PaddingMode, Pixels, Region, Transform, Workspace,
         ops::{
             CenterCrop, Normalize, Pad, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop,
             RandomVerticalFlip, Resize, ToDtype, ToLayout,

@@ -356,8 +356,8 @@ mod tests {
     #[test]
     fn a_spawned_program_is_watched_and_reaped() {
         let null = fs::File::open("/dev/null").unwrap();
-        let args = ["sh", "-c", "exit 7"].map(|arg| CString::new(arg).unwrap());
-        let mut child = spawn(c"/bin/sh", &args, null.as_fd()).unwrap();
+        let args = ["sh", "-c", "exit $MARK"].map(|arg| CString::new(arg).unwrap());
+        let mut child = spawn(c"/bin/sh", &args, (c"MARK", c"7"), null.as_fd()).unwrap();
         assert_eq!(child.wait(Duration::from_secs(10)), Some(Ended::Exited(7)));
         assert_eq!(child.ended(), Some(Ended::Exited(7)));
     }
@@ -366,7 +366,7 @@ mod tests {
     fn a_program_that_goes_on_is_killed_after_its_grace() {
         let null = fs::File::open("/dev/null").unwrap();
         let args = ["sleep", "1000"].map(|arg| CString::new(arg).unwrap());
-        let mut child = spawn(c"/bin/sleep", &args, null.as_fd()).unwrap();
+        let mut child = spawn(c"/bin/sleep", &args, (c"MARK", c"7"), null.as_fd()).unwrap();
         assert_eq!(child.ended(), None);
         assert_eq!(child.end(Duration::from_millis(20)), Some(Ended::Killed(9)));
     }
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let null = fs::File::open("/dev/null").unwrap();
-        let error = spawn(c"/no/such/program", &[], null.as_fd()).unwrap_err();
+        let error = spawn(c"/no/such/program", &[], (c"MARK", c"7"), null.as_fd()).unwrap_err();
         assert!(error.to_string().contains("/no/such/program"), "{error}");
     }
 

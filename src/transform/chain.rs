@@ -183,6 +183,16 @@ impl Chain {
         self.run(pixels, space, row).map_err(failure)
     }
 
+    /// As [`render`](Self::render), for a caller that lays out rows itself: writes every byte of an image's values.
+    pub(crate) fn render_values(
+        &self,
+        pixels: Pixels<'_>,
+        space: &mut Workspace,
+        values: &mut [u8],
+    ) -> Result<(), Failure> {
+        self.run(pixels, space, values).map_err(failure)
+    }
+
     fn run(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
         let Workspace { planned, plan, renderer, canvas, spare, packed } = space;
         let key = planned.take().ok_or("nothing was planned")?;
@@ -309,7 +319,7 @@ mod tests {
         let image = ops("image", &[crop.clone(), flip.clone(), flip.clone()]);
         // Part of the contract, as the generator's numbers are.
         assert_eq!(image, GOLDEN);
-        let resized = [Transform::resize(9), flip.clone(), crop.clone(), flip.clone()];
+        let resized = [Transform::resize([9]), flip.clone(), crop.clone(), flip.clone()];
         assert_eq!(ops("image", &resized)[1..], [image[1], image[0], image[2]]);
         let other = ops("other", &[crop, flip.clone(), flip]);
         assert!(other.iter().all(|op| !image.contains(op)), "{image:?} {other:?}");

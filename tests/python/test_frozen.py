@@ -62,7 +62,7 @@ def test_freeze_support_makes_it_work(tmp_path: Path) -> None:
 
 
 def test_a_program_that_ends_by_itself_is_told_of(tmp_path: Path) -> None:
-    out, _, starts = run(tmp_path, f'if starts > 1: sys.exit("usage: program [--help]")')
+    out, _, starts = run(tmp_path, 'if starts > 1: sys.exit("usage: program [--help]")')
     assert starts == 2
     assert "exited with status 1 before it answered" in out
     assert "sys.executable" in out
@@ -81,7 +81,7 @@ if starts == 2:
 
 def test_no_executable_is_told_of(monkeypatch: pytest.MonkeyPatch, arrays: sh.Arrays) -> None:
     monkeypatch.setattr(sys, "executable", "")
-    with pytest.raises(RuntimeError, match="starts sys.executable, which is ''"):
+    with pytest.raises(RuntimeError, match=r"starts sys\.executable, which is ''"):
         sh.Loader(arrays, num_workers=1)
     with sh.Loader(arrays, num_workers=0) as loader:
         assert loader.samples == 50
