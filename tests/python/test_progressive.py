@@ -161,7 +161,7 @@ def test_segments_behind_the_first_scan_change_no_colours() -> None:
 def test_fractional_sampling_is_refused_as_by_libjpeg(factors: Any) -> None:
     layout = Layout(20, 20, factors)
     data = written(layout, coefficients(layout, 1), [Scan((0, 1, 2), 0, 0)])
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="broken data stream"):
         _pillow(data)
     with pytest.raises(sh.DecodeError, match="sampling factors with a fractional ratio"):
         sh.decode_jpeg(data)
