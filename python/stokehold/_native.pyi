@@ -24,6 +24,7 @@ __all__ = [
     "copy_rows",
     "decode_jpeg",
     "image_folder_classes",
+    "init",
     "serve",
 ]
 
@@ -56,6 +57,7 @@ def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
+def init() -> None: ...
 def serve() -> None: ...
 
 @final
@@ -126,7 +128,7 @@ class Batch:
 
 @final
 class Loader:
-    def __new__(cls, description: str, table: Table | None, coordinator: tuple[str, str]) -> Loader:
+    def __new__(cls, description: str, table: Table | None, coordinator: tuple[str, str, str]) -> Loader:
         """Starts what a description says, in JSON. `table` holds the samples where it names no source."""
     @property
     def fields(self) -> list[tuple[str, str, list[int | None], int | None]]: ...

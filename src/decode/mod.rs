@@ -27,6 +27,7 @@ mod png;
 mod pnm;
 mod raster;
 mod recognise;
+mod segments;
 mod tiff;
 mod webp;
 
@@ -38,6 +39,7 @@ pub use self::{
     mask::Mask,
     mask_decoder::decode_mask,
     options::{Corrupt, DecodeImage, MAX_PIXELS, Truncated},
+    segments::Segments,
 };
 
 #[cfg(test)]

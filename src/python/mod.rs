@@ -33,6 +33,7 @@ mod _native {
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         image_folder_classes,
         images::decode_jpeg,
+        init,
         loader::Loader,
         memory::Memory,
         rows::copy_rows,
@@ -41,7 +42,7 @@ mod _native {
     };
 
     #[pymodule_init]
-    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+    fn add_version(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
         super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
     }
 }
@@ -72,7 +73,7 @@ fn auto_workers(ranks: usize) -> usize {
 
 /// Returns the class names of an image folder.
 #[pyfunction]
-fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<String>> {
+fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<std::ffi::OsString>> {
     Ok(py.detach(|| ImageFolder::open(&root).map(|folder| folder.classes().to_vec()))?)
 }
 
@@ -80,4 +81,10 @@ fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Ve
 #[pyfunction]
 fn serve() {
     crate::sys::process::exit_now(crate::loader::serve_stdin());
+}
+
+/// Does the same if this process was started to be a coordinator; else returns at once.
+#[pyfunction]
+fn init() {
+    crate::loader::init();
 }
