@@ -22,6 +22,7 @@ mod jpeg;
 mod kept;
 mod mask;
 mod mask_decoder;
+mod mended;
 mod options;
 mod png;
 mod pnm;
