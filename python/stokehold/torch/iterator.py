@@ -59,6 +59,7 @@ class Slots:
             # PyTorch's handler of signals would raise, wherever the trainer is.
             remove_worker_pids(id(self))
             self._worker_pids_set = False
+        self._pool.keep()
 
     def _reset(self, loader: Any, *args: Any, **kwargs: Any) -> None:
         # Batches are numbered from 0 again, and what is on its way belongs to no batch of this epoch.
