@@ -69,7 +69,8 @@ class _Encoded(Column):
 
 
 _KINDS: Final = {"files": "a path", "runs": "in memory"}
-_TUPLES: Final = {1: "GRAYSCALE", 2: "GRAYSCALE_ALPHA", 3: "RGB", 4: "RGB_ALPHA"}
+_SHORT: Final = {1: "P5", 3: "P6"}
+_LONG: Final = {2: "GRAYSCALE_ALPHA", 4: "RGB_ALPHA"}
 
 
 class Images(_Encoded):
@@ -152,7 +153,11 @@ def _netpbm(array: npt.NDArray[Any]) -> bytes:
     """Returns an image file of these pixels that is nothing but a header and they."""
     height, width, *rest = array.shape
     channels = rest[0] if rest else 1
-    sizes = f"WIDTH {width}\nHEIGHT {height}\nDEPTH {channels}\nMAXVAL {np.iinfo(array.dtype).max}"
-    header = f"P7\n{sizes}\nTUPLTYPE {_TUPLES[channels]}\nENDHDR\n"
+    largest = np.iinfo(array.dtype).max
+    if channels in _SHORT:
+        header = f"{_SHORT[channels]} {width} {height} {largest}\n"
+    else:
+        sizes = f"WIDTH {width}\nHEIGHT {height}\nDEPTH {channels}\nMAXVAL {largest}"
+        header = f"P7\n{sizes}\nTUPLTYPE {_LONG[channels]}\nENDHDR\n"
     # 16 bits are big-endian.
     return header.encode() + array.astype(array.dtype.newbyteorder(">")).tobytes()
