@@ -46,7 +46,13 @@ class WorkerError(RuntimeError):
 class SlotsExhaustedError(RuntimeError):
     """The trainer holds so many batches that none can be filled, and the arena may not grow."""
 
-def decode_jpeg(data: bytes, region: tuple[int, int, int, int] | None, scale: int) -> tuple[int, int, bytearray]: ...
+def decode_jpeg(
+    data: bytes,
+    region: tuple[int, int, int, int] | None,
+    scale: int,
+    out: npt.NDArray[np.uint8] | None = None,
+) -> tuple[int, int, bytearray | npt.NDArray[np.uint8]]:
+    """Returns height, width and the pixels; these are `out` where it is given."""
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...

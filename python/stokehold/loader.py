@@ -234,10 +234,10 @@ class Loader:
         ``batches``, ``samples``: handed out. ``wait_seconds``: how long you waited for them. ``ready_slots``: batches
         that are finished and wait for you. ``slots``, ``held_slots``, ``arena_bytes``: slots in all, those that you
         hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
-        ``other_jpegs``: JPEGs that are not baseline, which a slower decoder took. ``restarts``: workers that were
-        replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers ended.
-        ``workers``: number and pid of each. ``coordinator_pid``. ``source``: what of its description the source passed
-        over or filled in, by name, such as the ``annotations_without_image`` of a COCO file.
+        ``damaged_images``: damaged files that were decoded all the same (see `DecodeImage`). ``restarts``: workers that
+        were replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers
+        ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``: what of its description the source
+        passed over or filled in, by name, such as the ``annotations_without_image`` of a COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
         return stats | {"source": dict(self.source.counters)}

@@ -38,7 +38,7 @@ pub use self::{
     image::Image,
     mask::Mask,
     mask_decoder::decode_mask,
-    options::{DecodeImage, MAX_PIXELS, Truncated},
+    options::{Corrupt, DecodeImage, MAX_PIXELS, Truncated},
     segments::Segments,
 };
 
