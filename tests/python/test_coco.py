@@ -187,6 +187,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda f: f["annotations"][1].update(bbox=[1, 2, 3, float("nan")]),
         "not four numbers",
     ),
+    "a box beyond float32": (lambda f: f["annotations"][1].update(bbox=[1, 2, 3, 1e39]), "not four numbers"),
+    "a box beyond float64": (lambda f: f["annotations"][1].update(bbox=[1, 2, 3, 10**400]), "not four numbers"),
     "a box that is none": (lambda f: f["annotations"][1].update(bbox=7), "annotation 12 of image 2"),
     "no class": (
         lambda f: f["annotations"][1].pop("category_id"),
