@@ -14,6 +14,9 @@ from stokehold.transforms import BoxFormat
 __all__ = ["BoundingBoxes", "Column", "Images", "KeyPoints", "Lists", "Masks", "column", "field_name", "flat", "rows"]
 
 
+_MASK_DTYPES = ("uint8", "uint16", "int32")
+
+
 class Stored(NamedTuple):
     """What holds a column: ``"rows"`` of an array; or ``"runs"``, or paths of ``"files"``, and where each ends."""
 
@@ -56,8 +59,8 @@ class _Files(Column):
 class Images(_Files):
     """A column of image files.
 
-    Their field is decoded to ``uint8`` (H, W, 3). Where the transforms fix no size, the images keep their own and the
-    field is ragged: give the loader its ``capacity``, in pixels.
+    Their field is decoded to ``uint8`` (H, W, 3), or to what `DecodeImage` says. Where the transforms fix no size, the
+    images keep their own and the field is ragged: give the loader its ``capacity``, in pixels.
 
     Args:
         paths: A path for each sample.
@@ -69,27 +72,39 @@ class Images(_Files):
 
 
 class Masks(_Files):
-    """A column of files of class indices: palette PNG, or 8-bit grey in PNG, BMP, TIFF or PNM.
+    """A column of files of class indices: with a palette or grey, in PNG, GIF, BMP, TIFF or PNM.
 
-    Their field is decoded to ``uint8`` (H, W), and follows the geometry of its image, with the same draws and by the
+    Indices are those of the file: of grey of 1, 2 or 4 bits they are the numbers 0 to 1, 3 or 15, which are not spread
+    to 255. Colours, alpha and lossy formats are bad samples.
+
+    Their field is decoded to `dtype` (H, W), and follows the geometry of its image, with the same draws and by the
     nearest pixel (that whose centre is nearest, Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes
     no geometry of its own; `ToDtype` may be given. What a padding or a turn adds has the image's ``fill`` where that is
-    one number, and is 0 where it is one for each channel. A mask of another size than its image is an error.
+    one index, and is 0 where it is not. A mask of another size than its image is an error.
 
     Args:
         paths: A path for each sample.
         image: The column of the images, ``"image"`` by default.
+        dtype: The dtype of the indices: ``"uint8"``, the default, for which files of 16 bits are bad samples, or
+            ``"uint16"`` or ``"int32"``, which take those of instance masks too.
+
+    Raises:
+        ValueError: Another dtype.
     """
 
     image: str
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]], image: str = "image") -> None:
+    def __init__(
+        self, paths: Sequence[str | os.PathLike[str]], image: str = "image", dtype: npt.DTypeLike = "uint8"
+    ) -> None:
         super().__init__(paths)
-        self.image = image
+        self.image, self.dtype = image, np.dtype(dtype)
+        if self.dtype.name not in _MASK_DTYPES:
+            raise ValueError(f"Masks: dtype = {self.dtype.name} must be one of {', '.join(_MASK_DTYPES)}")
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
-        return {"kind": "mask", "image": self.image}
+        return {"kind": "mask", "image": self.image, "dtype": self.dtype.name}
 
 
 class Lists(Column):
