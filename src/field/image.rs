@@ -24,6 +24,9 @@ pub struct Image {}
 /// Counts JPEGs that are not baseline, which another decoder took.
 const OTHER_JPEGS: &str = "other_jpegs";
 
+/// Counts damaged files that were decoded all the same.
+const DAMAGED_IMAGES: &str = "damaged_images";
+
 /// Counts images whose alpha was dropped.
 const DROPPED_ALPHA: &str = "dropped_alpha";
 
@@ -37,7 +40,8 @@ const REDUCED_DEPTH: &str = "reduced_depth";
 const WIDENED_DEPTH: &str = "widened_depth";
 
 /// What may be counted while rows are filled.
-pub(super) const COUNTERS: &[&str] = &[OTHER_JPEGS, DROPPED_ALPHA, DROPPED_COLOUR, REDUCED_DEPTH, WIDENED_DEPTH];
+pub(super) const COUNTERS: &[&str] =
+    &[DAMAGED_IMAGES, OTHER_JPEGS, DROPPED_ALPHA, DROPPED_COLOUR, REDUCED_DEPTH, WIDENED_DEPTH];
 
 impl FieldKind for Image {
     fn payload(&self, _name: &str) -> Result<Payload> {
@@ -158,6 +162,7 @@ impl ImageFill {
         let Region { part, resized } = chain.plan(encoded.size(), sample.key, space)?;
         *sample.stage = Stage::Decode;
         let pixels = decoder.decode(encoded, part, resized)?;
+        sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
         let until = Instant::now();
         sample.times.decode += until - start;
         *sample.stage = Stage::Transform;
