@@ -1,8 +1,8 @@
-//! Encoded images to 8-bit RGB pixels.
+//! Encoded images to pixels, by default of 8-bit RGB.
 //!
 //! The format is found in the first bytes, never in the file's name. Dimensions are checked against a limit
-//! before any memory is taken for pixels. Images come out as Pillow's `convert("RGB")` would give them: alpha
-//! is dropped, grey is repeated, 16 bits are cut to the high 8.
+//! before any memory is taken for pixels. Images come out as Pillow's `convert` would give them: alpha is dropped, grey
+//! is repeated; 16 bits are cut to the high 8, unless a deeper dtype is asked for.
 //!
 //! Lowest first: [`image`], [`mask`], [`options`] and [`kept`] are what formats take and give, [`format`](self::format)
 //! says what one is, [`convert`] makes the pixels that were asked for of those that a
@@ -22,6 +22,7 @@ mod jpeg;
 mod kept;
 mod mask;
 mod mask_decoder;
+mod mended;
 mod options;
 mod png;
 mod pnm;
@@ -38,7 +39,7 @@ pub use self::{
     image::Image,
     mask::Mask,
     mask_decoder::decode_mask,
-    options::{Corrupt, DecodeImage, MAX_PIXELS, Truncated},
+    options::{Corrupt, DecodeImage, MAX_PIXELS, Mode, Truncated},
     segments::Segments,
 };
 

@@ -1,9 +1,11 @@
 use proptest::prelude::*;
 
-use super::{Corrupt, Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Truncated};
+use super::{Corrupt, Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Mode, Truncated};
 use crate::{
     error::Failure,
     geometry::{Rect, Size},
+    pixel::PixelType,
+    spec::DType,
 };
 
 const FILES: [(&str, &[u8], &[u8]); 8] = [
@@ -32,6 +34,9 @@ const STRICT: DecodeImage = DecodeImage {
     corrupt: Corrupt::Error,
     apply_exif_orientation: false,
     max_pixels: MAX_PIXELS,
+    mode: Mode::Rgb,
+    dtype: DType::UInt8,
+    channels: None,
 };
 
 /// What Pillow does.
