@@ -4,7 +4,6 @@ use super::{Corrupt, Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, M
 use crate::{
     error::Failure,
     geometry::{Rect, Size},
-    pixel::PixelType,
     spec::DType,
 };
 
