@@ -34,8 +34,9 @@ pub(super) trait Opened {
     /// Returns the size in pixels, as they are stored.
     fn size(&self) -> Size;
 
-    /// Returns the EXIF orientation, from 1 to 8; 1 where there is none, or it cannot be read.
-    fn orientation(&mut self) -> u8;
+    /// Returns the orientation by which the image is turned, from 1 to 8: that of its EXIF where that is wanted; that of
+    /// a TIFF, which is part of the format, in any case.
+    fn orientation(&self, by_exif: bool) -> u8;
 
     /// Returns what the file's pixels are: of a palette, what its colours are.
     fn pixel(&self) -> PixelType;
@@ -76,6 +77,13 @@ impl Bad {
     pub(super) fn of(self, format: &dyn Format) -> Failure {
         let failure = Failure::new(Stage::Decode, format!("as {}: {}", format.name(), self.reason));
         Failure { offset: self.offset, ..failure }
+    }
+}
+
+impl Bad {
+    /// Returns that the file ends too early.
+    pub(super) fn end_of_data() -> Self {
+        Self::from("unexpected end of data".to_owned())
     }
 }
 

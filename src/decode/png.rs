@@ -9,7 +9,7 @@ use super::{
     format::{Bad, Format, Opened, ReadMask},
     mask::{Mask, no_indices},
     options::DecodeImage,
-    raster,
+    orientation, raster,
 };
 use crate::geometry::Size;
 
@@ -27,7 +27,7 @@ impl Format for Png {
     }
 
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
-        raster::open(data, ImageFormat::Png, options)
+        raster::open(data, ImageFormat::Png, options, orientation::of_png)
     }
 
     fn mask(&self) -> Option<ReadMask> {

@@ -3,7 +3,6 @@
 use super::{
     decoder::{Decoder, File},
     error::Problem,
-    exif,
     fallback::Fallback,
     scale::Scale,
 };
@@ -13,6 +12,7 @@ use crate::{
         image::Image,
         kept::Kept,
         options::DecodeImage,
+        orientation,
     },
     geometry::{Rect, Size},
     pixel::PixelType,
@@ -100,8 +100,8 @@ impl Opened for OpenJpeg<'_> {
         }
     }
 
-    fn orientation(&mut self) -> u8 {
-        exif::orientation(self.data)
+    fn orientation(&self, by_exif: bool) -> u8 {
+        if by_exif { orientation::of_jpeg(self.data) } else { 1 }
     }
 
     fn pixel(&self) -> PixelType {
