@@ -22,6 +22,7 @@ fuzz_target!(|input: &[u8]| {
         truncated: if options & 2 != 0 { Truncated::Pad } else { Truncated::Error },
         apply_exif_orientation: options & 4 != 0,
         max_pixels: MAX_PIXELS,
+        ..DecodeImage::default()
     };
     let Ok(encoded) = Encoded::open(data, options) else { return };
     if encoded.is_other_jpeg() {

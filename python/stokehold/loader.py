@@ -34,7 +34,8 @@ class FieldSpec(NamedTuple):
     shape: tuple[int | None, ...]
     """The shape of one sample; None for an axis that varies from sample to sample, which makes the field ragged."""
     capacity: int | None = None
-    """Of a ragged field, what a row has room for along its varying axes: entries of a list, pixels of an image."""
+    """Of a ragged field, what a row has room for along its varying axes: entries of a list, pixels of an image,
+    values of one whose channels vary too."""
 
 
 class Loader:
@@ -56,8 +57,8 @@ class Loader:
             keypoints of a `Table`) takes the image's geometry by itself.
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
-            width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A
-            sample that needs more is a bad one, and goes by `on_error`.
+            width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
+            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`.
         num_workers: Worker processes; 0 does the work in this process when a batch is asked for; ``"auto"`` takes the
             processors that affinity and cgroup allow, shared among the ranks of this machine (``LOCAL_WORLD_SIZE``).
         threads_per_worker: Decoding threads of each worker.
@@ -201,9 +202,10 @@ class Loader:
         ``batches``, ``samples``: handed out. ``wait_seconds``: how long you waited for them. ``ready_slots``: batches
         that are finished and wait for you. ``slots``, ``held_slots``, ``arena_bytes``: slots in all, those that you
         hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
-        ``other_jpegs``: JPEGs that are not baseline, which a slower decoder took. ``restarts``: workers that were
-        replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers ended.
-        ``workers``: number and pid of each. ``coordinator_pid``.
+        ``other_jpegs``: JPEGs that are not baseline, which a slower decoder took. ``dropped_alpha``,
+        ``dropped_colour``, ``reduced_depth``, ``widened_depth``: images that have more, or less, than `DecodeImage`
+        keeps. ``restarts``: workers that were replaced. ``failed_samples``, ``quarantine``: how many failed, and which
+        first. ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``.
         """
         stats: dict[str, Any] = self._native.stats()
         return stats

@@ -20,7 +20,9 @@ pub struct Encoded<'a> {
     /// The orientation by which the image is to be turned, 1 for none.
     pub(super) orientation: u8,
     pub(super) options: DecodeImage,
-    /// What the pixels become.
+    /// What the file's pixels are.
+    has: PixelType,
+    /// What they become.
     pixel: PixelType,
 }
 
@@ -40,10 +42,12 @@ impl<'a> Encoded<'a> {
         let file = format.open(data, options).map_err(|bad| bad.of(format))?;
         let stored = file.size();
         options.check_size(stored).map_err(|reason| Bad::from(reason).of(format))?;
-        let pixel = PixelType::RGB8;
-        convert::check(file.pixel(), pixel).map_err(|reason| Bad::from(reason).of(format))?;
+        let has = file.pixel().meant();
+        let bad = |reason: String| Bad::from(reason).of(format);
+        let pixel = options.pixel_of(has).map_err(bad)?;
+        convert::check(has, pixel).map_err(bad)?;
         let orientation = file.orientation(options.apply_exif_orientation);
-        Ok(Self { format, file, stored, orientation, options, pixel })
+        Ok(Self { format, file, stored, orientation, options, has, pixel })
     }
 
     /// Returns the size in pixels, turned as the options say.
@@ -54,6 +58,11 @@ impl<'a> Encoded<'a> {
     /// Returns what the decoded pixels are.
     pub const fn pixel(&self) -> PixelType {
         self.pixel
+    }
+
+    /// Returns what the file's pixels are.
+    pub const fn has(&self) -> PixelType {
+        self.has
     }
 
     /// Tells whether this is a JPEG that our own decoder leaves to another one.

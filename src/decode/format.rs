@@ -44,7 +44,8 @@ pub(super) trait Opened {
     /// Makes `out` the image: all of it, or, where that saves time, what is wanted alone.
     ///
     /// Its pixels are what [`pixel`](Self::pixel) says, or hold the same values in more channels: grey as equal colours,
-    /// and colours with a fourth that means nothing. What was asked for is made of them elsewhere. The size is within
+    /// and colours with a fourth that means nothing. Where 8 bits were asked for, 16 may have become 8, if a format has its
+    /// own way for that. What was asked for is made of them elsewhere. The size is within
     /// the limit. `kept` holds what formats use again.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad>;
 

@@ -1,8 +1,8 @@
-//! Encoded images to 8-bit RGB pixels.
+//! Encoded images to pixels, by default of 8-bit RGB.
 //!
 //! The format is found in the first bytes, never in the file's name. Dimensions are checked against a limit
-//! before any memory is taken for pixels. Images come out as Pillow's `convert("RGB")` would give them: alpha
-//! is dropped, grey is repeated, 16 bits are cut to the high 8.
+//! before any memory is taken for pixels. Images come out as Pillow's `convert` would give them: alpha is dropped, grey
+//! is repeated; 16 bits are cut to the high 8, unless a deeper dtype is asked for.
 //!
 //! Lowest first: [`image`], [`mask`], [`options`] and [`kept`] are what formats take and give, [`format`](self::format)
 //! says what one is, [`directory`] reads tags, as TIFF and EXIF have them, [`orientation`] finds how an image is to be
@@ -41,7 +41,7 @@ pub use self::{
     image::Image,
     mask::Mask,
     mask_decoder::decode_mask,
-    options::{DecodeImage, MAX_PIXELS, Truncated},
+    options::{DecodeImage, MAX_PIXELS, Mode, Truncated},
 };
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::io::Cursor;
 
+use bytemuck::cast_slice_mut;
 use image::ImageFormat;
-use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
+use png::{ColorType, Decoder, Limits, Transformations};
 
 use super::{
     format::{Bad, Format, Opened, ReadMask},
@@ -35,7 +36,7 @@ impl Format for Png {
     }
 }
 
-/// Reads a mask: the indices of a palette, or the values of a grey image of at most 8 bits.
+/// Reads a mask: the indices of a palette, or the values of a grey image.
 fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String> {
     let limits = Limits { bytes: (2 * options.max_pixels) as usize };
     let mut decoder = Decoder::new_with_limits(Cursor::new(data), limits);
@@ -46,11 +47,18 @@ fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String>
     options.check_size(size)?;
     let (color, depth) = reader.output_color_type();
     let bits = match (color, depth) {
-        (ColorType::Indexed | ColorType::Grayscale, BitDepth::Sixteen) => return Err(no_indices("16 bits")),
         (ColorType::Indexed | ColorType::Grayscale, depth) => depth as usize,
         (ColorType::Rgb, _) => return Err(no_indices("colours")),
         (ColorType::GrayscaleAlpha | ColorType::Rgba, _) => return Err(no_indices("an alpha channel")),
     };
+    if bits == 16 {
+        let values = out.reset_deep(size);
+        reader.next_frame(cast_slice_mut(values)).map_err(|error| error.to_string())?;
+        for value in values {
+            *value = u16::from_be(*value);
+        }
+        return Ok(());
+    }
     let pixels = out.reset(size);
     if bits == 8 {
         return reader.next_frame(pixels).map(drop).map_err(|error| error.to_string());
@@ -59,13 +67,10 @@ fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String>
     let mut packed = vec![0; row * height as usize];
     reader.next_frame(&mut packed).map_err(|error| error.to_string())?;
     let largest = (1_u16 << bits) - 1;
-    // A grey of few bits is a fraction of white; an index is a number.
-    let step = if color == ColorType::Grayscale { (255 / largest) as u8 } else { 1 };
     for (packed, pixels) in packed.chunks_exact(row).zip(pixels.chunks_exact_mut(width as usize)) {
         for (at, pixel) in pixels.iter_mut().enumerate() {
             let bit = at * bits;
-            let value = packed[bit / 8] >> (8 - bits - bit % 8) & largest as u8;
-            *pixel = value * step;
+            *pixel = packed[bit / 8] >> (8 - bits - bit % 8) & largest as u8;
         }
     }
     Ok(())

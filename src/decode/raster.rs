@@ -41,15 +41,18 @@ pub(super) fn open<'a>(
     Ok(Box::new(Raster { data, decoder, pixel, exif }))
 }
 
-/// Reads a mask from a file of 8-bit grey; one that has anything else is refused.
+/// Reads a mask from a file of grey; one that has anything else is refused.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and what is allowed is a list")]
 pub(super) fn grey_mask(data: &[u8], format: ImageFormat, options: DecodeImage, out: &mut Mask) -> Result<(), String> {
     let decoder = decoder(data, format, options)?;
     let size = size(&*decoder);
     options.check_size(size)?;
-    if decoder.color_type() != ColorType::L8 {
-        return Err(no_indices(&format!("pixels of type {:?}", decoder.color_type())));
-    }
-    decoder.read_image_boxed(out.reset(size)).map_err(reason)
+    let bytes = match decoder.color_type() {
+        ColorType::L8 => out.reset(size),
+        ColorType::L16 => bytemuck::cast_slice_mut(out.reset_deep(size)),
+        other => return Err(no_indices(&format!("pixels of type {other:?}"))),
+    };
+    decoder.read_image_boxed(bytes).map_err(reason)
 }
 
 impl Opened for Raster<'_> {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{
-    Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Mask, Truncated, decode_mask,
+    Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Mask, Mode, Truncated, decode_mask,
     format::{Bad, Wanted},
     kept::Kept,
     recognise::recognise,
@@ -9,7 +9,8 @@ use super::{
 use crate::{
     error::Failure,
     geometry::{Rect, Size},
-    pixel::PixelType,
+    pixel::{Depth, PixelType},
+    spec::DType,
 };
 
 const FILES: [(&str, &[u8], &[u8]); 6] = [
@@ -31,6 +32,9 @@ const STRICT: DecodeImage = DecodeImage {
     truncated: Truncated::Error,
     apply_exif_orientation: false,
     max_pixels: MAX_PIXELS,
+    mode: Mode::Rgb,
+    dtype: DType::UInt8,
+    channels: None,
 };
 
 /// Returns the pixels, without a fourth channel.
@@ -46,7 +50,12 @@ fn read(data: &[u8], options: DecodeImage) -> Result<(Size, Vec<u8>), Failure> {
 
 /// Decodes a file to the pixels that it has, of at most a million.
 pub(super) fn decoded(data: &[u8]) -> Result<(PixelType, Vec<u8>), String> {
-    let options = DecodeImage { max_pixels: 1 << 20, ..STRICT };
+    decoded_as(DType::Float32, data)
+}
+
+/// Decodes a file to the pixels that it has, or, where 8 bits are wanted, may have been reduced to.
+pub(super) fn decoded_as(dtype: DType, data: &[u8]) -> Result<(PixelType, Vec<u8>), String> {
+    let options = DecodeImage { max_pixels: 1 << 20, dtype, ..STRICT };
     let format = recognise(data).map_err(|failure| failure.reason)?;
     let read = || {
         let file = format.open(data, options)?;
@@ -62,8 +71,14 @@ pub(super) fn decoded(data: &[u8]) -> Result<(PixelType, Vec<u8>), String> {
 /// Decodes a mask to class indices of 8 bits.
 pub(super) fn indices(data: &[u8]) -> Result<Vec<u8>, String> {
     let mut mask = Mask::default();
-    decode_mask(data, &mut mask).map_err(|failure| failure.reason)?;
-    Ok(mask.indices().to_vec())
+    decode_mask(data, Depth::U8, &mut mask).map(|image| image.pixels().to_vec()).map_err(|failure| failure.reason)
+}
+
+/// Decodes a mask to class indices of 16 bits.
+pub(super) fn deep_indices(data: &[u8]) -> Result<Vec<u16>, String> {
+    let mut mask = Mask::default();
+    let image = decode_mask(data, Depth::U16, &mut mask).map_err(|failure| failure.reason)?;
+    Ok(bytemuck::cast_slice(image.pixels()).to_vec())
 }
 
 fn ppm(data: &[u8]) -> (Size, Vec<u8>) {

@@ -11,17 +11,49 @@ use super::{
 use crate::{
     decode::{self, decode_mask},
     error::{Failure, Result, Stage},
-    pixel::PixelType,
-    spec::FieldSpec,
-    transform::{self, Chain, ImageInput, ImageShape, Moves, Numbered, OnMask, Pixels, Workspace},
+    pixel::{Channels, Depth, PixelType},
+    spec::{DType, FieldSpec},
+    transform::{
+        self, Chain, ImageInput, ImageShape, Moves, Numbered, OnMask, Pixels, Transform, Workspace, ops::ToDtype,
+    },
 };
 
-/// An image file's bytes, decoded to (height, width) class indices, `uint8`. It takes the geometry of its image, with the
-/// same draws and by the nearest pixel.
+/// An image file's bytes, decoded to (height, width) class indices. It takes the geometry of its image, with the same draws
+/// and by the nearest pixel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mask {
     /// The field of the image.
     pub image: String,
+    /// The dtype of the indices: `uint8`, or `uint16` or `int32`, which take files of 16 bits too.
+    #[serde(default = "eight_bits")]
+    pub dtype: DType,
+}
+
+const fn eight_bits() -> DType {
+    DType::UInt8
+}
+
+impl Mask {
+    /// Returns masks of `uint8` that follow the images of a field.
+    pub fn of(image: impl Into<String>) -> Self {
+        Self { image: image.into(), dtype: eight_bits() }
+    }
+
+    /// Returns the depth in which indices are decoded and moved.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what is allowed is a list")]
+    fn depth(&self, request: Request<'_>) -> Result<Depth> {
+        match self.dtype {
+            DType::UInt8 => Ok(Depth::U8),
+            DType::UInt16 | DType::Int32 => Ok(Depth::U16),
+            other => Err(request.refused(format!("a mask is of uint8, uint16 or int32, not of {other}"))),
+        }
+    }
+
+    /// Returns what makes the dtype of the decoded indices.
+    fn cast(&self) -> Option<Numbered> {
+        let cast = Transform::ToDtype(ToDtype { dtype: self.dtype, scale: false });
+        (self.dtype == DType::Int32).then(|| Numbered { at: 0, name: cast.name(), role: cast.role() })
+    }
 }
 
 /// What may be counted while rows are filled.
@@ -54,17 +86,20 @@ impl FieldKind for Mask {
                 )));
             }
         }
+        ops.extend(self.cast());
         ops.extend_from_slice(request.ops);
+        let depth = self.depth(request)?;
         let input = ImageInput {
             name: request.name,
-            shape: ImageShape { size: None, pixel: PixelType::GREY8 },
+            shape: ImageShape { size: None, pixel: PixelType::new(Channels::Grey, depth) },
             has_channel_axis: false,
             capacity: request.capacity,
             is_followed: false,
+            varies_in_channels: false,
         };
         let chain = Chain::compile(input, &ops)?;
         let spec = chain.output().clone();
-        Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, chain }))))
+        Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, depth, chain }))))
     }
 
     fn describe(&self, name: &str) -> String {
@@ -84,6 +119,7 @@ fn moved(op: &Numbered) -> Option<transform::Role> {
 #[derive(Debug)]
 struct MaskFill {
     at: usize,
+    depth: Depth,
     chain: Chain,
 }
 
@@ -107,8 +143,8 @@ impl MaskFill {
     ) -> Result<(), Failure> {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
-        decode_mask(sample.payload(self.at), mask)?;
-        let size = mask.size();
+        let indices = decode_mask(sample.payload(self.at), self.depth, mask)?;
+        let size = indices.size();
         if size != moves.before {
             // Equal draws would be of other boxes.
             let (name, image) = (&self.chain.output().name, moves.before);
@@ -122,7 +158,7 @@ impl MaskFill {
         sample.times.decode += decoded - start;
         *sample.stage = Stage::Transform;
         self.chain.plan(size, sample.key, space)?;
-        self.chain.render(Pixels::new(mask.indices(), size, PixelType::GREY8), space, sample.row(self.at))?;
+        self.chain.render(Pixels::of(indices), space, sample.row(self.at))?;
         sample.times.transform += decoded.elapsed();
         Ok(())
     }

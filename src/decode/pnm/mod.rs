@@ -31,8 +31,8 @@ impl Format for Pnm {
         matches!(data, [b'P', b'1'..=b'7', b' ' | b'\t'..=b'\r', ..])
     }
 
-    fn open<'a>(&self, data: &'a [u8], _: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
-        Ok(Box::new(OpenPnm { data, header: Header::read(data)? }))
+    fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
+        Ok(Box::new(OpenPnm { data, header: Header::read(data)?, wanted: options.depth() }))
     }
 
     fn mask(&self) -> Option<ReadMask> {
@@ -44,19 +44,26 @@ impl Format for Pnm {
 fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String> {
     let header = Header::read(data).map_err(|bad| bad.reason)?;
     options.check_size(header.size)?;
-    match (header.channels, header.largest) {
-        (Channels::Grey, ..=255) => {}
-        (Channels::Grey, _) => return Err(no_indices("16 bits")),
-        (Channels::GreyAlpha | Channels::Rgba, _) => return Err(no_indices("an alpha channel")),
-        (Channels::Rgb | Channels::Rgbx, _) => return Err(no_indices("colours")),
+    match header.channels {
+        Channels::Grey => {}
+        Channels::GreyAlpha | Channels::Rgba => return Err(no_indices("an alpha channel")),
+        Channels::Rgb | Channels::Rgbx => return Err(no_indices("colours")),
     }
-    let out = out.reset(header.size);
-    OpenPnm { data, header }.read(out.iter_mut(), |out, value| *out = value as u8).map_err(|bad| bad.reason)
+    let (size, is_deep) = (header.size, header.largest > 255);
+    let file = OpenPnm { data, header, wanted: Depth::U16 };
+    let read = if is_deep {
+        file.read(out.reset_deep(size).iter_mut(), |out, value| *out = value as u16)
+    } else {
+        file.read(out.reset(size).iter_mut(), |out, value| *out = value as u8)
+    };
+    read.map_err(|bad| bad.reason)
 }
 
 struct OpenPnm<'a> {
     data: &'a [u8],
     header: Header,
+    /// The depth that was asked for.
+    wanted: Depth,
 }
 
 impl Opened for OpenPnm<'_> {
@@ -75,15 +82,18 @@ impl Opened for OpenPnm<'_> {
 
     fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
         let Header { size, largest, coding, start, .. } = self.header;
-        let pixel = self.pixel();
+        let mut pixel = self.pixel();
+        if self.wanted == Depth::U8 && pixel.channels.is_colour() {
+            // Pillow spreads colours to 8 bits at once; greys go by their high byte, as everywhere.
+            pixel.depth = Depth::U8;
+        }
         let out = out.reset(size, pixel);
         if coding == Coding::Raw && largest == 255 {
             out.copy_from_slice(self.data.get(start..start + out.len()).ok_or_else(Bad::end_of_data)?);
             return Ok(());
         }
-        if largest <= 255 {
-            let spread: Vec<u8> = (0..256).map(|value| spread(value, largest, 255) as u8).collect();
-            return self.read(out.iter_mut(), |out, value| *out = spread[value as usize]);
+        if pixel.depth == Depth::U8 {
+            return self.read(out.iter_mut(), |out, value| *out = spread(value, largest, 255) as u8);
         }
         let out = out.as_chunks_mut::<2>().0;
         self.read(out.iter_mut(), |out, value| *out = (spread(value, largest, 65_535) as u16).to_ne_bytes())

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decode::tests::{decoded, indices};
+use crate::{
+    decode::tests::{decoded, decoded_as, deep_indices, indices},
+    spec::DType,
+};
 
 fn bytes(data: &[u8]) -> Vec<u8> {
     decoded(data).unwrap().1
@@ -23,6 +26,9 @@ fn values_are_spread_to_the_nearer_number_or_the_even_one() {
     let (pixel, values) = decoded(&[&b"P6 1 1 1000\n"[..], &[0, 0, 1, 0xf4, 3, 0xe8]].concat()).unwrap();
     assert_eq!(pixel, PixelType::new(Channels::Rgb, Depth::U16));
     assert_eq!(values, [0, 32_768, 65_535_u16].map(u16::to_ne_bytes).concat());
+    // To 8 bits, colours are spread at once: 500 of 1000 is 127.5.
+    let data = [&b"P6 1 1 1000\n"[..], &[0, 0, 1, 0xf4, 3, 0xe8]].concat();
+    assert_eq!(decoded_as(DType::UInt8, &data).unwrap(), (PixelType::RGB8, vec![0, 128, 255]));
 }
 
 #[test]
@@ -54,6 +60,8 @@ fn masks_are_the_values_of_the_file() {
     // White is 1, as a mask of one bit has it in Pillow.
     assert_eq!(indices(b"P4 3 1\n\x60").unwrap(), [1, 0, 0]);
     assert_eq!(indices(b"P1 3 1\n011").unwrap(), [1, 0, 0]);
+    assert_eq!(deep_indices(b"P5 2 1 999\n\x00\x01\x03\xe7").unwrap(), [1, 999]);
+    assert!(indices(b"P5 2 1 999\n\x00\x01\x03\xe7").unwrap_err().contains("16 bits"));
     assert!(indices(b"P6 1 1 255\nabc").unwrap_err().contains("has colours"));
 }
 

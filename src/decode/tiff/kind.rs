@@ -27,7 +27,10 @@ pub(super) enum Meaning {
 /// What is read of a file.
 #[derive(Clone, Debug)]
 pub(super) struct Kind {
+    /// What the file's pixels are.
     pub(super) pixel: PixelType,
+    /// What is written, which may have fewer bits.
+    pub(super) written: PixelType,
     pub(super) meaning: Meaning,
 }
 
@@ -42,7 +45,7 @@ enum Extra {
 }
 
 impl Kind {
-    pub(super) fn of(layout: &Layout<'_>, is_jpeg: bool) -> Result<Self, Bad> {
+    pub(super) fn of(layout: &Layout<'_>, is_jpeg: bool, wanted: Depth) -> Result<Self, Bad> {
         let name = photometric_name(layout.photometric);
         let colours = match layout.photometric {
             0 | 1 | 3 => 1,
@@ -70,18 +73,27 @@ impl Kind {
             (false, false) => Channels::Rgb,
             (false, true) => Channels::Rgba,
         };
-        // Of inks, Pillow reads the high byte.
-        let depth = if matches!(meaning, Meaning::Cmyk) { Depth::U8 } else { depth };
-        Ok(Self { pixel: PixelType::new(channels, depth), meaning })
+        // Where 8 bits are wanted, Pillow calculates with the high bytes; of 12 bits, the upper 8 are no high byte.
+        let is_other = layout.bits == 12 || matches!(meaning, Meaning::Premultiplied | Meaning::Cmyk);
+        let written = if is_other && wanted == Depth::U8 { Depth::U8 } else { depth };
+        let [pixel, written] = [depth, written].map(|depth| PixelType::new(channels, depth));
+        Ok(Self { pixel, written, meaning })
     }
 
     /// Returns how the pixels are read as class indices; none where they are not numbers of classes.
     pub(super) fn mask(layout: &Layout<'_>) -> Option<Self> {
         let is_read = matches!(layout.photometric, 0 | 1 | 3) && layout.number == Number::Unsigned;
-        if !is_read || layout.bits > 8 || extra(layout, 1) != Some(Extra::Nothing) {
+        if !is_read || extra(layout, 1) != Some(Extra::Nothing) {
             return None;
         }
-        Some(Self { pixel: PixelType::GREY8, meaning: Meaning::Greys(greys(layout, false)) })
+        let depth = depth(layout.bits, layout.number).filter(|_| layout.bits <= 8 || layout.photometric != 3)?;
+        let meaning = match depth {
+            Depth::U8 => Meaning::Greys(greys(layout, false)),
+            Depth::U16 => Meaning::Values,
+            Depth::F32 => return None,
+        };
+        let pixel = PixelType::new(Channels::Grey, depth);
+        Some(Self { pixel, written: pixel, meaning })
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     geometry::{Rect, Size},
-    pixel::PixelType,
+    pixel::{Depth, PixelType},
 };
 
 /// TIFF files.
@@ -45,7 +45,7 @@ impl Format for Tiff {
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
         let layout = Layout::read(data)?;
         let codec = Codec::of(layout.compression, layout.fax3_options)?;
-        let kind = Kind::of(&layout, codec == Codec::Jpeg)?;
+        let kind = Kind::of(&layout, codec == Codec::Jpeg, options.depth())?;
         Ok(Box::new(OpenTiff { data, layout, codec, kind }.checked(options)?))
     }
 
@@ -63,11 +63,12 @@ fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String>
         let kind = Kind::mask(&layout).ok_or_else(|| no_indices("another kind of pixels"))?;
         let (size, orientation) = (layout.size, orientation::of_tiff(&layout.directory));
         let file = OpenTiff { data, layout, codec, kind }.checked(options)?;
-        let mut image = Image::default();
-        file.write(Rect::whole(size), &mut Kept::default(), image.reset(size, PixelType::GREY8))?;
-        let mut turned = Image::default();
-        turned.turned(&image, orientation);
-        out.reset(turned.size()).copy_from_slice(turned.pixels());
+        let values = match file.kind.pixel.depth {
+            Depth::U8 => out.reset(size),
+            Depth::U16 | Depth::F32 => bytemuck::cast_slice_mut(out.reset_deep(size)),
+        };
+        file.write(Rect::whole(size), &mut Kept::default(), values)?;
+        out.turn(orientation);
         Ok(())
     };
     read(out).map_err(|bad: Bad| bad.reason)
@@ -94,7 +95,7 @@ impl Opened for OpenTiff<'_> {
     }
 
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
-        let out = out.reset(wanted.region.size, self.kind.pixel);
+        let out = out.reset(wanted.region.size, self.kind.written);
         self.write(wanted.region, kept, out)
     }
 }
@@ -123,7 +124,7 @@ impl OpenTiff<'_> {
     /// Writes the pixels of a region.
     fn write(&self, region: Rect, kept: &mut Kept, out: &mut [u8]) -> Result<(), Bad> {
         let Self { layout, kind, .. } = self;
-        let bytes = kind.pixel.size();
+        let bytes = kind.written.size();
         let stride = region.size.width as usize * bytes;
         let mut scratch = vec![Vec::new(); layout.planes()];
         let mut lzw = Lzw::default();

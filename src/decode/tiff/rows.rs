@@ -5,7 +5,10 @@ use super::{
     layout::{Layout, Number},
     ycbcr,
 };
-use crate::{decode::format::Bad, pixel::Channels};
+use crate::{
+    decode::format::Bad,
+    pixel::{Depth, PixelType},
+};
 
 /// A row of a strip or tile, with its numbers in the order of the machine.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +24,9 @@ pub(super) struct Row<'r> {
 impl Row<'_> {
     /// Writes pixels, as many as `out` has room for.
     pub(super) fn write(&self, out: &mut [u8]) -> Result<(), Bad> {
-        let channels = self.kind.pixel.channels.stored();
-        let has_alpha = self.kind.pixel.channels.has_alpha();
+        let PixelType { channels, depth } = self.kind.written;
+        let (is_deep, has_alpha) = (depth == Depth::U16, channels.has_alpha());
+        let channels = channels.stored();
         match &self.kind.meaning {
             Meaning::Greys(greys) => self.each(out, |at, [out]| *out = greys[self.index(at)]),
             Meaning::Indices(colours) if has_alpha => self.each(out, |at, out| {
@@ -30,19 +34,26 @@ impl Row<'_> {
                 *out = [red, green, blue, self.byte(at, 1)];
             }),
             Meaning::Indices(colours) => self.each(out, |at, out| *out = colours[self.index(at)]),
+            Meaning::Cmyk if is_deep => {
+                self.each_value(out, |at, out| *out = rgb_of_deep_cmyk([0, 1, 2, 3].map(|part| self.word(at, part))));
+            }
             Meaning::Cmyk => {
                 self.each(out, |at, out| *out = rgb_of_cmyk([0, 1, 2, 3].map(|part| self.high_byte(at, part))))
             }
             Meaning::YCbCr => self.each(out, |at, out| *out = ycbcr::rgb([0, 1, 2].map(|part| self.byte(at, part)))),
-            Meaning::Premultiplied => match (self.kind.pixel.channels, self.layout.bits) {
-                (Channels::GreyAlpha, 8) => {
-                    self.each(out, |at, out| *out = divided_grey(self.byte(at, 0), self.byte(at, 1)))
+            Meaning::Premultiplied => match (channels, is_deep) {
+                (2, true) => {
+                    self.each_value(out, |at, out| *out = divided_deep([0, 1].map(|part| self.word(at, part))))
                 }
-                (_, 8) => self.each(out, |at, out| *out = divided([0, 1, 2, 3].map(|part| self.byte(at, part)))),
-                (Channels::GreyAlpha, _) => {
-                    self.each_value(out, |at, out| *out = divided_deep([0, 1].map(|part| self.word(at, part))));
+                (2, false) => {
+                    self.each(out, |at, out| *out = divided_grey([0, 1].map(|part| self.high_byte(at, part))))
                 }
-                _ => self.each_value(out, |at, out| *out = divided_deep([0, 1, 2, 3].map(|part| self.word(at, part)))),
+                (_, true) => {
+                    self.each_value(out, |at, out| *out = divided_deep([0, 1, 2, 3].map(|part| self.word(at, part))));
+                }
+                (_, false) => {
+                    self.each(out, |at, out| *out = divided([0, 1, 2, 3].map(|part| self.high_byte(at, part))))
+                }
             },
             Meaning::Values => return self.write_values(channels, out),
         }
@@ -53,6 +64,11 @@ impl Row<'_> {
         match (self.layout.number, self.layout.bits) {
             (Number::Unsigned, 8) => self.copy::<1>(channels, out),
             (Number::Unsigned, 16) => self.copy::<2>(channels, out),
+            (Number::Unsigned, 12) if self.kind.written.depth == Depth::U8 => {
+                for (at, out) in out.iter_mut().enumerate() {
+                    *out = (self.twelve_bits(at / channels, at % channels) >> 4) as u8;
+                }
+            }
             (Number::Unsigned, 12) => {
                 for (at, out) in out.as_chunks_mut::<2>().0.iter_mut().enumerate() {
                     *out = self.twelve_bits(at / channels, at % channels).to_ne_bytes();
@@ -165,6 +181,12 @@ fn rgb_of_cmyk([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     })
 }
 
+/// The same of 16 bits.
+fn rgb_of_deep_cmyk([cyan, magenta, yellow, black]: [u16; 4]) -> [u16; 3] {
+    let light = u64::from(u16::MAX - black);
+    [cyan, magenta, yellow].map(|ink| (light - (u64::from(ink) * light + 32_767) / 65_535) as u16)
+}
+
 /// Divides by alpha, rounded down; what is invisible is black.
 fn divided([red, green, blue, alpha]: [u8; 4]) -> [u8; 4] {
     if alpha == 0 {
@@ -175,7 +197,7 @@ fn divided([red, green, blue, alpha]: [u8; 4]) -> [u8; 4] {
 }
 
 /// As for colours, but that Pillow leaves an invisible grey as it is.
-fn divided_grey(grey: u8, alpha: u8) -> [u8; 2] {
+fn divided_grey([grey, alpha]: [u8; 2]) -> [u8; 2] {
     if alpha == 0 { [grey, 0] } else { [divided([grey, grey, grey, alpha])[0], alpha] }
 }
 

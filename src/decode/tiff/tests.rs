@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    decode::tests::{decoded, indices},
+    decode::tests::{decoded, decoded_as, deep_indices, indices},
     pixel::{Channels, Depth},
+    spec::DType,
 };
 
 const SHORT: u16 = 3;
@@ -217,6 +218,10 @@ fn extra_samples_are_alpha_or_nothing() {
     // What was multiplied is divided.
     let divided = file.clone().with(338, &[1]);
     assert_eq!(divided.values(), [19, 199, 255, 128, 0, 0, 0, 0, 1, 2, 3, 255]);
+    // Of 16 bits, 8 are those that the high bytes give.
+    let deep = self::file(1, 1, 2, &[16; 4], &[0xff, 10, 0xff, 100, 0xff, 200, 0, 128]).with(338, &[1]);
+    assert_eq!(deep.words(), [5629, 51_709, 65_535, 32_768]);
+    assert_eq!(decoded_as(DType::UInt8, &deep.bytes()).unwrap().1, [19, 199, 255, 128]);
     assert!(file.with(338, &[7]).reason().contains("RGB in 4 samples (extra samples [7]) of 8 bits"));
 }
 
@@ -238,7 +243,17 @@ fn numbers_without_a_meaning_in_8_bits_are_floats() {
     assert!(whole.reason().contains("has the value 4294967289, which float32 cannot hold"));
     assert_eq!(file(2, 1, 1, &[8], &[1, 0xff]).with(339, &[2]).floats(), [1.0, -1.0]);
     assert_eq!(file(1, 1, 1, &[16], &[0xfe, 0xff]).with(339, &[2]).floats(), [-2.0]);
-    assert_eq!(file(3, 1, 1, &[12], &[0x12, 0x3f, 0xff, 0x45, 0x60]).words(), [0x123, 0xfff, 0x456]);
+    let twelve = file(3, 1, 1, &[12], &[0x12, 0x3f, 0xff, 0x45, 0x60]);
+    assert_eq!(twelve.words(), [0x123, 0xfff, 0x456]);
+    assert_eq!(decoded_as(DType::UInt8, &twelve.bytes()).unwrap().1, [0x12, 0xff, 0x45]);
+}
+
+#[test]
+fn masks_may_have_16_bits() {
+    let values = file(2, 1, 1, &[16], &[1, 0, 0x40, 0x9c]);
+    assert_eq!(deep_indices(&values.bytes()).unwrap(), [1, 40_000]);
+    assert!(indices(&values.bytes()).unwrap_err().contains("16 bits"));
+    assert_eq!(deep_indices(&values.with(274, &[3]).bytes()).unwrap(), [40_000, 1]);
 }
 
 #[test]
