@@ -13,7 +13,7 @@ use super::{
     mask::{Mask, no_indices},
     mended::{Mended, mended},
     options::DecodeImage,
-    raster,
+    orientation, raster,
 };
 use crate::{geometry::Size, pixel::PixelType};
 
@@ -31,7 +31,7 @@ impl Format for Png {
     }
 
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
-        let file = raster::open(data, ImageFormat::Png, options)?;
+        let file = raster::open(data, ImageFormat::Png, options, orientation::of_png)?;
         Ok(Box::new(OpenPng { data, options, file }))
     }
 
@@ -52,8 +52,8 @@ impl Opened for OpenPng<'_> {
         self.file.size()
     }
 
-    fn orientation(&mut self) -> u8 {
-        self.file.orientation()
+    fn orientation(&self, by_exif: bool) -> u8 {
+        self.file.orientation(by_exif)
     }
 
     fn pixel(&self) -> PixelType {
@@ -65,7 +65,7 @@ impl Opened for OpenPng<'_> {
         let Self { data, options, file } = *self;
         let Err(bad) = file.decode(wanted, kept, out) else { return Ok(()) };
         let Some(mended) = mended_where_allowed(data, options) else { return Err(bad) };
-        raster::open(&mended, ImageFormat::Png, options)
+        raster::open(&mended, ImageFormat::Png, options, orientation::of_png)
             .and_then(|file| file.decode(wanted, kept, out))
             .map_err(|_| bad)?;
         out.set_damaged(true);

@@ -11,7 +11,7 @@
 //! tests compare every layout. Covered are sequential and progressive files of 8 bits with one, three or four components,
 //! with any scans, and any sampling factors whose ratios are whole. All others are errors that name the process.
 //!
-//! From bottom to top: [`frame`], [`tables`], [`header`] and [`exif`] read markers, [`huffman`] builds tables of
+//! From bottom to top: [`frame`], [`tables`] and [`header`] read markers, [`huffman`] builds tables of
 //! [`symbols`], [`segments`] and [`bits`] take the entropy code apart. Of a sequential scan, [`scan`] knows which blocks
 //! are needed and [`block`] reads them. Of a progressive one, [`walk`] goes through its MCUs, [`first`] and [`refinement`]
 //! read a block's part in it, [`pass`](self::pass) knows which of them; [`progressive`] reads all scans into
@@ -73,7 +73,6 @@ mod coefficients;
 mod colour;
 mod decoder;
 mod error;
-mod exif;
 mod first;
 mod format;
 mod frame;
