@@ -16,7 +16,7 @@ use crate::{
     geometry::{Rect, Size},
 };
 
-/// Decodes a JPEG to (height, width, 3), red, green and blue; the pixels of a baseline file are those of libjpeg-turbo.
+/// Decodes a JPEG to (height, width, 3), red, green and blue; the pixels are those of libjpeg-turbo.
 ///
 /// `scale` is 1, 2, 4 or 8: by how much the image is made smaller on the way. `region` is the part that is wanted, in
 /// pixels of the smaller image; decoding it takes less time than the whole.

@@ -13,7 +13,7 @@ use crate::{
     spec::DType,
 };
 
-const FILES: [(&str, &[u8], &[u8]); 6] = [
+const FILES: [(&str, &[u8], &[u8]); 8] = [
     ("420", include_bytes!("../../tests/data/420.jpg"), include_bytes!("../../tests/data/420.ppm")),
     ("444", include_bytes!("../../tests/data/444.jpg"), include_bytes!("../../tests/data/444.ppm")),
     ("grey", include_bytes!("../../tests/data/grey.jpg"), include_bytes!("../../tests/data/grey.ppm")),
@@ -23,6 +23,12 @@ const FILES: [(&str, &[u8], &[u8]); 6] = [
         include_bytes!("../../tests/data/progressive.jpg"),
         include_bytes!("../../tests/data/progressive.ppm"),
     ),
+    (
+        "first_scan",
+        include_bytes!("../../tests/data/first_scan.jpg"),
+        include_bytes!("../../tests/data/first_scan.ppm"),
+    ),
+    ("thirds", include_bytes!("../../tests/data/thirds.jpg"), include_bytes!("../../tests/data/thirds.ppm")),
     ("cmyk", include_bytes!("../../tests/data/cmyk.jpg"), include_bytes!("../../tests/data/cmyk.ppm")),
 ];
 /// How many of the files are baseline and have no inks, so that what is missing of them is grey.
