@@ -32,10 +32,13 @@
 //!
 //! Modules are declared lowest first, and use only those above them; a test enforces that.
 
+pub mod buffer;
 pub mod counters;
 pub mod error;
 pub mod geometry;
 pub mod spec;
+
+pub mod pixel;
 
 pub mod rng;
 pub mod sampler;
@@ -68,7 +71,7 @@ pub mod loader;
 mod python;
 
 pub use crate::{
-    decode::{Cutout, DecodeImage, Truncated, decode_jpeg},
+    decode::{Corrupt, Cutout, DecodeImage, Mode, Truncated, decode_jpeg},
     error::{Error, Result, SampleError, Stage},
     field::{Field, Kind},
     geometry::{Rect, Size},

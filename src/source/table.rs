@@ -31,7 +31,7 @@ pub enum Stored {
     Files(RunsAt),
     /// A row of fixed size, in a C-contiguous array that starts at this offset.
     Rows(usize),
-    /// Bytes: a list's entries.
+    /// Bytes: a list's entries, or a file's bytes.
     Runs(RunsAt),
 }
 
@@ -130,6 +130,10 @@ fn check(column: &Column, len: u64, bytes: &[u8], files: &mut usize) -> Result<F
     let name = &field.name;
     let outside = || Error::Config(format!("column `{name}` of {len} rows does not fit its {} bytes", bytes.len()));
     match (field.payload()?, *stored) {
+        (Payload::Encoded, Stored::Runs(runs)) => {
+            check_runs(runs, 1, len, bytes).ok_or_else(outside)?;
+            Ok(Found::Run(runs))
+        }
         (Payload::Encoded, Stored::Files(runs)) => {
             check_runs(runs, 1, len, bytes).ok_or_else(outside)?;
             *files += 1;
@@ -282,7 +286,7 @@ mod tests {
         let columns = [
             column("image", Image {}, Stored::Files(images)),
             column("x", Tensor { dtype: DType::UInt8, shape: vec![] }, Stored::Rows(offset)),
-            column("mask", Mask { image: "image".to_owned() }, Stored::Files(masks)),
+            column("mask", Mask::of("image"), Stored::Files(masks)),
             column("pairs", numbers(DType::Int8, &[2], 3), Stored::Runs(values)),
         ];
         let json = serde_json::to_string(&columns).unwrap();

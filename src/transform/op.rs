@@ -6,6 +6,7 @@ use super::{boxes::BoxSteps, elements::RowSteps, plan::Plan};
 use crate::{
     decode::DecodeImage,
     geometry::Size,
+    pixel::{Depth, PixelType},
     rng::{Draws, Key},
 };
 
@@ -23,7 +24,7 @@ pub(super) trait Operation {
 pub(crate) enum Role {
     /// To encoded images, before there are pixels.
     Decoding(DecodeImage),
-    /// To 8-bit pixels, height and width first.
+    /// To pixels, height and width first.
     Pixels(Arc<dyn PixelOp>),
     /// To the elements of the row that the pixels become.
     Row(Arc<dyn RowOp>),
@@ -38,11 +39,24 @@ pub(crate) enum Role {
 pub(crate) struct ImageShape {
     /// Their size, where it is the same for all.
     pub(crate) size: Option<Size>,
-    /// Their channels, 1 or 3.
-    pub(crate) channels: usize,
+    /// What their pixels are, all of which means something.
+    pub(crate) pixel: PixelType,
 }
 
-/// An operation on 8-bit pixels.
+impl ImageShape {
+    /// Refuses images that are not of 8 bits.
+    pub(super) fn check_eight_bits(&self) -> Result<(), String> {
+        let PixelType { channels, depth } = self.pixel;
+        match depth {
+            Depth::U8 => Ok(()),
+            Depth::U16 | Depth::F32 => {
+                Err(format!("takes uint8 images, not {} of {} channels", depth.dtype(), channels.count()))
+            }
+        }
+    }
+}
+
+/// An operation on pixels.
 pub(crate) trait PixelOp: Debug + Send + Sync {
     /// Returns what the images become.
     ///
@@ -73,7 +87,7 @@ pub(crate) enum OnMask {
 
 /// An operation on the elements of a row.
 pub(crate) trait RowOp: Debug + Send + Sync {
-    /// Adds the operation, number `op` of its chain.
+    /// Adds the operation, whose draws are keyed by `op`.
     ///
     /// # Errors
     /// The reason why the operation cannot take what comes before it.
@@ -98,7 +112,7 @@ pub(crate) enum KeyPointOp {
 pub(crate) struct OpKey {
     /// The sample.
     pub(crate) key: Key,
-    /// The operation's number in its chain.
+    /// What stands for the operation: its field and its name.
     pub(crate) op: u64,
 }
 

@@ -6,6 +6,7 @@ use super::{
         args::{Interpolation, channels, check_warp},
         blur::Sharpness as Sharpen,
         color::Color as Change,
+        fill::Fill,
         plan::Plan,
     },
     random_rotation::rotate,
@@ -59,17 +60,17 @@ pub(super) const SPACE: [Op; 14] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edges {
     pub(super) interpolation: Interpolation,
-    pub(super) fill: Option<[u8; 3]>,
+    pub(super) fill: Option<Fill>,
 }
 
 impl Edges {
-    pub(super) fn new(interpolation: Interpolation, fill: Option<&[u8]>) -> Self {
+    pub(super) fn new(interpolation: Interpolation, fill: Option<&[f32]>) -> Self {
         Self { interpolation, fill: channels(fill) }
     }
 }
 
 /// Checks what all policies have: the number of magnitudes, and how pixels are taken.
-pub(super) fn check_policy(bins: u32, interpolation: Interpolation, fill: Option<&[u8]>) -> Result<(), String> {
+pub(super) fn check_policy(bins: u32, interpolation: Interpolation, fill: Option<&[f32]>) -> Result<(), String> {
     // Beyond 2^24, a bin is not a number in `f32`.
     if !(2..=1 << 24).contains(&bins) {
         return Err(format!("num_magnitude_bins = {bins} must be at least 2"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    args::{Interpolation, black, channels, check_probability, check_warp, half, single},
+    args::{Interpolation, black, channels, check_fill_of, check_probability, check_warp, half, single},
     canvas::Canvas,
     edit::{Edit, Spare},
     motion::{Motion, around_corners, clamped},
@@ -35,7 +35,7 @@ pub struct RandomPerspective {
     pub interpolation: Interpolation,
     /// What lies outside the image.
     #[serde(default = "black")]
-    pub fill: Option<Vec<u8>>,
+    pub fill: Option<Vec<f32>>,
 }
 
 impl Operation for RandomPerspective {
@@ -54,6 +54,7 @@ impl Operation for RandomPerspective {
 
 impl PixelOp for RandomPerspective {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        check_fill_of(self.fill.as_deref(), input.pixel)?;
         Ok(input)
     }
 
@@ -240,7 +241,7 @@ mod tests {
         let coefficients = coefficients(SIZE, stay).unwrap().map(|value| value as f32);
         let mut image = Canvas::default();
         let pixels: Vec<u8> = (0..SIZE.area() * 3).map(|at| (at * 7) as u8).collect();
-        image.reset(SIZE, 3).copy_from_slice(&pixels);
+        image.reset(SIZE, crate::pixel::PixelType::RGB8).copy_from_slice(&pixels);
         for mixes in [false, true] {
             let sampling = Sampling { mixes, fill: None };
             Perspective { coefficients, sampling }.apply(&mut image, &mut Spare::default());
