@@ -30,6 +30,14 @@ impl Mask {
         bytemuck::cast_slice_mut(self.image.reset(size, PixelType::new(Channels::Grey, Depth::U16)))
     }
 
+    /// Turns the indices as an orientation from 1 to 8 says.
+    pub(super) fn turn(&mut self, orientation: u8) {
+        if orientation != 1 {
+            self.deep.turned(&self.image, orientation);
+            std::mem::swap(&mut self.image, &mut self.deep);
+        }
+    }
+
     /// Returns the indices as an image of one channel of the given depth, of 8 or of 16 bits.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub fn decode_mask<'a>(data: &[u8], depth: Depth, mask: &'a mut Mask) -> Result<
 mod tests {
     use std::io::Cursor;
 
-    use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb};
+    use image::{DynamicImage, ImageBuffer, ImageFormat, Rgb};
     use png::{BitDepth, ColorType};
 
     use super::*;
@@ -103,20 +103,6 @@ mod tests {
             refused.ends_with("has 16 bits; for such indices, give the mask dtype \"uint16\" or \"int32\""),
             "{refused}"
         );
-    }
-
-    #[test]
-    fn other_formats_give_8_bit_grey() {
-        let image = DynamicImage::from(ImageBuffer::from_fn(3, 2, |x, y| Luma([(x + 3 * y) as u8])));
-        for format in [ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Pnm] {
-            let mut bytes = Cursor::new(Vec::new());
-            image.write_to(&mut bytes, format).unwrap();
-            let found = indices(&bytes.into_inner());
-            assert!(
-                found == Ok(vec![0, 1, 2, 3, 4, 5]) || found.unwrap_err().contains("no class indices"),
-                "{format:?}"
-            );
-        }
     }
 
     #[test]
