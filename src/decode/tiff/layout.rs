@@ -30,7 +30,9 @@ mod tag {
     pub(super) const EXTRA_SAMPLES: u16 = 338;
     pub(super) const SAMPLE_FORMAT: u16 = 339;
     pub(super) const JPEG_TABLES: u16 = 347;
+    pub(super) const LUMA_WEIGHTS: u16 = 529;
     pub(super) const SUBSAMPLING: u16 = 530;
+    pub(super) const REFERENCES: u16 = 532;
 }
 
 /// What the numbers of samples are.
@@ -156,6 +158,19 @@ impl<'a> Layout<'a> {
         let count = values.len() / 3;
         let colour = |at: usize| [0, 1, 2].map(|part| (values[part * count + at] >> 8) as u8);
         Some((0..count).map(colour).collect())
+    }
+
+    /// Tells whether luma is weighed, and black and white are, as where nothing is said of it.
+    pub(super) fn has_usual_luma(&self) -> bool {
+        let has = |tag: u16, usual: &[f64]| {
+            let found = self.directory.get(tag).map(|entry| entry.numbers().map(Iterator::collect::<Vec<f64>>));
+            let is_near = |(found, usual): (&f64, &f64)| (found - usual).abs() < 1e-6;
+            found.is_none_or(|found| {
+                found.is_some_and(|found| found.len() == usual.len() && found.iter().zip(usual).all(is_near))
+            })
+        };
+        has(tag::LUMA_WEIGHTS, &[0.299, 0.587, 0.114])
+            && has(tag::REFERENCES, &[0.0, 255.0, 128.0, 255.0, 128.0, 255.0])
     }
 
     /// Returns in how many planes the samples lie.

@@ -45,7 +45,7 @@ impl Format for Tiff {
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
         let layout = Layout::read(data)?;
         let codec = Codec::of(layout.compression, layout.fax3_options)?;
-        let kind = Kind::of(&layout, codec == Codec::Jpeg, options.depth())?;
+        let kind = Kind::of(&layout, codec, options.depth())?;
         Ok(Box::new(OpenTiff { data, layout, codec, kind }.checked(options)?))
     }
 

@@ -3,7 +3,6 @@
 use super::{
     kind::{Kind, Meaning},
     layout::{Layout, Number},
-    ycbcr,
 };
 use crate::{
     decode::format::Bad,
@@ -40,7 +39,7 @@ impl Row<'_> {
             Meaning::Cmyk => {
                 self.each(out, |at, out| *out = rgb_of_cmyk([0, 1, 2, 3].map(|part| self.high_byte(at, part))))
             }
-            Meaning::YCbCr => self.each(out, |at, out| *out = ycbcr::rgb([0, 1, 2].map(|part| self.byte(at, part)))),
+            Meaning::YCbCr(rgb) => self.each(out, |at, out| *out = rgb([0, 1, 2].map(|part| self.byte(at, part)))),
             Meaning::Premultiplied => match (channels, is_deep) {
                 (2, true) => {
                     self.each_value(out, |at, out| *out = divided_deep([0, 1].map(|part| self.word(at, part))))
