@@ -1,18 +1,14 @@
-"""Columns of a table: files, texts, bytes and arrays."""
+"""Columns of a table: texts, bytes and arrays."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Column", "Images", "Masks", "Stored", "column", "field_name", "flat", "rows"]
-
-
-_MASK_DTYPES = ("uint8", "uint16", "int32")
+__all__ = ["Column", "Stored", "column", "field_name", "flat", "rows", "runs"]
 
 
 class Stored(NamedTuple):
@@ -40,71 +36,6 @@ class Column:
         raise NotImplementedError
 
 
-class _Files(Column):
-    """A column of files."""
-
-    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        self.paths = [os.fsencode(path) for path in paths]
-
-    def stored(self) -> Stored:
-        """Returns the paths."""
-        return Stored("files", _runs(self.paths))
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-
-class Images(_Files):
-    """A column of image files.
-
-    Their field is decoded to ``uint8`` (H, W, 3), or to what `DecodeImage` says. Where the transforms fix no size, the
-    images keep their own and the field is ragged: give the loader its ``capacity``, in pixels.
-
-    Args:
-        paths: A path for each sample.
-    """
-
-    def spec(self) -> dict[str, Any]:
-        """Returns what the field is as plain data."""
-        return {"kind": "image"}
-
-
-class Masks(_Files):
-    """A column of files of class indices: with a palette or grey, in PNG, GIF, BMP, TIFF or PNM.
-
-    Indices are those of the file: of grey of 1, 2 or 4 bits they are the numbers 0 to 1, 3 or 15, which are not spread
-    to 255. Colours, alpha and lossy formats are bad samples.
-
-    Their field is decoded to `dtype` (H, W), and follows the geometry of its image, with the same draws and by the
-    nearest pixel (that whose centre is nearest, Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes
-    no geometry of its own; `ToDtype` may be given. What a padding or a turn adds has the image's ``fill`` where that is
-    one index, and is 0 where it is not. A mask of another size than its image is an error.
-
-    Args:
-        paths: A path for each sample.
-        image: The column of the images, ``"image"`` by default.
-        dtype: The dtype of the indices: ``"uint8"``, the default, for which files of 16 bits are bad samples, or
-            ``"uint16"`` or ``"int32"``, which take those of instance masks too.
-
-    Raises:
-        ValueError: Another dtype.
-    """
-
-    image: str
-
-    def __init__(
-        self, paths: Sequence[str | os.PathLike[str]], image: str = "image", dtype: npt.DTypeLike = "uint8"
-    ) -> None:
-        super().__init__(paths)
-        self.image, self.dtype = image, np.dtype(dtype)
-        if self.dtype.name not in _MASK_DTYPES:
-            raise ValueError(f"Masks: dtype = {self.dtype.name} must be one of {', '.join(_MASK_DTYPES)}")
-
-    def spec(self) -> dict[str, Any]:
-        """Returns what the field is as plain data."""
-        return {"kind": "mask", "image": self.image, "dtype": self.dtype.name}
-
-
 class _Bytes(Column):
     """A column of ``bytes``."""
 
@@ -117,7 +48,7 @@ class _Bytes(Column):
 
     def stored(self) -> Stored:
         """Returns the bytes."""
-        return Stored("runs", _runs(self.rows))
+        return Stored("runs", runs(self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -180,15 +111,19 @@ def rows(name: str, given: object) -> Rows:
     """Returns an array as a column.
 
     Raises:
+        TypeError: It is a column already.
         ValueError: It is a scalar.
     """
+    if isinstance(given, Column):
+        raise TypeError(f"column `{name}` is one of {type(given).__name__}, which a Table takes, and Arrays do not")
     array = np.asarray(given)
     if array.ndim == 0:
         raise ValueError(f"array `{name}` is a scalar; it needs a first axis of rows")
     return Rows(array)
 
 
-def _runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
+def runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
+    """Returns runs of bytes, one after the other, and where each ends."""
     ends = np.cumsum([len(row) for row in rows], dtype=np.uint64)
     return np.frombuffer(b"".join(rows), np.uint8), ends
 

@@ -68,18 +68,20 @@ pub(super) fn check(from: PixelType, to: PixelType) -> Result<(), String> {
 /// As of [`check`].
 pub(super) fn convert(from: &Image, to: PixelType, out: &mut Image) -> Result<(), String> {
     let (size, pixel) = (from.size(), from.pixel());
-    let (from, out) = (from.pixels(), out.reset(size, to));
+    let is_damaged = from.is_damaged();
+    let (from, bytes) = (from.pixels(), out.reset(size, to));
     let channels = (pixel.channels, to.channels);
     match (pixel.depth, to.depth) {
-        (Depth::U8, Depth::U8) => map::<u8, u8>(from, out, channels, |value| value),
-        (Depth::U8, Depth::U16) => map::<u8, u16>(from, out, channels, u16::from),
-        (Depth::U8, Depth::F32) => map::<u8, f32>(from, out, channels, f32::from),
-        (Depth::U16, Depth::U8) => map::<u16, u8>(from, out, channels, |value| (value >> 8) as u8),
-        (Depth::U16, Depth::U16) => map::<u16, u16>(from, out, channels, |value| value),
-        (Depth::U16, Depth::F32) => map::<u16, f32>(from, out, channels, f32::from),
-        (Depth::F32, Depth::F32) => map::<f32, f32>(from, out, channels, |value| value),
+        (Depth::U8, Depth::U8) => map::<u8, u8>(from, bytes, channels, |value| value),
+        (Depth::U8, Depth::U16) => map::<u8, u16>(from, bytes, channels, u16::from),
+        (Depth::U8, Depth::F32) => map::<u8, f32>(from, bytes, channels, f32::from),
+        (Depth::U16, Depth::U8) => map::<u16, u8>(from, bytes, channels, |value| (value >> 8) as u8),
+        (Depth::U16, Depth::U16) => map::<u16, u16>(from, bytes, channels, |value| value),
+        (Depth::U16, Depth::F32) => map::<u16, f32>(from, bytes, channels, f32::from),
+        (Depth::F32, Depth::F32) => map::<f32, f32>(from, bytes, channels, |value| value),
         (Depth::F32, Depth::U8 | Depth::U16) => return check(pixel, to),
     }
+    out.set_damaged(is_damaged);
     Ok(())
 }
 
@@ -149,6 +151,17 @@ mod tests {
         }
         assert_eq!(u16::luma([u16::MAX; 3]), u16::MAX);
         assert_eq!(f32::luma([-2.5; 3]).to_bits(), (-2.5_f32).to_bits());
+    }
+
+    #[test]
+    fn what_is_converted_is_as_damaged_as_it_was() {
+        let (mut image, mut out) = (Image::default(), Image::default());
+        for is_damaged in [true, false] {
+            image.reset(Size { height: 1, width: 1 }, PixelType::GREY8).fill(7);
+            image.set_damaged(is_damaged);
+            convert(&image, PixelType::RGB8, &mut out).unwrap();
+            assert_eq!((out.is_damaged(), out.pixels()), (is_damaged, &[7; 3][..]));
+        }
     }
 
     #[test]

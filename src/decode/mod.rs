@@ -24,6 +24,7 @@ mod jpeg;
 mod kept;
 mod mask;
 mod mask_decoder;
+mod mended;
 mod options;
 mod orientation;
 mod palette;
@@ -31,6 +32,7 @@ mod png;
 mod pnm;
 mod raster;
 mod recognise;
+mod segments;
 mod tiff;
 mod webp;
 
@@ -41,7 +43,8 @@ pub use self::{
     image::Image,
     mask::Mask,
     mask_decoder::decode_mask,
-    options::{DecodeImage, MAX_PIXELS, Mode, Truncated},
+    options::{Corrupt, DecodeImage, MAX_PIXELS, Mode, Truncated},
+    segments::Segments,
 };
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {}
 
-/// Counts JPEGs that are not baseline, which another decoder took.
-const OTHER_JPEGS: &str = "other_jpegs";
+/// Counts damaged files that were decoded all the same.
+const DAMAGED_IMAGES: &str = "damaged_images";
 
 /// Counts images whose alpha was dropped.
 const DROPPED_ALPHA: &str = "dropped_alpha";
@@ -37,7 +37,7 @@ const REDUCED_DEPTH: &str = "reduced_depth";
 const WIDENED_DEPTH: &str = "widened_depth";
 
 /// What may be counted while rows are filled.
-pub(super) const COUNTERS: &[&str] = &[OTHER_JPEGS, DROPPED_ALPHA, DROPPED_COLOUR, REDUCED_DEPTH, WIDENED_DEPTH];
+pub(super) const COUNTERS: &[&str] = &[DAMAGED_IMAGES, DROPPED_ALPHA, DROPPED_COLOUR, REDUCED_DEPTH, WIDENED_DEPTH];
 
 impl FieldKind for Image {
     fn payload(&self, _name: &str) -> Result<Payload> {
@@ -158,6 +158,7 @@ impl ImageFill {
         let Region { part, resized } = chain.plan(encoded.size(), sample.key, space)?;
         *sample.stage = Stage::Decode;
         let pixels = decoder.decode(encoded, part, resized)?;
+        sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
         let until = Instant::now();
         sample.times.decode += until - start;
         *sample.stage = Stage::Transform;
@@ -171,7 +172,6 @@ impl ImageFill {
 fn count(encoded: &Encoded<'_>, counters: &mut Counters) {
     let (has, becomes) = (encoded.has(), encoded.pixel());
     for (name, is_so) in [
-        (OTHER_JPEGS, encoded.is_other_jpeg()),
         (DROPPED_ALPHA, has.channels.has_alpha() && !becomes.channels.has_alpha()),
         (DROPPED_COLOUR, has.channels.is_colour() && !becomes.channels.is_colour()),
         (REDUCED_DEPTH, has.depth.size() > becomes.depth.size()),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     decode::{self, decode_mask},
     error::{Failure, Result, Stage},
+    geometry::Size,
     pixel::{Channels, Depth, PixelType},
     spec::{DType, FieldSpec},
     transform::{
@@ -29,6 +30,9 @@ pub struct Mask {
     pub dtype: DType,
 }
 
+/// What indices may be.
+const DTYPES: [DType; 3] = [DType::UInt8, DType::UInt16, DType::Int32];
+
 const fn eight_bits() -> DType {
     DType::UInt8
 }
@@ -38,22 +42,17 @@ impl Mask {
     pub fn of(image: impl Into<String>) -> Self {
         Self { image: image.into(), dtype: eight_bits() }
     }
+}
 
-    /// Returns the depth in which indices are decoded and moved.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "what is allowed is a list")]
-    fn depth(&self, request: Request<'_>) -> Result<Depth> {
-        match self.dtype {
-            DType::UInt8 => Ok(Depth::U8),
-            DType::UInt16 | DType::Int32 => Ok(Depth::U16),
-            other => Err(request.refused(format!("a mask is of uint8, uint16 or int32, not of {other}"))),
-        }
-    }
+/// Returns the depth in which indices of a dtype are decoded and moved.
+fn depth(dtype: DType) -> Depth {
+    if dtype == DType::UInt8 { Depth::U8 } else { Depth::U16 }
+}
 
-    /// Returns what makes the dtype of the decoded indices.
-    fn cast(&self) -> Option<Numbered> {
-        let cast = Transform::ToDtype(ToDtype { dtype: self.dtype, scale: false });
-        (self.dtype == DType::Int32).then(|| Numbered { at: 0, name: cast.name(), role: cast.role() })
-    }
+/// Returns what makes the dtype of the indices of what is decoded.
+fn cast(dtype: DType) -> Option<Numbered> {
+    let cast = Transform::ToDtype(ToDtype { dtype, scale: false });
+    (dtype == DType::Int32).then(|| Numbered { at: 0, op: 0, name: cast.name(), role: cast.role() })
 }
 
 /// What may be counted while rows are filled.
@@ -72,39 +71,46 @@ impl FieldKind for Mask {
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it is no list")?;
-        // By the numbers of the image's operations, so that they draw the same.
-        let followed = request.image_ops.iter().filter_map(|op| Some(Numbered { role: moved(op)?, ..op.clone() }));
-        let mut ops: Vec<Numbered> = followed.collect();
-        for op in request.ops {
-            if let transform::Role::Pixels(pixel_op) = &op.role
-                && matches!(pixel_op.on_mask(), OnMask::Moves(_) | OnMask::Refuses)
-            {
-                let (name, image) = (request.name, &self.image);
-                return Err(crate::error::Error::Config(format!(
-                    "field `{name}` follows `{image}`: it takes the {} of `{image}` and none of its own",
-                    op.name
-                )));
-            }
+        if !DTYPES.contains(&self.dtype) {
+            return Err(request.refused(format!("a mask is of uint8, uint16 or int32, not of {}", self.dtype)));
         }
-        ops.extend(self.cast());
-        ops.extend_from_slice(request.ops);
-        let depth = self.depth(request)?;
-        let input = ImageInput {
-            name: request.name,
-            shape: ImageShape { size: None, pixel: PixelType::new(Channels::Grey, depth) },
-            has_channel_axis: false,
-            capacity: request.capacity,
-            is_followed: false,
-            varies_in_channels: false,
-        };
-        let chain = Chain::compile(input, &ops)?;
+        let chain = chain(request, &self.image, self.dtype)?;
         let spec = chain.output().clone();
-        Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, depth, chain }))))
+        Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, dtype: self.dtype, chain }))))
     }
 
     fn describe(&self, name: &str) -> String {
         format!("{name}: encoded mask")
     }
+}
+
+/// Returns the chain of a field of class indices: the geometry of its image, then what is asked of itself.
+pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<Chain> {
+    // Keyed as the image's operations, so that they draw the same.
+    let followed = request.image_ops.iter().filter_map(|op| Some(Numbered { role: moved(op)?, ..op.clone() }));
+    let mut ops: Vec<Numbered> = followed.collect();
+    for op in request.ops {
+        if let transform::Role::Pixels(pixel_op) = &op.role
+            && matches!(pixel_op.on_mask(), OnMask::Moves(_) | OnMask::Refuses)
+        {
+            let name = request.name;
+            return Err(crate::error::Error::Config(format!(
+                "field `{name}` follows `{image}`: it takes the {} of `{image}` and none of its own",
+                op.name
+            )));
+        }
+    }
+    ops.extend(cast(dtype));
+    ops.extend_from_slice(request.ops);
+    let input = ImageInput {
+        name: request.name,
+        shape: ImageShape { size: None, pixel: PixelType::new(Channels::Grey, depth(dtype)) },
+        has_channel_axis: false,
+        capacity: request.capacity,
+        is_followed: false,
+        varies_in_channels: false,
+    };
+    Chain::compile(input, &ops)
 }
 
 /// Returns what an operation on the image does to the mask, if anything.
@@ -116,10 +122,21 @@ fn moved(op: &Numbered) -> Option<transform::Role> {
     }
 }
 
+/// Refuses a mask of another size than its image: equal draws would be of other boxes.
+pub(super) fn check_size(name: &str, size: Size, moves: &Moves) -> Result<(), Failure> {
+    let image = moves.before;
+    if size == image {
+        return Ok(());
+    }
+    let reason =
+        format!("mask `{name}` is {}x{}, and its image {}x{}", size.width, size.height, image.width, image.height);
+    Err(Failure::new(Stage::Decode, reason))
+}
+
 #[derive(Debug)]
 struct MaskFill {
     at: usize,
-    depth: Depth,
+    dtype: DType,
     chain: Chain,
 }
 
@@ -143,17 +160,9 @@ impl MaskFill {
     ) -> Result<(), Failure> {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
-        let indices = decode_mask(sample.payload(self.at), self.depth, mask)?;
+        let indices = decode_mask(sample.payload(self.at), depth(self.dtype), mask)?;
         let size = indices.size();
-        if size != moves.before {
-            // Equal draws would be of other boxes.
-            let (name, image) = (&self.chain.output().name, moves.before);
-            let reason = format!(
-                "mask `{name}` is {}x{}, and its image {}x{}",
-                size.width, size.height, image.width, image.height
-            );
-            return Err(Failure::new(Stage::Decode, reason));
-        }
+        check_size(&self.chain.output().name, size, moves)?;
         let decoded = Instant::now();
         sample.times.decode += decoded - start;
         *sample.stage = Stage::Transform;

@@ -44,10 +44,14 @@ class DecodeImage(Transform):
         scaled_decode: Whether a JPEG that is reduced anyway may be decoded to 1/2, 1/4 or 1/8 of its size, never below
             what is asked for. Faster where photographs are much larger than that; the pixels are slightly others.
         truncated: What becomes of a JPEG that ends too early: ``"error"``, as in Pillow, or ``"pad"``, which fills what
-            is missing, mostly with grey, as libjpeg does.
+            is missing, mostly with grey, as libjpeg does. A marker inside the pixels is damage, not an early end.
         apply_exif_orientation: Whether images are turned as their EXIF orientation says; False, as in torchvision.
         max_pixels: The most pixels an image may have. A larger one is refused by its header, before memory is taken.
             178,956,970 by default, as in Pillow.
+        corrupt: What becomes of a damaged file that can be decoded all the same: ``"decode"``, as Pillow and libjpeg do
+            it, counted in ``stats()`` as ``damaged_images``, or ``"error"``. Examples are a JPEG with bits that are no
+            Huffman code or with restart markers missing, and a PNG with a wrong checksum or without its end. Damage is
+            noticed where a file is read: a crop may leave it out.
         mode: Which channels the pixels have, with the meaning of Pillow's modes and torchvision's ``ImageReadMode``:
             ``"RGB"`` (the default), ``"L"`` (grey), ``"LA"``, ``"RGBA"``, or ``"unchanged"`` for those of each file, of
             a palette those of its colours; CMYK is RGB. Alpha is dropped and not blended, an alpha that a file lacks is
@@ -65,7 +69,8 @@ class DecodeImage(Transform):
     those whose numbers lie in a deeper dtype, where white is another number.
 
     Raises:
-        ValueError: A `truncated`, a `mode` or a `dtype` that is none of these, a `max_pixels` below 1, or `channels`
+        ValueError: A `truncated`, `corrupt`, `mode` or `dtype` that is none of these, a `max_pixels` below 1, or
+        `channels`
             outside 1 to 4 or with another mode. On a field that is no encoded image, or behind another transform, the
             loader raises it.
     """
@@ -74,6 +79,7 @@ class DecodeImage(Transform):
     truncated: Literal["error", "pad"] = "error"
     apply_exif_orientation: bool = False
     max_pixels: int = 178_956_970
+    corrupt: Literal["decode", "error"] = "decode"
     mode: Mode = "RGB"
     dtype: Literal["uint8", "uint16", "float32"] = "uint8"
     channels: int | None = None

@@ -26,7 +26,7 @@ fn compiled(json: &str, pixel: PixelType) -> Result<Chain> {
         is_followed: false,
         varies_in_channels: false,
     };
-    Chain::compile(input, &Numbered::list("image", &transforms)?)
+    Chain::compile(input, &Numbered::list("image", "image", &transforms)?)
 }
 
 /// Returns the values that a chain makes of an image of whole numbers, interleaved as they are.
@@ -216,3 +216,22 @@ fn what_has_no_meaning_is_refused_with_its_reason() {
     assert!(refused(cast, Channels::Grey, Depth::U16).contains("cannot turn uint16 into uint8"));
     assert!(refused(cast, Channels::Grey, Depth::F32).contains("cannot turn float32 back into uint8"));
 }
+
+fn ops(field: &str, transforms: &[Transform]) -> Vec<u64> {
+    Numbered::list(field, field, transforms).unwrap().iter().map(|op| op.op).collect()
+}
+
+#[test]
+fn draws_are_keyed_by_field_name_and_how_many_stand_before() {
+    let (crop, flip) = (Transform::random_resized_crop(4), Transform::random_horizontal_flip());
+    let image = ops("image", &[crop.clone(), flip.clone(), flip.clone()]);
+    // Part of the contract, as the generator's numbers are.
+    assert_eq!(image, GOLDEN);
+    let resized = [Transform::resize([9]), flip.clone(), crop.clone(), flip.clone()];
+    assert_eq!(ops("image", &resized)[1..], [image[1], image[0], image[2]]);
+    let other = ops("other", &[crop, flip.clone(), flip]);
+    assert!(other.iter().all(|op| !image.contains(op)), "{image:?} {other:?}");
+    assert!(image[0] != image[1] && image[1] != image[2]);
+}
+
+const GOLDEN: [u64; 3] = [14_285_135_558_025_721_263, 12_518_788_668_922_561_100, 10_958_395_932_604_251_804];

@@ -1,0 +1,181 @@
+"""Columns of images and masks: files, arrays in memory, and the bytes of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from stokehold.columns import Column, Stored
+
+__all__ = ["Images", "Masks"]
+
+Rows: TypeAlias = (
+    Sequence[str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any]] | npt.NDArray[Any]
+)
+"""Paths; or arrays and encoded bytes; or one array of arrays."""
+
+
+class _Encoded(Column):
+    """A column of images: paths of files, or their bytes."""
+
+    def __init__(self, rows: Rows) -> None:
+        owner = type(self).__name__
+        if isinstance(rows, str | bytes | os.PathLike):
+            raise TypeError(f"{owner}: rows must be a sequence of paths, arrays or encoded bytes, not one of them")
+        self.by: Literal["files", "runs"] = "files"
+        # One copy: there may be as much as fits into memory.
+        self.data, ends = bytearray(), []
+        here = b""
+        for at, row in enumerate(rows):
+            by: Literal["files", "runs"] = "files" if isinstance(row, str | os.PathLike) else "runs"
+            if at and by != self.by:
+                raise TypeError(
+                    f"{owner}: row 0 is {_KINDS[self.by]} and row {at} {_KINDS[by]}: all rows are paths, or none is; "
+                    "read the files into bytes"
+                )
+            self.by = by
+            if isinstance(row, str | os.PathLike):
+                path = os.fsencode(row)
+                if not path or b"\0" in path:
+                    raise ValueError(f"{owner}: row {at} is {row!r}, which is no path")
+                if not path.startswith(b"/"):
+                    # It means the same wherever the program goes.
+                    here = here or os.fsencode(Path.cwd()) + b"/"
+                    self.data += here
+                self.data += path
+            else:
+                self._add(f"{owner}: row {at}", row)
+            ends.append(len(self.data))
+        self.ends = np.array(ends, np.uint64)
+
+    def _add(self, name: str, row: object) -> None:
+        """Adds a row that is in memory."""
+        if isinstance(row, np.ndarray):
+            pixels = self._pixels(row, name)
+            self.data += _netpbm_header(pixels)
+            # 16 bits are big-endian.
+            self.data += pixels.astype(pixels.dtype.newbyteorder(">"), order="C", copy=False).data
+        elif isinstance(row, bytes | bytearray | memoryview):
+            before = len(self.data)
+            self.data += row
+            if len(self.data) == before:
+                raise ValueError(f"{name} has no bytes")
+        else:
+            kind = f"{type(row).__module__}.{type(row).__qualname__}"
+            raise TypeError(f"{name} must be a path, a NumPy array or the bytes of an image file, not {kind}")
+
+    def _pixels(self, array: npt.NDArray[Any], row: str) -> npt.NDArray[Any]:
+        """Returns an array as an image file can hold it, or raises ``ValueError`` where none can."""
+        raise NotImplementedError
+
+    def stored(self) -> Stored:
+        """Returns the paths, or the bytes, and where each ends."""
+        return Stored(self.by, (np.frombuffer(self.data, np.uint8), self.ends))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+_KINDS: Final = {"files": "a path", "runs": "in memory"}
+_SHORT: Final = {1: "P5", 3: "P6"}
+_LONG: Final = {2: "GRAYSCALE_ALPHA", 4: "RGB_ALPHA"}
+_INDICES: Final = ("uint8", "uint16", "int32")
+
+
+class Images(_Encoded):
+    """A column of images: files, arrays in memory, or the bytes of image files.
+
+    Their field is decoded to ``uint8`` (H, W, 3), or to what `DecodeImage` says. Where the transforms fix no size, the
+    images keep their own and the field is ragged: give the loader its ``capacity``, in pixels.
+
+    Args:
+        rows: For each sample a path; or a NumPy array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4) of ``uint8``
+            or ``uint16``: grey, grey and alpha, colours, colours and alpha; or the ``bytes`` of an image file. Arrays
+            and bytes may be mixed, and are copied into the table; paths go alone. An array is taken for a file with
+            these pixels: whatever is done to a decoded image is done to it, and masks, boxes and keypoints follow it. A
+            relative path is looked up in the directory of now.
+
+    Raises:
+        TypeError: A row is something else, or paths are mixed with what is not.
+        ValueError: An array has another shape or dtype.
+    """
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "image"}
+
+    def _pixels(self, array: npt.NDArray[Any], row: str) -> npt.NDArray[Any]:
+        if array.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"{row} has dtype {array.dtype}; images in memory are uint8 or uint16")
+        match array.shape:
+            case (height, width) | (height, width, 1 | 2 | 3 | 4) if height and width:
+                return array
+            case shape:
+                expected = "(H, W) or (H, W, C) with 1 to 4 channels"
+                raise ValueError(f"{row} has shape {shape}; images are of shape {expected}")
+
+
+class Masks(_Encoded):
+    """A column of class indices: files, arrays in memory, or the bytes of image files.
+
+    Files have a palette or are grey, in PNG, GIF, BMP, TIFF or PNM. Indices are those of the file: of grey of 1, 2 or 4
+    bits they are the numbers 0 to 1, 3 or 15, which are not spread to 255. Colours, alpha and lossy formats are bad
+    samples.
+
+    Their field is decoded to `dtype` (H, W), and follows the geometry of its image, with the same draws and by the
+    nearest pixel (that whose centre is nearest, Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes no
+    geometry of its own; `ToDtype` may be given. What a padding or a turn adds has the image's ``fill`` where that is
+    one index of 8 bits, and is 0 where it is not. A mask of another size than its image is an error.
+
+    Args:
+        rows: For each sample a path; or a NumPy array (H, W) or (H, W, 1) of booleans or integers, 0 to 65535; or the
+            ``bytes`` of an image file. Arrays and bytes may be mixed, and are copied into the table; paths go alone.
+            Indices of an array that are above 255 make it a mask of 16 bits.
+        image: The column of the images, ``"image"`` by default.
+        dtype: The dtype of the indices: ``"uint8"``, the default, for which masks of 16 bits are bad samples, or
+            ``"uint16"`` or ``"int32"``, which take those of instances too.
+
+    Raises:
+        TypeError: A row is something else, or paths are mixed with what is not.
+        ValueError: An array has another shape or dtype, or an index that is out of range; or another `dtype`.
+    """
+
+    image: str
+
+    def __init__(self, rows: Rows, image: str = "image", dtype: npt.DTypeLike = "uint8") -> None:
+        super().__init__(rows)
+        self.image, self.dtype = image, np.dtype(dtype)
+        if self.dtype.name not in _INDICES:
+            raise ValueError(f"Masks: dtype = {self.dtype.name} must be one of {', '.join(_INDICES)}")
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return {"kind": "mask", "image": self.image, "dtype": self.dtype.name}
+
+    def _pixels(self, array: npt.NDArray[Any], row: str) -> npt.NDArray[Any]:
+        if array.dtype.kind not in "biu":
+            raise ValueError(f"{row} has dtype {array.dtype}; masks in memory are booleans or integers")
+        match array.shape:
+            case (height, width) | (height, width, 1) if height and width:
+                low, high = int(array.min()), int(array.max())
+            case shape:
+                raise ValueError(f"{row} has shape {shape}; masks are of shape (H, W) or (H, W, 1)")
+        if low < 0 or high > np.iinfo(np.uint16).max:
+            raise ValueError(f"{row} has the index {low if low < 0 else high}; masks hold 0 to 65535")
+        return array.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
+
+
+def _netpbm_header(array: npt.NDArray[Any]) -> bytes:
+    """Returns what makes an image file of the pixels that follow."""
+    height, width, *rest = array.shape
+    channels = rest[0] if rest else 1
+    largest = np.iinfo(array.dtype).max
+    if channels in _SHORT:
+        return f"{_SHORT[channels]} {width} {height} {largest}\n".encode()
+    sizes = f"WIDTH {width}\nHEIGHT {height}\nDEPTH {channels}\nMAXVAL {largest}"
+    return f"P7\n{sizes}\nTUPLTYPE {_LONG[channels]}\nENDHDR\n".encode()
