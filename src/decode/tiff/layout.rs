@@ -2,7 +2,7 @@
 
 use crate::{
     decode::{
-        directory::{ByteOrder, Directory, Header},
+        directory::{ByteOrder, Directory, Entry, Header},
         format::Bad,
     },
     geometry::{Rect, Size},
@@ -98,7 +98,7 @@ impl<'a> Layout<'a> {
     pub(super) fn read(data: &'a [u8]) -> Result<Self, Bad> {
         let header = Header::read(data).ok_or_else(Bad::end_of_data)?;
         let directory = Directory::read(data, header);
-        let all = |tag: u16| directory.get(tag).and_then(|entry| entry.unsigned()).map(Iterator::collect::<Vec<u64>>);
+        let all = |tag: u16| directory.get(tag).and_then(Entry::unsigned).map(Iterator::collect::<Vec<u64>>);
         let first = |tag: u16| all(tag).map(|values| values[0]);
         let width = side(required(&all, tag::WIDTH, "width")?)?;
         let size = Size { height: side(required(&all, tag::LENGTH, "height")?)?, width };
@@ -242,8 +242,8 @@ impl Chunks {
         let Size { height, width } = size;
         let (offsets, byte_counts, chunk);
         if let Some(strips) = all(tag::STRIP_OFFSETS) {
-            let rows = all(tag::ROWS_PER_STRIP).map_or(u64::from(height), |rows| rows[0].min(u64::from(height)));
-            chunk = Size { height: rows as u32, width };
+            let rows = all(tag::ROWS_PER_STRIP).map_or(height, |rows| rows[0].min(height.into()) as u32);
+            chunk = Size { height: rows, width };
             (offsets, byte_counts) = (strips, all(tag::STRIP_BYTE_COUNTS));
         } else {
             offsets = all(tag::TILE_OFFSETS).ok_or_else(|| Bad::from("has neither strips nor tiles".to_owned()))?;

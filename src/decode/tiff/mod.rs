@@ -171,9 +171,10 @@ impl OpenTiff<'_> {
         let turned = is_turned.then(|| data.iter().map(|byte| byte.reverse_bits()).collect::<Vec<u8>>());
         let data = turned.as_deref().unwrap_or(data);
         scratch.resize(len, 0);
-        match codec {
-            Codec::Jpeg => jpeg::expand(data, layout, kept, image, scratch)?,
-            _ => codec.expand(data, layout.chunk.width as usize, lzw, scratch)?,
+        if *codec == Codec::Jpeg {
+            jpeg::expand(data, layout, kept, image, scratch)?;
+        } else {
+            codec.expand(data, layout.chunk.width as usize, lzw, scratch)?;
         }
         if !is_done {
             scratch

@@ -182,15 +182,17 @@ fn strips_tiles_and_planes_are_put_together() {
         }
         tile
     };
-    let tiled = |planes: &[std::ops::Range<usize>]| {
+    let cut = |planes: &[std::ops::Range<usize>]| {
         let places = [(0, 0), (0, 4), (2, 0), (2, 4)];
         planes.iter().flat_map(|plane| places.map(|(top, left)| tile(top, left, plane.clone()))).collect::<Vec<_>>()
     };
-    let tiles = File { chunks: tiled(&[0..3]), ..file(5, 3, 2, &[8; 3], &[]) }.with(322, &[4]).with(323, &[2]);
+    let tiles = File { chunks: cut(std::slice::from_ref(&(0..3))), ..file(5, 3, 2, &[8; 3], &[]) }
+        .with(322, &[4])
+        .with(323, &[2]);
     assert_eq!(tiles.values(), image);
-    let planes = File { chunks: tiled(&[0..1, 1..2, 2..3]), ..tiles.clone() }.with(284, &[2]);
+    let planes = File { chunks: cut(&[0..1, 1..2, 2..3]), ..tiles.clone() }.with(284, &[2]);
     assert_eq!(planes.values(), image);
-    assert!(File { chunks: tiled(&[0..1, 1..2]), ..planes }.reason().contains("no more than 8 strips or tiles"));
+    assert!(File { chunks: cut(&[0..1, 1..2]), ..planes }.reason().contains("no more than 8 strips or tiles"));
     // A region is what the whole has there.
     for data in [strips.bytes(), tiles.bytes()] {
         for (top, left, height, width) in [(0, 0, 1, 1), (1, 3, 2, 2), (2, 1, 1, 4), (0, 4, 3, 1)] {
