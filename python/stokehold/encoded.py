@@ -84,13 +84,14 @@ class _Encoded(Column):
 _KINDS: Final = {"files": "a path", "runs": "in memory"}
 _SHORT: Final = {1: "P5", 3: "P6"}
 _LONG: Final = {2: "GRAYSCALE_ALPHA", 4: "RGB_ALPHA"}
+_INDICES: Final = ("uint8", "uint16", "int32")
 
 
 class Images(_Encoded):
     """A column of images: files, arrays in memory, or the bytes of image files.
 
-    Their field is decoded to ``uint8`` (H, W, 3). Where the transforms fix no size, the images keep their own and the
-    field is ragged: give the loader its ``capacity``, in pixels.
+    Their field is decoded to ``uint8`` (H, W, 3), or to what `DecodeImage` says. Where the transforms fix no size, the
+    images keep their own and the field is ragged: give the loader its ``capacity``, in pixels.
 
     Args:
         rows: For each sample a path; or a NumPy array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4) of ``uint8``
@@ -122,32 +123,39 @@ class Images(_Encoded):
 class Masks(_Encoded):
     """A column of class indices: files, arrays in memory, or the bytes of image files.
 
-    Files are palette PNG, or 8-bit grey in PNG, BMP, TIFF or PNM. Their field is decoded to ``uint8`` (H, W), and
-    follows the geometry of its image, with the same draws and by the nearest pixel (that whose centre is nearest,
-    Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes no geometry of its own; `ToDtype` may be given.
-    What a padding or a turn adds has the image's ``fill`` where that is one number, and is 0 where it is one for each
-    channel. A mask of another size than its image is an error.
+    Files have a palette or are grey, in PNG, GIF, BMP, TIFF or PNM. Indices are those of the file: of grey of 1, 2 or 4
+    bits they are the numbers 0 to 1, 3 or 15, which are not spread to 255. Colours, alpha and lossy formats are bad
+    samples.
+
+    Their field is decoded to `dtype` (H, W), and follows the geometry of its image, with the same draws and by the
+    nearest pixel (that whose centre is nearest, Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes no
+    geometry of its own; `ToDtype` may be given. What a padding or a turn adds has the image's ``fill`` where that is
+    one index of 8 bits, and is 0 where it is not. A mask of another size than its image is an error.
 
     Args:
         rows: For each sample a path; or a NumPy array (H, W) or (H, W, 1) of booleans or integers, 0 to 65535; or the
             ``bytes`` of an image file. Arrays and bytes may be mixed, and are copied into the table; paths go alone.
             Indices of an array that are above 255 make it a mask of 16 bits.
         image: The column of the images, ``"image"`` by default.
+        dtype: The dtype of the indices: ``"uint8"``, the default, for which masks of 16 bits are bad samples, or
+            ``"uint16"`` or ``"int32"``, which take those of instances too.
 
     Raises:
         TypeError: A row is something else, or paths are mixed with what is not.
-        ValueError: An array has another shape or dtype, or an index that is out of range.
+        ValueError: An array has another shape or dtype, or an index that is out of range; or another `dtype`.
     """
 
     image: str
 
-    def __init__(self, rows: Rows, image: str = "image") -> None:
+    def __init__(self, rows: Rows, image: str = "image", dtype: npt.DTypeLike = "uint8") -> None:
         super().__init__(rows)
-        self.image = image
+        self.image, self.dtype = image, np.dtype(dtype)
+        if self.dtype.name not in _INDICES:
+            raise ValueError(f"Masks: dtype = {self.dtype.name} must be one of {', '.join(_INDICES)}")
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
-        return {"kind": "mask", "image": self.image}
+        return {"kind": "mask", "image": self.image, "dtype": self.dtype.name}
 
     def _pixels(self, array: npt.NDArray[Any], row: str) -> npt.NDArray[Any]:
         if array.dtype.kind not in "biu":
