@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,9 @@ def _replaced(data: bytes, at: int, new: bytes) -> bytes:
     return data[:at] + new + data[at + len(new) :]
 
 
+# What Pillow raises for what it cannot read.
+PILLOWS_ERRORS = (OSError, SyntaxError, ValueError, IndexError, TypeError, struct.error, Image.DecompressionBombError)
+
 MARKERS = [*range(0xD0, 0xD8), 0xD9, 0xDA, 0xC0, 0xC4, 0xCC, 0xDB, 0xDD, 0xE1, 0xFE, 0x05, 0xFF]
 
 DAMAGE: list[Callable[[bytes, int, random.Random], bytes]] = [
@@ -93,7 +97,7 @@ def _pillow(data: bytes) -> npt.NDArray[np.uint8] | Exception:
         warnings.simplefilter("ignore")
         try:
             return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-        except Exception as error:
+        except PILLOWS_ERRORS as error:
             return error
 
 

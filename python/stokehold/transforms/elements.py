@@ -49,8 +49,8 @@ class DecodeImage(Transform):
             noticed where a file is read: a crop may leave it out.
 
     Raises:
-        ValueError: A `truncated` or `corrupt` that is neither, or a `max_pixels` below 1. On a field that is no encoded image, or
-            behind another transform, the loader raises it.
+        ValueError: A `truncated` or `corrupt` that is neither, or a `max_pixels` below 1. On a field that is no encoded
+            image, or behind another transform, the loader raises it.
     """
 
     scaled_decode: bool = False
