@@ -2,8 +2,9 @@
 
 use std::io::Cursor;
 
+use bytemuck::cast_slice_mut;
 use image::ImageFormat;
-use png::{BitDepth, ColorType, DecodeOptions, Decoder, Limits, Transformations};
+use png::{ColorType, DecodeOptions, Decoder, Limits, Transformations};
 
 use super::{
     format::{Bad, Format, Opened, ReadMask, Wanted},
@@ -12,7 +13,7 @@ use super::{
     mask::{Mask, no_indices},
     mended::{Mended, mended},
     options::DecodeImage,
-    raster,
+    orientation, raster,
 };
 use crate::{geometry::Size, pixel::PixelType};
 
@@ -30,7 +31,7 @@ impl Format for Png {
     }
 
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
-        let file = raster::open(data, ImageFormat::Png, options)?;
+        let file = raster::open(data, ImageFormat::Png, options, orientation::of_png)?;
         Ok(Box::new(OpenPng { data, options, file }))
     }
 
@@ -51,8 +52,8 @@ impl Opened for OpenPng<'_> {
         self.file.size()
     }
 
-    fn orientation(&mut self) -> u8 {
-        self.file.orientation()
+    fn orientation(&self, by_exif: bool) -> u8 {
+        self.file.orientation(by_exif)
     }
 
     fn pixel(&self) -> PixelType {
@@ -64,7 +65,7 @@ impl Opened for OpenPng<'_> {
         let Self { data, options, file } = *self;
         let Err(bad) = file.decode(wanted, kept, out) else { return Ok(()) };
         let Some(mended) = mended_where_allowed(data, options) else { return Err(bad) };
-        raster::open(&mended, ImageFormat::Png, options)
+        raster::open(&mended, ImageFormat::Png, options, orientation::of_png)
             .and_then(|file| file.decode(wanted, kept, out))
             .map_err(|_| bad)?;
         out.set_damaged(true);
@@ -105,7 +106,7 @@ fn mask_or_mended(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(
     mask(&mended, options, out).map_err(|_| reason)
 }
 
-/// Reads a mask: the indices of a palette, or the values of a grey image of at most 8 bits.
+/// Reads a mask: the indices of a palette, or the values of a grey image.
 fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(data), limits(options));
     decoder.set_transformations(Transformations::IDENTITY);
@@ -115,11 +116,18 @@ fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String>
     options.check_size(size)?;
     let (color, depth) = reader.output_color_type();
     let bits = match (color, depth) {
-        (ColorType::Indexed | ColorType::Grayscale, BitDepth::Sixteen) => return Err(no_indices("16 bits")),
         (ColorType::Indexed | ColorType::Grayscale, depth) => depth as usize,
         (ColorType::Rgb, _) => return Err(no_indices("colours")),
         (ColorType::GrayscaleAlpha | ColorType::Rgba, _) => return Err(no_indices("an alpha channel")),
     };
+    if bits == 16 {
+        let values = out.reset_deep(size);
+        reader.next_frame(cast_slice_mut(values)).map_err(|error| error.to_string())?;
+        for value in values {
+            *value = u16::from_be(*value);
+        }
+        return Ok(());
+    }
     let pixels = out.reset(size);
     if bits == 8 {
         return reader.next_frame(pixels).map(drop).map_err(|error| error.to_string());
@@ -128,13 +136,10 @@ fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String>
     let mut packed = vec![0; row * height as usize];
     reader.next_frame(&mut packed).map_err(|error| error.to_string())?;
     let largest = (1_u16 << bits) - 1;
-    // A grey of few bits is a fraction of white; an index is a number.
-    let step = if color == ColorType::Grayscale { (255 / largest) as u8 } else { 1 };
     for (packed, pixels) in packed.chunks_exact(row).zip(pixels.chunks_exact_mut(width as usize)) {
         for (at, pixel) in pixels.iter_mut().enumerate() {
             let bit = at * bits;
-            let value = packed[bit / 8] >> (8 - bits - bit % 8) & largest as u8;
-            *pixel = value * step;
+            *pixel = packed[bit / 8] >> (8 - bits - bit % 8) & largest as u8;
         }
     }
     Ok(())

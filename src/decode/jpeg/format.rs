@@ -3,7 +3,6 @@
 use super::{
     decoder::{Decoder, File},
     error::{Damage, Problem},
-    exif,
     scale::Scale,
 };
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
         image::Image,
         kept::Kept,
         options::DecodeImage,
+        orientation,
     },
     geometry::{Rect, Size},
     pixel::PixelType,
@@ -70,8 +70,8 @@ impl Opened for OpenJpeg<'_> {
         self.file.size()
     }
 
-    fn orientation(&mut self) -> u8 {
-        exif::orientation(self.data)
+    fn orientation(&self, by_exif: bool) -> u8 {
+        if by_exif { orientation::of_jpeg(self.data) } else { 1 }
     }
 
     fn pixel(&self) -> PixelType {
