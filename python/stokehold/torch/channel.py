@@ -192,7 +192,8 @@ class Channel:
 
     def unanswered(self) -> list[Sent]:
         """Returns the tasks and words of this epoch that the worker has not answered."""
-        return [sent for sent in self.sent if sent.generation == self.generation]
+        # Where PyTorch pins memory, a thread of its own receives answers meanwhile.
+        return [sent for sent in tuple(self.sent) if sent.generation == self.generation]
 
     def close(self) -> None:
         """Ends the connection. The worker may still write to its slots."""

@@ -93,7 +93,7 @@ class Forked:
         pid = self._listen(PATIENCE)
         if pid is None:
             os.close(told)
-            raise LostError("the process that keeps the dataset as it was has ended")
+            raise LostError("the process that keeps the dataset as it was has ended, or can start no other")
         self.pid = pid
         try:
             self._handle = os.pidfd_open(pid)

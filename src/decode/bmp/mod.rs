@@ -92,7 +92,9 @@ impl Opened for OpenBmp<'_> {
         self.write_indices(palette::indices(out, pixel.channels.stored()))?;
         match pixel.channels {
             Channels::Grey => palette::expand(out, |index| [colours[usize::from(index)][0]]),
-            _ => palette::expand(out, |index| colours[usize::from(index)]),
+            Channels::GreyAlpha | Channels::Rgb | Channels::Rgba | Channels::Rgbx => {
+                palette::expand(out, |index| colours[usize::from(index)]);
+            }
         }
         Ok(())
     }
@@ -202,10 +204,10 @@ impl Part {
     }
 
     /// Returns the value, from 0 to 255, rounded down.
-    const fn value(self, pixel: u32) -> u8 {
-        let largest = (self.mask >> self.shift) as u64;
-        let value = ((pixel & self.mask) >> self.shift) as u64;
-        if largest == 0 { 0 } else { (value * 255 / largest) as u8 }
+    fn value(self, pixel: u32) -> u8 {
+        let largest = u64::from(self.mask >> self.shift);
+        let value = u64::from((pixel & self.mask) >> self.shift);
+        (value * 255).checked_div(largest).unwrap_or(0) as u8
     }
 }
 

@@ -168,6 +168,7 @@ fn is_grey(colours: &[u8]) -> bool {
 }
 
 impl From<DecodingError> for Bad {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
     fn from(error: DecodingError) -> Self {
         match error {
             DecodingError::UnexpectedEof => Self::end_of_data(),

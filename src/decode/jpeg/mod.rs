@@ -39,6 +39,11 @@
 //! | whole, without vector instructions and `pdep`, the zero found bit by bit from the top | 3.29 |
 //! | the same, from the bottom | 22.6 |
 //!
+//! Damage is read through as libjpeg does it, with the same pixels: [`marker`] and [`body`] say what of a marker segment is
+//! an error, [`segments`] finds restart intervals again where markers are missing, [`error`] keeps count. Two things are
+//! otherwise. Where libjpeg-turbo meets two fill bytes before a stuffed zero, it may leave coefficients behind that are in
+//! no data. And of a file that ends behind its last block without any marker, it may or may not ask for eight bytes more.
+//!
 //! # What was tried
 //!
 //! Milliseconds per image of 400 photographs (180,000 pixels, 62 KB, 4:2:0, one core of an AMD EPYC with a first-level

@@ -45,7 +45,7 @@ impl Format for Tiff {
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
         let layout = Layout::read(data)?;
         let codec = Codec::of(layout.compression, layout.fax3_options)?;
-        let kind = Kind::of(&layout, codec == Codec::Jpeg, options.depth())?;
+        let kind = Kind::of(&layout, codec, options.depth())?;
         Ok(Box::new(OpenTiff { data, layout, codec, kind }.checked(options)?))
     }
 
@@ -171,9 +171,10 @@ impl OpenTiff<'_> {
         let turned = is_turned.then(|| data.iter().map(|byte| byte.reverse_bits()).collect::<Vec<u8>>());
         let data = turned.as_deref().unwrap_or(data);
         scratch.resize(len, 0);
-        match codec {
-            Codec::Jpeg => jpeg::expand(data, layout, kept, image, scratch)?,
-            _ => codec.expand(data, layout.chunk.width as usize, lzw, scratch)?,
+        if *codec == Codec::Jpeg {
+            jpeg::expand(data, layout, kept, image, scratch)?;
+        } else {
+            codec.expand(data, layout.chunk.width as usize, lzw, scratch)?;
         }
         if !is_done {
             scratch
