@@ -4,12 +4,7 @@
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
-use std::{
-    any::Any,
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +12,7 @@ pub use crate::field::{Scratch, Times};
 use crate::{
     error::{Failure, Result, Stage},
     field::{self, Compiled, Field, Payload, Sample},
+    panics,
     rng::Key,
     source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
@@ -141,8 +137,8 @@ impl Pipeline {
         let payload = |field| self.source.field(field, key.index, record);
         let mut sample = Sample { key, payload: &payload, rows, scratch, times, stage: &mut stage };
         // The scratch holds nothing but bytes to be overwritten, so a panic leaves nothing broken behind.
-        let filled = catch_unwind(AssertUnwindSafe(|| self.compiled.fill(&mut sample)));
-        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {}", panic_text(&*panic)))))
+        let filled = panics::caught(|| self.compiled.fill(&mut sample));
+        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))))
     }
 
     /// Applies the transforms of whole batches, in place. `fields` are all rows of each field, as
@@ -153,17 +149,9 @@ impl Pipeline {
     /// anything.
     pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) -> Result<(), Failure> {
         // The rows are given up after a panic, and nothing else is touched.
-        let finished = catch_unwind(AssertUnwindSafe(|| self.compiled.finish(key, fields, rows)));
-        finished.map_err(|panic| Failure::new(Stage::Transform, format!("panicked: {}", panic_text(&*panic))))
+        panics::caught(|| self.compiled.finish(key, fields, rows))
+            .map_err(|panic| Failure::new(Stage::Transform, format!("panicked: {panic}")))
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.columns import field_name
 from stokehold.mix import BatchTransform, specs
+from stokehold.reports import tell
 from stokehold.sources import Source
 from stokehold.transforms import Transform
 
@@ -45,6 +46,10 @@ class Loader:
     or on where an epoch was resumed. Arguments that
     torch's ``DataLoader`` has are spelled as there.
 
+    What coordinator and workers report, such as a worker that stalls, goes to the logger ``stokehold`` as a warning
+    while you wait for a batch, ask for `stats` or `close`. Where logging is not configured, it is printed to standard
+    error, unless that would have to wait: a pipe that nobody reads stops nothing.
+
     Args:
         source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table` or `CocoDetection`.
         batch_size: Rows of a batch.
@@ -58,9 +63,10 @@ class Loader:
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A
             sample that needs more is a bad one, and goes by `on_error`.
-        num_workers: Worker processes; 0 does the work in this process when a batch is asked for; ``"auto"`` takes the
-            processors that affinity and cgroup allow, shared among the ranks of this machine (``LOCAL_WORLD_SIZE``).
-        threads_per_worker: Decoding threads of each worker.
+        num_workers: Worker processes, at most 1024; 0 does the work in this process when a batch is asked for;
+            ``"auto"`` takes the processors that affinity and cgroup allow, shared among the ranks of this machine
+            (``LOCAL_WORLD_SIZE``).
+        threads_per_worker: Decoding threads of each worker, at most 256, and at most 4096 of all workers together.
         prefetch: Batches that may be finished ahead of the one in your hands, in total (not per worker).
         memory_limit: How large the arena, and so everything that is buffered, may become: bytes, or text such as
             ``"512MiB"``. It begins with ``prefetch`` + 2 slots and grows when you hold batches.
@@ -71,7 +77,7 @@ class Loader:
             can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
             comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic.
         stall_timeout: Seconds that a worker may go without finishing a sample before it is reported, killed and
-            replaced.
+            replaced; and that the coordinator may go without an answer before it is killed and ``WorkerError`` raised.
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
@@ -134,7 +140,7 @@ class Loader:
         self.source = source
         self.output: Output = output
         coordinator = (sys.executable or "", _native.__file__)
-        self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator)
+        self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator, tell)
         self._num_workers = num_workers
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
@@ -191,7 +197,7 @@ class Loader:
         """Makes the next iteration go on where `state_dict` was taken; nothing is replayed.
 
         Raises:
-            ValueError: The state is of another version, seed, order or source.
+            ValueError: The state is of another version, seed, order or source, or its cursor is beyond the end.
         """
         self._native.load_state(json.dumps(dict(state_dict)))
 
@@ -285,7 +291,9 @@ def _integer(name: str, value: int) -> int:
 
 def _count(name: str, value: int) -> int:
     count = _integer(name, value)
-    if not 0 <= count < (2**64 if name in {"seed", "epoch"} else 2**32):
+    # Another epoch follows each one.
+    limit = {"seed": 2**64, "epoch": 2**64 - 1}.get(name, 2**32)
+    if not 0 <= count < limit:
         raise ValueError(f"{name} is out of range: {count}")
     return count
 

@@ -2,7 +2,15 @@
 
 #![expect(unsafe_code, reason = "forks a trainer that has one thread")]
 
-use std::{ffi::CString, os::fd::AsFd, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
+use std::{
+    ffi::CString,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     coordinator,
@@ -10,7 +18,9 @@ use crate::{
     pipeline::Pipeline,
     sys::{
         process::{self, Child},
+        report,
         socket::Socket,
+        stdio,
     },
 };
 
@@ -39,25 +49,26 @@ pub fn init() {
     }
 }
 
-/// Serves the trainer at the other end of standard input, and returns the exit status.
+/// Serves the trainer at the other end of standard input, and returns the exit status. Standard output and error are to
+/// be a pipe that does not make a writer wait, as [`Launch`] makes it.
 pub fn serve_stdin() -> i32 {
-    match process::take_stdin() {
+    match report::report_to_stderr().and_then(|()| stdio::take_stdin()) {
         Ok(socket) => coordinator::serve(socket, None),
         Err(_) => 2,
     }
 }
 
 impl Launch {
-    /// Starts the coordinator at the other end of `socket`, which is handed over.
-    pub(super) fn start(&self, socket: Socket, pipeline: Option<Arc<Pipeline>>) -> Result<Child> {
+    /// Starts the coordinator at the other end of `socket`, which is handed over, as is the pipe for its reports.
+    pub(super) fn start(&self, socket: Socket, reports: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> Result<Child> {
         match self {
             Self::Reexec => {
                 let path = std::env::current_exe().map_err(|error| Error::sys("find this program's file", error))?;
                 let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::config("a path has no NUL"))?;
                 let mark = CString::new(MARK).map_err(|_| Error::config("a name has no NUL"))?;
-                process::spawn(&path, &[mark], socket.as_fd())
+                process::spawn(&path, &[mark], socket.as_fd(), reports.as_fd())
             }
-            Self::Program(program, args) => process::spawn(program, args, socket.as_fd()),
+            Self::Program(program, args) => process::spawn(program, args, socket.as_fd(), reports.as_fd()),
             Self::Fork => {
                 let threads = process::thread_count();
                 if threads != 1 {
@@ -68,7 +79,12 @@ impl Launch {
                 }
                 let fd = socket.into_fd();
                 // SAFETY: this process has one thread, as was just seen.
-                unsafe { process::fork_child(move || coordinator::serve(fd, pipeline)) }
+                unsafe {
+                    process::fork_child(move || {
+                        report::report_to(reports);
+                        coordinator::serve(fd, pipeline)
+                    })
+                }
             }
         }
     }

@@ -8,7 +8,10 @@ mod error;
 mod loader;
 mod memory;
 mod rows;
+mod stdio;
 mod table;
+
+use std::ffi::c_int;
 
 use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
 use serde::de::DeserializeOwned;
@@ -17,8 +20,9 @@ use crate::{
     decode::Cutout,
     error::Error,
     geometry::{Rect, Size},
+    panics,
     source::{ImageFolder, Source},
-    sys::limits,
+    sys::{limits, report},
     transform::{BatchTransform, Transform},
 };
 
@@ -35,13 +39,17 @@ mod _native {
         image_folder_classes,
         loader::Loader,
         memory::Memory,
+        print_line,
         rows::copy_rows,
         serve,
+        stdio::StdioTaken,
         table::Table,
     };
 
     #[pymodule_init]
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        // The hook of the standard library that is linked into this module; it is nobody else's.
+        super::panics::report_with(super::report::report);
         super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
     }
 }
@@ -91,6 +99,12 @@ fn auto_workers(ranks: usize) -> usize {
 #[pyfunction]
 fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<String>> {
     Ok(py.detach(|| ImageFolder::open(&root).map(|folder| folder.classes().to_vec()))?)
+}
+
+/// Writes a line to a descriptor of somebody else, unless that would have to wait.
+#[pyfunction]
+fn print_line(descriptor: c_int, line: &str) {
+    report::print(descriptor, line);
 }
 
 /// Serves the trainer at the other end of standard input, as its coordinator, and ends this process.

@@ -1,13 +1,19 @@
 //! Reading a whole regular file to the end of a buffer that is used again.
 
 use std::{
-    fs::{FileType, OpenOptions},
+    fs::{File, FileType, OpenOptions},
     io::{self, Read},
-    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
     path::Path,
 };
 
-use crate::error::{Failure, Stage};
+use crate::{
+    descriptor::beyond_stdio,
+    error::{Failure, Stage},
+};
 
 /// The largest file that is read as one sample. A larger one is more likely a mistake than an image.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -16,8 +22,8 @@ pub(super) const MAX_FILE_BYTES: u64 = 1 << 30;
 pub(super) fn append(path: &Path, record: &mut Vec<u8>) -> Result<(), Failure> {
     // Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
-    let file =
-        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| cannot_open(path, &error))?;
+    let open = || OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = beyond_stdio(File::as_raw_fd, open).map_err(|error| cannot_open(path, &error))?;
     let metadata = file.metadata().map_err(|error| Failure::io("", &error))?;
     if !metadata.is_file() {
         return Err(not_regular(metadata.file_type()));

@@ -20,7 +20,8 @@ use crate::{
 /// The class names are the sorted names of the root's folders. A class's samples are found by a sorted walk
 /// that follows symbolic links, and are the files with the extension of an image. A link to a folder above
 /// itself is not followed, and a folder that cannot be listed is an error; torchvision goes round the first
-/// until the path is too long and leaves out the second silently.
+/// until the path is too long and leaves out the second silently. Links that lead to one folder over more than 64
+/// paths of a class are an error too.
 ///
 /// The fields are `image`, an encoded image, and `label`, an `int64` scalar.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -19,7 +19,11 @@ use crate::{
     protocol::{Channel, Command, Fill, Incoming, Report, Work},
     sampler::{Partition, Sampler},
     shm::{Arena, Mailbox, RowMut, SlotMut},
-    sys::{memory::SharedMemory, process},
+    sys::{
+        memory::SharedMemory,
+        process::{self, Parent},
+        report,
+    },
 };
 
 /// Everything a worker needs.
@@ -39,31 +43,45 @@ pub struct Worker {
     pub threads: u32,
     /// This worker's seat, which decides where it begins to populate the arena.
     pub seat: u32,
+    /// The trainer, and the coordinator that is to end when it does.
+    pub trainer: Arc<Parent>,
+    /// The coordinator's process id.
+    pub coordinator: i32,
 }
 
 impl Worker {
     /// Serves until the coordinator is gone; returns the exit status.
     pub fn run(self) -> i32 {
-        populate(&self.arena, self.seat);
+        stand_by(&self);
         let reads_ahead = self.filler.pipeline().source().does_io() || self.threads > 1;
         let served = if reads_ahead { serve_ahead(self) } else { serve_inline(self) };
         match served {
             Ok(()) => 0,
             Err(error) => {
-                process::report(&format!("worker ends: {error}"));
+                report::report(&format!("worker ends: {error}"));
                 1
             }
         }
     }
 }
 
-/// Maps the arena's pages on a thread of its own, so that no batch waits for page faults.
-fn populate(arena: &Arena, seat: u32) {
-    let segments = arena.segments().to_vec();
-    let slot = arena.layout().bytes();
-    let _ = thread::Builder::new().name("populate".into()).stack_size(64 << 10).spawn(move || {
+/// How long a coordinator may take to end its workers once the trainer has ended.
+const END_GRACE: Duration = Duration::from_millis(500);
+
+/// Does on a thread of its own what nobody waits for: maps the arena's pages, so that no batch waits for page faults, and
+/// ends a coordinator that is left behind.
+fn stand_by(worker: &Worker) {
+    let segments = worker.arena.segments().to_vec();
+    let (slot, seat) = (worker.arena.layout().bytes(), worker.seat as usize);
+    let (trainer, coordinator) = (Arc::clone(&worker.trainer), worker.coordinator);
+    let _ = thread::Builder::new().name("stand-by".into()).stack_size(64 << 10).spawn(move || {
         for segment in segments {
-            populate_segment(&segment, slot, seat as usize);
+            populate_segment(&segment, slot, seat);
+        }
+        if trainer.wait() {
+            // Nearly always the coordinator ends this process now; one that is stopped does nothing, for ever.
+            thread::sleep(END_GRACE);
+            process::kill_parent(coordinator);
         }
     });
 }

@@ -67,10 +67,13 @@ class _Receiver:
 
     def receive(self) -> tuple[memoryview, list[int]] | None:
         """Returns a message and its descriptors; none at the other side's end."""
+        # None of what comes may get the number of a closed standard descriptor: somebody may print just then.
+        taken = _native.StdioTaken()
         try:
             size, rights, _, _ = self._end.recvmsg_into([self._buffer], self._rights, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             return None
+        del taken
         descriptors = array.array("i")
         for level, kind, data in rights:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -91,7 +94,9 @@ class Channel:
         self._known: set[int] = set()
         self._unsent: deque[tuple[list[bytes], list[Any]]] = deque()
         self._sending = threading.Lock()
+        taken = _native.StdioTaken()
         self.end, self.worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        del taken
         self.end.setblocking(False)
         self._receiver = _Receiver(self.end)
         self.stacks = Stacks()

@@ -61,7 +61,9 @@ class Results:
         self._by_descriptor: dict[int, Channel] = {}
         self._full: set[Channel] = set()
         self._ready: deque[tuple[Any, Any]] = deque()
+        taken = _native.StdioTaken()
         self._word = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        del taken
         self._poll.register(self._word, select.POLLIN)
 
     def add(self, channel: Channel) -> None:
@@ -145,7 +147,8 @@ class Worker:
         setattr(self._process, name, value)
 
     def start(self) -> None:
-        """Starts the worker."""
+        """Starts the worker, with standard descriptors also where this process has none."""
+        taken = _native.StdioTaken()
         try:
             self._process.start()
         except (TypeError, AttributeError, pickle.PicklingError) as error:
@@ -154,6 +157,7 @@ class Worker:
                     f"stokehold: the dataset's attribute `{name}` cannot be sent to a worker that is spawned"
                 )
             raise
+        del taken
         # The last one that holds it is the worker, so that its end is seen.
         self._channel.worker_end.close()
 
