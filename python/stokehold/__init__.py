@@ -14,12 +14,14 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.batch import Batch, Ragged
-from stokehold.columns import BoundingBoxes, Images, KeyPoints, Lists, Masks
+from stokehold.coco import CocoDetection
+from stokehold.columns import Images, Masks
 from stokehold.images import decode_jpeg
+from stokehold.lists import BoundingBoxes, KeyPoints, Lists
 from stokehold.loader import FieldSpec, Loader
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.sources import ImageFolder
-from stokehold.table import Arrays, CocoDetection, Table
+from stokehold.table import Arrays, Table
 from stokehold.transforms import Transform, color, elements, geometry, places, policies
 from stokehold.transforms.color import *
 from stokehold.transforms.elements import *

@@ -1,17 +1,15 @@
-"""Columns of a table: files, lists, and places in images."""
+"""Columns of a table: files, texts, bytes and arrays."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stokehold.transforms import BoxFormat
-
-__all__ = ["BoundingBoxes", "Column", "Images", "KeyPoints", "Lists", "Masks", "column", "field_name", "flat", "rows"]
+__all__ = ["Column", "Images", "Masks", "Stored", "column", "field_name", "flat", "rows"]
 
 
 class Stored(NamedTuple):
@@ -90,116 +88,6 @@ class Masks(_Files):
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
         return {"kind": "mask", "image": self.image}
-
-
-class Lists(Column):
-    """A column of arrays whose first extent varies: boxes (n, 4), tokens (n,), and so on. Their field is ragged.
-
-    Args:
-        rows: An array for each sample, all of the same dtype and of the same shape but for the first axis. An empty
-            one of any shape stands for no entries.
-        dtype: The dtype; that of the first row that is not empty by default.
-
-    Raises:
-        ValueError: The rows differ in shape, or have no first axis.
-    """
-
-    def __init__(self, rows: Sequence[npt.ArrayLike], dtype: npt.DTypeLike | None = None) -> None:
-        arrays = [np.asarray(row) for row in rows]
-        sample = next((array for array in arrays if array.size), arrays[0] if arrays else np.empty(0))
-        self.dtype = np.dtype(sample.dtype if dtype is None else dtype)
-        self.shape = sample.shape[1:]
-        for at, array in enumerate(arrays):
-            if array.ndim == 0 or (array.size and array.shape[1:] != self.shape):
-                raise ValueError(
-                    f"row {at} has shape {array.shape}, which is not (n, {', '.join(map(str, self.shape))})"
-                )
-        self.lengths = [len(array) if array.size else 0 for array in arrays]
-        filled = [array.astype(self.dtype, copy=False) for array in arrays if array.size]
-        self.values = np.concatenate(filled) if filled else np.empty((0, *self.shape), self.dtype)
-
-    def spec(self) -> dict[str, Any]:
-        """Returns what the field is as plain data."""
-        return {"kind": "list", "dtype": self.dtype.name, "shape": self.shape}
-
-    def stored(self) -> Stored:
-        """Returns the entries."""
-        entry = int(np.prod(self.shape)) * self.dtype.itemsize
-        ends = np.cumsum(self.lengths, dtype=np.uint64) * np.uint64(entry)
-        return Stored("runs", (self.values, ends))
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-
-class BoundingBoxes(Lists):
-    """A column of bounding boxes, for each sample as many as it has. Their field is ragged ``float32`` (n, 4).
-
-    Boxes follow the geometry of their image, with the same draws: what a crop cuts off is cut off, and what is rotated
-    becomes the smallest upright box around it, as with torchvision's. Boxes of which nothing is left stay, so that
-    their number does not change, until `SanitizeBoundingBoxes` removes them.
-
-    Args:
-        rows: An array (n, 4) for each sample, in pixels of the image file. An empty one stands for no boxes.
-        format: The numbers of each: ``"XYXY"`` by default, ``"XYWH"`` or ``"CXCYWH"``. `ConvertBoundingBoxFormat`
-            gives batches another.
-        image: The column of the images, ``"image"`` by default.
-
-    Raises:
-        ValueError: A row is of another shape, or the format is unknown.
-    """
-
-    image: str
-
-    def __init__(
-        self,
-        rows: Sequence[npt.ArrayLike],
-        format: BoxFormat = "XYXY",  # noqa: A002
-        image: str = "image",
-    ) -> None:
-        if format not in get_args(BoxFormat):
-            raise ValueError(f"format must be one of {', '.join(get_args(BoxFormat))}, not {format!r}")
-        super().__init__(rows, np.float32)
-        if len(self.values) == 0:
-            self.shape, self.values = (4,), np.empty((0, 4), np.float32)
-        if self.shape != (4,):
-            raise ValueError(f"boxes are of shape (n, 4), not (n, {', '.join(map(str, self.shape))})")
-        self.format = format
-        self.image = image
-
-    def spec(self) -> dict[str, Any]:
-        """Returns what the field is as plain data."""
-        return {"kind": "bounding_boxes", "image": self.image, "format": self.format}
-
-
-class KeyPoints(Lists):
-    """A column of keypoints, for each sample as many as it has. Their field is ragged ``float32``.
-
-    Keypoints follow the geometry of their image, with the same draws, and are not cut off. Mirroring an image does not
-    exchange its left and right points.
-
-    Args:
-        rows: An array (n, ..., 2) of x and y for each sample, in pixels of the image file, or (n, ..., 3) with COCO's
-            visibility, which is kept; points whose visibility is 0 stay where they are.
-        image: The column of the images, ``"image"`` by default.
-
-    Raises:
-        ValueError: A row is of another shape.
-    """
-
-    image: str
-
-    def __init__(self, rows: Sequence[npt.ArrayLike], image: str = "image") -> None:
-        super().__init__(rows, np.float32)
-        if self.shape[-1:] not in {(2,), (3,)}:
-            raise ValueError(
-                f"keypoints are of shape (n, ..., 2) or (n, ..., 3), not (n, {', '.join(map(str, self.shape))})"
-            )
-        self.image = image
-
-    def spec(self) -> dict[str, Any]:
-        """Returns what the field is as plain data."""
-        return {"kind": "key_points", "image": self.image, "shape": self.shape}
 
 
 class _Bytes(Column):

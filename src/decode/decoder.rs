@@ -1,8 +1,9 @@
 //! Encoded images to pixels, with memory that is used again.
 
 use super::{
+    convert::{convert, is_kept},
     encoded::Encoded,
-    format::Wanted,
+    format::{Bad, Wanted},
     image::{Image, stored_region, turned_size},
     kept::Kept,
 };
@@ -16,6 +17,7 @@ use crate::{
 pub struct Decoder {
     pub(super) kept: Kept,
     pub(super) image: Image,
+    converted: Image,
     turned: Image,
 }
 
@@ -25,7 +27,8 @@ impl Decoder {
         Self { kept: Kept::portable(), ..Self::default() }
     }
 
-    /// Decodes an image: all of it, or, where that saves time, exactly the pixels of `region`.
+    /// Decodes an image: all of it, or, where that saves time, exactly the pixels of `region`. Its pixels are of the
+    /// [type](Encoded::pixel) that was asked for; colours may have a fourth value that means nothing.
     ///
     /// `reduced_to` says to which size the region will be reduced, so that it may be decoded smaller, if the options
     /// allow that.
@@ -43,12 +46,18 @@ impl Decoder {
                 .filter(|_| encoded.options.scaled_decode)
                 .map(|size| turned_size(size, encoded.orientation)),
         };
+        let pixel = encoded.pixel();
         let Encoded { format, file, orientation, .. } = encoded;
         file.decode(wanted, &mut self.kept, &mut self.image).map_err(|bad| bad.of(format))?;
-        if orientation == 1 {
-            return Ok(&self.image);
+        let mut image = &self.image;
+        if !is_kept(image.pixel(), pixel) {
+            convert(image, pixel, &mut self.converted).map_err(|reason| Bad::from(reason).of(format))?;
+            image = &self.converted;
         }
-        self.turned.turned(&self.image, orientation);
+        if orientation == 1 {
+            return Ok(image);
+        }
+        self.turned.turned(image, orientation);
         Ok(&self.turned)
     }
 }

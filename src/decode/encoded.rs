@@ -3,12 +3,13 @@
 use std::fmt;
 
 use super::{
+    convert,
     format::{Bad, Format, Opened},
     image::turned_size,
     options::DecodeImage,
     recognise::recognise,
 };
-use crate::{error::Failure, geometry::Size};
+use crate::{error::Failure, geometry::Size, pixel::PixelType};
 
 /// An image whose header has been read.
 pub struct Encoded<'a> {
@@ -19,6 +20,8 @@ pub struct Encoded<'a> {
     /// The EXIF orientation by which the image is to be turned, 1 for none.
     pub(super) orientation: u8,
     pub(super) options: DecodeImage,
+    /// What the pixels become.
+    pixel: PixelType,
 }
 
 impl fmt::Debug for Encoded<'_> {
@@ -37,13 +40,20 @@ impl<'a> Encoded<'a> {
         let mut file = format.open(data, options).map_err(|bad| bad.of(format))?;
         let stored = file.size();
         options.check_size(stored).map_err(|reason| Bad::from(reason).of(format))?;
+        let pixel = PixelType::RGB8;
+        convert::check(file.pixel(), pixel).map_err(|reason| Bad::from(reason).of(format))?;
         let orientation = if options.apply_exif_orientation { file.orientation() } else { 1 };
-        Ok(Self { format, file, stored, orientation, options })
+        Ok(Self { format, file, stored, orientation, options, pixel })
     }
 
     /// Returns the size in pixels, turned as the options say.
     pub const fn size(&self) -> Size {
         turned_size(self.stored, self.orientation)
+    }
+
+    /// Returns what the decoded pixels are.
+    pub const fn pixel(&self) -> PixelType {
+        self.pixel
     }
 
     /// Tells whether this is a JPEG that our own decoder leaves to another one.

@@ -8,6 +8,7 @@ use super::{image::Image, kept::Kept, mask::Mask, options::DecodeImage};
 use crate::{
     error::{Failure, Stage},
     geometry::{Rect, Size},
+    pixel::PixelType,
 };
 
 /// A format of image files.
@@ -36,9 +37,14 @@ pub(super) trait Opened {
     /// Returns the EXIF orientation, from 1 to 8; 1 where there is none, or it cannot be read.
     fn orientation(&mut self) -> u8;
 
-    /// Makes `out` the image, of three channels or four: all of it, or, where that saves time, what is wanted alone.
+    /// Returns what the file's pixels are: of a palette, what its colours are.
+    fn pixel(&self) -> PixelType;
+
+    /// Makes `out` the image: all of it, or, where that saves time, what is wanted alone.
     ///
-    /// The size is within the limit. `kept` holds what formats use again.
+    /// Its pixels are what [`pixel`](Self::pixel) says, or hold the same values in more channels: grey as equal colours,
+    /// and colours with a fourth that means nothing. What was asked for is made of them elsewhere. The size is within
+    /// the limit. `kept` holds what formats use again.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad>;
 
     /// Tells whether this is a JPEG that our own decoder leaves to another one.

@@ -1,16 +1,17 @@
 //! Decoded pixels in memory that is used again.
 
-use crate::geometry::{Rect, Size};
+use crate::{
+    buffer::Buffer,
+    geometry::{Rect, Size},
+    pixel::PixelType,
+};
 
-/// An 8-bit image, (height, width, channels), C-contiguous. The channels are red, green and blue and, with four, one
-/// that means nothing.
-///
-/// Its memory grows to the largest image seen and stays, so that a worker soon stops allocating.
+/// An image, (height, width, channels), C-contiguous, in memory that is used again.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     size: Size,
-    channels: usize,
-    buffer: Vec<u8>,
+    pixel: PixelType,
+    buffer: Buffer,
 }
 
 impl Image {
@@ -19,50 +20,46 @@ impl Image {
         self.size
     }
 
-    /// Returns the number of channels, 3 or 4.
-    pub const fn channels(&self) -> usize {
-        self.channels
+    /// Returns what its pixels are.
+    pub const fn pixel(&self) -> PixelType {
+        self.pixel
     }
 
-    /// Returns the pixels.
+    /// Returns the bytes of the pixels; they are aligned for their values.
     pub fn pixels(&self) -> &[u8] {
-        &self.buffer[..self.len()]
+        self.buffer.bytes(self.len())
     }
 
-    /// Makes this an image of the given size and returns its pixels, of arbitrary content.
-    pub fn reset(&mut self, size: Size, channels: usize) -> &mut [u8] {
-        (self.size, self.channels) = (size, channels);
+    /// Makes this an image of the given size and returns the bytes of its pixels, of arbitrary content and aligned for
+    /// their values.
+    pub fn reset(&mut self, size: Size, pixel: PixelType) -> &mut [u8] {
+        (self.size, self.pixel) = (size, pixel);
         let len = self.len();
-        if self.buffer.len() < len {
-            // The old content is of no use, so it need not move along.
-            self.buffer = Vec::new();
-            self.buffer = vec![0; len];
-        }
-        &mut self.buffer[..len]
+        self.buffer.grown(len)
     }
 
     /// Makes this `from`, turned as an EXIF orientation from 1 to 8 says.
     pub(super) fn turned(&mut self, from: &Self, orientation: u8) {
-        let Self { size: Size { width, .. }, channels, .. } = *from;
+        let (width, bytes, pixels) = (from.size.width, from.pixel.size(), from.pixels());
         let Turn { is_transposed, flips_x, flips_y } = Turn::of(orientation);
         let size = turned_size(from.size, orientation);
         let (last_row, last_column) = (size.height as usize - 1, size.width as usize - 1);
-        let to = self.reset(size, channels);
-        for (y, row) in to.chunks_exact_mut(size.width as usize * channels).enumerate() {
+        let to = self.reset(size, from.pixel);
+        for (y, row) in to.chunks_exact_mut(size.width as usize * bytes).enumerate() {
             let y = if flips_y { last_row - y } else { y };
-            for (x, to) in row.chunks_exact_mut(channels).enumerate() {
+            for (x, to) in row.chunks_exact_mut(bytes).enumerate() {
                 let x = if flips_x { last_column - x } else { x };
                 let (from_x, from_y) = if is_transposed { (y, x) } else { (x, y) };
-                let start = (from_y * width as usize + from_x) * channels;
-                to.copy_from_slice(&from.buffer[start..start + channels]);
+                let start = (from_y * width as usize + from_x) * bytes;
+                to.copy_from_slice(&pixels[start..start + bytes]);
             }
         }
     }
 
     /// Writes the pixels of `region` of what becomes of this where squares of `edge` pixels are made one each, their mean;
-    /// (height, width, 3).
+    /// (height, width, 3). The image has three channels of 8 bits.
     pub(super) fn write_means(&self, region: Rect, edge: u32, out: &mut [u8]) {
-        let Self { size: Size { height, width }, channels, .. } = *self;
+        let (Size { height, width }, channels, pixels) = (self.size, 3, self.pixels());
         let (top, left) = (region.top as u32, region.left as u32);
         for (y, row) in (top..).zip(out.chunks_exact_mut(region.size.width as usize * 3)) {
             for (x, to) in (left..).zip(row.as_chunks_mut::<3>().0) {
@@ -70,7 +67,7 @@ impl Image {
                 let (mut sums, mut count) = ([0_u32; 3], 0);
                 for y in y * edge..((y + 1) * edge).min(height) {
                     let start = (y as usize * width as usize + xs.start as usize) * channels;
-                    for pixel in self.buffer[start..start + xs.len() * channels].chunks_exact(channels) {
+                    for pixel in pixels[start..start + xs.len() * channels].chunks_exact(channels) {
                         sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += u32::from(value));
                         count += 1;
                     }
@@ -81,7 +78,7 @@ impl Image {
     }
 
     const fn len(&self) -> usize {
-        self.size.area() as usize * self.channels
+        self.size.area() as usize * self.pixel.size()
     }
 }
 
@@ -124,10 +121,10 @@ mod tests {
     #[test]
     fn memory_is_used_again() {
         let mut image = Image::default();
-        image.reset(Size { height: 4, width: 4 }, 3).fill(7);
+        image.reset(Size { height: 4, width: 4 }, PixelType::RGB8).fill(7);
         let memory = image.pixels().as_ptr();
         let small = Size { height: 1, width: 2 };
-        assert_eq!(image.reset(small, 4).len(), 8);
+        assert_eq!(image.reset(small, PixelType::RGBX8).len(), 8);
         assert_eq!((image.size(), image.pixels().len()), (small, 8));
         assert_eq!(image.pixels().as_ptr(), memory);
     }
@@ -146,7 +143,7 @@ mod tests {
             (8, 2, [2, 5, 1, 4, 0, 3]),
         ] {
             let (mut from, mut to) = (Image::default(), Image::default());
-            from.reset(Size { height: 2, width: 3 }, 3)
+            from.reset(Size { height: 2, width: 3 }, PixelType::RGB8)
                 .copy_from_slice(&[0, 1, 2, 3, 4, 5].map(|value| [value; 3]).concat());
             to.turned(&from, orientation);
             assert_eq!(

@@ -5,11 +5,13 @@
 //! is dropped, grey is repeated, 16 bits are cut to the high 8.
 //!
 //! Lowest first: [`image`], [`mask`], [`options`] and [`kept`] are what formats take and give, [`format`](self::format)
-//! says what one is, [`raster`] holds what those share that the `image` crate decodes, then come the formats, each in
+//! says what one is, [`convert`] makes the pixels that were asked for of those that a
+//! file has, [`raster`] holds what those share that the `image` crate decodes, then come the formats, each in
 //! its file, [`recognise`] with the list of them, and [`encoded`], [`decoder`], [`decode_mask`](self::decode_mask) and
 //! [`cutout`], which take any.
 
 mod bmp;
+mod convert;
 mod cutout;
 mod decoder;
 mod encoded;

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::{
     format::{Bad, Opened, Wanted},
@@ -11,7 +11,10 @@ use super::{
     mask::{Mask, no_indices},
     options::DecodeImage,
 };
-use crate::geometry::Size;
+use crate::{
+    geometry::Size,
+    pixel::{Channels, Depth, PixelType},
+};
 
 /// The most memory a decoder may take per pixel allowed: four 16-bit channels.
 const MAX_PIXEL_BYTES: u64 = 8;
@@ -19,11 +22,16 @@ const MAX_PIXEL_BYTES: u64 = 8;
 const OVERHEAD_BYTES: u64 = 64 << 20;
 
 /// A file whose header has been read.
-struct Raster<'a>(Box<dyn ImageDecoder + 'a>);
+struct Raster<'a> {
+    decoder: Box<dyn ImageDecoder + 'a>,
+    pixel: PixelType,
+}
 
 /// Reads a file's header.
 pub(super) fn open<'a>(data: &'a [u8], format: ImageFormat, options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
-    Ok(Box::new(Raster(decoder(data, format, options)?)))
+    let decoder = decoder(data, format, options)?;
+    let pixel = pixel(decoder.color_type())?;
+    Ok(Box::new(Raster { decoder, pixel }))
 }
 
 /// Reads a mask from a file of 8-bit grey; one that has anything else is refused.
@@ -39,20 +47,20 @@ pub(super) fn grey_mask(data: &[u8], format: ImageFormat, options: DecodeImage, 
 
 impl Opened for Raster<'_> {
     fn size(&self) -> Size {
-        size(&*self.0)
+        size(&*self.decoder)
     }
 
     fn orientation(&mut self) -> u8 {
-        self.0.orientation().map_or(1, image::metadata::Orientation::to_exif)
+        self.decoder.orientation().map_or(1, image::metadata::Orientation::to_exif)
+    }
+
+    fn pixel(&self) -> PixelType {
+        self.pixel
     }
 
     fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
-        let (size, decoder) = (self.size(), self.0);
-        if decoder.color_type() == ColorType::Rgb8 {
-            return Ok(decoder.read_image_boxed(out.reset(size, 3)).map_err(reason)?);
-        }
-        let image = DynamicImage::from_decoder(decoder).map_err(reason)?;
-        Ok(write_rgb(&image, out.reset(size, 3))?)
+        let size = self.size();
+        Ok(self.decoder.read_image_boxed(out.reset(size, self.pixel)).map_err(reason)?)
     }
 }
 
@@ -78,36 +86,22 @@ fn size(decoder: &dyn ImageDecoder) -> Size {
     Size { height, width }
 }
 
-/// Converts as Pillow's `convert("RGB")`: without alpha, with the high byte of 16 bits.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
-fn write_rgb(image: &DynamicImage, out: &mut [u8]) -> Result<(), String> {
-    const fn high(value: u16) -> u8 {
-        (value >> 8) as u8
-    }
-    match image {
-        DynamicImage::ImageLuma8(pixels) => from_grey::<_, 1>(pixels, out, |v| v),
-        DynamicImage::ImageLumaA8(pixels) => from_grey::<_, 2>(pixels, out, |v| v),
-        DynamicImage::ImageRgb8(pixels) => from_colour::<_, 3>(pixels, out, |v| v),
-        DynamicImage::ImageRgba8(pixels) => from_colour::<_, 4>(pixels, out, |v| v),
-        DynamicImage::ImageLuma16(pixels) => from_grey::<_, 1>(pixels, out, high),
-        DynamicImage::ImageLumaA16(pixels) => from_grey::<_, 2>(pixels, out, high),
-        DynamicImage::ImageRgb16(pixels) => from_colour::<_, 3>(pixels, out, high),
-        DynamicImage::ImageRgba16(pixels) => from_colour::<_, 4>(pixels, out, high),
-        other => return Err(format!("pixels of type {:?} have no 8-bit meaning", other.color())),
-    }
-    Ok(())
-}
-
-fn from_grey<T: Copy, const CHANNELS: usize>(pixels: &[T], out: &mut [u8], byte: impl Fn(T) -> u8) {
-    for (from, to) in pixels.as_chunks::<CHANNELS>().0.iter().zip(out.as_chunks_mut::<3>().0) {
-        *to = [byte(from[0]); 3];
-    }
-}
-
-fn from_colour<T: Copy, const CHANNELS: usize>(pixels: &[T], out: &mut [u8], byte: impl Fn(T) -> u8) {
-    for (from, to) in pixels.as_chunks::<CHANNELS>().0.iter().zip(out.as_chunks_mut::<3>().0) {
-        *to = [byte(from[0]), byte(from[1]), byte(from[2])];
-    }
+/// Returns what pixels of a type are here.
+fn pixel(color: ColorType) -> Result<PixelType, String> {
+    let (channels, depth) = match color {
+        ColorType::L8 => (Channels::Grey, Depth::U8),
+        ColorType::La8 => (Channels::GreyAlpha, Depth::U8),
+        ColorType::Rgb8 => (Channels::Rgb, Depth::U8),
+        ColorType::Rgba8 => (Channels::Rgba, Depth::U8),
+        ColorType::L16 => (Channels::Grey, Depth::U16),
+        ColorType::La16 => (Channels::GreyAlpha, Depth::U16),
+        ColorType::Rgb16 => (Channels::Rgb, Depth::U16),
+        ColorType::Rgba16 => (Channels::Rgba, Depth::U16),
+        ColorType::Rgb32F => (Channels::Rgb, Depth::F32),
+        ColorType::Rgba32F => (Channels::Rgba, Depth::F32),
+        other => return Err(format!("pixels of type {other:?} are not read")),
+    };
+    Ok(PixelType::new(channels, depth))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
@@ -128,9 +122,12 @@ fn reason(error: ImageError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use image::{ImageBuffer, Luma, LumaA, Rgb, Rgba};
+    use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
 
-    use super::{super::tiff::Tiff, *};
+    use super::{
+        super::{convert::convert, tiff::Tiff},
+        *,
+    };
     use crate::geometry::Rect;
 
     const SIZE: Size = Size { height: 3, width: 5 };
@@ -144,9 +141,10 @@ mod tests {
     fn read(data: &[u8], format: ImageFormat) -> Result<Image, String> {
         let file = open(data, format, DecodeImage::default()).map_err(|bad| bad.of(&Tiff).reason)?;
         let wanted = Wanted { region: Rect::whole(file.size()), reduced_to: None };
-        let mut image = Image::default();
+        let (mut image, mut rgb) = (Image::default(), Image::default());
         file.decode(wanted, &mut Kept::default(), &mut image).map_err(|bad| bad.of(&Tiff).reason)?;
-        Ok(image)
+        convert(&image, PixelType::RGB8, &mut rgb)?;
+        Ok(rgb)
     }
 
     fn rgb(x: u32, y: u32) -> [u8; 3] {
@@ -193,7 +191,7 @@ mod tests {
     fn floating_point_pixels_are_refused() {
         let image = DynamicImage::ImageRgb32F(ImageBuffer::from_pixel(2, 1, Rgb([0.5; 3])));
         let error = read(&encode(image, ImageFormat::Tiff), ImageFormat::Tiff).unwrap_err();
-        assert!(error.contains("no 8-bit meaning"), "{error}");
+        assert!(error.contains("have no meaning in uint8"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Truncated}
 use crate::{
     error::Failure,
     geometry::{Rect, Size},
+    pixel::PixelType,
 };
 
 const FILES: [(&str, &[u8], &[u8]); 6] = [
@@ -29,7 +30,7 @@ const STRICT: DecodeImage = DecodeImage {
 
 /// Returns the pixels, without a fourth channel.
 fn rgb(image: &Image) -> Vec<u8> {
-    image.pixels().chunks_exact(image.channels()).flat_map(|pixel| pixel[..3].to_vec()).collect()
+    image.pixels().chunks_exact(image.pixel().size()).flat_map(|pixel| pixel[..3].to_vec()).collect()
 }
 
 fn read(data: &[u8], options: DecodeImage) -> Result<(Size, Vec<u8>), Failure> {
@@ -165,7 +166,7 @@ fn a_scaled_decode_keeps_what_is_seen() {
     let half_size = Size { height: 31, width: 42 };
     assert_eq!(half.size(), half_size);
     let mut image = Image::default();
-    image.reset(size, 3).copy_from_slice(&whole);
+    image.reset(size, PixelType::RGB8).copy_from_slice(&whole);
     let mut means = vec![0; 42 * 31 * 3];
     image.write_means(Rect::whole(half_size), 2, &mut means);
     let difference: u32 = rgb(half).iter().zip(&means).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
@@ -199,7 +200,7 @@ fn a_region_of_a_turned_image_is_decoded_alone() {
         let found = decoder.decode(Encoded::open(&data, options).unwrap(), region, Some(half)).unwrap();
         assert_eq!(found.size(), half, "{orientation}");
         let mut image = Image::default();
-        image.reset(region.size, 3).copy_from_slice(&part);
+        image.reset(region.size, PixelType::RGB8).copy_from_slice(&part);
         let mut means = vec![0; 20 * 16 * 3];
         image.write_means(Rect::whole(half), 2, &mut means);
         // Beside what a scaled decode differs by anyway: the edges of a region go to the nearest pixel of the half image,

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     decode::{DecodeImage, Decoder, Encoded},
     error::{Failure, Result, Stage},
+    pixel::PixelType,
     spec::FieldSpec,
     transform::{self, Chain, ImageInput, ImageShape, Moves, Pixels, Region, Workspace},
 };
@@ -21,9 +22,6 @@ pub struct Image {}
 
 /// Counts JPEGs that are not baseline, which another decoder took.
 const OTHER_JPEGS: &str = "other_jpegs";
-
-/// The channels of a decoded image.
-const CHANNELS: usize = 3;
 
 /// What may be counted while rows are filled.
 pub(super) const COUNTERS: &[&str] = &[OTHER_JPEGS];
@@ -47,7 +45,7 @@ impl FieldKind for Image {
         };
         let input = ImageInput {
             name: request.name,
-            shape: ImageShape { size: None, channels: CHANNELS },
+            shape: ImageShape { size: None, pixel: PixelType::RGB8 },
             has_channel_axis: true,
             capacity: request.capacity,
             is_followed: request.is_followed,

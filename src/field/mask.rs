@@ -11,6 +11,7 @@ use super::{
 use crate::{
     decode::{self, decode_mask},
     error::{Failure, Result, Stage},
+    pixel::PixelType,
     spec::FieldSpec,
     transform::{self, Chain, ImageInput, ImageShape, Moves, Numbered, OnMask, Pixels, Workspace},
 };
@@ -56,7 +57,7 @@ impl FieldKind for Mask {
         ops.extend_from_slice(request.ops);
         let input = ImageInput {
             name: request.name,
-            shape: ImageShape { size: None, channels: 1 },
+            shape: ImageShape { size: None, pixel: PixelType::GREY8 },
             has_channel_axis: false,
             capacity: request.capacity,
             is_followed: false,
@@ -121,7 +122,7 @@ impl MaskFill {
         sample.times.decode += decoded - start;
         *sample.stage = Stage::Transform;
         self.chain.plan(size, sample.key, space)?;
-        self.chain.render(Pixels::grey8(mask.indices(), size.width, size.height), space, sample.row(self.at))?;
+        self.chain.render(Pixels::new(mask.indices(), size, PixelType::GREY8), space, sample.row(self.at))?;
         sample.times.transform += decoded.elapsed();
         Ok(())
     }

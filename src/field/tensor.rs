@@ -9,6 +9,7 @@ use super::{
 use crate::{
     error::{Failure, Result},
     geometry::Size,
+    pixel::PixelType,
     spec::{DType, FieldSpec},
     transform::{Chain, ImageInput, ImageShape, Numbered, Pixels, Workspace, failure},
 };
@@ -54,17 +55,17 @@ pub(super) fn compile_tensor(spec: FieldSpec, request: Request<'_>) -> Result<(F
         spec.row_bytes()?;
         return Ok((spec, Role::Alone(Box::new(CopyFill { at: request.at }))));
     };
-    let (size, channels) = image_shape(&spec).ok_or_else(|| not_an_image(&spec, first, request))?;
+    let (size, pixel) = image_shape(&spec).ok_or_else(|| not_an_image(&spec, first, request))?;
     let input = ImageInput {
         name: request.name,
-        shape: ImageShape { size: Some(size), channels },
+        shape: ImageShape { size: Some(size), pixel },
         has_channel_axis: spec.shape.len() == 3,
         capacity: request.capacity,
         is_followed: false,
     };
     let chain = Chain::compile(input, request.ops)?;
     let spec = chain.output().clone();
-    Ok((spec, Role::Alone(Box::new(ImageTensorFill { at: request.at, size, channels, chain }))))
+    Ok((spec, Role::Alone(Box::new(ImageTensorFill { at: request.at, size, pixel, chain }))))
 }
 
 fn not_an_image(spec: &FieldSpec, op: &Numbered, request: Request<'_>) -> crate::error::Error {
@@ -74,15 +75,15 @@ fn not_an_image(spec: &FieldSpec, op: &Numbered, request: Request<'_>) -> crate:
     ))
 }
 
-/// Returns the size and the channels of a tensor that is an image.
-fn image_shape(spec: &FieldSpec) -> Option<(Size, usize)> {
-    let (height, width, channels) = match spec.shape[..] {
-        [height, width] => (height, width, 1),
-        [height, width, channels @ (1 | 3)] => (height, width, channels),
+/// Returns the size and the pixels of a tensor that is an image.
+fn image_shape(spec: &FieldSpec) -> Option<(Size, PixelType)> {
+    let (height, width, pixel) = match spec.shape[..] {
+        [height, width] | [height, width, 1] => (height, width, PixelType::GREY8),
+        [height, width, 3] => (height, width, PixelType::RGB8),
         _ => return None,
     };
     let size = Size { height: u32::try_from(height).ok()?, width: u32::try_from(width).ok()? };
-    (spec.dtype == DType::UInt8 && size.area() > 0).then_some((size, channels))
+    (spec.dtype == DType::UInt8 && size.area() > 0).then_some((size, pixel))
 }
 
 /// Copies the payload.
@@ -108,19 +109,19 @@ impl Fill for CopyFill {
 struct ImageTensorFill {
     at: usize,
     size: Size,
-    channels: usize,
+    pixel: PixelType,
     chain: Chain,
 }
 
 impl Fill for ImageTensorFill {
     fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
         let data = sample.payload(self.at);
-        if data.len() as u64 != self.size.area() * self.channels as u64 {
+        if data.len() as u64 != self.size.area() * self.pixel.size() as u64 {
             return Err(failure(format!("a record of {} bytes is not the field's image", data.len())));
         }
         let mut space = sample.scratch.take::<Workspace>();
         let filled = self.chain.plan(self.size, sample.key, &mut space).and_then(|_| {
-            self.chain.render(Pixels::new(data, self.size, self.channels), &mut space, sample.row(self.at))
+            self.chain.render(Pixels::new(data, self.size, self.pixel), &mut space, sample.row(self.at))
         });
         sample.scratch.put(space);
         filled

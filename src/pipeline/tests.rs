@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     field::Image as ImageField,
     geometry::{Rect, Size},
+    pixel::PixelType,
     source::{Column, Stored},
     spec::DType,
     transform::{
@@ -409,7 +410,9 @@ fn a_fourth_channel_changes_nothing() {
     let size = size(40, 50);
     let three: Vec<u8> = (0..40 * 50 * 3).map(|at: u32| (at * 7 % 251) as u8).collect();
     let mut four = Image::default();
-    for (to, from) in four.reset(Size { height: 40, width: 50 }, 4).chunks_exact_mut(4).zip(three.chunks_exact(3)) {
+    for (to, from) in
+        four.reset(Size { height: 40, width: 50 }, PixelType::RGBX8).chunks_exact_mut(4).zip(three.chunks_exact(3))
+    {
         to.copy_from_slice(&[from[0], from[1], from[2], 0x55]);
     }
     let tails: [&[Transform]; 5] = [

@@ -6,6 +6,7 @@ use super::{
     args::Interpolation,
     canvas::Canvas,
     edit::{Edit, Spare},
+    fill::Fill,
     motion::{Motion, around_corners, clamped},
     plan::Plan,
     sample::{Sampling, resampling},
@@ -61,7 +62,7 @@ impl Affine {
 
 impl Warp {
     /// Returns the map of an image by `affine`; the result has the size of the image.
-    pub(super) fn new(affine: &Affine, image: Size, interpolation: Interpolation, fill: Option<[u8; 3]>) -> Self {
+    pub(super) fn new(affine: &Affine, image: Size, interpolation: Interpolation, fill: Option<Fill>) -> Self {
         Self { matrix: affine.inverse(image), size: image, sampling: Sampling::new(interpolation, fill) }
     }
 
@@ -177,13 +178,14 @@ resampling!(Warp);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pixel::PixelType;
 
     const IMAGE: [u8; 6] = [1, 2, 3, 4, 5, 6];
     const SIZE: Size = Size { height: 2, width: 3 };
 
     fn warped(warp: &Warp) -> Vec<u8> {
         let mut image = Canvas::default();
-        image.reset(SIZE, 1).copy_from_slice(&IMAGE);
+        image.reset(SIZE, PixelType::GREY8).copy_from_slice(&IMAGE);
         warp.apply(&mut image, &mut Spare::default());
         image.pixels().to_vec()
     }
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn translations_are_found() {
-        let warp = |affine: &Affine| Warp::new(affine, SIZE, Interpolation::Nearest, Some([9; 3]));
+        let warp = |affine: &Affine| Warp::new(affine, SIZE, Interpolation::Nearest, Some(Fill([9.0; 4])));
         assert_eq!(warp(&moved(1.0, 0.0)).translation(), Some((1, 0)));
         assert_eq!(warped(&warp(&moved(1.0, 0.0))), [9, 1, 2, 9, 4, 5]);
         assert_eq!(warp(&moved(0.5, 0.0)).translation(), None);
@@ -217,7 +219,7 @@ mod tests {
         let warp = |fill| Warp::new(&moved(0.5, 0.0), SIZE, Interpolation::Bilinear, fill);
         // Half of the first pixel lies outside: 0.5 of 1, and with a fill half of what 0.5 is above it.
         assert_eq!(warped(&warp(None)), [0, 2, 2, 2, 4, 6]);
-        assert_eq!(warped(&warp(Some([100; 3]))), [50, 2, 2, 51, 4, 6]);
+        assert_eq!(warped(&warp(Some(Fill([100.0; 4])))), [50, 2, 2, 51, 4, 6]);
     }
 
     #[test]

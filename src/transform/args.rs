@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fill::Fill;
 use crate::rng::Draws;
 
 /// The largest edge that a transform may ask for; as large as a JPEG can be.
@@ -69,8 +70,8 @@ pub(super) fn black() -> Option<Vec<u8>> {
 }
 
 /// Returns a value for each channel.
-pub(super) fn channels(fill: Option<&[u8]>) -> Option<[u8; 3]> {
-    fill.map(|fill| std::array::from_fn(|channel| fill[channel.min(fill.len() - 1)]))
+pub(super) fn channels(fill: Option<&[u8]>) -> Option<Fill> {
+    fill.map(|fill| Fill(std::array::from_fn(|channel| f32::from(fill[channel.min(fill.len() - 1)]))))
 }
 
 /// Returns the fill of a mask: that of its image, where it is one value.

@@ -25,9 +25,9 @@ impl Edit for Blur {
     }
 
     fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
-        let (size, channels) = (image.size, image.channels);
+        let (size, channels) = (image.size, image.pixel.channels.count());
         let Spare { canvas, floats } = spare;
-        gaussian(image.pixels(), size, channels, self.kernel, self.sigma, floats, canvas.reset(size, channels));
+        gaussian(image.pixels(), size, channels, self.kernel, self.sigma, floats, canvas.reset(size, image.pixel));
         std::mem::swap(image, canvas);
     }
 }
@@ -46,9 +46,9 @@ impl Edit for Sharpness {
     }
 
     fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
-        let (size, channels) = (image.size, image.channels);
+        let (size, channels) = (image.size, image.pixel.channels.count());
         let canvas = &mut spare.canvas;
-        smooth(image.pixels(), size, channels, (1.0 - self.0) as f32, canvas.reset(size, channels));
+        smooth(image.pixels(), size, channels, (1.0 - self.0) as f32, canvas.reset(size, image.pixel));
         std::mem::swap(image, canvas);
     }
 }

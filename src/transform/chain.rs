@@ -16,8 +16,10 @@ use super::{
     view::{Region, View},
 };
 use crate::{
+    buffer::Buffer,
     error::{Error, Failure, Result, Stage},
     geometry::Size,
+    pixel::PixelType,
     rng::Key,
     spec::{FieldSpec, Ragged},
 };
@@ -68,7 +70,7 @@ pub(crate) struct ImageInput<'a> {
 pub struct Chain {
     output: FieldSpec,
     is_followed: bool,
-    channels: usize,
+    pixel: PixelType,
     ops: Vec<(u64, Arc<dyn PixelOp>)>,
     writer: RowWriter,
 }
@@ -82,7 +84,7 @@ pub struct Workspace {
     renderer: Renderer,
     canvas: Canvas,
     spare: Spare,
-    packed: Vec<u8>,
+    packed: Buffer,
 }
 
 impl Chain {
@@ -91,7 +93,7 @@ impl Chain {
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range, or a transform that cannot take what comes before it.
     pub fn of_images(name: &str, transforms: &[Transform]) -> Result<Self> {
-        let shape = ImageShape { size: None, channels: 3 };
+        let shape = ImageShape { size: None, pixel: PixelType::RGB8 };
         let input = ImageInput { name, shape, has_channel_axis: true, capacity: None, is_followed: false };
         Self::compile(input, &Numbered::list(name, transforms)?)
     }
@@ -113,7 +115,7 @@ impl Chain {
             shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
             pixel_ops.push((op.at, pixel_op));
         }
-        let mut row = RowSteps::new(shape.channels, input.has_channel_axis);
+        let mut row = RowSteps::new(shape.pixel, input.has_channel_axis);
         for op in &ops[row_ops..] {
             let Role::Row(row_op) = &op.role else {
                 let what = pixels(op, Some(ops[row_ops].name)).err().unwrap_or_default();
@@ -123,8 +125,8 @@ impl Chain {
         }
         let output = output(input, shape, &row)?;
         output.row_bytes()?;
-        let (is_followed, channels) = (input.is_followed, shape.channels);
-        Ok(Self { output, is_followed, channels, ops: pixel_ops, writer: row.finish() })
+        let (is_followed, pixel) = (input.is_followed, shape.pixel);
+        Ok(Self { output, is_followed, pixel, ops: pixel_ops, writer: row.finish() })
     }
 
     /// Returns what every row of the field looks like.
@@ -174,8 +176,7 @@ impl Chain {
         for pass in &plan.passes {
             match pass {
                 Pass::View(view) => {
-                    let from =
-                        input.take().unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.channels));
+                    let from = input.take().unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
                     show(renderer, view, from, &mut spare.canvas)?;
                     spare.canvas.pack();
                     std::mem::swap(canvas, &mut spare.canvas);
@@ -183,7 +184,7 @@ impl Chain {
                 Pass::Edit(edit) => edit.apply(canvas, spare),
             }
         }
-        let from = input.unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.channels));
+        let from = input.unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
         self.write(&plan.last, from, renderer, (&mut spare.canvas, packed), row)?;
         self.writer.edit(key, plan.size(), row);
         Ok(())
@@ -195,17 +196,16 @@ impl Chain {
         view: &View,
         from: Pixels<'_>,
         renderer: &mut Renderer,
-        (spare, packed): (&mut Canvas, &mut Vec<u8>),
+        (spare, packed): (&mut Canvas, &mut Buffer),
         row: &mut [u8],
     ) -> Result<(), String> {
-        let channels = from.channels();
         if view.scale.is_none() && view.is_inside() {
             self.writer.write(from.part(view.inner_crop()).turned_over(view.flop), view.flip, packed, row);
-        } else if self.writer.is_copy() && !view.flip && !view.flop && channels == self.channels {
+        } else if self.writer.is_copy() && !view.flip && !view.flop && from.pixel() == self.pixel {
             renderer.render(view, from, row)?;
         } else {
-            renderer.render(view, from, spare.reset(view.size(), channels))?;
-            let shown = Pixels::new(spare.pixels(), view.size(), channels);
+            renderer.render(view, from, spare.reset(view.size(), from.pixel()))?;
+            let shown = Pixels::new(spare.pixels(), view.size(), from.pixel());
             self.writer.write(shown.turned_over(view.flop), view.flip, packed, row);
         }
         Ok(())
@@ -244,7 +244,7 @@ fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<Fi
             "field `{name}`: images of varying size stay HWC, since the axes that vary come first"
         ))),
         (None, Some(capacity)) => {
-            let shape = if has_channel_axis { vec![shape.channels] } else { vec![] };
+            let shape = if has_channel_axis { vec![shape.pixel.channels.count()] } else { vec![] };
             Ok(FieldSpec { ragged: Some(Ragged { axes: 2, capacity }), ..FieldSpec::new(name, row.dtype(), shape) })
         }
         (None, None) => Err(Error::Config(format!(
@@ -266,14 +266,14 @@ pub(crate) fn failure(reason: String) -> Failure {
 
 /// Makes a view into pixels, flips included.
 fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Canvas) -> Result<(), String> {
-    let (size, channels) = (view.size(), from.channels());
-    let out = canvas.reset(size, channels);
+    let (size, pixel) = (view.size(), from.pixel());
+    let out = canvas.reset(size, pixel);
     renderer.render(view, from, out)?;
     if view.flip {
-        render::mirror(out, size.width, channels);
+        render::mirror(out, size.width, pixel);
     }
     if view.flop {
-        render::turn_over(out, size.width as usize * channels);
+        render::turn_over(out, size.width as usize * pixel.size());
     }
     Ok(())
 }

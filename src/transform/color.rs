@@ -8,7 +8,7 @@ use super::{
     edit::{Edit, Spare},
     vector::{truncated, vectorised},
 };
-use crate::geometry::Size;
+use crate::{geometry::Size, pixel::PixelType};
 
 /// A change of colours, drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +39,7 @@ impl Edit for Color {
     }
 
     fn apply(&self, image: &mut Canvas, _spare: &mut Spare) {
-        let channels = image.channels;
+        let channels = image.pixel.channels.count();
         self.change(image.pixels_mut(), channels);
     }
 }
@@ -98,12 +98,12 @@ impl Edit for GrayChannel {
     }
 
     fn apply(&self, image: &mut Canvas, _spare: &mut Spare) {
-        if image.channels == 3 {
+        if image.pixel == PixelType::RGB8 {
             let pixels = image.pixels_mut();
             for at in 0..pixels.len() / 3 {
                 pixels[at] = luma(pixels[3 * at], pixels[3 * at + 1], pixels[3 * at + 2]) as u8;
             }
-            image.channels = 1;
+            image.pixel = PixelType::GREY8;
         }
     }
 }
@@ -287,9 +287,9 @@ mod tests {
     #[test]
     fn one_channel_is_left_of_three() {
         let mut image = Canvas::default();
-        image.reset(Size { height: 1, width: 2 }, 3).copy_from_slice(&[10, 100, 200, 255, 0, 51]);
+        image.reset(Size { height: 1, width: 2 }, PixelType::RGB8).copy_from_slice(&[10, 100, 200, 255, 0, 51]);
         GrayChannel.apply(&mut image, &mut Spare::default());
-        assert_eq!((image.pixels(), image.channels), (&[84, 82][..], 1));
+        assert_eq!((image.pixels(), image.pixel), (&[84, 82][..], PixelType::GREY8));
     }
 
     #[test]

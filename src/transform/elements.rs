@@ -11,12 +11,13 @@ use std::{fmt::Debug, sync::Arc};
 
 use super::{
     args::Layout,
-    canvas::grown,
     pixels::Pixels,
     write::{self, Float, Line, Table},
 };
 use crate::{
+    buffer::Buffer,
     geometry::Size,
+    pixel::{Channels, PixelType},
     rng::{Draws, Key},
     spec::DType,
 };
@@ -60,10 +61,10 @@ enum Step {
 
 impl RowSteps {
     /// Returns the elements of an 8-bit image.
-    pub(super) const fn new(channels: usize, has_channel_axis: bool) -> Self {
+    pub(super) const fn new(pixel: PixelType, has_channel_axis: bool) -> Self {
         Self {
-            dtype: DType::UInt8,
-            channels,
+            dtype: pixel.depth.dtype(),
+            channels: pixel.channels.count(),
             has_channel_axis,
             layout: Layout::Hwc,
             steps: Vec::new(),
@@ -302,16 +303,17 @@ impl RowWriter {
     /// Writes the image, flipped where asked, to a row of the batch: every byte of it.
     ///
     /// `packed` takes the image without a fourth channel, where there is one that cannot be left out in passing.
-    pub(super) fn write(&self, from: Pixels<'_>, mut flip: bool, packed: &mut Vec<u8>, out: &mut [u8]) {
+    pub(super) fn write(&self, from: Pixels<'_>, mut flip: bool, packed: &mut Buffer, out: &mut [u8]) {
         let mut from = from;
-        if from.channels() == 4 && !matches!((&self.map, self.layout), (Map::Float(..), Layout::Chw)) {
+        if from.pixel().channels == Channels::Rgbx && !matches!((&self.map, self.layout), (Map::Float(..), Layout::Chw))
+        {
             if self.is_copy() {
                 write::three_of_four(from, flip, out);
                 return;
             }
-            let pixels = grown(packed, from.size().area() as usize * 3);
+            let pixels = packed.grown(from.size().area() as usize * 3);
             write::three_of_four(from, flip, pixels);
-            (from, flip) = (Pixels::new(pixels, from.size(), 3), false);
+            (from, flip) = (Pixels::new(pixels, from.size(), PixelType::RGB8), false);
         }
         match &self.map {
             Map::Bytes => write::bytes(from, flip, self.layout, out),
@@ -336,12 +338,17 @@ mod tests {
     fn written(tail: &RowWriter, flip: bool, element: usize) -> Vec<u8> {
         // An odd start, so that nothing may count on alignment.
         let mut out = vec![0xee; IMAGE.len() * element + 1];
-        tail.write(Pixels::new(&IMAGE, Size { height: 2, width: 2 }, 3), flip, &mut Vec::new(), &mut out[1..]);
+        tail.write(
+            Pixels::new(&IMAGE, Size { height: 2, width: 2 }, PixelType::RGB8),
+            flip,
+            &mut Buffer::default(),
+            &mut out[1..],
+        );
         out.split_off(1)
     }
 
     fn eight_bit() -> RowSteps {
-        RowSteps::new(3, true)
+        RowSteps::new(PixelType::RGB8, true)
     }
 
     fn laid_out(mut elements: RowSteps, layout: Layout) -> RowWriter {

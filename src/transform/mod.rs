@@ -15,6 +15,7 @@ mod chain;
 mod color;
 mod edit;
 mod elements;
+mod fill;
 mod motion;
 mod op;
 pub mod ops;

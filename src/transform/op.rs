@@ -6,6 +6,7 @@ use super::{boxes::BoxSteps, elements::RowSteps, plan::Plan};
 use crate::{
     decode::DecodeImage,
     geometry::Size,
+    pixel::PixelType,
     rng::{Draws, Key},
 };
 
@@ -38,8 +39,8 @@ pub(crate) enum Role {
 pub(crate) struct ImageShape {
     /// Their size, where it is the same for all.
     pub(crate) size: Option<Size>,
-    /// Their channels, 1 or 3.
-    pub(crate) channels: usize,
+    /// What their pixels are, all of which means something.
+    pub(crate) pixel: PixelType,
 }
 
 /// An operation on 8-bit pixels.

@@ -3,40 +3,35 @@
 use crate::{
     decode::Image,
     geometry::{Rect, Size},
+    pixel::PixelType,
 };
 
-/// A borrowed 8-bit image, (height, width, channels), whose rows may be those of a larger one. Of four channels, the last
-/// means nothing.
+/// A borrowed image, (height, width, channels), whose rows may be those of a larger one.
 #[derive(Clone, Copy, Debug)]
 pub struct Pixels<'a> {
     bytes: &'a [u8],
     /// The bytes from one row to the next.
     stride: usize,
     size: Size,
-    channels: usize,
+    pixel: PixelType,
     /// Whether the last row comes first.
     turned_over: bool,
 }
 
 impl<'a> Pixels<'a> {
     /// Returns the image of these bytes.
-    pub(crate) const fn new(bytes: &'a [u8], size: Size, channels: usize) -> Self {
-        Self { bytes, stride: size.width as usize * channels, size, channels, turned_over: false }
+    pub(crate) const fn new(bytes: &'a [u8], size: Size, pixel: PixelType) -> Self {
+        Self { bytes, stride: size.width as usize * pixel.size(), size, pixel, turned_over: false }
     }
 
     /// Returns the image of these bytes, 8-bit RGB.
     pub const fn rgb8(bytes: &'a [u8], width: u32, height: u32) -> Self {
-        Self::new(bytes, Size { height, width }, 3)
+        Self::new(bytes, Size { height, width }, PixelType::RGB8)
     }
 
     /// Returns a decoded image.
     pub fn of(image: &'a Image) -> Self {
-        Self::new(image.pixels(), image.size(), image.channels())
-    }
-
-    /// Returns the image of these bytes, one 8-bit channel.
-    pub const fn grey8(bytes: &'a [u8], width: u32, height: u32) -> Self {
-        Self::new(bytes, Size { height, width }, 1)
+        Self::new(image.pixels(), image.size(), image.pixel())
     }
 
     pub(super) const fn bytes(&self) -> &'a [u8] {
@@ -47,17 +42,17 @@ impl<'a> Pixels<'a> {
         self.size
     }
 
-    pub(super) const fn channels(&self) -> usize {
-        self.channels
+    pub(super) const fn pixel(&self) -> PixelType {
+        self.pixel
     }
 
     pub(super) const fn row_bytes(&self) -> usize {
-        self.size.width as usize * self.channels
+        self.size.width as usize * self.pixel.size()
     }
 
     /// Returns a box of the image, which must lie inside.
     pub(super) fn part(self, part: Rect) -> Self {
-        let start = part.top as usize * self.stride + part.left as usize * self.channels;
+        let start = part.top as usize * self.stride + part.left as usize * self.pixel.size();
         Self { bytes: &self.bytes[start..], size: part.size, ..self }
     }
 

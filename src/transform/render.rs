@@ -1,28 +1,32 @@
 //! Resizing and copying: a view made into pixels.
 
 use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
     images::{CroppedImage, Image, ImageRef},
 };
 
 use super::{
     args::Interpolation,
-    canvas::grown,
+    fill::Fill,
     pixels::Pixels,
     view::{Outside, View},
 };
-use crate::geometry::{Rect, Size};
+use crate::{
+    buffer::Buffer,
+    geometry::{Rect, Size},
+    pixel::{Channels, Depth, PixelType},
+};
 
 /// Buffers of one thread, used again.
 #[derive(Debug, Default)]
 pub(super) struct Renderer {
     resizer: Resizer,
     /// What was resized of which only a part is shown.
-    whole: Vec<u8>,
+    whole: Buffer,
     /// What was resized and is still to be set into a larger, padded image.
-    part: Vec<u8>,
+    part: Buffer,
     /// What was resized in width and is still to be in height.
-    narrow: Vec<u8>,
+    narrow: Buffer,
 }
 
 impl Renderer {
@@ -37,17 +41,17 @@ impl Renderer {
             (Outside::Edge | Outside::Reflect | Outside::Symmetric, _) => content,
             (Outside::Fill(_), Some(inner)) => inner,
             (Outside::Fill(fill), None) => {
-                paint(out, fill, input.channels());
+                paint(out, fill, input.pixel());
                 return Ok(());
             }
         };
-        let channels = input.channels();
+        let pixel = input.pixel();
         let mut part = std::mem::take(&mut self.part);
-        let len = inner.size.area() as usize * channels;
-        let filled = self.render_inside(view, inner, input, grown(&mut part, len));
+        let len = inner.size.area() as usize * pixel.size();
+        let filled = self.render_inside(view, inner, input, part.grown(len));
         if filled.is_ok() {
             let window = Rect { top: view.window.top - inner.top, left: view.window.left - inner.left, ..view.window };
-            set_into(Pixels::new(&part[..len], inner.size, channels), window, view.outside, out);
+            set_into(Pixels::new(part.bytes(len), inner.size, pixel), window, view.outside, out);
         }
         self.part = part;
         filled
@@ -93,12 +97,12 @@ impl Renderer {
         if inner == Rect::whole(size) {
             return self.resize(input, crop, filter, out, size);
         }
-        let channels = input.channels();
+        let pixel = input.pixel();
         let mut whole = std::mem::take(&mut self.whole);
-        let pixels = grown(&mut whole, size.area() as usize * channels);
+        let pixels = whole.grown(size.area() as usize * pixel.size());
         let resized = self.resize(input, crop, filter, pixels, size);
         if resized.is_ok() {
-            copy(Pixels::new(pixels, size, channels).part(inner), out);
+            copy(Pixels::new(pixels, size, pixel).part(inner), out);
         }
         self.whole = whole;
         resized
@@ -120,9 +124,9 @@ impl Renderer {
             return resize(&mut self.resizer, input, crop, filter, out, size);
         }
         let half = Size { height: crop.size.height, width: size.width };
-        let narrow = grown(&mut self.narrow, half.area() as usize * input.channels());
+        let narrow = self.narrow.grown(half.area() as usize * input.pixel().size());
         resize(&mut self.resizer, input, crop, filter, narrow, half)?;
-        let narrow = Pixels::new(narrow, half, input.channels());
+        let narrow = Pixels::new(narrow, half, input.pixel());
         resize(&mut self.resizer, narrow, Rect::whole(half), filter, out, size)
     }
 }
@@ -136,11 +140,7 @@ fn resize(
     out: &mut [u8],
     size: Size,
 ) -> Result<(), String> {
-    let pixel = match input.channels() {
-        1 => PixelType::U8,
-        3 => PixelType::U8x3,
-        _ => PixelType::U8x4,
-    };
+    let pixel = resized_as(input.pixel());
     let Size { height, width } = input.size();
     let image = ImageRef::new(width, height, input.bytes(), pixel).map_err(text)?;
     // The filter must not see what lies outside the crop, so the crop is made an image of its own.
@@ -151,12 +151,31 @@ fn resize(
     resizer.resize(&source, &mut target, &options).map_err(text)
 }
 
+/// Returns what the resizer calls pixels of a type.
+const fn resized_as(pixel: PixelType) -> fast_image_resize::PixelType {
+    use fast_image_resize::PixelType as To;
+    match (pixel.depth, pixel.channels) {
+        (Depth::U8, Channels::Grey) => To::U8,
+        (Depth::U8, Channels::GreyAlpha) => To::U8x2,
+        (Depth::U8, Channels::Rgb) => To::U8x3,
+        (Depth::U8, Channels::Rgba | Channels::Rgbx) => To::U8x4,
+        (Depth::U16, Channels::Grey) => To::U16,
+        (Depth::U16, Channels::GreyAlpha) => To::U16x2,
+        (Depth::U16, Channels::Rgb) => To::U16x3,
+        (Depth::U16, Channels::Rgba | Channels::Rgbx) => To::U16x4,
+        (Depth::F32, Channels::Grey) => To::F32,
+        (Depth::F32, Channels::GreyAlpha) => To::F32x2,
+        (Depth::F32, Channels::Rgb) => To::F32x3,
+        (Depth::F32, Channels::Rgba | Channels::Rgbx) => To::F32x4,
+    }
+}
+
 /// Mirrors each row of an image, left to right.
-pub(super) fn mirror(image: &mut [u8], width: u32, channels: usize) {
-    for row in image.chunks_exact_mut(width as usize * channels) {
+pub(super) fn mirror(image: &mut [u8], width: u32, pixel: PixelType) {
+    for row in image.chunks_exact_mut(width as usize * pixel.size()) {
         row.reverse();
-        if channels > 1 {
-            row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
+        if pixel.size() > 1 {
+            row.chunks_exact_mut(pixel.size()).for_each(<[u8]>::reverse);
         }
     }
 }
@@ -178,50 +197,51 @@ fn copy(from: Pixels<'_>, out: &mut [u8]) {
 
 /// Writes what `window` shows of an image and of what lies outside of it.
 fn set_into(image: Pixels<'_>, window: Rect, outside: Outside, out: &mut [u8]) {
-    let channels = image.channels();
+    let pixel = image.pixel().size();
     // The columns that need no look-up.
     let start = (-window.left).clamp(0, window.size.width.into()) as usize;
     let end = (i64::from(image.size().width) - window.left).clamp(start as i64, window.size.width.into()) as usize;
-    let from = (window.left + start as i64).max(0) as usize * channels;
+    let from = (window.left + start as i64).max(0) as usize * pixel;
     if let Outside::Fill(fill) = outside {
-        paint(out, fill, channels);
+        paint(out, fill, image.pixel());
     }
-    let row_bytes = window.size.width as usize * channels;
+    let row_bytes = window.size.width as usize * pixel;
     for (y, out) in (window.top..).zip(out.chunks_exact_mut(row_bytes)) {
         let Some(y) = outside.source(y, image.size().height) else { continue };
         let row = image.row(y);
         if start < end {
-            out[start * channels..end * channels].copy_from_slice(&row[from..from + (end - start) * channels]);
+            out[start * pixel..end * pixel].copy_from_slice(&row[from..from + (end - start) * pixel]);
         }
         if matches!(outside, Outside::Fill(_)) {
             continue;
         }
         for x in (0..start).chain(end..window.size.width as usize) {
             if let Some(column) = outside.source(window.left + x as i64, image.size().width) {
-                out[x * channels..(x + 1) * channels].copy_from_slice(&row[column * channels..(column + 1) * channels]);
+                out[x * pixel..(x + 1) * pixel].copy_from_slice(&row[column * pixel..(column + 1) * pixel]);
             }
         }
     }
 }
 
 /// Fills an image with one colour.
-fn paint(out: &mut [u8], fill: [u8; 3], channels: usize) {
-    match channels {
-        1 => out.fill(fill[0]),
-        3 => out.as_chunks_mut::<3>().0.fill(fill),
-        _ => out.as_chunks_mut::<4>().0.fill([fill[0], fill[1], fill[2], 0]),
+fn paint(out: &mut [u8], fill: Fill, pixel: PixelType) {
+    let bytes = fill.bytes(pixel);
+    match pixel.size() {
+        1 => out.fill(bytes[0]),
+        3 => out.as_chunks_mut::<3>().0.fill([bytes[0], bytes[1], bytes[2]]),
+        size => out.chunks_exact_mut(size).for_each(|out| out.copy_from_slice(&bytes[..size])),
     }
 }
 
 /// Takes for each pixel that whose centre is nearest, as Pillow does.
 fn nearest(from: Pixels<'_>, size: Size, inner: Rect, out: &mut [u8]) {
-    let channels = from.channels();
+    let pixel = from.pixel().size();
     let columns = neighbours(size.width, from.size().width, inner.left, inner.size.width);
     let rows = neighbours(size.height, from.size().height, inner.top, inner.size.height);
-    for (y, out) in rows.into_iter().zip(out.chunks_exact_mut(inner.size.width as usize * channels)) {
+    for (y, out) in rows.into_iter().zip(out.chunks_exact_mut(inner.size.width as usize * pixel)) {
         let row = from.row(y);
-        for (x, out) in columns.iter().zip(out.chunks_exact_mut(channels)) {
-            out.copy_from_slice(&row[x * channels..(x + 1) * channels]);
+        for (x, out) in columns.iter().zip(out.chunks_exact_mut(pixel)) {
+            out.copy_from_slice(&row[x * pixel..(x + 1) * pixel]);
         }
     }
 }
@@ -261,7 +281,7 @@ mod tests {
     }
 
     fn shown(view: &View, input: Pixels<'_>) -> Vec<u8> {
-        let mut out = vec![0xee; view.size().area() as usize * input.channels()];
+        let mut out = vec![0xee; view.size().area() as usize * input.pixel().size()];
         Renderer::default().render(view, input, &mut out).unwrap();
         out
     }
@@ -269,7 +289,7 @@ mod tests {
     #[test]
     fn the_window_of_a_resize_is_the_crop_of_the_resized() {
         let image = noise(size(50, 70), 3);
-        let input = Pixels::new(&image, size(50, 70), 3);
+        let input = Pixels::new(&image, size(50, 70), PixelType::RGB8);
         for filter in [Interpolation::Bilinear, Interpolation::Bicubic, Interpolation::Lanczos, Interpolation::Nearest]
         {
             let mut whole = View::whole(input.size());
@@ -279,7 +299,7 @@ mod tests {
             cut(&mut window, Rect { top: 4, left: 7, size: size(20, 30) });
             let mut expected = View::whole(size(31, 43));
             cut(&mut expected, window.window);
-            let expected = shown(&expected, Pixels::new(&resized, size(31, 43), 3));
+            let expected = shown(&expected, Pixels::new(&resized, size(31, 43), PixelType::RGB8));
             assert_eq!(shown(&window, input), expected, "{filter:?}");
         }
     }
@@ -294,7 +314,7 @@ mod tests {
         let mut view = View::whole(size(20, 20));
         cut(&mut view, crop);
         assert!(view.resize(size(4, 4), Interpolation::Bilinear).is_none());
-        assert_eq!(shown(&view, Pixels::new(&image, size(20, 20), 3)), [0; 48]);
+        assert_eq!(shown(&view, Pixels::new(&image, size(20, 20), PixelType::RGB8)), [0; 48]);
     }
 
     #[test]
@@ -302,9 +322,12 @@ mod tests {
         let image = [1, 2, 3, 4];
         let mut view = View::whole(size(2, 2));
         cut(&mut view, Rect { top: -1, left: -1, size: size(4, 3) });
-        assert_eq!(shown(&view, Pixels::new(&image, size(2, 2), 1)), [0, 0, 0, 0, 1, 2, 0, 3, 4, 0, 0, 0]);
+        assert_eq!(
+            shown(&view, Pixels::new(&image, size(2, 2), PixelType::GREY8)),
+            [0, 0, 0, 0, 1, 2, 0, 3, 4, 0, 0, 0]
+        );
         view.window.left = 5;
-        assert_eq!(shown(&view, Pixels::new(&image, size(2, 2), 1)), [0; 12]);
+        assert_eq!(shown(&view, Pixels::new(&image, size(2, 2), PixelType::GREY8)), [0; 12]);
     }
 
     #[test]
@@ -313,9 +336,9 @@ mod tests {
         let padded = |outside| {
             let mut view = View::whole(size(2, 3));
             assert_eq!(view.crop(Rect { top: -1, left: -2, size: size(3, 6) }, outside), None);
-            shown(&view, Pixels::new(&image, size(2, 3), 1))
+            shown(&view, Pixels::new(&image, size(2, 3), PixelType::GREY8))
         };
-        assert_eq!(padded(Outside::Fill([9; 3])), [9, 9, 9, 9, 9, 9, 9, 9, 1, 2, 3, 9, 9, 9, 4, 5, 6, 9]);
+        assert_eq!(padded(Outside::Fill(Fill([9.0; 4]))), [9, 9, 9, 9, 9, 9, 9, 9, 1, 2, 3, 9, 9, 9, 4, 5, 6, 9]);
         assert_eq!(padded(Outside::Edge), [1, 1, 1, 2, 3, 3, 1, 1, 1, 2, 3, 3, 4, 4, 4, 5, 6, 6]);
         assert_eq!(padded(Outside::Reflect), [6, 5, 4, 5, 6, 5, 3, 2, 1, 2, 3, 2, 6, 5, 4, 5, 6, 5]);
         assert_eq!(padded(Outside::Symmetric), [2, 1, 1, 2, 3, 3, 2, 1, 1, 2, 3, 3, 5, 4, 4, 5, 6, 6]);
@@ -333,9 +356,9 @@ mod tests {
     #[test]
     fn mirrored_rows() {
         let mut image = [1, 2, 3, 4, 5, 6];
-        mirror(&mut image, 2, 3);
+        mirror(&mut image, 2, PixelType::RGB8);
         assert_eq!(image, [4, 5, 6, 1, 2, 3]);
-        mirror(&mut image, 3, 1);
+        mirror(&mut image, 3, PixelType::GREY8);
         assert_eq!(image, [6, 5, 4, 3, 2, 1]);
     }
 }

@@ -3,7 +3,7 @@
 //! The two functions are the bodies of vectorised loops: whoever has positions compiles them with its own, by
 //! [`resampling`].
 
-use super::{args::Interpolation, vector::rounded};
+use super::{args::Interpolation, fill::Fill, vector::rounded};
 use crate::geometry::Size;
 
 /// How an image is sampled.
@@ -13,16 +13,16 @@ pub(super) struct Sampling {
     pub(super) mixes: bool,
     /// What lies outside the image; `None` is black, and at a mixed edge less so than `Some` of zeros: torchvision
     /// then weighs the edge once instead of twice.
-    pub(super) fill: Option<[u8; 3]>,
+    pub(super) fill: Option<Fill>,
 }
 
 impl Sampling {
-    pub(super) fn new(interpolation: Interpolation, fill: Option<[u8; 3]>) -> Self {
+    pub(super) fn new(interpolation: Interpolation, fill: Option<Fill>) -> Self {
         Self { mixes: interpolation == Interpolation::Bilinear, fill }
     }
 
     /// Returns what lies outside the image.
-    pub(super) fn outside(self) -> [u8; 3] {
+    pub(super) fn outside(self) -> Fill {
         self.fill.unwrap_or_default()
     }
 }
@@ -47,9 +47,9 @@ pub(super) fn nearest<const C: usize>(
     (image, size): (&[u8], Size),
     (out, width): (&mut [u8], u32),
 ) {
-    let fill = sampling.outside();
+    let Fill(fill) = sampling.outside();
     let image = image.as_chunks::<C>().0;
-    let fill: [u8; C] = std::array::from_fn(|channel| fill[channel]);
+    let fill: [u8; C] = std::array::from_fn(|channel| fill[channel] as u8);
     let rows = out.as_chunks_mut::<C>().0.chunks_exact_mut(width as usize);
     for (y, out) in rows.enumerate() {
         for (start, out) in (0..).step_by(BLOCK).zip(out.chunks_mut(BLOCK)) {
@@ -79,7 +79,7 @@ pub(super) fn mixed<const C: usize>(
     (image, size): (&[u8], Size),
     (out, width): (&mut [u8], u32),
 ) {
-    let fill = sampling.outside().map(f32::from);
+    let Fill(fill) = sampling.outside();
     let image = image.as_chunks::<C>().0;
     let rows = out.as_chunks_mut::<C>().0.chunks_exact_mut(width as usize);
     for (y, out) in rows.enumerate() {
@@ -142,8 +142,8 @@ macro_rules! resampling {
         /// Replaces the image by what the edit shows of it, which has this size.
         fn resample(edit: &$edit, size: Size, image: &mut Canvas, spare: &mut Spare) {
             let from = (image.pixels(), image.size);
-            let out = (spare.canvas.reset(size, image.channels), size.width);
-            match (image.channels, edit.sampling.mixes) {
+            let out = (spare.canvas.reset(size, image.pixel), size.width);
+            match (image.pixel.channels.count(), edit.sampling.mixes) {
                 (3, false) => nearest_rgb(edit, from, out),
                 (_, false) => nearest_gray(edit, from, out),
                 (3, true) => mixed_rgb(edit, from, out),

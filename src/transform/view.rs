@@ -1,6 +1,9 @@
 //! Which pixels of an image end up where, before any is touched.
 
-use super::args::{Interpolation, PaddingMode};
+use super::{
+    args::{Interpolation, PaddingMode},
+    fill::Fill,
+};
 use crate::geometry::{Rect, Size};
 
 /// The part of an image that a plan needs: a box inside the image, and what becomes of it.
@@ -13,10 +16,10 @@ pub struct Region {
 }
 
 /// What is shown outside of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outside {
     /// One colour.
-    Fill([u8; 3]),
+    Fill(Fill),
     /// The nearest pixel of the image.
     Edge,
     /// The image mirrored, without its edge.
@@ -27,13 +30,13 @@ pub(crate) enum Outside {
 
 impl Default for Outside {
     fn default() -> Self {
-        Self::Fill([0; 3])
+        Self::Fill(Fill::default())
     }
 }
 
 impl PaddingMode {
     /// Returns what lies outside of an image that is padded in this way.
-    pub(super) const fn outside(self, fill: [u8; 3]) -> Outside {
+    pub(super) const fn outside(self, fill: Fill) -> Outside {
         match self {
             Self::Constant => Outside::Fill(fill),
             Self::Edge => Outside::Edge,
@@ -88,7 +91,14 @@ impl View {
     /// Returns the view of a whole image.
     pub(super) const fn whole(image: Size) -> Self {
         let whole = Rect::whole(image);
-        Self { crop: whole, scale: None, window: whole, outside: Outside::Fill([0; 3]), flip: false, flop: false }
+        Self {
+            crop: whole,
+            scale: None,
+            window: whole,
+            outside: Outside::Fill(Fill([0.0; 4])),
+            flip: false,
+            flop: false,
+        }
     }
 
     /// Returns the size of what the view shows.
@@ -256,7 +266,7 @@ mod tests {
         cut(&mut view, rect(10, 10, 10, 10));
         cut(&mut view, rect(-5, -5, 20, 20));
         assert_eq!((view.crop, view.window), (rect(10, 10, 10, 10), rect(-5, -5, 20, 20)));
-        let red = Outside::Fill([9, 0, 0]);
+        let red = Outside::Fill(Fill([9.0, 0.0, 0.0, 0.0]));
         let next = view.crop(rect(-1, -1, 22, 22), red).unwrap();
         assert_eq!((next.crop, next.window, next.outside), (rect(0, 0, 20, 20), rect(-1, -1, 22, 22), red));
         cut(&mut view, rect(-1, -1, 22, 22));

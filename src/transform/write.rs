@@ -1,6 +1,8 @@
 //! The last pass: pixels to a row of the batch, flipped, converted and laid out on the way.
 
 use super::{args::Layout, pixels::Pixels, vector::vectorised};
+use crate::pixel::{Channels, PixelType};
+
 vectorised! {
     /// Writes the image without its fourth channel, (height, width, 3), mirrored if so asked.
     pub(super) fn three_of_four(from: Pixels<'_>, flip: bool, out: &mut [u8]) {
@@ -20,8 +22,8 @@ pub(super) type Table<const N: usize> = [[u8; N]; 256];
 
 /// Writes the image as it is.
 pub(super) fn bytes(from: Pixels<'_>, flip: bool, layout: Layout, out: &mut [u8]) {
-    if layout == Layout::Hwc || from.channels() == 1 {
-        let channels = from.channels();
+    if layout == Layout::Hwc || from.pixel() == PixelType::GREY8 {
+        let channels = from.pixel().channels.count();
         for (row, out) in from.rows().zip(out.chunks_exact_mut(from.row_bytes())) {
             if !flip {
                 out.copy_from_slice(row);
@@ -213,7 +215,7 @@ const fn brain_bits(value: f32) -> u16 {
 
 vectorised! {
     fn float_planes(from: Pixels<'_>, flip: bool, float: Float, lines: [Line; 3], out: &mut [u8]) {
-        if from.channels() == 4 {
+        if from.pixel().channels == Channels::Rgbx {
             float_planes_of::<4>(from, flip, float, lines, out);
         } else {
             float_planes_of::<3>(from, flip, float, lines, out);
@@ -245,7 +247,7 @@ fn float_planes_of<const N: usize>(from: Pixels<'_>, flip: bool, float: Float, l
 
 vectorised! {
     fn float_rows(from: Pixels<'_>, flip: bool, float: Float, lines: &[Line], out: &mut [u8]) {
-        let (row_bytes, channels, size) = (from.row_bytes(), from.channels(), float.size());
+        let (row_bytes, channels, size) = (from.row_bytes(), from.pixel().channels.count(), float.size());
         // Three blocks hold whole pixels, of one channel or of three.
         let lines: [[Line; BLOCK]; 3] =
             std::array::from_fn(|part| std::array::from_fn(|at| lines[(part * BLOCK + at) % channels]));
@@ -324,7 +326,7 @@ mod tests {
             let image: Vec<u8> =
                 (0..size.area() as usize * channels).map(|at| (at as u8).wrapping_mul(37) ^ seed).collect();
             let lines = [(123.7, 58.4), (116.3, -57.1), (0.0, 255.0)].map(|(zero, step)| Line { zero, step });
-            let from = Pixels::new(&image, size, channels).turned_over(over);
+            let from = Pixels::new(&image, size, if grey { PixelType::GREY8 } else { PixelType::RGB8 }).turned_over(over);
             let layout = if chw { Layout::Chw } else { Layout::Hwc };
             let count = image.len();
             let (mut f32s, mut bf16s, mut u8s) = (vec![0xee; count * 4], vec![0xee; count * 2], vec![0xee; count]);

@@ -40,6 +40,12 @@ impl<'a> File<'a> {
     }
 
     /// Returns the size in pixels.
+    /// Tells whether there is but one component.
+    pub(super) fn is_grey(&self) -> bool {
+        self.frame.components().len() == 1
+    }
+
+    /// Returns the size in pixels.
     pub(super) const fn size(&self) -> Size {
         self.frame.size
     }

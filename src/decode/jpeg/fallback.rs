@@ -35,6 +35,11 @@ impl<'a> Fallback<'a> {
         self.size
     }
 
+    /// Tells whether there is but one component.
+    pub(super) fn is_grey(&self) -> bool {
+        self.inner.info().is_some_and(|info| info.components == 1)
+    }
+
     /// Writes the pixels, (height, width, 3).
     pub(super) fn decode(mut self, out: &mut [u8]) -> Result<(), String> {
         if self.pads {

@@ -15,6 +15,7 @@ use crate::{
         options::DecodeImage,
     },
     geometry::{Rect, Size},
+    pixel::PixelType,
 };
 
 /// JPEG files.
@@ -83,7 +84,7 @@ impl<'a> OpenJpeg<'a> {
             TakenBy::Own(file) => kept.get::<Decoder>().decode::<3>(&file, region, scale, self.pads, out)?,
             TakenBy::Fallback(file) if region == Rect::whole(size) => file.decode(out)?,
             TakenBy::Fallback(file) => {
-                file.decode(image.reset(size, 3))?;
+                file.decode(image.reset(size, PixelType::RGB8))?;
                 image.write_means(region, scale.divisor(), out);
             }
         }
@@ -103,6 +104,14 @@ impl Opened for OpenJpeg<'_> {
         exif::orientation(self.data)
     }
 
+    fn pixel(&self) -> PixelType {
+        let is_grey = match &self.taken_by {
+            TakenBy::Own(file) => file.is_grey(),
+            TakenBy::Fallback(file) => file.is_grey(),
+        };
+        if is_grey { PixelType::GREY8 } else { PixelType::RGB8 }
+    }
+
     /// Our own decoder reads the region alone, and smaller where it may; the other one always the whole.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
         let size = self.size();
@@ -112,10 +121,10 @@ impl Opened for OpenJpeg<'_> {
                 let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
                 let region = scale.region(region, scale.of(size));
                 // Four bytes a pixel are resized faster than three.
-                let out = out.reset(region.size, 4);
+                let out = out.reset(region.size, PixelType::RGBX8);
                 kept.get::<Decoder>().decode::<4>(&file, region, scale, self.pads, out)?;
             }
-            TakenBy::Fallback(file) => file.decode(out.reset(size, 3))?,
+            TakenBy::Fallback(file) => file.decode(out.reset(size, PixelType::RGB8))?,
         }
         Ok(())
     }

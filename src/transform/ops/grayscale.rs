@@ -10,6 +10,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
+use crate::pixel::{Channels, PixelType};
 
 /// Converts to shades of grey.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,10 +40,11 @@ impl Operation for Grayscale {
 
 impl PixelOp for Grayscale {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
-        if self.num_output_channels == 3 && input.channels != 3 {
+        if self.num_output_channels == 3 && !input.pixel.channels.is_colour() {
             return Err("cannot make three channels of one".to_owned());
         }
-        Ok(ImageShape { channels: self.num_output_channels as usize, ..input })
+        let channels = if self.num_output_channels == 1 { Channels::Grey } else { Channels::Rgb };
+        Ok(ImageShape { pixel: PixelType { channels, ..input.pixel }, ..input })
     }
 
     fn plan(&self, plan: &mut Plan, _key: OpKey) -> Result<(), String> {

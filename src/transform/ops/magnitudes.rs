@@ -6,6 +6,7 @@ use super::{
         args::{Interpolation, channels, check_warp},
         blur::Sharpness as Sharpen,
         color::Color as Change,
+        fill::Fill,
         plan::Plan,
     },
     random_rotation::rotate,
@@ -59,7 +60,7 @@ pub(super) const SPACE: [Op; 14] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edges {
     pub(super) interpolation: Interpolation,
-    pub(super) fill: Option<[u8; 3]>,
+    pub(super) fill: Option<Fill>,
 }
 
 impl Edges {

@@ -240,7 +240,7 @@ mod tests {
         let coefficients = coefficients(SIZE, stay).unwrap().map(|value| value as f32);
         let mut image = Canvas::default();
         let pixels: Vec<u8> = (0..SIZE.area() * 3).map(|at| (at * 7) as u8).collect();
-        image.reset(SIZE, 3).copy_from_slice(&pixels);
+        image.reset(SIZE, crate::pixel::PixelType::RGB8).copy_from_slice(&pixels);
         for mixes in [false, true] {
             let sampling = Sampling { mixes, fill: None };
             Perspective { coefficients, sampling }.apply(&mut image, &mut Spare::default());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{
     affine::{Affine, Warp},
     args::{Interpolation, around_zero, black, channels, check_center, check_degrees, check_warp, nearest, single},
+    fill::Fill,
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
@@ -69,7 +70,7 @@ pub(super) fn rotate(
     expand: bool,
     center: Option<[f64; 2]>,
     interpolation: Interpolation,
-    fill: Option<[u8; 3]>,
+    fill: Option<Fill>,
 ) {
     let (angle, size) = (angle.rem_euclid(360.0), plan.size());
     let mut warp = Warp::new(&Affine::rotation(angle, center), size, interpolation, fill);
