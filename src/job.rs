@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    budget::Budget,
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
@@ -74,6 +75,9 @@ pub struct Options {
     pub num_workers: u32,
     /// Decoding threads of each worker.
     pub threads_per_worker: u32,
+    /// The most bytes that a sample may take while it is made; none for [`Budget::DEFAULT`].
+    #[serde(default)]
+    pub max_sample_bytes: Option<u64>,
     /// What becomes of bad samples.
     pub on_error: OnError,
     /// How long a worker may go without finishing a row before it is replaced; as data, in seconds.
@@ -92,6 +96,7 @@ impl Default for Options {
             world_size: 1,
             num_workers: 0,
             threads_per_worker: 1,
+            max_sample_bytes: None,
             on_error: OnError::Raise,
             stall_timeout: Duration::from_mins(1),
         }
@@ -136,6 +141,9 @@ impl Options {
             return Err(Error::Config(format!("rank {} is not below world_size {}", self.rank, self.world_size)));
         }
         self.validate_threads()?;
+        if self.max_sample_bytes == Some(0) {
+            return Err(Error::config("max_sample_bytes must be at least 1, not 0"));
+        }
         if self.stall_timeout.is_zero() {
             return Err(Error::config("stall_timeout must be more than 0 seconds"));
         }
@@ -154,6 +162,19 @@ impl Options {
             None => Ok(()),
             Some((name, count, most)) => Err(Error::Config(format!("{name} must be at most {most}, not {count}"))),
         }
+    }
+
+    /// Returns the budget of a sample, in bytes.
+    pub fn sample_bytes(&self) -> u64 {
+        self.max_sample_bytes.unwrap_or(Budget::DEFAULT)
+    }
+
+    /// Returns what samples in work may take together, as far as there is to be memory for it: each thread's budget where
+    /// one was asked for. By default no more than one sample is supposed to be that large.
+    pub fn bytes_in_work(&self) -> u64 {
+        let Self { num_workers, threads_per_worker, max_sample_bytes, .. } = *self;
+        let threads = u64::from(num_workers.max(1)) * u64::from(threads_per_worker);
+        max_sample_bytes.map_or(Budget::DEFAULT, |bytes| bytes.saturating_mul(threads))
     }
 
     /// Returns the sampler over a source of `len` samples.

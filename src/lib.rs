@@ -32,6 +32,7 @@
 //!
 //! Modules are declared lowest first, and use only those above them; a test enforces that.
 
+pub mod budget;
 pub mod buffer;
 pub mod counters;
 pub mod descriptor;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::field::{Scratch, Times};
 use crate::{
+    budget::Budget,
     error::{Failure, Result, Stage},
     field::{self, Compiled, Field, Payload, Sample},
     panics,
@@ -63,6 +64,7 @@ impl PipelineSpec {
 pub struct Pipeline {
     source: Arc<dyn Source>,
     compiled: Compiled,
+    sample_bytes: u64,
 }
 
 impl Pipeline {
@@ -77,7 +79,18 @@ impl Pipeline {
         capacity: &BTreeMap<String, usize>,
     ) -> Result<Self> {
         let compiled = Compiled::of(source.fields(), transforms, batch_transforms, capacity)?;
-        Ok(Self { source, compiled })
+        Ok(Self { source, compiled, sample_bytes: Budget::DEFAULT })
+    }
+
+    /// Sets the [budget](Budget) of a sample, in bytes.
+    #[must_use]
+    pub fn with_sample_bytes(self, sample_bytes: u64) -> Self {
+        Self { sample_bytes, ..self }
+    }
+
+    /// Returns the [budget](Budget) of a sample, in bytes.
+    pub fn sample_bytes(&self) -> u64 {
+        self.sample_bytes
     }
 
     /// Returns the source.
@@ -135,9 +148,13 @@ impl Pipeline {
         }
         let mut stage = Stage::Transform;
         let payload = |field| self.source.field(field, key.index, record);
-        let mut sample = Sample { key, payload: &payload, rows, scratch, times, stage: &mut stage };
+        let mut budget = Budget::new(self.sample_bytes);
+        budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
+        let mut sample = Sample { key, payload: &payload, rows, scratch, times, stage: &mut stage, budget };
         // The scratch holds nothing but bytes to be overwritten, so a panic leaves nothing broken behind.
         let filled = panics::caught(|| self.compiled.fill(&mut sample));
+        let taken = sample.budget.taken() - record.len() as u64;
+        sample.scratch.settle(taken);
         filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))))
     }
 

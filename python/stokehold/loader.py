@@ -70,6 +70,12 @@ class Loader:
         prefetch: Batches that may be finished ahead of the one in your hands, in total (not per worker).
         memory_limit: How large the arena, and so everything that is buffered, may become: bytes, or text such as
             ``"512MiB"``. It begins with ``prefetch`` + 2 slots and grows when you hold batches.
+        max_sample_bytes: The most memory that a sample may take while it is made, in bytes or text such as ``"256MiB"``:
+            its files, what decoding and transforming it allocates, and its pixels. A sample that needs more is a bad
+            one, which is told from its files' sizes and headers, and goes by `on_error`. None is 1 GiB: a large
+            photograph of 100 megapixels takes half of that. Where samples are files, there must be memory for one
+            such sample beside the slots when the loader is made, or, if you give a number, for one in each thread
+            that decodes.
         rank: This trainer's number; None takes ``RANK``, as torchrun sets it, else 0.
         world_size: The number of trainers; None takes ``WORLD_SIZE``, else 1.
         output: What fields of a batch are: ``"numpy"``, ``"torch"`` or ``"jax"`` arrays, all without a copy.
@@ -82,7 +88,8 @@ class Loader:
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
         OSError: The source cannot be opened (``FileNotFoundError`` and so on), or a process cannot be started.
-        MemoryError: The arena does not fit under ``memory_limit``, a cgroup's limit or the machine's free memory.
+        MemoryError: The arena does not fit under ``memory_limit``, or arena and samples of ``max_sample_bytes`` not under
+            a cgroup's limit or the machine's free memory.
     """
 
     def __init__(
@@ -100,6 +107,7 @@ class Loader:
         threads_per_worker: int = 1,
         prefetch: int = 4,
         memory_limit: int | str = "2GiB",
+        max_sample_bytes: int | str | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         output: Output = "numpy",
@@ -126,6 +134,8 @@ class Loader:
             "on_error": on_error,
             "stall_timeout": _seconds("stall_timeout", stall_timeout),
         }
+        if max_sample_bytes is not None:
+            options["max_sample_bytes"] = _bytes("max_sample_bytes", max_sample_bytes)
         description = {
             "source": source.spec(),
             "transforms": _chains(transforms or {}),
@@ -135,7 +145,7 @@ class Loader:
             },
             "options": options,
             "prefetch": _count("prefetch", prefetch),
-            "memory_limit": _bytes(memory_limit),
+            "memory_limit": _bytes("memory_limit", memory_limit),
         }
         self.source = source
         self.output: Output = output
@@ -308,13 +318,13 @@ def _seconds(name: str, value: float) -> float:
     return seconds
 
 
-def _bytes(limit: int | str) -> int:
+def _bytes(name: str, limit: int | str) -> int:
     if isinstance(limit, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", limit)
         if match is None or match[2].lower() not in _UNITS:
-            raise ValueError(f"memory_limit must be bytes or text such as '512MiB', not {limit!r}")
+            raise ValueError(f"{name} must be bytes or text such as '512MiB', not {limit!r}")
         limit = int(float(match[1]) * _UNITS[match[2].lower()])
-    limit = _integer("memory_limit", limit)
+    limit = _integer(name, limit)
     if not 0 < limit < 2**63:
-        raise ValueError(f"memory_limit is out of range: {limit}")
+        raise ValueError(f"{name} is out of range: {limit}")
     return limit

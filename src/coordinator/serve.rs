@@ -113,7 +113,7 @@ fn open(
     }
     let pipeline = match (pipeline, spec) {
         (Some(pipeline), _) => pipeline,
-        (None, Some(spec)) => Arc::new(spec.open(bytes)?),
+        (None, Some(spec)) => Arc::new(spec.open(bytes)?.with_sample_bytes(options.sample_bytes())),
         (None, None) => return Err(Error::Protocol("the description of the loader has no pipeline".into())),
     };
     let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::geometry::Size;
+use crate::{budget::Budget, geometry::Size};
 
 /// The largest number of pixels that is decoded: that from which on Pillow raises `DecompressionBombError`,
 /// twice its `MAX_IMAGE_PIXELS`.
@@ -21,6 +21,14 @@ pub struct DecodeImage {
     pub apply_exif_orientation: bool,
     /// The most pixels an image may have. A larger one is refused by its header, before memory is taken.
     pub max_pixels: u64,
+    /// The most bytes that decoding may take, of the decoder and of pixels. One that needs more is refused by its header.
+    /// No part of a description: a pipeline says what is left of a sample's budget.
+    #[serde(skip, default = "default_bytes")]
+    pub max_bytes: u64,
+}
+
+const fn default_bytes() -> u64 {
+    Budget::DEFAULT
 }
 
 /// What becomes of a JPEG that ends too early.
@@ -41,6 +49,7 @@ impl Default for DecodeImage {
             truncated: Truncated::default(),
             apply_exif_orientation: false,
             max_pixels: MAX_PIXELS,
+            max_bytes: Budget::DEFAULT,
         }
     }
 }

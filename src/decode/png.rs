@@ -37,7 +37,7 @@ impl Format for Png {
 
 /// Reads a mask: the indices of a palette, or the values of a grey image of at most 8 bits.
 fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String> {
-    let limits = Limits { bytes: (2 * options.max_pixels) as usize };
+    let limits = Limits { bytes: raster::png_limit(data, options) as usize };
     let mut decoder = Decoder::new_with_limits(Cursor::new(data), limits);
     decoder.set_transformations(Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;

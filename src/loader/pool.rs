@@ -259,6 +259,9 @@ impl Pool {
         if self.slot_return.is_closed() {
             return Err(Error::Usage("this loader is closed".into()));
         }
+        if let Some(reason) = &self.over {
+            return Err(Error::Worker(reason.clone()));
+        }
         if self.slot_return.send(request, memory)? { Ok(()) } else { Err(self.ended()) }
     }
 

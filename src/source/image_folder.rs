@@ -72,9 +72,9 @@ impl Source for ImageFolder {
         true
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
+    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
         record.clear();
-        file::append(&self.path(index), record)
+        file::append(&self.path(index), record, most)
     }
 
     fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
@@ -98,14 +98,15 @@ mod tests {
         }
         let folder = ImageFolder::open(root.path()).unwrap();
         let mut record = vec![0; 100];
-        folder.fetch(1, &mut record).unwrap();
+        folder.fetch(1, &mut record, 1).unwrap();
         assert_eq!(folder.len(), 2);
         assert_eq!(folder.classes(), ["a", "b"]);
         assert_eq!(folder.field(0, 1, &record), b"1");
         assert_eq!(folder.field(1, 1, &record), 1_i64.to_ne_bytes());
+        assert!(folder.fetch(0, &mut record, 1).unwrap_err().reason.contains("has 2 bytes"));
         assert_eq!(folder.key(1), root.path().join("b/x.jpg").to_str().unwrap());
 
         fs::remove_file(root.path().join("b/x.jpg")).unwrap();
-        assert_eq!(folder.fetch(1, &mut record).unwrap_err().errno, Some(libc::ENOENT));
+        assert_eq!(folder.fetch(1, &mut record, 1).unwrap_err().errno, Some(libc::ENOENT));
     }
 }

@@ -23,6 +23,7 @@ mod pixels;
 mod plan;
 mod render;
 mod sample;
+mod tables;
 mod vector;
 mod view;
 mod write;
@@ -34,6 +35,7 @@ pub use self::{
     chain::{Chain, Workspace},
     ops::Transform,
     pixels::Pixels,
+    tables::table_bytes,
     view::Region,
 };
 pub(crate) use self::{

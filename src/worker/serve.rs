@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     fill::{Candidate, Filler, RowTask},
+    in_flight::InFlight,
     report::RunReport,
 };
 use crate::{
@@ -184,6 +185,8 @@ struct Fetched {
     row: RowMut,
     running: Arc<Running>,
     record: Vec<u8>,
+    /// The record's length.
+    len: usize,
     candidate: Candidate,
 }
 
@@ -209,15 +212,19 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))?;
     let (to_decode, tasks) = flume::bounded::<Task>(READ_AHEAD);
     let (used, spare) = flume::unbounded::<Vec<u8>>();
-    let channel = Arc::new(channel);
+    let (channel, in_flight) = (Arc::new(channel), Arc::new(InFlight::default()));
     for _ in 0..threads {
-        let (tasks, used, filler) = (tasks.clone(), used.clone(), filler.clone());
+        let (tasks, used, filler, in_flight) = (tasks.clone(), used.clone(), filler.clone(), Arc::clone(&in_flight));
         let (channel, mailbox) = (Arc::clone(&channel), mailbox.clone());
         pool.spawn(move || {
             let mut scratch = filler.pipeline().scratch();
             for task in tasks {
                 match task {
-                    Task::Row(fetched) => decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox),
+                    Task::Row(fetched) => {
+                        let len = fetched.len;
+                        decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox);
+                        in_flight.remove(len);
+                    }
                     Task::Batch(fill, partition, rows) => {
                         let mut run = RunReport::default();
                         filler.finish(&partition, fill.batch, rows, &mut run);
@@ -240,12 +247,14 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         }
         let running = Arc::new(Running { fill, partition, left: Mutex::new((fill.run.rows, RunReport::default())) });
         for mut row in rows.into_rows() {
+            in_flight.wait();
             let mut record = spare.try_recv().unwrap_or_default();
             let mut run = RunReport::default();
             let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
             let candidate = filler.fetch(row_task, &mut row, &mut record, &mut run);
             running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(run);
-            let fetched = Fetched { row, running: Arc::clone(&running), record, candidate };
+            in_flight.add(record.len());
+            let fetched = Fetched { row, running: Arc::clone(&running), len: record.len(), record, candidate };
             to_decode.send(Task::Row(fetched)).map_err(gone)?;
         }
     }
@@ -260,7 +269,7 @@ fn decode(
     channel: &Channel<Report, Command>,
     mailbox: &Mailbox,
 ) {
-    let Fetched { mut row, running, mut record, candidate } = fetched;
+    let Fetched { mut row, running, mut record, candidate, .. } = fetched;
     let row_task = RowTask { partition: &running.partition, batch: running.fill.batch, attempt: running.fill.attempt };
     let mut run = RunReport::default();
     filler.fill(row_task, &mut row, &mut record, candidate, scratch, &mut run);

@@ -90,10 +90,10 @@ logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(name)s %(message)
 
 
 @pytest.mark.parametrize(
-    "stderr", ["None", "type('Notebook', (), {'write': lambda self, text: os.write(1, text.encode())})()"]
+    "stderr", ["None", "type('Notebook', (io.StringIO,), {'write': lambda self, text: os.write(1, text.encode())})()"]
 )
 def test_a_standard_error_that_is_no_file_is_written_to(stderr: str) -> None:
-    status, out, err = run_trainer(f"sys.stderr = {stderr}\n{STALL}")
+    status, out, err = run_trainer(f"import io\nsys.stderr = {stderr}\n{STALL}")
     assert (status, err) == (0, "")
     assert out.count("stalled") == (0 if stderr == "None" else 2)
 

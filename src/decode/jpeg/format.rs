@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     decode::{
-        format::{Bad, Format, Opened, ReadMask, Wanted},
+        format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
         image::Image,
         kept::Kept,
         options::DecodeImage,
@@ -112,14 +112,29 @@ impl Opened for OpenJpeg<'_> {
         if is_grey { PixelType::GREY8 } else { PixelType::RGB8 }
     }
 
+    fn memory(&self, wanted: Wanted) -> Memory {
+        let size = self.size();
+        match &self.taken_by {
+            TakenBy::Own(_) => {
+                let (_, region) = own_part(size, wanted);
+                // The planes of three components, up to two blocks of 16 samples larger on each side; the coefficients
+                // of a row of blocks; and the entropy-coded data without stuffing, in memory that grows by doubling.
+                let planes = grown(region.size, 64).saturating_mul(3);
+                let coefficients = u64::from(size.width).saturating_add(64) * 32 * 2 * 3;
+                let beside = planes.saturating_add(coefficients).saturating_add(2 * self.data.len() as u64);
+                Memory { size: region.size, pixel: PixelType::RGBX8, beside }
+            }
+            // Coefficients of two bytes and samples of one, of three components.
+            TakenBy::Fallback(_) => Memory { size, pixel: PixelType::RGB8, beside: grown(size, 64).saturating_mul(9) },
+        }
+    }
+
     /// Our own decoder reads the region alone, and smaller where it may; the other one always the whole.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
         let size = self.size();
         match self.taken_by {
             TakenBy::Own(file) => {
-                let Wanted { region, reduced_to } = wanted;
-                let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
-                let region = scale.region(region, scale.of(size));
+                let (scale, region) = own_part(size, wanted);
                 // Four bytes a pixel are resized faster than three.
                 let out = out.reset(region.size, PixelType::RGBX8);
                 kept.get::<Decoder>().decode::<4>(&file, region, scale, self.pads, out)?;
@@ -135,6 +150,17 @@ impl Opened for OpenJpeg<'_> {
             TakenBy::Fallback(_) => true,
         }
     }
+}
+
+/// Returns how much smaller our own decoder makes an image of this size, and the part of that which it gives.
+fn own_part(size: Size, Wanted { region, reduced_to }: Wanted) -> (Scale, Rect) {
+    let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
+    (scale, scale.region(region, scale.of(size)))
+}
+
+/// Returns the area of an image whose edges are so much longer.
+fn grown(Size { height, width }: Size, by: u32) -> u64 {
+    u64::from(height.saturating_add(by)) * u64::from(width.saturating_add(by))
 }
 
 impl From<Problem> for Bad {
