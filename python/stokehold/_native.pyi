@@ -25,6 +25,7 @@ __all__ = [
     "copy_rows",
     "decode_jpeg",
     "image_folder_classes",
+    "init",
     "print_line",
     "serve",
 ]
@@ -47,11 +48,18 @@ class WorkerError(RuntimeError):
 class SlotsExhaustedError(RuntimeError):
     """The trainer holds so many batches that none can be filled, and the arena may not grow."""
 
-def decode_jpeg(data: bytes, region: tuple[int, int, int, int] | None, scale: int) -> tuple[int, int, bytearray]: ...
+def decode_jpeg(
+    data: bytes,
+    region: tuple[int, int, int, int] | None,
+    scale: int,
+    out: npt.NDArray[np.uint8] | None = None,
+) -> tuple[int, int, bytearray | npt.NDArray[np.uint8]]:
+    """Returns height, width and the pixels; these are `out` where it is given."""
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
+def init() -> None: ...
 def print_line(descriptor: int, line: str) -> None: ...
 def serve() -> None: ...
 
@@ -130,7 +138,7 @@ class Batch:
 @final
 class Loader:
     def __new__(
-        cls, description: str, table: Table | None, coordinator: tuple[str, str], report: Callable[[str], None]
+        cls, description: str, table: Table | None, coordinator: tuple[str, str, str], report: Callable[[str], None]
     ) -> Loader:
         """Starts what a description says, in JSON. `table` holds the samples where it names no source.
 

@@ -11,6 +11,7 @@ use crate::{
 pub struct Image {
     size: Size,
     pixel: PixelType,
+    is_damaged: bool,
     buffer: Buffer,
 }
 
@@ -30,10 +31,20 @@ impl Image {
         self.buffer.bytes(self.len())
     }
 
-    /// Makes this an image of the given size and returns the bytes of its pixels, of arbitrary content and aligned for
-    /// their values.
+    /// Tells whether the file was damaged, so that pixels may be others than they were meant to be.
+    pub const fn is_damaged(&self) -> bool {
+        self.is_damaged
+    }
+
+    /// Says whether the file was damaged.
+    pub(super) const fn set_damaged(&mut self, is_damaged: bool) {
+        self.is_damaged = is_damaged;
+    }
+
+    /// Makes this an image of the given size, of a sound file, and returns the bytes of its pixels, of arbitrary content
+    /// and aligned for their values.
     pub fn reset(&mut self, size: Size, pixel: PixelType) -> &mut [u8] {
-        (self.size, self.pixel) = (size, pixel);
+        (self.size, self.pixel, self.is_damaged) = (size, pixel, false);
         let len = self.len();
         self.buffer.grown(len)
     }
@@ -54,6 +65,7 @@ impl Image {
                 to.copy_from_slice(&pixels[start..start + bytes]);
             }
         }
+        self.is_damaged = from.is_damaged;
     }
 
     /// Writes the pixels of `region` of what becomes of this where squares of `edge` pixels are made one each, their mean;

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Truncated};
+use super::{Corrupt, Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Truncated};
 use crate::{
     error::Failure,
     geometry::{Rect, Size},
@@ -24,9 +24,13 @@ const BASELINE: usize = 4;
 const STRICT: DecodeImage = DecodeImage {
     scaled_decode: false,
     truncated: Truncated::Error,
+    corrupt: Corrupt::Error,
     apply_exif_orientation: false,
     max_pixels: MAX_PIXELS,
 };
+
+/// What Pillow does.
+const LENIENT: DecodeImage = DecodeImage { corrupt: Corrupt::Decode, ..STRICT };
 
 /// Returns the pixels, without a fourth channel.
 fn rgb(image: &Image) -> Vec<u8> {
@@ -218,17 +222,18 @@ fn the_limit_is_that_of_pillow() {
     assert_eq!(MAX_PIXELS, 178_956_970);
 }
 
-/// Those of the malformed files that libjpeg reads too, with the same pixels.
-const LENIENT: [&str; 5] = [
+/// Those of the malformed files in which nothing is damaged that pixels depend on.
+const HARMLESS: [&str; 6] = [
     "bytes_after_the_end",
+    "differences_that_overflow",
     "fill_bytes_before_markers",
     "no_huffman_tables",
+    "scan_of_other_coefficients",
     "scan_of_zeros",
-    "stray_bytes_before_markers",
 ];
 
 #[test]
-fn malformed_files_are_errors_or_lenient() {
+fn malformed_files_are_read_as_pillow_reads_them() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/malformed");
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -237,23 +242,70 @@ fn malformed_files_are_errors_or_lenient() {
             continue;
         }
         let name = path.file_stem().unwrap().to_str().unwrap();
-        let found = read(&std::fs::read(&path).unwrap(), STRICT);
-        match found {
-            Ok(_) => assert!(LENIENT.contains(&name), "{name} is no error"),
-            Err(failure) => {
-                assert!(!LENIENT.contains(&name), "{name}: {failure}");
-                assert!(!failure.reason.contains("panic"), "{name}: {failure}");
-            }
+        let data = std::fs::read(&path).unwrap();
+        match (std::fs::read(path.with_extension("ppm")), read(&data, LENIENT)) {
+            (Ok(expected), found) => assert!(found == Ok(ppm(&expected)), "{name}"),
+            (Err(_), Ok(_)) => panic!("{name} is no error"),
+            (Err(_), Err(failure)) => assert!(!failure.reason.contains("panic"), "{name}: {failure}"),
         }
+        assert_eq!(read(&data, STRICT).is_ok(), HARMLESS.contains(&name), "{name} where damage is refused");
         seen += 1;
     }
-    assert_eq!(seen, 44);
+    assert_eq!(seen, 75);
+}
+
+#[test]
+fn damage_is_told_and_a_region_of_it_is_cut_from_the_whole() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/malformed");
+    for name in ["restart_segments_missing", "restart_far_away", "end_marker_in_the_scan", "scan_of_ones"] {
+        let data = std::fs::read(format!("{folder}/{name}.jpg")).unwrap();
+        let (size, whole) = read(&data, LENIENT).unwrap();
+        let mut decoder = Decoder::default();
+        assert!(decoder.decode(Encoded::open(&data, LENIENT).unwrap(), Rect::whole(size), None).unwrap().is_damaged());
+        for (top, left) in (0..size.height).flat_map(|top| (0..size.width).map(move |left| (top, left))) {
+            let corner = Size { height: size.height - top, width: size.width - left };
+            let region = Rect { top: top.into(), left: left.into(), size: corner };
+            let part = rgb(decoder.decode(Encoded::open(&data, LENIENT).unwrap(), region, None).unwrap());
+            for (row, y) in part.chunks_exact(3 * corner.width as usize).zip(top..) {
+                let start = 3 * (y * size.width + left) as usize;
+                assert!(row == &whole[start..start + row.len()], "{name}: {region:?}, row {y}");
+            }
+        }
+        // What comes after a sound file was decoded into the same memory tells of no damage.
+        let sound = Encoded::open(FILES[0].1, LENIENT).unwrap();
+        let region = Rect::whole(sound.size());
+        assert!(!decoder.decode(sound, region, None).unwrap().is_damaged());
+    }
+}
+
+#[test]
+fn a_marker_in_the_scan_is_no_early_end() {
+    let (_, jpeg, _) = FILES[0];
+    let ended = [&jpeg[..jpeg.len() * 2 / 3], &[0xff, 0xd9]].concat();
+    assert!(read(&ended, LENIENT).is_ok());
+    let failure = read(&ended, STRICT).unwrap_err();
+    assert_eq!(failure.reason, "as JPEG: a marker before the end of the scan");
+    let cut = &jpeg[..jpeg.len() * 2 / 3];
+    assert_eq!(read(cut, LENIENT).unwrap_err().reason, "as JPEG: unexpected end of data");
+    let padded = read(cut, DecodeImage { truncated: Truncated::Pad, ..STRICT });
+    assert_eq!(padded, read(&ended, LENIENT), "what is missing is as behind a marker");
+}
+
+#[test]
+fn a_file_without_its_end_is_an_error_for_any_region() {
+    let (_, jpeg, _) = FILES[3];
+    let region = Rect { top: 0, left: 0, size: Size { height: 2, width: 2 } };
+    for missing in 1..40 {
+        let cut = &jpeg[..jpeg.len() - missing];
+        let failure = Decoder::default().decode(Encoded::open(cut, LENIENT).unwrap(), region, None).err().unwrap();
+        assert_eq!(failure.reason, "as JPEG: unexpected end of data", "{missing}");
+    }
 }
 
 #[test]
 fn reasons_name_what_is_wrong() {
     for (name, expected) in [
-        ("restart_out_of_order", "a restart marker out of order"),
+        ("restart_out_of_order", "a restart marker is missing or out of order"),
         ("huffman_table_of_class_7", "a Huffman table of an unknown class"),
         ("scan_of_ones", "bits that are no Huffman code"),
         ("frame_of_16_bits", "samples that do not have 8 bits is not supported"),
@@ -275,7 +327,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in any::<prop::sample::Index>(),
         top in 0..61_u32, left in 0..83_u32,
-        pads: bool, scaled_decode: bool,
+        pads: bool, scaled_decode: bool, refuses: bool,
     ) {
         let mut data = FILES[file].1.to_vec();
         for (index, value) in changes {
@@ -286,7 +338,8 @@ proptest! {
             data.truncate(cut.index(data.len()));
         }
         let truncated = if pads { Truncated::Pad } else { Truncated::Error };
-        let options = DecodeImage { scaled_decode, truncated, max_pixels: 1 << 20, ..STRICT };
+        let corrupt = if refuses { Corrupt::Error } else { Corrupt::Decode };
+        let options = DecodeImage { scaled_decode, truncated, corrupt, max_pixels: 1 << 20, ..STRICT };
         let Ok(encoded) = Encoded::open(&data, options) else { return Ok(()) };
         prop_assume!(!encoded.is_other_jpeg());
         let Size { height, width } = encoded.size();

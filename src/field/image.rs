@@ -23,8 +23,11 @@ pub struct Image {}
 /// Counts JPEGs that are not baseline, which another decoder took.
 const OTHER_JPEGS: &str = "other_jpegs";
 
+/// Counts damaged files that were decoded all the same.
+const DAMAGED_IMAGES: &str = "damaged_images";
+
 /// What may be counted while rows are filled.
-pub(super) const COUNTERS: &[&str] = &[OTHER_JPEGS];
+pub(super) const COUNTERS: &[&str] = &[DAMAGED_IMAGES, OTHER_JPEGS];
 
 impl FieldKind for Image {
     fn payload(&self, _name: &str) -> Result<Payload> {
@@ -114,6 +117,7 @@ impl ImageFill {
         *sample.stage = Stage::Decode;
         sample.take(encoded.memory(part, resized), "decoding")?;
         let pixels = decoder.decode(encoded, part, resized)?;
+        sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
         let until = Instant::now();
         sample.times.decode += until - start;
         *sample.stage = Stage::Transform;

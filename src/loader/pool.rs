@@ -30,7 +30,7 @@ use crate::{
         limits,
         memory::SharedMemory,
         poll,
-        process::{self, Child},
+        process::{self, Child, Ended},
         report::{self, Reports},
         socket::Socket,
     },
@@ -53,6 +53,8 @@ pub(super) struct Pool {
     /// Messages that came while another was waited for.
     inbox: VecDeque<Reply>,
     over: Option<String>,
+    /// What to tell where the program that was started ends without a word: perhaps it cannot be a coordinator.
+    advice: Option<String>,
     budget: ArenaBudget,
     starved: Option<Instant>,
     /// Slots that workers which cannot be killed may still write to.
@@ -94,6 +96,7 @@ impl Pool {
             mailbox,
             inbox: VecDeque::new(),
             over: None,
+            advice: launch.advice().map(str::to_owned),
             budget,
             starved: None,
             lost: 0,
@@ -130,6 +133,7 @@ impl Pool {
         let Reply::Up { len } = first else {
             return Err(Error::Protocol(format!("the coordinator began with {first:?}")));
         };
+        self.advice = None;
         self.read(len)
     }
 
@@ -154,7 +158,14 @@ impl Pool {
         let ended = lock(&self.child).wait(TICK);
         let how = ended.map_or_else(|| "hung up".to_owned(), |ended| ended.to_string());
         let words = self.last_words();
-        let reason = format!("the coordinator {how}{words}; held batches stay valid, make a new loader to go on");
+        let reason = match (&self.advice, ended) {
+            (Some(advice), Some(Ended::Exited(_) | Ended::Unknown) | None) => {
+                format!("the coordinator {how} before it answered{words}; {advice}")
+            }
+            (Some(_), Some(Ended::Killed(_))) | (None, _) => {
+                format!("the coordinator {how}{words}; held batches stay valid, make a new loader to go on")
+            }
+        };
         self.over = Some(reason.clone());
         Error::Worker(reason)
     }

@@ -5,17 +5,17 @@ use super::avx2::Avx2;
 #[cfg(not(target_arch = "x86_64"))]
 use super::vector::Avx2;
 use super::{
-    bits::Segments,
     block::Block,
     colour,
-    error::{Problem, Result},
+    error::{Damage, Problem, Result},
     frame::{Colour, Frame},
-    header::{self, Headers, Scan},
+    header::{Headers, Scan},
     huffman::Cache,
     plane::{Layout, Plane, RowBuffer, rows_and_columns},
     reduced,
     scale::Scale,
     scan::{Plan, Reader},
+    segments::Segments,
     vector::{Portable, Vector},
 };
 use crate::{
@@ -28,15 +28,17 @@ use crate::{
 pub(super) struct File<'a> {
     headers: Headers<'a>,
     frame: Frame,
+    colour: Colour,
     scan: Scan,
 }
 
 impl<'a> File<'a> {
     /// Reads the headers.
-    pub(super) fn open(data: &'a [u8]) -> Result<Self> {
-        let (headers, scan) = Headers::read(data)?;
+    pub(super) fn open(data: &'a [u8], damage: Damage) -> Result<Self> {
+        let (headers, scan) = Headers::read(data, damage)?;
         let frame = headers.frame()?;
-        Ok(Self { headers, frame, scan })
+        // What comes behind the first scan header changes no colours.
+        Ok(Self { colour: headers.colour(&frame), headers, frame, scan })
     }
 
     /// Returns the size in pixels.
@@ -88,38 +90,49 @@ impl Decoder {
     }
 
     /// Writes the pixels of `region`, which lies in the scaled image, to `out`: rows of red, green and blue and, where `N`
-    /// is 4, 255.
-    ///
-    /// With `pads`, data that ends too early is taken as libjpeg takes it: what is missing is grey.
+    /// is 4, 255. Tells whether there was damage, as far as the file was read.
     pub(super) fn decode<const N: usize>(
         &mut self,
         file: &File<'_>,
         region: Rect,
         scale: Scale,
-        pads: bool,
         out: &mut [u8],
-    ) -> Result<()> {
-        let File { headers, frame, scan } = file;
-        if !pads && !header::has_end(headers.data, scan.start) {
-            return Err(Problem::end_of_data(headers.data.len()));
-        }
+    ) -> Result<bool> {
+        let File { headers, frame, colour, scan } = file;
+        let mut headers = headers.clone();
         for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
-            plane.reset(Layout::new(frame, *component, scale.edge(), region), pads);
+            plane.reset(Layout::new(frame, *component, scale.edge(), region));
         }
-        let colour = self.read_scans(headers.clone(), frame, *scan, pads)?;
+        if scan.components().len() == frame.components().len() {
+            self.read_only_scan(&mut headers, frame, scan)?;
+        } else {
+            self.read_scans(&mut headers, frame, *scan)?;
+        }
         let (planes, buffers) = (&self.planes, &mut self.buffers);
         match self.avx2 {
             Some(avx2) => avx2.run(
                 #[inline(always)]
-                || write_rows::<N>(planes, buffers, colour, region, out),
+                || write_rows::<N>(planes, buffers, *colour, region, out),
             ),
-            None => write_rows::<N>(planes, buffers, colour, region, out),
+            None => write_rows::<N>(planes, buffers, *colour, region, out),
         }
-        Ok(())
+        Ok(headers.damage.is_found())
     }
 
-    /// Reads all scans into the planes; returns what the components mean, which headers between scans may tell.
-    fn read_scans(&mut self, mut headers: Headers<'_>, frame: &Frame, mut scan: Scan, pads: bool) -> Result<Colour> {
+    /// Reads a scan of all components, and what follows it. Its pixels need no end-of-image marker.
+    fn read_only_scan(&mut self, headers: &mut Headers<'_>, frame: &Frame, scan: &Scan) -> Result<()> {
+        self.read_scan(headers, frame, scan)?;
+        headers.resume(self.segments.file_end());
+        match headers.next_scan() {
+            Ok(None) => Ok(()),
+            Ok(Some(second)) => Err(Problem::corrupt(second.start, "a scan behind the last one")),
+            Err(Problem::Ended(offset)) => headers.damage.ended_behind_pixels(offset),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Reads scans up to the end of the image into the planes. A component without a scan is grey.
+    fn read_scans(&mut self, headers: &mut Headers<'_>, frame: &Frame, mut scan: Scan) -> Result<()> {
         let mut is_read = [false; 3];
         loop {
             for component in scan.components() {
@@ -127,23 +140,30 @@ impl Decoder {
                     return Err(Problem::corrupt(scan.start, "a second scan of a component"));
                 }
             }
-            self.read_scan(&headers, frame, &scan, pads)?;
-            if is_read[..frame.components().len()].iter().all(|&is_read| is_read) {
-                return Ok(headers.colour(frame));
-            }
+            self.read_scan(headers, frame, &scan)?;
             headers.resume(self.segments.file_end());
-            scan = match headers.next_scan() {
-                Err(_) if pads => return Ok(headers.colour(frame)),
-                found => found?,
-            };
+            match headers.next_scan() {
+                Ok(Some(next)) => scan = next,
+                Ok(None) => break,
+                Err(Problem::Ended(offset)) => {
+                    headers.damage.ended(offset)?;
+                    break;
+                }
+                Err(problem) => return Err(problem),
+            }
         }
+        for index in (0..frame.components().len()).filter(|&index| !is_read[index]) {
+            headers.damage.found(Problem::corrupt(scan.start, "a component without a scan"))?;
+            self.planes[index].make_grey();
+        }
+        Ok(())
     }
 
-    fn read_scan(&mut self, headers: &Headers<'_>, frame: &Frame, scan: &Scan, pads: bool) -> Result<()> {
+    fn read_scan(&mut self, headers: &mut Headers<'_>, frame: &Frame, scan: &Scan) -> Result<()> {
         let Self { avx2, cache, segments, coefficients, planes, .. } = self;
-        segments.read(headers.data, scan.start, headers.restart_interval > 0)?;
         let plan = Plan::new(headers, frame, scan, planes, cache)?;
-        let reader = Reader::new(&plan, segments, headers.data, pads);
+        segments.read(headers.data, scan.start, plan.intervals(), &mut headers.damage)?;
+        let reader = Reader::new(&plan, segments, headers.data, &mut headers.damage);
         coefficients.resize(plan.blocks(), [0; 64]);
         match *avx2 {
             Some(avx2) => avx2.run(
@@ -182,7 +202,7 @@ fn read_rows(
             }
         }
     }
-    Ok(())
+    reader.finish()
 }
 
 #[inline(always)]

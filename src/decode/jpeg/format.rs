@@ -2,7 +2,7 @@
 
 use super::{
     decoder::{Decoder, File},
-    error::Problem,
+    error::{Damage, Problem},
     exif,
     fallback::Fallback,
     scale::Scale,
@@ -44,7 +44,6 @@ impl Format for Jpeg {
 pub(in crate::decode) struct OpenJpeg<'a> {
     data: &'a [u8],
     taken_by: TakenBy<'a>,
-    pads: bool,
 }
 
 /// The decoder that takes a file.
@@ -58,15 +57,16 @@ enum TakenBy<'a> {
 impl<'a> OpenJpeg<'a> {
     /// Reads the headers.
     pub(in crate::decode) fn read(data: &'a [u8], options: DecodeImage) -> Result<Self, Bad> {
-        let taken_by = match File::open(data) {
+        let damage = Damage::new(options.refuses_damage(), options.pads());
+        let taken_by = match File::open(data, damage) {
             Ok(file) => TakenBy::Own(Box::new(file)),
             Err(Problem::Unsupported(what)) => {
                 let opened = Fallback::open(data, options);
                 TakenBy::Fallback(Box::new(opened.map_err(|reason| format!("{what} is not supported ({reason})"))?))
             }
-            Err(problem @ Problem::Corrupt { .. }) => return Err(problem.into()),
+            Err(problem @ (Problem::Corrupt { .. } | Problem::Ended(_))) => return Err(problem.into()),
         };
-        Ok(Self { data, taken_by, pads: options.pads() })
+        Ok(Self { data, taken_by })
     }
 
     /// Writes the pixels of `region`, which lies in the scaled image, to `out`, (height, width, 3). Where more must be
@@ -81,7 +81,9 @@ impl<'a> OpenJpeg<'a> {
     ) -> Result<(), Bad> {
         let size = self.size();
         match self.taken_by {
-            TakenBy::Own(file) => kept.get::<Decoder>().decode::<3>(&file, region, scale, self.pads, out)?,
+            TakenBy::Own(file) => {
+                kept.get::<Decoder>().decode::<3>(&file, region, scale, out)?;
+            }
             TakenBy::Fallback(file) if region == Rect::whole(size) => file.decode(out)?,
             TakenBy::Fallback(file) => {
                 file.decode(image.reset(size, PixelType::RGB8))?;
@@ -136,8 +138,9 @@ impl Opened for OpenJpeg<'_> {
             TakenBy::Own(file) => {
                 let (scale, region) = own_part(size, wanted);
                 // Four bytes a pixel are resized faster than three.
-                let out = out.reset(region.size, PixelType::RGBX8);
-                kept.get::<Decoder>().decode::<4>(&file, region, scale, self.pads, out)?;
+                let pixels = out.reset(region.size, PixelType::RGBX8);
+                let is_damaged = kept.get::<Decoder>().decode::<4>(&file, region, scale, pixels)?;
+                out.set_damaged(is_damaged);
             }
             TakenBy::Fallback(file) => file.decode(out.reset(size, PixelType::RGB8))?,
         }
@@ -168,6 +171,7 @@ impl From<Problem> for Bad {
         match problem {
             Problem::Unsupported(what) => Self { reason: format!("{what} is not supported"), offset: None },
             Problem::Corrupt { offset, reason } => Self { reason: reason.into_owned(), offset: Some(offset as u64) },
+            Problem::Ended(offset) => Self { reason: "unexpected end of data".to_owned(), offset: Some(offset as u64) },
         }
     }
 }

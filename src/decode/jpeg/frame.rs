@@ -59,8 +59,8 @@ impl Frame {
         let mut components = [Component::default(); 3];
         for (to, &[id, factors, quant]) in components.iter_mut().zip(list) {
             *to = Component { id, h: factors >> 4, v: factors & 15, quant };
-            if !(1..=4).contains(&to.h) || !(1..=4).contains(&to.v) || quant > 3 {
-                return corrupt("a component with an impossible sampling factor or quantisation table");
+            if !(1..=4).contains(&to.h) || !(1..=4).contains(&to.v) {
+                return corrupt("a component with an impossible sampling factor");
             }
         }
         let count = usize::from(count);
@@ -88,6 +88,11 @@ impl Frame {
     /// Returns how many MCUs a row of an interleaved scan has.
     pub(super) const fn mcus_in_row(&self) -> u32 {
         self.size.width.div_ceil(8 * self.h_max as u32)
+    }
+
+    /// Returns how many rows of MCUs an interleaved scan has.
+    pub(super) const fn rows_of_mcus(&self) -> u32 {
+        self.size.height.div_ceil(8 * self.v_max as u32)
     }
 
     /// Returns what the components mean, by the rules of libjpeg, where the file has a JFIF segment or not, and an

@@ -72,7 +72,8 @@ impl Table {
                 }
                 code += 1;
             }
-            if code > 1 << length {
+            // No code consists of ones alone.
+            if count > 0 && code >= 1 << length {
                 return Err(Problem::corrupt(spec.offset, "a Huffman table with more codes than there are"));
             }
             index += usize::from(count);
@@ -131,19 +132,38 @@ impl Table {
         self.skips[(bits >> (64 - BITS)) as usize]
     }
 
-    /// Returns the one symbol at the top of `bits`, whatever its length: the bits it takes, its value, and how far it
-    /// moves the position; none for bits that are no code.
+    /// Returns the one symbol at the top of `bits`, whatever its length. Bits that are no code are taken as libjpeg takes
+    /// them: 17 of them, for the symbol 0.
     #[cold]
-    pub(super) fn symbol(&self, bits: u64) -> Option<(u32, i32, u32)> {
+    pub(super) fn symbol(&self, bits: u64) -> LongSymbol {
         let top = (bits >> 48) as u32;
-        let length = (1..=16).find(|&length| top < self.limits[length])?;
-        let index = (top >> (16 - length)) as i32 + self.offsets[length];
-        let (size, advance) = meaning(self.class, *self.values.get(index as usize)?);
+        let found = (1..=16).find(|&length| top < self.limits[length]);
+        let symbol = found.and_then(|length| {
+            let index = (top >> (16 - length)) as i32 + self.offsets[length];
+            Some((length, *self.values.get(index as usize)?))
+        });
+        let Some((length, symbol)) = symbol else {
+            let (_, advance) = meaning(self.class, 0);
+            return LongSymbol { taken: 17, value: 0, advance, is_code: false };
+        };
+        let (size, advance) = meaning(self.class, symbol);
         let value = (bits << length >> 1 >> (63 - size)) as i32;
         let is_negative = bits << length >> 63 == 0;
         let value = if is_negative { value + 1 - (1 << size) } else { value };
-        Some((length as u32 + size, value, advance))
+        LongSymbol { taken: length as u32 + size, value, advance, is_code: true }
     }
+}
+
+/// A symbol whose code may be longer than an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LongSymbol {
+    /// The bits of code and value.
+    pub(super) taken: u32,
+    pub(super) value: i32,
+    /// How far it moves the position.
+    pub(super) advance: u32,
+    /// Whether the bits were a code.
+    pub(super) is_code: bool,
 }
 
 /// Returns the size of a symbol's value and how far it moves the position.
@@ -216,10 +236,12 @@ mod tests {
             // All ones as value are the largest, all zeros the smallest.
             let ones = if size == 0 { 0 } else { ((1_u64 << size) - 1) << (64 - length - size) };
             let largest = (1 << size) - 1;
-            assert_eq!(table.symbol(top | ones), Some((length + size, largest, expected)), "{length}");
-            assert_eq!(table.symbol(top), Some((length + size, -largest, expected)), "{length}");
+            let symbol = LongSymbol { taken: length + size, value: largest, advance: expected, is_code: true };
+            assert_eq!(table.symbol(top | ones), symbol, "{length}");
+            assert_eq!(table.symbol(top), LongSymbol { value: -largest, ..symbol }, "{length}");
         }
-        assert_eq!(table.symbol(u64::MAX), None);
+        let none = LongSymbol { taken: 17, value: 0, advance: END_OF_BLOCK, is_code: false };
+        assert_eq!(table.symbol(u64::MAX), none);
         assert!(table.symbols(u64::MAX).is_none());
     }
 
