@@ -126,6 +126,8 @@ impl MaskFill {
         *sample.stage = Stage::Decode;
         decode_mask(sample.payload(self.at), mask)?;
         let size = mask.size();
+        // The indices, and as much while they are unpacked. The format has kept to the limit on pixels.
+        sample.take(2 * size.area(), "decoding a mask")?;
         check_size(&self.chain.output().name, size, moves)?;
         let decoded = Instant::now();
         sample.times.decode += decoded - start;
