@@ -18,8 +18,10 @@ use crate::{
 
 /// What a decoder takes whatever the image.
 const TABLE_BYTES: u64 = 1 << 20;
-/// What a PNG's side chunks may take, inflated: colour profile, texts, EXIF. Pillow allows texts as much.
+/// What a PNG's side chunks may take, inflated: colour profile, texts, EXIF. Beyond that, a profile is left out.
 const CHUNK_BYTES: u64 = 16 << 20;
+/// The part of what decoding may take that those may take: a sixteenth.
+const CHUNKS_PART: u64 = 16;
 /// The most bytes of a pixel of a PNG.
 const PNG_PIXEL_BYTES: u64 = 8;
 
@@ -93,7 +95,7 @@ fn limits(data: &[u8], format: ImageFormat, options: DecodeImage) -> Limits {
 pub(super) fn png_limit(data: &[u8], options: DecodeImage) -> u64 {
     // A PNG's width stands at byte 16.
     let width = data.get(16..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
-    options.max_bytes.min(CHUNK_BYTES + u64::from(width) * PNG_PIXEL_BYTES)
+    (options.max_bytes / CHUNKS_PART).min(CHUNK_BYTES) + options.max_bytes.min(u64::from(width) * PNG_PIXEL_BYTES)
 }
 
 /// Returns what a decoder takes beside the pixels that it gives.
@@ -105,8 +107,7 @@ fn beside(format: ImageFormat, size: Size, pixel: PixelType) -> u64 {
     let pixels = area.saturating_mul(pixel.size() as u64);
     let buffers = match format {
         // Two rows, and two more while they grow.
-        ImageFormat::Png => row.saturating_mul(4).saturating_add(CHUNK_BYTES),
-        ImageFormat::Bmp => row.saturating_mul(4),
+        ImageFormat::Png | ImageFormat::Bmp => row.saturating_mul(4),
         // The planes of colours and of alpha, and the frame that they are put together in.
         ImageFormat::WebP => area.saturating_mul(8),
         // The frame, of four channels, and the samples that come out once more.

@@ -432,7 +432,7 @@ mod tests {
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);
             round_trip(Request::Stats);
-            round_trip(Request::Boot { len: n });
+            round_trip(Request::Boot { len: n, by_main_thread: n % 2 == 0 });
             round_trip(Request::Bytes);
             round_trip(Reply::Up { len: n });
             round_trip(Reply::Over { len: n });
