@@ -111,8 +111,11 @@ def rows(name: str, given: object) -> Rows:
     """Returns an array as a column.
 
     Raises:
+        TypeError: It is a column already.
         ValueError: It is a scalar.
     """
+    if isinstance(given, Column):
+        raise TypeError(f"column `{name}` is one of {type(given).__name__}, which a Table takes, and Arrays do not")
     array = np.asarray(given)
     if array.ndim == 0:
         raise ValueError(f"array `{name}` is a scalar; it needs a first axis of rows")

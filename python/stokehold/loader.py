@@ -53,7 +53,8 @@ class FieldSpec(NamedTuple):
     shape: tuple[int | None, ...]
     """The shape of one sample; None for an axis that varies from sample to sample, which makes the field ragged."""
     capacity: int | None = None
-    """Of a ragged field, what a row has room for along its varying axes: entries of a list, pixels of an image."""
+    """Of a ragged field, what a row has room for along its varying axes: entries of a list, pixels of an image,
+    values of one whose channels vary too."""
 
 
 class Loader:
@@ -86,8 +87,8 @@ class Loader:
             name stand before it.
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
-            width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A
-            sample that needs more is a bad one, and goes by `on_error`.
+            width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
+            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`.
         num_workers: Worker processes, at most 1024; 0 does the work in this process when a batch is asked for;
             ``"auto"`` takes the processors that affinity and cgroup allow, shared among the ranks of this machine
             (``LOCAL_WORLD_SIZE``).
@@ -250,11 +251,12 @@ class Loader:
         ``batches``, ``samples``: handed out. ``wait_seconds``: how long you waited for them. ``ready_slots``: batches
         that are finished and wait for you. ``slots``, ``held_slots``, ``arena_bytes``: slots in all, those that you
         hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
-        ``damaged_images``: damaged files that were decoded all the same (see `DecodeImage`). ``other_jpegs``: JPEGs that
-        are not baseline, which a slower decoder took. ``restarts``: workers that were replaced. ``failed_samples``,
-        ``quarantine``: how many failed, and which first. ``endings``: how workers ended. ``workers``: number and pid of
-        each. ``coordinator_pid``. ``source``: what of its description the source passed over or filled in, by name,
-        such as the ``annotations_without_image`` of a COCO file.
+        ``damaged_images``: damaged files that were decoded all the same (see `DecodeImage`). ``dropped_alpha``,
+        ``dropped_colour``, ``reduced_depth``, ``widened_depth``: images that have more, or less, than `DecodeImage`
+        keeps. ``restarts``: workers that were replaced. ``failed_samples``, ``quarantine``: how many failed, and which
+        first. ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``: what
+        of its description the source passed over or filled in, by name, such as the ``annotations_without_image`` of a
+        COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
         return stats | {"source": dict(self.source.counters)}

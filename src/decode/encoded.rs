@@ -21,10 +21,12 @@ pub struct Encoded<'a> {
     pub(super) file: Box<dyn Opened + 'a>,
     /// The size in pixels, as they are stored.
     pub(super) stored: Size,
-    /// The EXIF orientation by which the image is to be turned, 1 for none.
+    /// The orientation by which the image is to be turned, 1 for none.
     pub(super) orientation: u8,
     pub(super) options: DecodeImage,
-    /// What the pixels become.
+    /// What the file's pixels are.
+    has: PixelType,
+    /// What they become.
     pixel: PixelType,
 }
 
@@ -41,13 +43,15 @@ impl<'a> Encoded<'a> {
     /// A [`Failure`] of the decode stage, for bytes of an unknown format, a broken header, or too many pixels.
     pub fn open(data: &'a [u8], options: DecodeImage) -> Result<Self, Failure> {
         let format = recognise(data)?;
-        let mut file = format.open(data, options).map_err(|bad| bad.of(format))?;
+        let file = format.open(data, options).map_err(|bad| bad.of(format))?;
         let stored = file.size();
         options.check_size(stored).map_err(|reason| Bad::from(reason).of(format))?;
-        let pixel = PixelType::RGB8;
-        convert::check(file.pixel(), pixel).map_err(|reason| Bad::from(reason).of(format))?;
-        let orientation = if options.apply_exif_orientation { file.orientation() } else { 1 };
-        Ok(Self { format, file, stored, orientation, options, pixel })
+        let has = file.pixel().meant();
+        let bad = |reason: String| Bad::from(reason).of(format);
+        let pixel = options.pixel_of(has).map_err(bad)?;
+        convert::check(has, pixel).map_err(bad)?;
+        let orientation = file.orientation(options.apply_exif_orientation);
+        Ok(Self { format, file, stored, orientation, options, has, pixel })
     }
 
     /// Returns the size in pixels, turned as the options say.
@@ -80,8 +84,8 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// Tells whether this is a JPEG that our own decoder leaves to another one.
-    pub fn is_other_jpeg(&self) -> bool {
-        self.file.is_other_jpeg()
+    /// Returns what the file's pixels are.
+    pub const fn has(&self) -> PixelType {
+        self.has
     }
 }

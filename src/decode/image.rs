@@ -68,27 +68,6 @@ impl Image {
         self.is_damaged = from.is_damaged;
     }
 
-    /// Writes the pixels of `region` of what becomes of this where squares of `edge` pixels are made one each, their mean;
-    /// (height, width, 3). The image has three channels of 8 bits.
-    pub(super) fn write_means(&self, region: Rect, edge: u32, out: &mut [u8]) {
-        let (Size { height, width }, channels, pixels) = (self.size, 3, self.pixels());
-        let (top, left) = (region.top as u32, region.left as u32);
-        for (y, row) in (top..).zip(out.chunks_exact_mut(region.size.width as usize * 3)) {
-            for (x, to) in (left..).zip(row.as_chunks_mut::<3>().0) {
-                let xs = x * edge..((x + 1) * edge).min(width);
-                let (mut sums, mut count) = ([0_u32; 3], 0);
-                for y in y * edge..((y + 1) * edge).min(height) {
-                    let start = (y as usize * width as usize + xs.start as usize) * channels;
-                    for pixel in pixels[start..start + xs.len() * channels].chunks_exact(channels) {
-                        sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += u32::from(value));
-                        count += 1;
-                    }
-                }
-                *to = sums.map(|sum| ((sum + count / 2) / count) as u8);
-            }
-        }
-    }
-
     const fn len(&self) -> usize {
         self.size.area() as usize * self.pixel.size()
     }

@@ -5,7 +5,7 @@ use image::ImageFormat;
 use super::{
     format::{Bad, Format, Opened, ReadMask},
     options::DecodeImage,
-    raster,
+    orientation, raster,
 };
 
 /// WebP files.
@@ -22,7 +22,7 @@ impl Format for WebP {
     }
 
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
-        raster::open(data, ImageFormat::WebP, options)
+        raster::open(data, ImageFormat::WebP, options, orientation::of_webp)
     }
 
     fn mask(&self) -> Option<ReadMask> {

@@ -68,11 +68,6 @@ mod tests {
         assert_eq!(*scratch.take::<String>(), "");
         assert_eq!(*scratch.take::<Vec<u8>>(), [7]);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     const LARGE: u64 = 200 << 20;
 

@@ -286,7 +286,7 @@ mod tests {
         let columns = [
             column("image", Image {}, Stored::Files(images)),
             column("x", Tensor { dtype: DType::UInt8, shape: vec![] }, Stored::Rows(offset)),
-            column("mask", Mask { image: "image".to_owned() }, Stored::Files(masks)),
+            column("mask", Mask::of("image"), Stored::Files(masks)),
             column("pairs", numbers(DType::Int8, &[2], 3), Stored::Runs(values)),
         ];
         let json = serde_json::to_string(&columns).unwrap();

@@ -144,26 +144,28 @@ def test_what_cannot_be_decoded_is_named_by_its_row() -> None:
     with sh.Loader(table, capacity={"image": ROOM}, num_workers=0) as loader:
         batches = iter(loader)
         next(batches)
-        with pytest.raises(sh.DecodeError, match=r"sample 1 \(row 1\).*is not an image format"):
+        with pytest.raises(sh.DecodeError, match=r"sample 1 \(`row 1`\): is not an image format"):
             next(batches)
 
 
 def test_an_array_that_seems_to_belong_to_an_image_is_not_left_behind() -> None:
     images = np.zeros((8, 6, 6, 3), np.uint8)
     flip = {"image": [sh.RandomHorizontalFlip(1.0)]}
-    for source in (
-        sh.Arrays({"image": images, "mask": images[..., 0]}),
-        sh.Arrays({"image": images, "depth": images[..., 0].astype(np.float32)}),
-        sh.Arrays({"image": images, "boxes": np.zeros((8, 5, 4), np.float32)}),
-        sh.Table({"image": images, "keypoints": np.zeros((8, 17, 2))}),
-        sh.Table({"image": sh.Images(images), "mask": images[..., 0]}),
+    room: dict[str, Any] = {"capacity": {"image": 36}}
+    for name, source, options in (
+        ("mask", sh.Arrays({"image": images, "mask": images[..., 0]}), {}),
+        ("depth", sh.Arrays({"image": images, "depth": images[..., 0].astype(np.float32)}), {}),
+        ("boxes", sh.Arrays({"image": images, "boxes": np.zeros((8, 5, 4), np.float32)}), {}),
+        ("keypoints", sh.Table({"image": images, "keypoints": np.zeros((8, 17, 2))}), {}),
+        ("mask", sh.Table({"image": sh.Images(images), "mask": images[..., 0]}), room),
     ):
-        name = next(name for name in ("mask", "depth", "boxes", "keypoints") if name in repr(source))
-        options: dict[str, Any] = {"capacity": {"image": 36}} if "encoded" in repr(source) else {}
         with pytest.raises(ValueError, match=f"field `{name}` is an array, which does not follow `image`"):
             sh.Loader(source, transforms=flip, num_workers=0, **options)
     source = sh.Arrays({"image": images, "mask": images[..., 0]})
     with sh.Loader(source, transforms=flip | {"mask": []}, num_workers=0) as loader:
         assert loader.spec["mask"].shape == (6, 6)
+    column: Any = sh.Images(images)
+    with pytest.raises(TypeError, match="column `image` is one of Images, which a Table takes, and Arrays do not"):
+        sh.Arrays({"image": column})
     with pytest.raises(ValueError, match=r"column `mask` belongs to column `image`, which has no images; give that as"):
         sh.Table({"image": images, "mask": sh.Masks(images[..., 0])})

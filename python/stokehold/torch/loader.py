@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 
 from stokehold.torch.internals import are_known
 from stokehold.torch.memory import Arena
+from stokehold.torch.warned import at_the_users_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,6 +95,10 @@ class DataLoader(TorchDataLoader[T_co]):
         )
         self.on_worker_death = on_worker_death
         self._arena = Arena()
+
+    def check_worker_number_rationality(self) -> None:
+        """Warns, as PyTorch does, where there are more workers than processors; at the user's line."""
+        at_the_users_line(TorchDataLoader.check_worker_number_rationality)(self)
 
     def _get_iterator(self) -> Any:
         if self.num_workers == 0 or not are_known("torch"):

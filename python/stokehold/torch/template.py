@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from multiprocessing import current_process
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stokehold.torch.internals import CHECK_INTERVAL
@@ -220,6 +221,8 @@ class _Server:
 def _serve(context: Any, begin: Callable[[int, int, int], None], end: socket.socket, inherited: list[Any]) -> None:
     for each in inherited:
         each.close()
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text("stokehold-templ")
     # A process that ends with the trainer may have no others, by itself.
     current_process().daemon = False
     server = _Server(context, begin, end)
@@ -227,6 +230,8 @@ def _serve(context: Any, begin: Callable[[int, int, int], None], end: socket.soc
         server.serve()
     finally:
         server.end_all()
+        # What the trainer would do at its own end is not for this process to do.
+        os._exit(0)
 
 
 def _leave(*_: object) -> None:

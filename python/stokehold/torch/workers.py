@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
 import select
@@ -175,7 +174,6 @@ class Worker:
         del taken
         # The last one that holds it is the worker, so that its end is seen.
         self._channel.worker_end.close()
-        self._pool.started()
 
 
 def _unpicklable(value: object) -> list[str]:
@@ -199,7 +197,6 @@ class Workers:
         self._arena = loader._arena
         self._made: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._asked = False
-        self._left = itertools.count(loader.num_workers - 1, -1)
         self._forks = context.get_start_method() == "fork"
         self._restarts = restarts
         self._template: Template | None = None
@@ -225,9 +222,9 @@ class Workers:
         channel = next(each for each in args if isinstance(each, Channel))
         return Worker(self._process(channel, target, args), channel, self)
 
-    def started(self) -> None:
-        """Notes that a worker has been started. With the last one, what they began with is kept for others."""
-        if next(self._left) == 0 and self._restarts and self._forks:
+    def keep(self) -> None:
+        """Keeps what the workers began with, for others. Now that they have tasks, they need not wait for it."""
+        if self._restarts and self._forks and self._template is None:
             self._template = Template(self._context, self._begin, self._open())
 
     def again(self, worker: int) -> tuple[Channel, Any]:
@@ -247,6 +244,7 @@ class Workers:
         return channel, process
 
     def _replacement(self, channel: Channel) -> Any:
+        self.keep()
         if self._template is not None:
             return self._template.fork(channel.worker, channel.worker_end.fileno(), channel.stacks.fileno())
         if not self._kept.is_kept:

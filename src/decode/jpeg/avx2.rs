@@ -9,6 +9,7 @@ use std::arch::x86_64::{
     _mm256_set1_epi32, _mm256_setzero_si256, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srai_epi32,
     _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32, _mm256_unpackhi_epi16, _mm256_unpackhi_epi32,
     _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _pdep_u64,
 };
 
 use super::{
@@ -52,6 +53,12 @@ impl Vector for Avx2 {
     fn idct(self, blocks: &[Block], quant: &[u16; 64], out: &mut [u8], stride: usize) {
         // SAFETY: `self` was made where the processor was found to have AVX2.
         unsafe { idct(blocks, quant, out, stride) }
+    }
+
+    #[inline(always)]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
+        // SAFETY: `self` was made where the processor was found to have BMI2.
+        unsafe { _pdep_u64(bits, mask) }
     }
 }
 

@@ -8,11 +8,12 @@ use super::{
     block::Block,
     colour,
     error::{Damage, Problem, Result},
-    frame::{Colour, Frame},
+    frame::{COMPONENTS, Colour, Frame, Process},
     header::{Headers, Scan},
     huffman::Cache,
+    inverse,
     plane::{Layout, Plane, RowBuffer, rows_and_columns},
-    reduced,
+    progressive::Progressive,
     scale::Scale,
     scan::{Plan, Reader},
     segments::Segments,
@@ -28,6 +29,7 @@ use crate::{
 pub(super) struct File<'a> {
     headers: Headers<'a>,
     frame: Frame,
+    /// What the components mean; as for libjpeg, headers behind the first scan have no say in it.
     colour: Colour,
     scan: Scan,
 }
@@ -37,14 +39,21 @@ impl<'a> File<'a> {
     pub(super) fn open(data: &'a [u8], damage: Damage) -> Result<Self> {
         let (headers, scan) = Headers::read(data, damage)?;
         let frame = headers.frame()?;
-        // What comes behind the first scan header changes no colours.
-        Ok(Self { colour: headers.colour(&frame), headers, frame, scan })
+        let colour = headers.colour(&frame);
+        Ok(Self { headers, frame, colour, scan })
     }
 
-    /// Returns the size in pixels.
     /// Tells whether there is but one component.
     pub(super) fn is_grey(&self) -> bool {
         self.frame.components().len() == 1
+    }
+
+    /// Tells whether later scans refine earlier ones, so that coefficients of the whole image are kept.
+    pub(super) const fn is_refined(&self) -> bool {
+        match self.frame.process {
+            Process::Sequential => false,
+            Process::Progressive => true,
+        }
     }
 
     /// Returns the size in pixels.
@@ -60,8 +69,9 @@ pub(in crate::decode) struct Decoder {
     cache: Cache,
     segments: Segments,
     coefficients: Vec<Block>,
-    planes: [Plane; 3],
-    buffers: [RowBuffer; 3],
+    progressive: Progressive,
+    planes: [Plane; COMPONENTS],
+    buffers: [RowBuffer; COMPONENTS],
 }
 
 impl Default for Decoder {
@@ -84,6 +94,7 @@ impl Decoder {
             cache: Cache::default(),
             segments: Segments::default(),
             coefficients: Vec::new(),
+            progressive: Progressive::default(),
             planes: Default::default(),
             buffers: Default::default(),
         }
@@ -103,10 +114,15 @@ impl Decoder {
         for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
             plane.reset(Layout::new(frame, *component, scale.edge(), region));
         }
-        if scan.components().len() == frame.components().len() {
-            self.read_only_scan(&mut headers, frame, scan)?;
-        } else {
-            self.read_scans(&mut headers, frame, *scan)?;
+        match frame.process {
+            Process::Sequential if scan.components().len() == frame.components().len() => {
+                self.read_only_scan(&mut headers, frame, scan)?;
+            }
+            Process::Sequential => self.read_scans(&mut headers, frame, *scan)?,
+            Process::Progressive => {
+                let Self { avx2, segments, progressive, planes, .. } = self;
+                progressive.read(*avx2, segments, &mut headers, (frame, *scan), planes)?;
+            }
         }
         let (planes, buffers) = (&self.planes, &mut self.buffers);
         match self.avx2 {
@@ -133,7 +149,7 @@ impl Decoder {
 
     /// Reads scans up to the end of the image into the planes. A component without a scan is grey.
     fn read_scans(&mut self, headers: &mut Headers<'_>, frame: &Frame, mut scan: Scan) -> Result<()> {
-        let mut is_read = [false; 3];
+        let mut is_read = [false; COMPONENTS];
         loop {
             for component in scan.components() {
                 if std::mem::replace(&mut is_read[component.index], true) {
@@ -182,7 +198,7 @@ fn read_rows(
     plan: &Plan,
     mut reader: Reader<'_>,
     coefficients: &mut [Block],
-    planes: &mut [Plane; 3],
+    planes: &mut [Plane; COMPONENTS],
 ) -> Result<()> {
     for row in plan.rows.clone() {
         for group in plan.groups() {
@@ -191,13 +207,7 @@ fn read_rows(
             for part in &plan.parts {
                 let plane = &mut planes[part.index];
                 for (column, row, range) in part.rows_of(row, &group) {
-                    let edge = plane.layout.edge as usize;
-                    let (out, stride) = plane.block_mut(column, row);
-                    if edge == 8 {
-                        vector.idct(&coefficients[range], &part.quant, out, stride);
-                    } else {
-                        reduced::blocks(&coefficients[range], &part.quant, edge, out, stride);
-                    }
+                    inverse::blocks(vector, &coefficients[range], &part.quant, plane, column, row);
                 }
             }
         }
@@ -207,8 +217,8 @@ fn read_rows(
 
 #[inline(always)]
 fn write_rows<const N: usize>(
-    planes: &[Plane; 3],
-    [first, second, third]: &mut [RowBuffer; 3],
+    planes: &[Plane; COMPONENTS],
+    [first, second, third, fourth]: &mut [RowBuffer; COMPONENTS],
     colour: Colour,
     region: Rect,
     out: &mut [u8],
@@ -216,13 +226,16 @@ fn write_rows<const N: usize>(
     let (rows, columns) = rows_and_columns(region);
     for (y, out) in rows.zip(out.chunks_exact_mut(columns.len() * N)) {
         let a = planes[0].pixels(y, columns.clone(), first);
-        match colour {
-            Colour::Grey => colour::write::<N>(colour, [a; 3], out),
-            Colour::YCbCr | Colour::Rgb => {
-                let b = planes[1].pixels(y, columns.clone(), second);
-                let c = planes[2].pixels(y, columns.clone(), third);
-                colour::write::<N>(colour, [a, b, c], out);
-            }
+        if colour == Colour::Grey {
+            colour::write::<N>(colour, [a; COMPONENTS], out);
+            continue;
         }
+        let b = planes[1].pixels(y, columns.clone(), second);
+        let c = planes[2].pixels(y, columns.clone(), third);
+        let d = match colour {
+            Colour::Cmyk | Colour::Ycck => planes[3].pixels(y, columns.clone(), fourth),
+            Colour::Grey | Colour::YCbCr | Colour::Rgb => a,
+        };
+        colour::write::<N>(colour, [a, b, c, d], out);
     }
 }

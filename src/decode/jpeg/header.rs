@@ -6,7 +6,7 @@
 use super::{
     body::Body,
     error::{Damage, Problem, Result},
-    frame::{Colour, Frame},
+    frame::{COMPONENTS, Colour, Frame, Process},
     marker::{self, find_marker},
     tables::Tables,
 };
@@ -20,11 +20,23 @@ pub(super) struct ScanComponent {
     pub(super) ac: usize,
 }
 
+/// What a progressive scan has of the coefficients of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Band {
+    /// Its first and last coefficient, in zigzag order.
+    pub(super) first: u8,
+    pub(super) last: u8,
+    /// How many bits of the coefficients are missing before it, where any have been read, and behind it.
+    pub(super) high: u8,
+    pub(super) low: u8,
+}
+
 /// A scan header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scan {
-    components: [ScanComponent; 3],
+    components: [ScanComponent; COMPONENTS],
     count: usize,
+    pub(super) band: Band,
     /// Where the entropy-coded data begins.
     pub(super) start: usize,
 }
@@ -102,7 +114,7 @@ impl<'a> Headers<'a> {
                     return self.scan_header(body).map(Some);
                 }
                 marker::APP0..=marker::APP15 | marker::COM | marker::DNL => self.skip_or_read(code)?,
-                marker::SOF0..=marker::SOF15 | marker::DQT | marker::DRI => self.read_segment(code)?,
+                marker::SOF0..=marker::SOF15 | marker::SOF55 | marker::DQT | marker::DRI => self.read_segment(code)?,
                 marker::SOI => return Err(Problem::corrupt(self.at - 2, "a second start of the image")),
                 _ => return Err(Problem::corrupt(self.at - 2, format!("a marker of an unknown kind, {code:#04x}"))),
             }
@@ -115,10 +127,9 @@ impl<'a> Headers<'a> {
         match code {
             marker::DHT | marker::DQT | marker::DRI | marker::DAC => {}
             _ if self.frame.is_some() => return Err(Problem::corrupt(at, "a second frame header")),
-            marker::SOF0 | marker::SOF1 => {}
-            marker::SOF2 => return Err(Problem::Unsupported("progressive")),
+            marker::SOF0 | marker::SOF1 | marker::SOF2 => {}
             marker::JPG => return Err(Problem::corrupt(at, "a marker of an unknown kind, 0xc8")),
-            _ => return Err(Problem::Unsupported("lossless, hierarchical or arithmetic coding")),
+            _ => return Err(Problem::Unsupported(process(code))),
         }
         let body = self.segment()?;
         match code {
@@ -131,7 +142,8 @@ impl<'a> Headers<'a> {
             }
             marker::DAC => Tables::read_conditions(body),
             _ => {
-                self.frame = Some(Frame::read(body.start, body.take_all()?)?);
+                let process = if code == marker::SOF2 { Process::Progressive } else { Process::Sequential };
+                self.frame = Some(Frame::read(process, body.start, body.take_all()?)?);
                 Ok(())
             }
         }
@@ -185,26 +197,42 @@ impl<'a> Headers<'a> {
         let corrupt = |reason| Err(Problem::corrupt(start, reason));
         let wrong_length = "a scan header of a wrong length";
         let count = usize::from(body.take(1, wrong_length)?[0]);
-        // The three bytes behind the list matter to progressive files only.
         if !(1..=frame.components().len()).contains(&count) || length != 2 * count + 4 {
             return corrupt(wrong_length);
         }
         let list = body.take(2 * count, wrong_length)?;
-        let mut components = [ScanComponent::default(); 3];
+        let mut components = [ScanComponent::default(); COMPONENTS];
         for (at, &[id, tables]) in list.as_chunks::<2>().0.iter().enumerate() {
-            let is_free = |index: usize| components[..at].iter().all(|other| other.index != index);
-            let mut same =
-                (0..).zip(frame.components()).filter(|(_, component)| component.id == id).map(|(index, _)| index);
-            let Some(first) = same.next() else {
-                return corrupt("a scan of an unknown component");
+            // As for libjpeg, those of equal numbers come in their order.
+            let found = frame.components().iter().enumerate().skip(at).find(|(_, component)| component.id == id);
+            let Some((index, _)) = found else {
+                return corrupt("a scan of an unknown component, or in an order that is not the frame's");
             };
-            // Of components with the same number, each is meant once.
-            let Some(index) = std::iter::once(first).chain(same).find(|&index| is_free(index)) else {
+            if components[..at].iter().any(|other| other.index == index) {
                 return corrupt("a scan that has a component twice");
-            };
+            }
             components[at] = ScanComponent { index, dc: usize::from(tables >> 4), ac: usize::from(tables & 15) };
         }
-        body.take_all()?;
-        Ok(Scan { components, count, start: self.at })
+        let blocks = components[..count].iter().map(|part| frame.components()[part.index]).map(|part| part.h * part.v);
+        if count > 1 && blocks.sum::<u8>() > 10 {
+            return corrupt("more than ten blocks in an MCU");
+        }
+        // These matter to progressive files only.
+        let [first, last, bits] = *body.take_all()? else { return corrupt(wrong_length) };
+        let band = Band { first, last, high: bits >> 4, low: bits & 15 };
+        Ok(Scan { components, count, band, start: self.at })
+    }
+}
+
+/// Names the process that a frame header stands for, of those that are not read.
+const fn process(code: u8) -> &'static str {
+    match code {
+        0xc3 => "lossless JPEG",
+        0xc5..=0xc7 => "hierarchical JPEG",
+        0xc9 => "JPEG with arithmetic coding",
+        0xca => "progressive JPEG with arithmetic coding",
+        0xcb => "lossless JPEG with arithmetic coding",
+        0xcd..=marker::SOF15 => "hierarchical JPEG with arithmetic coding",
+        _ => "JPEG-LS",
     }
 }

@@ -25,6 +25,20 @@ const MAX_TAKEN: u32 = 25;
 pub(super) enum Class {
     Dc,
     Ac,
+    /// The first bits of AC coefficients in a progressive scan.
+    First,
+    /// A further bit of them.
+    Refinement,
+}
+
+impl Class {
+    /// Returns the bits of an index.
+    const fn bits(self) -> u32 {
+        match self {
+            Self::Dc => DC_BITS,
+            Self::Ac | Self::First | Self::Refinement => BITS,
+        }
+    }
 }
 
 /// A Huffman table.
@@ -51,10 +65,7 @@ impl Table {
             class,
         };
         let mut single = [Symbols::NONE; SIZE];
-        let bits = match class {
-            Class::Dc => DC_BITS,
-            Class::Ac => BITS,
-        };
+        let bits = class.bits();
         let (mut code, mut index) = (0_u32, 0_usize);
         for (length, &count) in (1_u32..).zip(spec.counts) {
             table.offsets[length as usize] = index as i32 - code as i32;
@@ -81,7 +92,7 @@ impl Table {
             code <<= 1;
         }
         match class {
-            Class::Dc => table.symbols = single,
+            Class::Dc | Class::First | Class::Refinement => table.symbols = single,
             Class::Ac => table.pack(&single),
         }
         Ok(table)
@@ -136,21 +147,23 @@ impl Table {
     /// them: 17 of them, for the symbol 0.
     #[cold]
     pub(super) fn symbol(&self, bits: u64) -> LongSymbol {
+        let (symbol, is_code) = self.long(bits);
+        LongSymbol { taken: symbol.taken(), value: symbol.value(bits), advance: symbol.advance(), is_code }
+    }
+
+    /// Returns the same as the symbol of an index, and whether the bits are a code.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn long(&self, bits: u64) -> (Symbols, bool) {
         let top = (bits >> 48) as u32;
         let found = (1..=16).find(|&length| top < self.limits[length]);
         let symbol = found.and_then(|length| {
             let index = (top >> (16 - length)) as i32 + self.offsets[length];
-            Some((length, *self.values.get(index as usize)?))
+            Some((length as u32, *self.values.get(index as usize)?))
         });
-        let Some((length, symbol)) = symbol else {
-            let (_, advance) = meaning(self.class, 0);
-            return LongSymbol { taken: 17, value: 0, advance, is_code: false };
-        };
-        let (size, advance) = meaning(self.class, symbol);
-        let value = (bits << length >> 1 >> (63 - size)) as i32;
-        let is_negative = bits << length >> 63 == 0;
-        let value = if is_negative { value + 1 - (1 << size) } else { value };
-        LongSymbol { taken: length as u32 + size, value, advance, is_code: true }
+        let (length, value) = symbol.unwrap_or((17, 0));
+        let (size, advance) = meaning(self.class, value);
+        (Symbols::new(length, size, advance), symbol.is_some())
     }
 }
 
@@ -171,10 +184,14 @@ const fn meaning(class: Class, symbol: u8) -> (u32, u32) {
     let (run, size) = (symbol as u32 >> 4, symbol as u32 & 15);
     match (class, run, size) {
         (Class::Dc, ..) => (size, 0),
-        (Class::Ac, 15, 0) => (0, 16),
-        // Other runs without a value mean something in progressive files only; libjpeg ends the block there.
+        (Class::Ac | Class::First | Class::Refinement, 15, 0) => (0, 16),
+        // Runs without a value mean something in progressive files only; libjpeg ends the block there.
         (Class::Ac, _, 0) => (0, END_OF_BLOCK),
-        (Class::Ac, ..) => (size, run + 1),
+        // The value is the lower bits of the number of blocks that end.
+        (Class::First | Class::Refinement, _, 0) => (run, END_OF_BLOCK),
+        // A coefficient that gets its first bit; libjpeg takes any size for this one.
+        (Class::Refinement, ..) => (1, run + 1),
+        (Class::Ac | Class::First, ..) => (size, run + 1),
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) const DRI: u8 = 0xdd;
 pub(super) const APP0: u8 = 0xe0;
 pub(super) const APP14: u8 = 0xee;
 pub(super) const APP15: u8 = 0xef;
+pub(super) const SOF55: u8 = 0xf7;
 pub(super) const COM: u8 = 0xfe;
 
 /// How a restart interval begins.

@@ -11,7 +11,7 @@
 //! every layout. Covered are baseline and extended sequential files of 8 bits with one or three components, in one
 //! scan or several, with any sampling factors whose ratios are whole. All others are left to another decoder.
 //!
-//! From bottom to top: [`frame`], [`tables`], [`header`] and [`exif`] read markers, [`huffman`] builds tables of
+//! From bottom to top: [`frame`], [`tables`] and [`header`] read markers, [`huffman`] builds tables of
 //! [`symbols`], [`bits`] and [`block`] take the entropy code apart, [`scan`] knows which blocks are needed, [`idct`] (or
 //! [`reduced`]) makes them samples, [`plane`] and [`colour`] make samples pixels. [`decoder`] goes through a file with
 //! these; [`fallback`] takes the files that it leaves out, and [`format`](self::format) chooses between the two. [`avx2`]
@@ -47,26 +47,34 @@ mod avx2;
 mod bits;
 mod block;
 mod body;
+mod coefficients;
 mod colour;
 mod decoder;
 mod error;
-mod exif;
-mod fallback;
+mod first;
 mod format;
 mod frame;
 mod header;
 mod huffman;
 mod idct;
+mod intervals;
+mod inverse;
 mod marker;
+mod pass;
 mod plane;
+mod precision;
+mod progressive;
 mod reduced;
+mod refinement;
 mod scale;
 mod scan;
 mod segments;
+mod smooth;
 mod standard;
 mod symbols;
 mod tables;
 mod vector;
+mod walk;
 
 pub(super) use self::{
     format::{Jpeg, OpenJpeg},

@@ -6,9 +6,10 @@ use super::{
     bits::Bits,
     block::{self, Block, Tables},
     error::{Damage, Problem, Result},
-    frame::Frame,
+    frame::{COMPONENTS, Frame},
     header::{Headers, Scan},
     huffman::{Cache, Class, Table},
+    intervals::Interval,
     plane::Plane,
     segments::{End, Segments},
     standard::standard,
@@ -99,19 +100,13 @@ impl Plan {
             }
             let missing = || Problem::corrupt(scan.start, "a scan without one of its Huffman tables");
             let spec = |class, table: usize| {
-                let given = match class {
-                    Class::Dc => headers.tables.dc.get(table),
-                    Class::Ac => headers.tables.ac.get(table),
-                };
-                given.copied().flatten().or_else(|| standard(class, table)).ok_or_else(missing)
+                let given = headers.tables.huffman(class == Class::Dc, table);
+                given.or_else(|| standard(class, table)).ok_or_else(missing)
             };
             let dc = cache.table(Class::Dc, spec(Class::Dc, component.dc)?)?;
             let ac = cache.table(Class::Ac, spec(Class::Ac, component.ac)?)?;
-            let quant = headers.tables.quant.get(usize::from(frame.components()[component.index].quant));
-            let quant = quant
-                .copied()
-                .flatten()
-                .ok_or_else(|| Problem::corrupt(scan.start, "a scan without its quantisation table"))?;
+            let quant = headers.tables.quantisation(frame.components()[component.index].quant);
+            let quant = quant.ok_or_else(|| Problem::corrupt(scan.start, "a scan without its quantisation table"))?;
             let (columns, rows) = (layout.columns.clone(), layout.rows.clone());
             let joined = |all: &Range<u32>, part: &Range<u32>, to: u32| {
                 let part = part.start / to..part.end.div_ceil(to);
@@ -162,7 +157,7 @@ pub(super) struct Reader<'a> {
     mcu: u64,
     /// Whether the interval's bits are used up, so that the rest of its blocks stay zero.
     has_ended: bool,
-    dc: [i32; 3],
+    dc: [i32; COMPONENTS],
     damage: &'a mut Damage,
 }
 
@@ -170,7 +165,8 @@ impl<'a> Reader<'a> {
     pub(super) fn new(plan: &'a Plan, segments: &'a Segments, data: &'a [u8], damage: &'a mut Damage) -> Self {
         let bytes = segments.get(0).unwrap_or_default();
         let bits = Bits::new(bytes);
-        Self { plan, segments, data, bytes, bits, interval: 0, mcu: 0, has_ended: false, dc: [0; 3], damage }
+        let dc = [0; COMPONENTS];
+        Self { plan, segments, data, bytes, bits, interval: 0, mcu: 0, has_ended: false, dc, damage }
     }
 
     /// Decodes the needed blocks of a group of MCUs, which are zero at first. Groups are asked for in their order.
@@ -245,7 +241,7 @@ impl<'a> Reader<'a> {
         if interval == self.interval + 1 {
             self.look_for_rest()?;
         }
-        self.dc = [0; 3];
+        self.dc = [0; COMPONENTS];
         self.interval = interval;
         let own = self.segments.get(interval);
         self.bytes = own.unwrap_or_default();
@@ -267,30 +263,18 @@ impl<'a> Reader<'a> {
     /// Ends the interval where its bits are used up, and takes note of damage.
     #[cold]
     fn look_at_damage(&mut self) -> Result<()> {
-        if let Some(bit) = self.bits.take_nonsense().filter(|bit| bit / 8 < self.bytes.len()) {
-            let offset = self.segments.offset(self.data, self.interval, bit / 8);
-            self.damage.found(Problem::corrupt(offset, "bits that are no Huffman code"))?;
-        }
-        if self.bits.is_beyond() {
-            self.has_ended = true;
-            let offset = self.segments.offset(self.data, self.interval, self.bytes.len());
-            if self.segments.is_cut(self.interval) {
-                self.damage.ended(offset)?;
-            } else {
-                self.damage.found(Problem::corrupt(offset, "a marker before the end of the scan"))?;
-            }
-        }
+        self.has_ended |= self.stretch().look_at_damage(&mut self.bits, self.damage)?;
         Ok(())
     }
 
     /// Takes note of bytes that are left of an interval whose MCUs are all read.
     fn look_for_rest(&mut self) -> Result<()> {
-        let read = self.bits.position(self.bytes).div_ceil(8);
-        if self.has_ended || read >= self.bytes.len() {
-            return Ok(());
-        }
-        let offset = self.segments.offset(self.data, self.interval, read);
-        self.damage.found(Problem::corrupt(offset, "bytes that belong to no block"))
+        if self.has_ended { Ok(()) } else { self.stretch().look_for_rest(&self.bits, self.damage) }
+    }
+
+    /// Returns the current restart interval.
+    const fn stretch(&self) -> Interval<'a> {
+        Interval { segments: self.segments, data: self.data, number: self.interval, bytes: self.bytes }
     }
 
     /// Ends a scan. Where no marker follows it, the rest is read too, to see whether the file ends too early.

@@ -27,12 +27,23 @@ pub(super) struct HuffmanSpec<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables<'a> {
     /// Steps of coefficients in natural order.
-    pub(super) quant: [Option<[u16; 64]>; 4],
-    pub(super) dc: [Option<HuffmanSpec<'a>>; 4],
-    pub(super) ac: [Option<HuffmanSpec<'a>>; 4],
+    quant: [Option<[u16; 64]>; 4],
+    dc: [Option<HuffmanSpec<'a>>; 4],
+    ac: [Option<HuffmanSpec<'a>>; 4],
 }
 
 impl<'a> Tables<'a> {
+    /// Returns the Huffman table of DC or AC coefficients with a number.
+    pub(super) fn huffman(&self, is_dc: bool, number: usize) -> Option<HuffmanSpec<'a>> {
+        let tables = if is_dc { &self.dc } else { &self.ac };
+        tables.get(number).copied().flatten()
+    }
+
+    /// Returns the quantisation table with a number.
+    pub(super) fn quantisation(&self, number: u8) -> Option<[u16; 64]> {
+        self.quant.get(usize::from(number)).copied().flatten()
+    }
+
     /// Reads a segment of Huffman tables.
     pub(super) fn read_huffman(&mut self, mut body: Body<'a>) -> Result<()> {
         while !body.is_empty() {
