@@ -45,7 +45,7 @@ impl<'a> File<'a> {
 
     /// Tells whether there is but one component.
     pub(super) fn is_grey(&self) -> bool {
-        self.frame.components().len() == 1
+        self.components() == 1
     }
 
     /// Tells whether later scans refine earlier ones, so that coefficients of the whole image are kept.
@@ -54,6 +54,11 @@ impl<'a> File<'a> {
             Process::Sequential => false,
             Process::Progressive => true,
         }
+    }
+
+    /// Returns how many components there are.
+    pub(super) fn components(&self) -> usize {
+        self.frame.components().len()
     }
 
     /// Returns the size in pixels.

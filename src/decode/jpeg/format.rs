@@ -80,12 +80,13 @@ impl Opened for OpenJpeg<'_> {
 
     fn memory(&self, wanted: Wanted) -> Memory {
         let (_, region) = own_part(self.size(), wanted);
-        // The planes of three components, up to two blocks of 16 samples larger on each side; the coefficients of a row of
+        // The planes of the components, up to two blocks of 16 samples larger on each side; the coefficients of a row of
         // blocks, or of the whole image where later scans refine them; and the entropy-coded data without stuffing, in
         // memory that grows by doubling.
-        let planes = grown(region.size, 64).saturating_mul(3);
+        let components = self.file.components().max(3) as u64;
+        let planes = grown(region.size, 64).saturating_mul(components);
         let rows = if self.file.is_refined() { self.size() } else { Size { height: 32, ..self.size() } };
-        let coefficients = grown(rows, 64).saturating_mul(2 * 3);
+        let coefficients = grown(rows, 64).saturating_mul(2 * components);
         let beside = planes.saturating_add(coefficients).saturating_add(2 * self.data.len() as u64);
         Memory { size: region.size, pixel: PixelType::RGBX8, beside }
     }

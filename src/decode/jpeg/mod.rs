@@ -26,18 +26,18 @@
 //! and for two blocks around it, whose means smoothing looks at. With the word, a refinement reads the bits of all
 //! coefficients that a symbol passes over at once, and finds the symbol's zero without a loop (`pdep`).
 //!
-//! Milliseconds per image of 24 photographs (500x400, 47 KB, 4:2:0, Pillow's scans), least of 15 rounds, on one core of a
-//! shared Intel Xeon of 2.1 GHz (Sapphire Rapids), alternating with libjpeg-turbo (simplejpeg 1.9.0) in one process:
+//! Milliseconds per image of 24 photographs (500x400, 47 KB, 4:2:0, Pillow's scans), least of 12 rounds, on one core of a
+//! busy Intel Xeon of 2.1 GHz (Sapphire Rapids), alternating with libjpeg-turbo (simplejpeg 1.9.0) in one process:
 //!
 //! | what | ms |
 //! | --- | --: |
-//! | libjpeg-turbo, whole | 2.34 |
-//! | whole | 1.53 |
-//! | random crops as in W1, mean | 1.19 |
-//! | the entropy code alone, which is the limit for a crop at the lower edge | 1.15 |
-//! | the same photographs as sequential files, whole | 0.60 |
-//! | whole, without vector instructions and `pdep`, the zero found bit by bit from the top | 3.29 |
-//! | the same, from the bottom | 22.6 |
+//! | libjpeg-turbo, whole | 2.52 |
+//! | whole | 1.71 |
+//! | random crops as in W1, mean | 1.22 |
+//! | the entropy code alone, which is the limit for a crop at the lower edge | 1.23 |
+//! | the same photographs as sequential files, whole | 0.74 |
+//! | whole, without vector instructions and `pdep`, the zero found bit by bit from the top | 3.50 |
+//! | the same, from the bottom (alone) | 22.6 |
 //!
 //! Damage is read through as libjpeg does it, with the same pixels: [`marker`] and [`body`] say what of a marker segment is
 //! an error, [`segments`] finds restart intervals again where markers are missing, [`error`] keeps count. Two things are
