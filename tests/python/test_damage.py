@@ -130,7 +130,8 @@ MANY, MANY_FILES = 10_000, 50
 
 
 @pytest.mark.parametrize(
-    ("count", "files"), [(FEW, FEW_FILES), pytest.param(MANY, MANY_FILES, marks=pytest.mark.thorough)]
+    ("count", "files"),
+    [(FEW, FEW_FILES), pytest.param(MANY, MANY_FILES, marks=[pytest.mark.thorough, pytest.mark.timeout(3600)])],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_read_as_pillow_reads_them(kind: str, count: int, files: int) -> None:
