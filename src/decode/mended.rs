@@ -33,7 +33,8 @@ pub(super) fn mended(data: &[u8]) -> Option<Mended> {
             // What there is of it; whether that is all the pixels, their decoder will tell.
             push(&mut out, kind, &chunk[8..chunk.len().min(8 + length)]);
             may_be_wrong |= !is_cut;
-        } else if kind[0].is_ascii_uppercase() && !(is_cut && has_pixels) {
+        } else if kind[0].is_ascii_uppercase() || chunk.len() < 8 + length {
+            // Pillow too wants to read all of a chunk's body, of any kind.
             return None;
         }
         is_damaged |= !is_sound;
@@ -99,7 +100,9 @@ mod tests {
         }
         let without = [&whole[..behind], &whole[end..]].concat();
         for cut in behind..end {
-            assert_eq!(mended(&whole[..cut]).unwrap().bytes, without, "{cut}");
+            let is_in_a_body = (behind + 8..end - 4).contains(&cut);
+            let found = mended(&whole[..cut]).map(|mended| mended.bytes);
+            assert_eq!(found, (!is_in_a_body).then(|| without.clone()), "{cut}");
         }
         // The checksum of the pixels is cut off, then their last byte.
         assert_eq!(mended(&whole[..behind - 3]).unwrap(), Mended { bytes: without.clone(), may_be_wrong: false });
