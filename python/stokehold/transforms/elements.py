@@ -45,8 +45,9 @@ class DecodeImage(Transform):
             what is asked for. Faster where photographs are much larger than that; the pixels are slightly others.
         truncated: What becomes of a JPEG that ends too early: ``"error"``, as in Pillow, or ``"pad"``, which fills what
             is missing, mostly with grey, as libjpeg does. A marker inside the pixels is damage, not an early end.
-        apply_exif_orientation: Whether images are turned as their EXIF orientation says, or XMP's where EXIF has none, as
-            by Pillow's ``ImageOps.exif_transpose``; False, as in torchvision. A TIFF is turned in any case, as in Pillow.
+        apply_exif_orientation: Whether images are turned as their EXIF orientation says, or XMP's where EXIF has none,
+            as by Pillow's ``ImageOps.exif_transpose``; False, as in torchvision. A TIFF is turned in any case, as in
+            Pillow.
         max_pixels: The most pixels an image may have. A larger one is refused by its header, before memory is taken.
             178,956,970 by default, as in Pillow.
         corrupt: What becomes of a damaged file that can be decoded all the same: ``"decode"``, as Pillow and libjpeg do
@@ -65,8 +66,8 @@ class DecodeImage(Transform):
             None, the default, leaves them open: then the field is ragged in height, width and channels, and its
             `capacity`, where the transforms fix no size, counts values: height times width times channels.
 
-    Read are JPEG, PNG, WebP, GIF, BMP, PNM and TIFF; docs/formats.md lists the kinds of each. A kind that is not read is
-    an error that names it.
+    Read are JPEG, PNG, WebP, GIF, BMP, PNM and TIFF; docs/formats.md lists the kinds of each. A kind that is not read
+    is an error that names it.
 
     What a file has beyond the mode and the dtype is counted in ``Loader.stats()``: images in ``"dropped_alpha"`` and
     ``"dropped_colour"``, in ``"reduced_depth"`` those of 16 bits whose low byte was dropped, and in ``"widened_depth"``
