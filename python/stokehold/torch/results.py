@@ -9,6 +9,7 @@ from collections import deque
 from queue import Empty
 from typing import Any
 
+from stokehold import _native
 from stokehold.torch.channel import Channel, Gone
 
 __all__ = ["Results"]
@@ -26,7 +27,9 @@ class Results:
         self._by_descriptor: dict[int, Channel] = {}
         self._full: set[Channel] = set()
         self._ready: deque[tuple[Any, Any]] = deque()
+        taken = _native.StdioTaken()
         self._word = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        del taken
         self._poll.register(self._word, select.POLLIN)
 
     def add(self, channel: Channel) -> None:

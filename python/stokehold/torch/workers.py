@@ -64,7 +64,8 @@ class Worker:
         setattr(self._process, name, value)
 
     def start(self) -> None:
-        """Starts the worker."""
+        """Starts the worker, with standard descriptors also where this process has none."""
+        taken = _native.StdioTaken()
         try:
             self._process.start()
         except (TypeError, AttributeError, pickle.PicklingError) as error:
@@ -73,6 +74,7 @@ class Worker:
                     f"stokehold: the dataset's attribute `{name}` cannot be sent to a worker that is spawned"
                 )
             raise
+        del taken
         # The last one that holds it is the worker, so that its end is seen.
         self._channel.worker_end.close()
 

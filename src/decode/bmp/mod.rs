@@ -9,7 +9,7 @@ mod rle;
 
 use self::header::{Coding, Header};
 use super::{
-    format::{Bad, Format, Opened, ReadMask, Wanted},
+    format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
     image::Image,
     kept::Kept,
     mask::{Mask, no_indices},
@@ -77,6 +77,10 @@ impl Opened for OpenBmp<'_> {
             (false, false) => Channels::Rgb,
         };
         PixelType::new(channels, Depth::U8)
+    }
+
+    fn memory(&self, _: Wanted) -> Memory {
+        Memory { size: self.header.size, pixel: self.pixel(), beside: 0 }
     }
 
     fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
