@@ -123,7 +123,9 @@ def test_tiff_that_pillow_writes(tmp_path: Path, compression: str | None) -> Non
     files = {}
     for at, image in enumerate(images):
         for rows, predictor in itertools.product((5, 1000), (1, 2)):
-            info = {278: rows, 317: predictor} if predictor == 2 and image.mode not in "1P" else {278: rows}
+            info: dict[int, Any] = (
+                {278: rows, 317: predictor} if predictor == 2 and image.mode not in "1P" else {278: rows}
+            )
             # With the tag as it is, its subsampling is one that Pillow has not done.
             info |= {530: (1, 1)} if image.mode == "YCbCr" else {}
             data = _saved(image, "TIFF", compression=compression, tiffinfo=info)
@@ -392,8 +394,13 @@ def _blocks() -> dict[str, bytes]:
 
 
 def _xmps() -> dict[str, bytes]:
-    return {"attribute": b'<a tiff:Orientation="6"/>', "element": b"<tiff:Orientation>8</tiff:Orientation>",
-            "other quotes": b"<a tiff:Orientation='6'/>", "nine": b'<a tiff:Orientation="9"/>', "empty": b""}  # fmt: skip
+    return {
+        "attribute": b'<a tiff:Orientation="6"/>',
+        "element": b"<tiff:Orientation>8</tiff:Orientation>",
+        "other quotes": b"<a tiff:Orientation='6'/>",
+        "nine": b'<a tiff:Orientation="9"/>',
+        "empty": b"",
+    }
 
 
 def _turned(data: bytes) -> Pixels:

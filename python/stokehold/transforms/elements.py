@@ -45,7 +45,9 @@ class DecodeImage(Transform):
             what is asked for. Faster where photographs are much larger than that; the pixels are slightly others.
         truncated: What becomes of a JPEG that ends too early: ``"error"``, as in Pillow, or ``"pad"``, which fills what
             is missing, mostly with grey, as libjpeg does. A marker inside the pixels is damage, not an early end.
-        apply_exif_orientation: Whether images are turned as their EXIF orientation says; False, as in torchvision.
+        apply_exif_orientation: Whether images are turned as their EXIF orientation says, or XMP's where EXIF has none,
+            as by Pillow's ``ImageOps.exif_transpose``; False, as in torchvision. A TIFF is turned in any case, as in
+            Pillow.
         max_pixels: The most pixels an image may have. A larger one is refused by its header, before memory is taken.
             178,956,970 by default, as in Pillow.
         corrupt: What becomes of a damaged file that can be decoded all the same: ``"decode"``, as Pillow and libjpeg do
@@ -58,11 +60,14 @@ class DecodeImage(Transform):
             opaque, grey is repeated, and colours become grey as by Pillow's ``convert("L")``, for every format.
         dtype: ``"uint8"`` (the default), ``"uint16"`` or ``"float32"``. A dtype that is deeper than a file holds the
             file's numbers as they are: the white of 8 bits is 255 in any dtype. Of 16 bits, ``"uint8"`` holds the
-            high byte, as Pillow does for colours (its ``convert`` cuts 16-bit grey off at 255). Floating-point files
-            need ``"float32"``; with another dtype they are bad samples.
+            high byte, as Pillow does for colours (its ``convert`` cuts 16-bit grey off at 255). TIFF files of
+            floats and of signed or 32-bit integers need ``"float32"``; with another dtype they are bad samples.
         channels: With ``"unchanged"``, how many channels every file has, 1 to 4; a file with others is a bad sample.
             None, the default, leaves them open: then the field is ragged in height, width and channels, and its
             `capacity`, where the transforms fix no size, counts values: height times width times channels.
+
+    Read are JPEG, PNG, WebP, GIF, BMP, PNM and TIFF; docs/formats.md lists the kinds of each. A kind that is not read
+    is an error that names it.
 
     What a file has beyond the mode and the dtype is counted in ``Loader.stats()``: images in ``"dropped_alpha"`` and
     ``"dropped_colour"``, in ``"reduced_depth"`` those of 16 bits whose low byte was dropped, and in ``"widened_depth"``

@@ -35,6 +35,9 @@ mod tag {
     pub(super) const REFERENCES: u16 = 532;
 }
 
+/// The most samples of a pixel, as in Pillow, so that their memory is bounded.
+const MAX_SAMPLES: usize = 6;
+
 /// What the numbers of samples are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Number {
@@ -278,6 +281,9 @@ impl Samples {
         }
         let bits = all(tag::BITS_PER_SAMPLE).unwrap_or_else(|| vec![1]);
         let used = &bits[..bits.len().min(count)];
+        if count > MAX_SAMPLES {
+            return Err(Bad::from(format!("has {count} samples a pixel, more than {MAX_SAMPLES}")));
+        }
         if count == 0 || (used.len() != count && bits.len() != 1) || used.iter().any(|&other| other != bits[0]) {
             return Err(Bad::from(format!("has {count} samples a pixel with {bits:?} bits, which are not read")));
         }

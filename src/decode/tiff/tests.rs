@@ -338,6 +338,7 @@ fn what_is_not_read_is_named() {
         (grey.clone().with(262, &[34_892]), "has pixels of linear raw"),
         (grey.clone().with(258, &[64]), "has pixels of grey in 1 samples of 64 bits, unsigned"),
         (grey.clone().with(339, &[5]), "has samples of format [5]"),
+        (grey.clone().with(277, &[7]).with(338, &[0; 6]), "has 7 samples a pixel, more than 6"),
         (grey.clone().with(277, &[2]), "has pixels of grey in 2 samples of 8 bits"),
         (grey.clone().with(258, &[8, 16]).with(277, &[2]), "has 2 samples a pixel with [8, 16] bits"),
         (grey.clone().with(317, &[9]).with(259, &[5]), "has predictor 9"),
