@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Column", "Stored", "column", "field_name", "flat", "rows", "runs"]
+__all__ = ["Column", "Stored", "column", "field_name", "flat", "rows"]
 
 
 class Stored(NamedTuple):
@@ -48,7 +48,7 @@ class _Bytes(Column):
 
     def stored(self) -> Stored:
         """Returns the bytes."""
-        return Stored("runs", runs(self.rows))
+        return Stored("runs", _runs(self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -122,7 +122,7 @@ def rows(name: str, given: object) -> Rows:
     return Rows(array)
 
 
-def runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
+def _runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
     """Returns runs of bytes, one after the other, and where each ends."""
     ends = np.cumsum([len(row) for row in rows], dtype=np.uint64)
     return np.frombuffer(b"".join(rows), np.uint8), ends

@@ -133,9 +133,9 @@ class Masks(_Encoded):
     one index of 8 bits, and is 0 where it is not. A mask of another size than its image is an error.
 
     Args:
-        rows: For each sample a path; or a NumPy array (H, W) or (H, W, 1) of booleans or integers, 0 to 65535; or the
-            ``bytes`` of an image file. Arrays and bytes may be mixed, and are copied into the table; paths go alone.
-            Indices of an array that are above 255 make it a mask of 16 bits.
+        rows: For each sample a path; or a NumPy array (H, W) or (H, W, 1) of booleans or integers; or the ``bytes`` of
+            an image file. Arrays and bytes may be mixed, and are copied into the table; paths go alone. Indices of an
+            array are 0 to 255, or to 65535 where `dtype` is another than ``"uint8"``.
         image: The column of the images, ``"image"`` by default.
         dtype: The dtype of the indices: ``"uint8"``, the default, for which masks of 16 bits are bad samples, or
             ``"uint16"`` or ``"int32"``, which take those of instances too.
@@ -148,10 +148,10 @@ class Masks(_Encoded):
     image: str
 
     def __init__(self, rows: Rows, image: str = "image", dtype: npt.DTypeLike = "uint8") -> None:
-        super().__init__(rows)
         self.image, self.dtype = image, np.dtype(dtype)
         if self.dtype.name not in _INDICES:
             raise ValueError(f"Masks: dtype = {self.dtype.name} must be one of {', '.join(_INDICES)}")
+        super().__init__(rows)
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
@@ -165,8 +165,10 @@ class Masks(_Encoded):
                 low, high = int(array.min()), int(array.max())
             case shape:
                 raise ValueError(f"{row} has shape {shape}; masks are of shape (H, W) or (H, W, 1)")
-        if low < 0 or high > np.iinfo(np.uint16).max:
-            raise ValueError(f"{row} has the index {low if low < 0 else high}; masks hold 0 to 65535")
+        most = np.iinfo(np.uint8 if self.dtype == np.uint8 else np.uint16).max
+        if low < 0 or high > most:
+            index = low if low < 0 else high
+            raise ValueError(f"{row} has the index {index}; masks of {self.dtype} hold 0 to {most}")
         return array.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
 
 
