@@ -96,10 +96,10 @@ class Loader:
         prefetch: Batches that may be finished ahead of the one in your hands, in total (not per worker).
         memory_limit: How large the arena, and so everything that is buffered, may become: bytes, or text such as
             ``"512MiB"``. It begins with ``prefetch`` + 2 slots and grows when you hold batches.
-        max_sample_bytes: The most memory that a sample may take while it is made, in bytes or text such as ``"256MiB"``:
+        max_sample_bytes: The most memory that a sample may take while it is made, bytes or text such as ``"256MiB"``:
             its files, what decoding and transforming it allocates, and its pixels. A sample that needs more is a bad
             one, which is told from its files' sizes and headers, and goes by `on_error`. None is 1 GiB: a large
-            photograph of 100 megapixels takes half of that. Where samples are files, there must be memory for one
+            photograph of 100 megapixels takes about that. Where samples are files, there must be memory for one
             such sample beside the slots when the loader is made, or, if you give a number, for one in each thread
             that decodes.
         rank: This trainer's number; None takes ``RANK``, as torchrun sets it, else 0.
@@ -116,8 +116,8 @@ class Loader:
         RuntimeError: There are to be workers, and ``sys.executable`` is empty.
         WorkerError: There are to be workers, and ``sys.executable`` is no interpreter; see `freeze_support`.
         OSError: The source cannot be opened (``FileNotFoundError`` and so on), or a process cannot be started.
-        MemoryError: The arena does not fit under ``memory_limit``, or arena and samples of ``max_sample_bytes`` not under
-            a cgroup's limit or the machine's free memory.
+        MemoryError: The arena does not fit under ``memory_limit``, or the arena and samples of ``max_sample_bytes`` do
+            not fit under a cgroup's limit or the machine's free memory.
     """
 
     def __init__(

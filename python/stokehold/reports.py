@@ -34,7 +34,7 @@ class _StandardError(logging.Handler):
         except (AttributeError, OSError, ValueError):
             # No file: a notebook's, say.
             try:
-                print(line, file=sys.stderr)
+                sys.stderr.write(f"{line}\n")
             except Exception:  # noqa: BLE001 (whatever it is, it is no reason to lose a batch)
                 self.handleError(record)
             return
