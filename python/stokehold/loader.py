@@ -238,9 +238,9 @@ class Loader:
         ``damaged_images``: damaged files that were decoded all the same (see `DecodeImage`). ``dropped_alpha``,
         ``dropped_colour``, ``reduced_depth``, ``widened_depth``: images that have more, or less, than `DecodeImage`
         keeps. ``restarts``: workers that were replaced. ``failed_samples``, ``quarantine``: how many failed, and which
-        first. ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``: what
-        of its description the source passed over or filled in, by name, such as the ``annotations_without_image`` of a
-        COCO file.
+        first. ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``:
+        what of its description the source passed over or filled in, by name, such as the
+        ``annotations_without_image`` of a COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
         return stats | {"source": dict(self.source.counters)}
