@@ -32,10 +32,13 @@
 //!
 //! Modules are declared lowest first, and use only those above them; a test enforces that.
 
+pub mod budget;
 pub mod buffer;
 pub mod counters;
+pub mod descriptor;
 pub mod error;
 pub mod geometry;
+pub mod panics;
 pub mod spec;
 
 pub mod pixel;

@@ -97,11 +97,20 @@ impl<'a> Entry<'a> {
 
     /// Returns the first element where it is a number for Pillow, which takes `BYTE` for a text.
     pub(super) fn number(&self) -> Option<f64> {
-        let bytes = &self.bytes[..size_of(self.kind)?];
+        self.numbers()?.next()
+    }
+
+    /// Returns the elements, where they are numbers for Pillow.
+    pub(super) fn numbers(self) -> Option<impl Iterator<Item = f64> + 'a> {
+        let size = size_of(self.kind)?;
+        let is_number = !matches!(self.kind, kind::BYTE | kind::ASCII | kind::UNDEFINED);
+        is_number.then(|| self.bytes.chunks_exact(size).map(move |bytes| self.number_of(bytes)))
+    }
+
+    fn number_of(&self, bytes: &[u8]) -> f64 {
         let bits = |bytes: &[u8]| self.order.number(bytes);
         let signed = |bytes: &[u8]| f64::from(bits(bytes) as u32 as i32);
-        Some(match self.kind {
-            kind::SHORT | kind::LONG | kind::IFD | kind::LONG8 => bits(bytes) as f64,
+        match self.kind {
             kind::SIGNED_BYTE => f64::from(bits(bytes) as u8 as i8),
             kind::SIGNED_SHORT => f64::from(bits(bytes) as u16 as i16),
             kind::SIGNED_LONG => signed(bytes),
@@ -109,8 +118,8 @@ impl<'a> Entry<'a> {
             kind::SIGNED_RATIONAL => signed(&bytes[..4]) / signed(&bytes[4..]),
             kind::FLOAT => f64::from(f32::from_bits(bits(bytes) as u32)),
             kind::DOUBLE => f64::from_bits(bits(bytes)),
-            _ => return None,
-        })
+            _ => bits(bytes) as f64,
+        }
     }
 }
 

@@ -4,12 +4,16 @@ use std::fmt;
 
 use super::{
     convert,
-    format::{Bad, Format, Opened},
-    image::turned_size,
+    format::{Bad, Format, Memory, Opened, Wanted},
+    image::{stored_region, turned_size},
     options::DecodeImage,
     recognise::recognise,
 };
-use crate::{error::Failure, geometry::Size, pixel::PixelType};
+use crate::{
+    error::Failure,
+    geometry::{Rect, Size},
+    pixel::PixelType,
+};
 
 /// An image whose header has been read.
 pub struct Encoded<'a> {
@@ -58,6 +62,26 @@ impl<'a> Encoded<'a> {
     /// Returns what the decoded pixels are.
     pub const fn pixel(&self) -> PixelType {
         self.pixel
+    }
+
+    /// Returns the most bytes that it takes to decode `region`; see [`Decoder::decode`](super::Decoder::decode).
+    pub fn memory(&self, region: Rect, reduced_to: Option<Size>) -> u64 {
+        let Memory { size, pixel, beside } = self.file.memory(self.wanted(region, reduced_to));
+        let bytes = |pixel: PixelType| size.area().saturating_mul(pixel.size() as u64);
+        let (converts, turns) = (!convert::is_kept(pixel, self.pixel), self.orientation != 1);
+        let kept = if converts { self.pixel } else { pixel };
+        let further = [converts.then(|| bytes(kept)), turns.then(|| bytes(kept))];
+        further.into_iter().flatten().fold(beside.saturating_add(bytes(pixel)), u64::saturating_add)
+    }
+
+    /// Returns what is wanted of the image as it is stored.
+    pub(super) fn wanted(&self, region: Rect, reduced_to: Option<Size>) -> Wanted {
+        Wanted {
+            region: stored_region(region, self.size(), self.orientation),
+            reduced_to: reduced_to
+                .filter(|_| self.options.scaled_decode)
+                .map(|size| turned_size(size, self.orientation)),
+        }
     }
 
     /// Returns what the file's pixels are.

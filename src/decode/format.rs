@@ -41,6 +41,9 @@ pub(super) trait Opened {
     /// Returns what the file's pixels are: of a palette, what its colours are.
     fn pixel(&self) -> PixelType;
 
+    /// Returns what [`decode`](Self::decode) takes of memory, at most, by what the header says.
+    fn memory(&self, wanted: Wanted) -> Memory;
+
     /// Makes `out` the image: all of it, or, where that saves time, what is wanted alone.
     ///
     /// Its pixels are what [`pixel`](Self::pixel) says, or hold the same values in more channels: grey as equal colours,
@@ -48,6 +51,17 @@ pub(super) trait Opened {
     /// own way for that. What was asked for is made of them elsewhere. The size is within
     /// the limit. `kept` holds what formats use again.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad>;
+}
+
+/// What decoding a file takes of memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// The size of the image that comes out.
+    pub(super) size: Size,
+    /// What its pixels are.
+    pub(super) pixel: PixelType,
+    /// The bytes that the decoder takes beside it.
+    pub(super) beside: u64,
 }
 
 /// What is wanted of an image.

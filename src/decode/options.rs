@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    budget::Budget,
     geometry::Size,
     pixel::{Channels, Depth, PixelType},
     spec::DType,
@@ -27,6 +28,10 @@ pub struct DecodeImage {
     pub apply_exif_orientation: bool,
     /// The most pixels an image may have. A larger one is refused by its header, before memory is taken.
     pub max_pixels: u64,
+    /// The most bytes that decoding may take, of the decoder and of pixels. One that needs more is refused by its header.
+    /// No part of a description: a pipeline says what is left of a sample's budget.
+    #[serde(skip, default = "default_bytes")]
+    pub max_bytes: u64,
     /// Which channels the pixels have.
     pub mode: Mode,
     /// The dtype of the pixels: `uint8`, `uint16` or `float32`. Where it is deeper than a file, it holds the file's numbers
@@ -36,6 +41,10 @@ pub struct DecodeImage {
     /// How many channels each file has, 1 to 4, where the mode is [`Unchanged`](Mode::Unchanged); a file with others is
     /// refused. `None` leaves them open.
     pub channels: Option<usize>,
+}
+
+const fn default_bytes() -> u64 {
+    Budget::DEFAULT
 }
 
 /// Which channels pixels have, as torchvision's `ImageReadMode` and Pillow's modes name them: alpha is dropped and not
@@ -104,6 +113,7 @@ impl Default for DecodeImage {
             corrupt: Corrupt::default(),
             apply_exif_orientation: false,
             max_pixels: MAX_PIXELS,
+            max_bytes: Budget::DEFAULT,
             mode: Mode::default(),
             dtype: DType::UInt8,
             channels: None,

@@ -7,7 +7,7 @@ use image::ImageFormat;
 use png::{ColorType, DecodeOptions, Decoder, Limits, Transformations};
 
 use super::{
-    format::{Bad, Format, Opened, ReadMask, Wanted},
+    format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
     image::Image,
     kept::Kept,
     mask::{Mask, no_indices},
@@ -60,6 +60,12 @@ impl Opened for OpenPng<'_> {
         self.file.pixel()
     }
 
+    fn memory(&self, wanted: Wanted) -> Memory {
+        // A damaged file is put right in a copy, and checked by rows.
+        let Memory { size, pixel, beside } = self.file.memory(wanted);
+        Memory { size, pixel, beside: beside.saturating_add(2 * self.data.len() as u64) }
+    }
+
     /// Where the file is damaged, it is put right and decoded again.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
         let Self { data, options, file } = *self;
@@ -84,7 +90,7 @@ fn has_checksum_of_pixels(data: &[u8], options: DecodeImage) -> bool {
     let mut checks = DecodeOptions::default();
     checks.set_ignore_adler32(false);
     let mut decoder = Decoder::new_with_options(Cursor::new(data), checks);
-    decoder.set_limits(limits(options));
+    decoder.set_limits(limits(data, options));
     let Ok(mut reader) = decoder.read_info() else { return false };
     loop {
         match reader.next_row() {
@@ -95,8 +101,8 @@ fn has_checksum_of_pixels(data: &[u8], options: DecodeImage) -> bool {
     }
 }
 
-fn limits(options: DecodeImage) -> Limits {
-    Limits { bytes: options.max_pixels.saturating_mul(2) as usize }
+fn limits(data: &[u8], options: DecodeImage) -> Limits {
+    Limits { bytes: raster::png_limit(data, options) as usize }
 }
 
 /// Reads a mask, of a damaged file too.
@@ -108,7 +114,7 @@ fn mask_or_mended(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(
 
 /// Reads a mask: the indices of a palette, or the values of a grey image.
 fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String> {
-    let mut decoder = Decoder::new_with_limits(Cursor::new(data), limits(options));
+    let mut decoder = Decoder::new_with_limits(Cursor::new(data), limits(data, options));
     decoder.set_transformations(Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
     let (width, height) = reader.info().size();

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::{
-    format::{Bad, Opened, Wanted},
+    format::{Bad, Memory, Opened, Wanted},
     image::Image,
     kept::Kept,
     mask::{Mask, no_indices},
@@ -16,15 +16,20 @@ use crate::{
     pixel::{Channels, Depth, PixelType},
 };
 
-/// The most memory a decoder may take per pixel allowed: four 16-bit channels.
-const MAX_PIXEL_BYTES: u64 = 8;
-/// What a decoder may take beside its pixels.
-const OVERHEAD_BYTES: u64 = 64 << 20;
+/// What a decoder takes whatever the image.
+const TABLE_BYTES: u64 = 1 << 20;
+/// What a PNG's side chunks may take, inflated: colour profile, texts, EXIF. Beyond that, a profile is left out.
+const CHUNK_BYTES: u64 = 16 << 20;
+/// The part of what decoding may take that those may take: a sixteenth.
+const CHUNKS_PART: u64 = 16;
+/// The most bytes of a pixel of a PNG.
+const PNG_PIXEL_BYTES: u64 = 8;
 
 /// A file whose header has been read.
 struct Raster<'a> {
     data: &'a [u8],
     decoder: Box<dyn ImageDecoder + 'a>,
+    format: ImageFormat,
     pixel: PixelType,
     exif: fn(&[u8]) -> u8,
 }
@@ -38,7 +43,7 @@ pub(super) fn open<'a>(
 ) -> Result<Box<dyn Opened + 'a>, Bad> {
     let decoder = decoder(data, format, options)?;
     let pixel = pixel(decoder.color_type())?;
-    Ok(Box::new(Raster { data, decoder, pixel, exif }))
+    Ok(Box::new(Raster { data, decoder, format, pixel, exif }))
 }
 
 /// Reads a mask from a file of grey; one that has anything else is refused.
@@ -68,6 +73,11 @@ impl Opened for Raster<'_> {
         self.pixel
     }
 
+    fn memory(&self, _: Wanted) -> Memory {
+        let (size, pixel) = (self.size(), self.pixel);
+        Memory { size, pixel, beside: beside(self.format, size, pixel) }
+    }
+
     fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
         let size = self.size();
         Ok(self.decoder.read_image_boxed(out.reset(size, self.pixel)).map_err(reason)?)
@@ -80,15 +90,37 @@ fn decoder<'a>(
     options: DecodeImage,
 ) -> Result<Box<dyn ImageDecoder + 'a>, String> {
     let mut reader = ImageReader::with_format(Cursor::new(data), format);
-    reader.limits(limits(options.max_pixels));
+    reader.limits(limits(data, format, options));
     Ok(Box::new(reader.into_decoder().map_err(reason)?))
 }
 
-/// Returns what a decoder of at most `limit` pixels may take.
-fn limits(limit: u64) -> Limits {
+/// Returns what a decoder may take.
+fn limits(data: &[u8], format: ImageFormat, options: DecodeImage) -> Limits {
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(limit.saturating_mul(MAX_PIXEL_BYTES).saturating_add(OVERHEAD_BYTES));
+    limits.max_alloc = Some(if format == ImageFormat::Png { png_limit(data, options) } else { options.max_bytes });
     limits
+}
+
+/// Returns what `png` may take: it counts a row of pixels, and side chunks, each of which it may inflate to all that is left.
+pub(super) fn png_limit(data: &[u8], options: DecodeImage) -> u64 {
+    // A PNG's width stands at byte 16.
+    let width = data.get(16..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+    (options.max_bytes / CHUNKS_PART).min(CHUNK_BYTES) + options.max_bytes.min(u64::from(width) * PNG_PIXEL_BYTES)
+}
+
+/// Returns what a decoder takes beside the pixels that it gives.
+///
+/// Source: the decoders of `image` 0.25 and of the packages that it uses.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
+fn beside(format: ImageFormat, size: Size, pixel: PixelType) -> u64 {
+    let row = u64::from(size.width) * pixel.size() as u64;
+    let buffers = match format {
+        // Two rows, and two more while they grow.
+        ImageFormat::Png => row.saturating_mul(4),
+        // The planes of colours and of alpha, and the frame that they are put together in.
+        _ => size.area().saturating_mul(8),
+    };
+    buffers.saturating_add(TABLE_BYTES)
 }
 
 fn size(decoder: &dyn ImageDecoder) -> Size {

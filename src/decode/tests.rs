@@ -7,13 +7,14 @@ use super::{
     recognise::recognise,
 };
 use crate::{
+    budget::Budget,
     error::Failure,
     geometry::{Rect, Size},
     pixel::{Depth, PixelType},
     spec::DType,
 };
 
-const FILES: [(&str, &[u8], &[u8]); 6] = [
+const FILES: [(&str, &[u8], &[u8]); 8] = [
     ("420", include_bytes!("../../tests/data/420.jpg"), include_bytes!("../../tests/data/420.ppm")),
     ("444", include_bytes!("../../tests/data/444.jpg"), include_bytes!("../../tests/data/444.ppm")),
     ("grey", include_bytes!("../../tests/data/grey.jpg"), include_bytes!("../../tests/data/grey.ppm")),
@@ -23,6 +24,12 @@ const FILES: [(&str, &[u8], &[u8]); 6] = [
         include_bytes!("../../tests/data/progressive.jpg"),
         include_bytes!("../../tests/data/progressive.ppm"),
     ),
+    (
+        "first_scan",
+        include_bytes!("../../tests/data/first_scan.jpg"),
+        include_bytes!("../../tests/data/first_scan.ppm"),
+    ),
+    ("thirds", include_bytes!("../../tests/data/thirds.jpg"), include_bytes!("../../tests/data/thirds.ppm")),
     ("cmyk", include_bytes!("../../tests/data/cmyk.jpg"), include_bytes!("../../tests/data/cmyk.ppm")),
 ];
 /// How many of the files are baseline and have no inks, so that what is missing of them is grey.
@@ -33,6 +40,7 @@ const STRICT: DecodeImage = DecodeImage {
     corrupt: Corrupt::Error,
     apply_exif_orientation: false,
     max_pixels: MAX_PIXELS,
+    max_bytes: Budget::DEFAULT,
     mode: Mode::Rgb,
     dtype: DType::UInt8,
     channels: None,
@@ -387,4 +395,25 @@ proptest! {
         });
         prop_assert_eq!(&found[0], &found[1]);
     }
+}
+
+#[test]
+fn what_decoding_takes_is_asked_for_first() {
+    for (file, data, _) in FILES {
+        let open = |max_bytes| Encoded::open(data, DecodeImage { max_bytes, ..STRICT }).unwrap();
+        let whole = Rect::whole(open(1).size());
+        let needed = open(1).memory(whole, None);
+        assert!(needed > whole.size.area() * 3, "{file}");
+        let failure = Decoder::default().decode(open(needed - 1), whole, None).unwrap_err();
+        let reason = format!("as JPEG: decoding needs {needed} bytes, and max_sample_bytes is {}", needed - 1);
+        assert_eq!(failure.reason, reason);
+        assert!(Decoder::default().decode(open(needed), whole, None).is_ok());
+    }
+}
+
+#[test]
+fn a_part_takes_less_than_the_whole() {
+    let encoded = Encoded::open(FILES[0].1, STRICT).unwrap();
+    let part = Rect { top: 0, left: 0, size: Size { height: 8, width: 8 } };
+    assert!(encoded.memory(part, None) < encoded.memory(Rect::whole(encoded.size()), None));
 }

@@ -150,13 +150,18 @@ impl ImageFill {
     ) -> Result<(), Failure> {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
-        let encoded = Encoded::open(sample.payload(self.at), self.decoding)?;
+        let options = DecodeImage { max_bytes: sample.budget.left(), ..self.decoding };
+        let encoded = Encoded::open(sample.payload(self.at), options)?;
         count(&encoded, &mut sample.times.counters);
         let chain = self.chains.of(encoded.pixel());
         // What becomes of the image is drawn before it is decoded, so that only what is needed is.
         *sample.stage = Stage::Transform;
         let Region { part, resized } = chain.plan(encoded.size(), sample.key, space)?;
+        if let Some(to) = resized {
+            sample.take_resize(part.size, to, encoded.pixel().size())?;
+        }
         *sample.stage = Stage::Decode;
+        sample.take(encoded.memory(part, resized), "decoding")?;
         let pixels = decoder.decode(encoded, part, resized)?;
         sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
         let until = Instant::now();

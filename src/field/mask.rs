@@ -162,6 +162,8 @@ impl MaskFill {
         *sample.stage = Stage::Decode;
         let indices = decode_mask(sample.payload(self.at), depth(self.dtype), mask)?;
         let size = indices.size();
+        // The indices, and as much while they are unpacked. The format has kept to the limit on pixels.
+        sample.take(2 * size.area() * self.dtype.size() as u64, "decoding a mask")?;
         check_size(&self.chain.output().name, size, moves)?;
         let decoded = Instant::now();
         sample.times.decode += decoded - start;

@@ -47,7 +47,7 @@ impl Source for Given {
         false
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
+    fn fetch(&self, index: u64, record: &mut Vec<u8>, _: u64) -> Result<(), Failure> {
         record.clone_from(&self.records[index as usize]);
         Ok(())
     }
@@ -89,7 +89,7 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 /// Fills a row of old content, at an odd address.
 fn filled(pipeline: &Pipeline, index: u64, scratch: &mut Scratch, old: u8) -> Result<Vec<u8>, Failure> {
     let mut record = Vec::new();
-    pipeline.source().fetch(index, &mut record)?;
+    pipeline.source().fetch(index, &mut record, pipeline.sample_bytes())?;
     let mut row = vec![old; pipeline.fields()[0].row_bytes().unwrap() + 1];
     pipeline.fill(key(index), &record, scratch, &mut [&mut row[1..]], &mut Times::default())?;
     Ok(row.split_off(1))

@@ -24,6 +24,7 @@ mod pixels;
 mod plan;
 mod render;
 mod sample;
+mod tables;
 mod value;
 mod values;
 mod vector;
@@ -37,6 +38,7 @@ pub use self::{
     chain::{Chain, Workspace},
     ops::Transform,
     pixels::Pixels,
+    tables::table_bytes,
     view::Region,
 };
 pub(crate) use self::{

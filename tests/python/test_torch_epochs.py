@@ -22,7 +22,8 @@ from torch.utils.data import Dataset, Sampler
 
 import stokehold.torch
 from stokehold.torch.channel import Channel, WorkerEnd
-from stokehold.torch.workers import Results, Workers
+from stokehold.torch.results import Results
+from stokehold.torch.workers import Workers
 from support import eventually, is_running
 
 pytestmark = [

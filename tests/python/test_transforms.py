@@ -456,7 +456,7 @@ def test_random_crops_are_parts_of_the_padded_image() -> None:
     padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (8, 8), (0, 1)).transpose(0, 1, 3, 4, 2)
     places = set()
-    for row in transformed(image, RandomCrop(8, 2), rows=400):
+    for row in transformed(image, RandomCrop(8, 2), rows=1000):
         ((top, left),) = np.argwhere((windows == row).all((2, 3, 4)))
         places.add((int(top), int(left)))
     assert places == {(top, left) for top in range(7) for left in range(9)}

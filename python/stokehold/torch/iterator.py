@@ -157,7 +157,7 @@ class Slots:
             process.kill()
             process.join()
         channel.release()
-        cause = tasks[0][0] if tasks else ("idle", worker)
+        cause: Any = tasks[0][0] if tasks else ("idle", worker)
         self._deaths[cause] = self._deaths.get(cause, 0) + 1
         lost = self._irreplaceable(worker)
         if self._restarts and lost is None and self._deaths[cause] < (2 if tasks else IDLE_DEATHS):

@@ -35,9 +35,9 @@ class DataLoader(TorchDataLoader[T_co]):
         dataset: A map-style or an iterable dataset.
         batch_size: PyTorch's, as all that are not named here.
         on_worker_death: What happens when a worker ends that should not: ``"restart"``, the default, starts another one
-            that does the unfinished batches, with a dataset as it was at the beginning and the worker's seeds;
-            ``"raise"`` raises, as PyTorch does. A batch that ends two workers raises, and so do iterable datasets,
-            whose worker cannot say how far it had come.
+            that does the unfinished batches, with the dataset as it was when the iterator was made and the worker's
+            seeds; ``"raise"`` raises, as PyTorch does. A batch that ends two workers raises, and so do iterable
+            datasets, whose worker cannot say how far it had come.
         **others: Arguments of a later PyTorch.
 
     Raises:

@@ -28,7 +28,8 @@ def _is_inner(module: str) -> bool:
 class _Warnings:
     """The module `warnings`, whose `warn` knows better than its caller whose line it is."""
 
-    __getattr__ = staticmethod(lambda name: getattr(warnings, name))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(warnings, name)
 
     @staticmethod
     def warn(message: Any, category: Any = None, stacklevel: int = 1, **others: Any) -> None:  # noqa: ARG004 (theirs)

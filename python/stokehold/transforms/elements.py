@@ -70,9 +70,8 @@ class DecodeImage(Transform):
 
     Raises:
         ValueError: A `truncated`, `corrupt`, `mode` or `dtype` that is none of these, a `max_pixels` below 1, or
-        `channels`
-            outside 1 to 4 or with another mode. On a field that is no encoded image, or behind another transform, the
-            loader raises it.
+            `channels` outside 1 to 4 or with another mode. On a field that is no encoded image, or behind another
+            transform, the loader raises it.
     """
 
     scaled_decode: bool = False

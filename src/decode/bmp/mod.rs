@@ -9,7 +9,7 @@ mod rle;
 
 use self::header::{Coding, Header};
 use super::{
-    format::{Bad, Format, Opened, ReadMask, Wanted},
+    format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
     image::Image,
     kept::Kept,
     mask::{Mask, no_indices},
@@ -79,6 +79,10 @@ impl Opened for OpenBmp<'_> {
         PixelType::new(channels, Depth::U8)
     }
 
+    fn memory(&self, _: Wanted) -> Memory {
+        Memory { size: self.header.size, pixel: self.pixel(), beside: 0 }
+    }
+
     fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
         let (size, pixel) = (self.header.size, self.pixel());
         if self.header.bits > 8 {
@@ -92,7 +96,9 @@ impl Opened for OpenBmp<'_> {
         self.write_indices(palette::indices(out, pixel.channels.stored()))?;
         match pixel.channels {
             Channels::Grey => palette::expand(out, |index| [colours[usize::from(index)][0]]),
-            _ => palette::expand(out, |index| colours[usize::from(index)]),
+            Channels::GreyAlpha | Channels::Rgb | Channels::Rgba | Channels::Rgbx => {
+                palette::expand(out, |index| colours[usize::from(index)]);
+            }
         }
         Ok(())
     }
@@ -202,10 +208,10 @@ impl Part {
     }
 
     /// Returns the value, from 0 to 255, rounded down.
-    const fn value(self, pixel: u32) -> u8 {
-        let largest = (self.mask >> self.shift) as u64;
-        let value = ((pixel & self.mask) >> self.shift) as u64;
-        if largest == 0 { 0 } else { (value * 255 / largest) as u8 }
+    fn value(self, pixel: u32) -> u8 {
+        let largest = u64::from(self.mask >> self.shift);
+        let value = u64::from((pixel & self.mask) >> self.shift);
+        (value * 255).checked_div(largest).unwrap_or(0) as u8
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::{Chain, Cursor, Read};
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
 
 use super::{
-    format::{Bad, Format, Opened, ReadMask, Wanted},
+    format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
     image::Image,
     kept::Kept,
     mask::Mask,
@@ -126,6 +126,11 @@ impl Opened for OpenGif<'_> {
         PixelType::new(channels, Depth::U8)
     }
 
+    fn memory(&self, _: Wanted) -> Memory {
+        // A frame that is a part of the screen is read by itself.
+        Memory { size: self.size, pixel: self.pixel(), beside: self.frame.size.area().saturating_add(TABLE_BYTES) }
+    }
+
     fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
         let pixel = self.pixel();
         let (palette, transparent) = (self.palette, self.transparent);
@@ -144,6 +149,9 @@ impl Opened for OpenGif<'_> {
         Ok(())
     }
 }
+
+/// The codes of the compression, and the palettes.
+const TABLE_BYTES: u64 = 64 << 10;
 
 /// How long the screen's description is, and which of its bytes says whether colours follow.
 const SCREEN: usize = 13;
@@ -168,6 +176,7 @@ fn is_grey(colours: &[u8]) -> bool {
 }
 
 impl From<DecodingError> for Bad {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
     fn from(error: DecodingError) -> Self {
         match error {
             DecodingError::UnexpectedEof => Self::end_of_data(),

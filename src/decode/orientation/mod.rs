@@ -10,15 +10,16 @@ mod webp;
 use memchr::memmem;
 
 pub(super) use self::{jpeg::of_jpeg, png::of_png, webp::of_webp};
-use super::directory::{Directory, Header};
+use super::directory::{Directory, Entry, Header};
 
 const ORIENTATION: u16 = 0x0112;
 const XMP: u16 = 700;
+const NAME: &[u8] = b"tiff:Orientation";
 const PREFIX: &[u8] = b"Exif\0\0";
 
 /// Returns the orientation of a TIFF file, 1 to 8.
 pub(super) fn of_tiff(directory: &Directory<'_>) -> u8 {
-    let xmp = directory.get(XMP).filter(|entry| entry.is_bytes());
+    let xmp = directory.get(XMP).filter(Entry::is_bytes);
     of_directory(directory).unwrap_or_else(|| of_xmp(xmp.map(|entry| entry.bytes())))
 }
 
@@ -46,7 +47,6 @@ fn of_directory(directory: &Directory<'_>) -> Option<u8> {
 /// Returns the first orientation that XMP says, as an attribute or an element.
 fn of_xmp(xmp: Option<&[u8]>) -> u8 {
     let xmp = xmp.unwrap_or_default();
-    const NAME: &[u8] = b"tiff:Orientation";
     let digit = memmem::find_iter(xmp, NAME).find_map(|at| {
         let rest = &xmp[at + NAME.len()..];
         let value = rest.strip_prefix(b"=\"").or_else(|| rest.strip_prefix(b">"))?;

@@ -9,7 +9,7 @@ use super::of_metadata;
 /// The most that a compressed text may hold, as in Pillow.
 const MAX_TEXT: u64 = 1 << 20;
 const XMP: &[u8] = b"XML:com.adobe.xmp";
-/// A text in which ImageMagick keeps EXIF as hexadecimal digits.
+/// A text in which `ImageMagick` keeps EXIF as hexadecimal digits.
 const RAW_PROFILE: &[u8] = b"Raw profile type exif";
 
 /// What a file's chunks say so far; of several the last counts.
@@ -44,7 +44,7 @@ pub(in crate::decode) fn of_png(data: &[u8]) -> u8 {
             b"fcTL" if frames.others == Some(true) => break,
             b"fcTL" => frames.has_begun = true,
             b"acTL" => frames.count = body.first_chunk::<4>().map_or(0, |count| u32::from_be_bytes(*count)),
-            b"IDAT" => frames.others = frames.others.or(Some(frames.count > u32::from(frames.has_begun))),
+            b"IDAT" => frames.others = frames.others.or_else(|| Some(frames.count > u32::from(frames.has_begun))),
             b"eXIf" => found.exif = Some(body.to_vec()),
             b"tEXt" => found.keep(body, |text| Some(text.to_vec())),
             b"zTXt" => found.keep(body, |text| inflated(text.strip_prefix(&[0])?)),

@@ -120,7 +120,7 @@ fn a_jpeg_may_have_fill_bytes_stray_bytes_and_exif_in_parts() {
     assert_eq!(of_jpeg(&[]), 1);
 }
 
-fn chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn chunk(kind: &[u8], body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_be_bytes()[..], kind, body, &[0; 4]].concat()
 }
 
@@ -131,7 +131,7 @@ fn png(chunks: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn a_png_may_have_it_in_any_text_and_behind_the_pixels() {
     let exif = block(false, 3, 1, &[6, 0]);
-    let digits: String = exif.iter().map(|byte| format!("{byte:02x}\n")).collect();
+    let digits = exif.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join("\n");
     let raw = [b"Raw profile type exif\0".to_vec(), format!("\nexif\n  26\n{digits}").into_bytes()].concat();
     // A stored block of zlib.
     let deflated = |text: &[u8]| {

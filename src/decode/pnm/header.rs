@@ -64,8 +64,7 @@ impl Header {
             let (name, value) = (&line[..end], line[end..].trim_ascii());
             let number = || number(value).map(Some);
             match name {
-                b"" => {}
-                [b'#', ..] => {}
+                b"" | [b'#', ..] => {}
                 b"ENDHDR" => break,
                 b"WIDTH" => width = number()?,
                 b"HEIGHT" => height = number()?,

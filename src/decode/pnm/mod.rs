@@ -7,7 +7,7 @@ mod header;
 
 use self::header::{Coding, Header, Tokens};
 use super::{
-    format::{Bad, Format, Opened, ReadMask, Wanted},
+    format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
     image::Image,
     kept::Kept,
     mask::{Mask, no_indices},
@@ -78,6 +78,10 @@ impl Opened for OpenPnm<'_> {
     fn pixel(&self) -> PixelType {
         let depth = if self.header.largest > 255 { Depth::U16 } else { Depth::U8 };
         PixelType::new(self.header.channels, depth)
+    }
+
+    fn memory(&self, _: Wanted) -> Memory {
+        Memory { size: self.header.size, pixel: self.pixel(), beside: 0 }
     }
 
     fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {

@@ -114,9 +114,9 @@ fn inflate(data: &[u8], out: &mut [u8]) -> Result<(), Bad> {
 }
 
 fn read(mut reader: impl Read, out: &mut [u8], name: &str) -> Result<(), Bad> {
-    reader.read_exact(out).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => Bad::end_of_data(),
-        _ => Bad::from(format!("{name}: {error}")),
+    reader.read_exact(out).map_err(|error| {
+        let is_end = error.kind() == ErrorKind::UnexpectedEof;
+        if is_end { Bad::end_of_data() } else { Bad::from(format!("{name}: {error}")) }
     })
 }
 

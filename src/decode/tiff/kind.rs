@@ -1,7 +1,11 @@
 //! Which pixels are read, and what becomes of them: the same kinds as in Pillow, and those that differ from them by the
 //! depth alone.
 
-use super::layout::{Layout, Number};
+use super::{
+    codec::Codec,
+    layout::{Layout, Number},
+    ycbcr,
+};
 use crate::{
     decode::{format::Bad, palette::Palette},
     pixel::{Channels, Depth, PixelType},
@@ -20,8 +24,8 @@ pub(super) enum Meaning {
     Premultiplied,
     /// Cyan, magenta, yellow and black.
     Cmyk,
-    /// Luma and two differences of colour.
-    YCbCr,
+    /// Luma and two differences of colour, and how they become colours.
+    YCbCr(fn([u8; 3]) -> [u8; 3]),
 }
 
 /// What is read of a file.
@@ -45,7 +49,7 @@ enum Extra {
 }
 
 impl Kind {
-    pub(super) fn of(layout: &Layout<'_>, is_jpeg: bool, wanted: Depth) -> Result<Self, Bad> {
+    pub(super) fn of(layout: &Layout<'_>, codec: Codec, wanted: Depth) -> Result<Self, Bad> {
         let name = photometric_name(layout.photometric);
         let colours = match layout.photometric {
             0 | 1 | 3 => 1,
@@ -56,15 +60,23 @@ impl Kind {
             _ => return Err(Bad::from(format!("has pixels of {name}, which are not read"))),
         };
         let found = extra(layout, colours).zip(depth(layout.bits, layout.number));
-        let found = found.and_then(|(extra, depth)| Some((extra, depth, meaning(layout, colours, extra, is_jpeg)?)));
-        let Some((extra, depth, meaning)) = found else {
-            let Layout { bits, samples, number, extra, .. } = layout;
-            let extra = if extra.is_empty() { String::new() } else { format!(" (extra samples {extra:?})") };
-            let number = number.name();
-            return Err(Bad::from(format!(
-                "has pixels of {name} in {samples} samples{extra} of {bits} bits, {number}, which are not read"
-            )));
+        let found = found.and_then(|(extra, depth)| Some((extra, depth, meaning(layout, colours, extra, codec)?)));
+        let Layout { bits, samples, number, .. } = layout;
+        let extra_samples = match &layout.extra[..] {
+            [] => String::new(),
+            kinds => format!(" (extra samples {kinds:?})"),
         };
+        let codec = if codec == Codec::Jpeg { ", as JPEG" } else { "" };
+        let name = format!("{name} in {samples} samples{extra_samples} of {bits} bits, {}{codec}", number.name());
+        let Some((extra, depth, meaning)) = found else {
+            return Err(Bad::from(format!("has pixels of {name}, which are not read")));
+        };
+        if depth == Depth::F32 && wanted != Depth::F32 {
+            let dtype = wanted.dtype();
+            return Err(Bad::from(format!(
+                "has pixels of {name}, which {dtype} does not hold; decode with dtype=\"float32\""
+            )));
+        }
         let has_alpha = extra != Extra::Nothing;
         let is_grey = colours == 1 && !matches!(meaning, Meaning::Indices(_));
         let channels = match (is_grey, has_alpha) {
@@ -98,7 +110,8 @@ impl Kind {
 }
 
 /// Returns what samples mean; none for what is not read.
-fn meaning(layout: &Layout<'_>, colours: usize, extra: Extra, is_jpeg: bool) -> Option<Meaning> {
+fn meaning(layout: &Layout<'_>, colours: usize, extra: Extra, codec: Codec) -> Option<Meaning> {
+    let is_jpeg = codec == Codec::Jpeg;
     let Layout { bits, number, photometric, .. } = *layout;
     let is_unsigned = number == Number::Unsigned;
     let is_byte = bits == 8 && is_unsigned;
@@ -110,7 +123,12 @@ fn meaning(layout: &Layout<'_>, colours: usize, extra: Extra, is_jpeg: bool) -> 
         (5, Extra::Nothing) if is_whole && !is_jpeg => Meaning::Cmyk,
         // A JPEG's decoder makes colours of it.
         (6, Extra::Nothing) if is_byte && is_jpeg && !layout.is_planar => Meaning::Values,
-        (6, Extra::Nothing) if is_byte && !is_jpeg && layout.subsampling == [1, 1] => Meaning::YCbCr,
+        (6, Extra::Nothing) if is_byte && layout.subsampling == [1, 1] && codec == Codec::Raw => {
+            Meaning::YCbCr(ycbcr::rgb)
+        }
+        (6, Extra::Nothing) if is_byte && !is_jpeg && layout.subsampling == [1, 1] && layout.has_usual_luma() => {
+            Meaning::YCbCr(ycbcr::fine_rgb)
+        }
         (3 | 5 | 6, _) | (0, Extra::Alpha | Extra::Premultiplied) => return None,
         (_, Extra::Premultiplied) => return is_whole.then_some(Meaning::Premultiplied),
         _ if bits < 8 => return None,

@@ -2,7 +2,7 @@
 
 use crate::{
     decode::{
-        directory::{ByteOrder, Directory, Header},
+        directory::{ByteOrder, Directory, Entry, Header},
         format::Bad,
     },
     geometry::{Rect, Size},
@@ -30,7 +30,9 @@ mod tag {
     pub(super) const EXTRA_SAMPLES: u16 = 338;
     pub(super) const SAMPLE_FORMAT: u16 = 339;
     pub(super) const JPEG_TABLES: u16 = 347;
+    pub(super) const LUMA_WEIGHTS: u16 = 529;
     pub(super) const SUBSAMPLING: u16 = 530;
+    pub(super) const REFERENCES: u16 = 532;
 }
 
 /// What the numbers of samples are.
@@ -96,7 +98,7 @@ impl<'a> Layout<'a> {
     pub(super) fn read(data: &'a [u8]) -> Result<Self, Bad> {
         let header = Header::read(data).ok_or_else(Bad::end_of_data)?;
         let directory = Directory::read(data, header);
-        let all = |tag: u16| directory.get(tag).and_then(|entry| entry.unsigned()).map(Iterator::collect::<Vec<u64>>);
+        let all = |tag: u16| directory.get(tag).and_then(Entry::unsigned).map(Iterator::collect::<Vec<u64>>);
         let first = |tag: u16| all(tag).map(|values| values[0]);
         let width = side(required(&all, tag::WIDTH, "width")?)?;
         let size = Size { height: side(required(&all, tag::LENGTH, "height")?)?, width };
@@ -156,6 +158,19 @@ impl<'a> Layout<'a> {
         let count = values.len() / 3;
         let colour = |at: usize| [0, 1, 2].map(|part| (values[part * count + at] >> 8) as u8);
         Some((0..count).map(colour).collect())
+    }
+
+    /// Tells whether luma is weighed, and black and white are, as where nothing is said of it.
+    pub(super) fn has_usual_luma(&self) -> bool {
+        let has = |tag: u16, usual: &[f64]| {
+            let found = self.directory.get(tag).map(|entry| entry.numbers().map(Iterator::collect::<Vec<f64>>));
+            let is_near = |(found, usual): (&f64, &f64)| (found - usual).abs() < 1e-6;
+            found.is_none_or(|found| {
+                found.is_some_and(|found| found.len() == usual.len() && found.iter().zip(usual).all(is_near))
+            })
+        };
+        has(tag::LUMA_WEIGHTS, &[0.299, 0.587, 0.114])
+            && has(tag::REFERENCES, &[0.0, 255.0, 128.0, 255.0, 128.0, 255.0])
     }
 
     /// Returns in how many planes the samples lie.
@@ -227,8 +242,8 @@ impl Chunks {
         let Size { height, width } = size;
         let (offsets, byte_counts, chunk);
         if let Some(strips) = all(tag::STRIP_OFFSETS) {
-            let rows = all(tag::ROWS_PER_STRIP).map_or(u64::from(height), |rows| rows[0].min(u64::from(height)));
-            chunk = Size { height: rows as u32, width };
+            let rows = all(tag::ROWS_PER_STRIP).map_or(height, |rows| rows[0].min(height.into()) as u32);
+            chunk = Size { height: rows, width };
             (offsets, byte_counts) = (strips, all(tag::STRIP_BYTE_COUNTS));
         } else {
             offsets = all(tag::TILE_OFFSETS).ok_or_else(|| Bad::from("has neither strips nor tiles".to_owned()))?;

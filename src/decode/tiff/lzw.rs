@@ -11,12 +11,12 @@ const AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Lzw {
     /// Of each code from 258 on, where its bytes begin in the output, and how many there are.
-    entries: Box<[(u32, u32); MAX_CODES]>,
+    entries: Box<[(u32, u32)]>,
 }
 
 impl Default for Lzw {
     fn default() -> Self {
-        Self { entries: Box::new([(0, 0); MAX_CODES]) }
+        Self { entries: vec![(0, 0); MAX_CODES].into() }
     }
 }
 

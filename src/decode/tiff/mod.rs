@@ -17,7 +17,7 @@ mod ycbcr;
 
 use self::{codec::Codec, kind::Kind, layout::Layout, lzw::Lzw, rows::Row};
 use super::{
-    format::{Bad, Format, Opened, ReadMask, Wanted},
+    format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
     image::Image,
     kept::Kept,
     mask::{Mask, no_indices},
@@ -45,7 +45,7 @@ impl Format for Tiff {
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
         let layout = Layout::read(data)?;
         let codec = Codec::of(layout.compression, layout.fax3_options)?;
-        let kind = Kind::of(&layout, codec == Codec::Jpeg, options.depth())?;
+        let kind = Kind::of(&layout, codec, options.depth())?;
         Ok(Box::new(OpenTiff { data, layout, codec, kind }.checked(options)?))
     }
 
@@ -92,6 +92,16 @@ impl Opened for OpenTiff<'_> {
 
     fn pixel(&self) -> PixelType {
         self.kind.pixel
+    }
+
+    fn memory(&self, wanted: Wanted) -> Memory {
+        let Self { data, layout, codec, kind } = self;
+        let chunk = Size { height: layout.chunk.height.min(layout.size.height), ..layout.chunk };
+        // A strip or tile of each plane, and the file's bytes turned; a JPEG's pixels, samples and coefficients.
+        let numbers = (layout.planes() * layout.row_bytes()) as u64 * u64::from(chunk.height);
+        let jpeg = if *codec == Codec::Jpeg { chunk.area().saturating_mul(16) } else { 0 };
+        let beside = numbers.saturating_add(jpeg).saturating_add(2 * data.len() as u64);
+        Memory { size: wanted.region.size, pixel: kind.written, beside }
     }
 
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
@@ -171,9 +181,10 @@ impl OpenTiff<'_> {
         let turned = is_turned.then(|| data.iter().map(|byte| byte.reverse_bits()).collect::<Vec<u8>>());
         let data = turned.as_deref().unwrap_or(data);
         scratch.resize(len, 0);
-        match codec {
-            Codec::Jpeg => jpeg::expand(data, layout, kept, image, scratch)?,
-            _ => codec.expand(data, layout.chunk.width as usize, lzw, scratch)?,
+        if *codec == Codec::Jpeg {
+            jpeg::expand(data, layout, kept, image, scratch)?;
+        } else {
+            codec.expand(data, layout.chunk.width as usize, lzw, scratch)?;
         }
         if !is_done {
             scratch

@@ -3,7 +3,6 @@
 use super::{
     kind::{Kind, Meaning},
     layout::{Layout, Number},
-    ycbcr,
 };
 use crate::{
     decode::format::Bad,
@@ -28,31 +27,31 @@ impl Row<'_> {
         let (is_deep, has_alpha) = (depth == Depth::U16, channels.has_alpha());
         let channels = channels.stored();
         match &self.kind.meaning {
-            Meaning::Greys(greys) => self.each(out, |at, [out]| *out = greys[self.index(at)]),
-            Meaning::Indices(colours) if has_alpha => self.each(out, |at, out| {
+            Meaning::Greys(greys) => each(out, |at, [out]| *out = greys[self.index(at)]),
+            Meaning::Indices(colours) if has_alpha => each(out, |at, out| {
                 let [red, green, blue] = colours[self.index(at)];
                 *out = [red, green, blue, self.byte(at, 1)];
             }),
-            Meaning::Indices(colours) => self.each(out, |at, out| *out = colours[self.index(at)]),
+            Meaning::Indices(colours) => each(out, |at, out| *out = colours[self.index(at)]),
             Meaning::Cmyk if is_deep => {
-                self.each_value(out, |at, out| *out = rgb_of_deep_cmyk([0, 1, 2, 3].map(|part| self.word(at, part))));
+                each_value(out, |at, out| *out = rgb_of_deep_cmyk([0, 1, 2, 3].map(|part| self.word(at, part))));
             }
             Meaning::Cmyk => {
-                self.each(out, |at, out| *out = rgb_of_cmyk([0, 1, 2, 3].map(|part| self.high_byte(at, part))))
+                each(out, |at, out| *out = rgb_of_cmyk([0, 1, 2, 3].map(|part| self.high_byte(at, part))));
             }
-            Meaning::YCbCr => self.each(out, |at, out| *out = ycbcr::rgb([0, 1, 2].map(|part| self.byte(at, part)))),
+            Meaning::YCbCr(rgb) => each(out, |at, out| *out = rgb([0, 1, 2].map(|part| self.byte(at, part)))),
             Meaning::Premultiplied => match (channels, is_deep) {
                 (2, true) => {
-                    self.each_value(out, |at, out| *out = divided_deep([0, 1].map(|part| self.word(at, part))))
+                    each_value(out, |at, out| *out = divided_deep([0, 1].map(|part| self.word(at, part))));
                 }
                 (2, false) => {
-                    self.each(out, |at, out| *out = divided_grey([0, 1].map(|part| self.high_byte(at, part))))
+                    each(out, |at, out| *out = divided_grey([0, 1].map(|part| self.high_byte(at, part))));
                 }
                 (_, true) => {
-                    self.each_value(out, |at, out| *out = divided_deep([0, 1, 2, 3].map(|part| self.word(at, part))));
+                    each_value(out, |at, out| *out = divided_deep([0, 1, 2, 3].map(|part| self.word(at, part))));
                 }
                 (_, false) => {
-                    self.each(out, |at, out| *out = divided([0, 1, 2, 3].map(|part| self.high_byte(at, part))))
+                    each(out, |at, out| *out = divided([0, 1, 2, 3].map(|part| self.high_byte(at, part))));
                 }
             },
             Meaning::Values => return self.write_values(channels, out),
@@ -81,17 +80,6 @@ impl Row<'_> {
             (Number::Unsigned, _) => self.floats(channels, out, |bytes| f64::from(u32::from_ne_bytes(bytes)))?,
         }
         Ok(())
-    }
-
-    /// Calls `write` with each pixel's number and its bytes.
-    fn each<const CHANNELS: usize>(&self, out: &mut [u8], write: impl Fn(usize, &mut [u8; CHANNELS])) {
-        out.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate().for_each(|(at, out)| write(at, out));
-    }
-
-    /// Calls `write` with each pixel's number and its values of 16 bits.
-    fn each_value<const CHANNELS: usize>(&self, out: &mut [u8], write: impl Fn(usize, &mut [u16; CHANNELS])) {
-        let values = bytemuck::cast_slice_mut::<u8, u16>(out);
-        values.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate().for_each(|(at, out)| write(at, out));
     }
 
     /// Copies values of some bytes.
@@ -126,7 +114,7 @@ impl Row<'_> {
         Ok(())
     }
 
-    /// Returns in which plane a sample of a pixel lies, and as the how manieth.
+    /// Returns in which plane a sample of a pixel lies, and as which of its samples.
     fn sample(&self, at: usize, part: usize) -> (usize, usize) {
         let at = self.start + at;
         if self.layout.is_planar { (part, at) } else { (0, at * self.layout.samples + part) }
@@ -170,6 +158,17 @@ impl Row<'_> {
         let two = u16::from_be_bytes([bytes[0], bytes[1]]);
         if at.is_multiple_of(2) { two >> 4 } else { two & 0xfff }
     }
+}
+
+/// Calls `write` with each pixel's number and its bytes.
+fn each<const CHANNELS: usize>(out: &mut [u8], write: impl Fn(usize, &mut [u8; CHANNELS])) {
+    out.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate().for_each(|(at, out)| write(at, out));
+}
+
+/// Calls `write` with each pixel's number and its values of 16 bits.
+fn each_value<const CHANNELS: usize>(out: &mut [u8], write: impl Fn(usize, &mut [u16; CHANNELS])) {
+    let values = bytemuck::cast_slice_mut::<u8, u16>(out);
+    values.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate().for_each(|(at, out)| write(at, out));
 }
 
 /// As Pillow's conversion: what ink leaves of white.

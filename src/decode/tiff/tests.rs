@@ -182,15 +182,17 @@ fn strips_tiles_and_planes_are_put_together() {
         }
         tile
     };
-    let tiled = |planes: &[std::ops::Range<usize>]| {
+    let cut = |planes: &[std::ops::Range<usize>]| {
         let places = [(0, 0), (0, 4), (2, 0), (2, 4)];
         planes.iter().flat_map(|plane| places.map(|(top, left)| tile(top, left, plane.clone()))).collect::<Vec<_>>()
     };
-    let tiles = File { chunks: tiled(&[0..3]), ..file(5, 3, 2, &[8; 3], &[]) }.with(322, &[4]).with(323, &[2]);
+    let tiles = File { chunks: cut(std::slice::from_ref(&(0..3))), ..file(5, 3, 2, &[8; 3], &[]) }
+        .with(322, &[4])
+        .with(323, &[2]);
     assert_eq!(tiles.values(), image);
-    let planes = File { chunks: tiled(&[0..1, 1..2, 2..3]), ..tiles.clone() }.with(284, &[2]);
+    let planes = File { chunks: cut(&[0..1, 1..2, 2..3]), ..tiles.clone() }.with(284, &[2]);
     assert_eq!(planes.values(), image);
-    assert!(File { chunks: tiled(&[0..1, 1..2]), ..planes }.reason().contains("no more than 8 strips or tiles"));
+    assert!(File { chunks: cut(&[0..1, 1..2]), ..planes }.reason().contains("no more than 8 strips or tiles"));
     // A region is what the whole has there.
     for data in [strips.bytes(), tiles.bytes()] {
         for (top, left, height, width) in [(0, 0, 1, 1), (1, 3, 2, 2), (2, 1, 1, 4), (0, 4, 3, 1)] {
@@ -230,6 +232,10 @@ fn inks_and_luma_become_colours() {
     assert_eq!(file(2, 1, 5, &[8; 4], &[0, 128, 255, 51, 0, 0, 0, 255]).values(), [204, 102, 0, 0, 0, 0]);
     let luma = file(2, 1, 6, &[8; 3], &[100, 90, 240, 255, 128, 128]).with(530, &[1, 1]);
     assert_eq!(luma.values(), [255, 33, 32, 255, 255, 255]);
+    // What is compressed is rounded as libtiff does it.
+    let packed = luma.clone().chunks(&[&[5, 100, 90, 240, 255, 128, 128]]).with(259, &[32_773]);
+    assert_eq!(packed.values(), [255, 33, 33, 255, 255, 255]);
+    assert!(packed.with(529, &[1, 1, 1]).reason().contains("YCbCr in 3 samples"));
     assert!(luma.with(530, &[2, 2]).reason().contains("YCbCr in 3 samples"));
 }
 
@@ -242,7 +248,11 @@ fn numbers_without_a_meaning_in_8_bits_are_floats() {
     assert_eq!(whole.clone().with(339, &[2]).floats(), [7.0, -7.0]);
     assert!(whole.reason().contains("has the value 4294967289, which float32 cannot hold"));
     assert_eq!(file(2, 1, 1, &[8], &[1, 0xff]).with(339, &[2]).floats(), [1.0, -1.0]);
-    assert_eq!(file(1, 1, 1, &[16], &[0xfe, 0xff]).with(339, &[2]).floats(), [-2.0]);
+    let short = file(1, 1, 1, &[16], &[0xfe, 0xff]).with(339, &[2]);
+    assert_eq!(short.floats(), [-2.0]);
+    let refused = decoded_as(DType::UInt8, &short.bytes()).unwrap_err();
+    let expected = "grey in 1 samples of 16 bits, signed, which uint8 does not hold; decode with dtype=\"float32\"";
+    assert_eq!(refused, format!("as TIFF: has pixels of {expected}"));
     let twelve = file(3, 1, 1, &[12], &[0x12, 0x3f, 0xff, 0x45, 0x60]);
     assert_eq!(twelve.words(), [0x123, 0xfff, 0x456]);
     assert_eq!(decoded_as(DType::UInt8, &twelve.bytes()).unwrap().1, [0x12, 0xff, 0x45]);

@@ -45,17 +45,17 @@ const LONG: [Code; 13] = [
 ];
 
 /// The run and the bits of the code with which so many bits begin; no bits where there is none.
-pub(super) type Runs = [(u16, u8); 1 << MAX_BITS];
+pub(super) type Runs = Box<[(u16, u8)]>;
 
 /// The runs of white and of black.
-pub(super) static RUNS: LazyLock<[Box<Runs>; 2]> = LazyLock::new(|| [runs(&WHITE), runs(&BLACK)]);
+pub(super) static RUNS: LazyLock<[Runs; 2]> = LazyLock::new(|| [runs(&WHITE), runs(&BLACK)]);
 
-fn runs(codes: &[Code]) -> Box<Runs> {
-    let mut runs = Box::new([(0, 0); 1 << MAX_BITS]);
+fn runs(codes: &[Code]) -> Runs {
+    let mut runs = vec![(0, 0); 1 << MAX_BITS];
     let lengths = (0..64).chain((64..).step_by(64));
     for ((bits, code), run) in codes.iter().chain(&LONG).zip(lengths) {
         let first = code << (MAX_BITS - bits);
         runs[first..first + (1 << (MAX_BITS - bits))].fill((run, *bits as u8));
     }
-    runs
+    runs.into()
 }

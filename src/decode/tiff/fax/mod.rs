@@ -129,7 +129,7 @@ impl Bits<'_> {
         while x < width {
             x += self.run(colour)?;
             colour = 1 - colour;
-            self.push(x, width, line)?;
+            push(x, width, line)?;
         }
         Ok(())
     }
@@ -154,9 +154,9 @@ impl Bits<'_> {
                 0b001_0000.. => {
                     self.take(3)?;
                     let first = x + self.run(colour)?;
-                    self.push(first, width, line)?;
+                    push(first, width, line)?;
                     x = first + self.run(1 - colour)?;
-                    self.push(x, width, line)?;
+                    push(x, width, line)?;
                     continue;
                 }
                 0b000_1000.. => {
@@ -174,17 +174,9 @@ impl Bits<'_> {
             if next < x {
                 return Err(self.unknown());
             }
-            self.push(next, width, line)?;
+            push(next, width, line)?;
             (x, colour) = (next, 1 - colour);
         }
-        Ok(())
-    }
-
-    fn push(&self, x: usize, width: usize, line: &mut Vec<usize>) -> Result<(), Bad> {
-        if x > width {
-            return Err(Bad::from(format!("has a fax line of more than {width} pixels")));
-        }
-        line.push(x);
         Ok(())
     }
 
@@ -195,4 +187,13 @@ impl Bits<'_> {
             Bad::from("has bits that are no fax code".to_owned())
         }
     }
+}
+
+/// Adds a change of colour.
+fn push(x: usize, width: usize, line: &mut Vec<usize>) -> Result<(), Bad> {
+    if x > width {
+        return Err(Bad::from(format!("has a fax line of more than {width} pixels")));
+    }
+    line.push(x);
+    Ok(())
 }
