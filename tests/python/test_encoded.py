@@ -131,7 +131,7 @@ def test_masks_of_instances_in_memory(dtype: str) -> None:
 def test_images_of_16_bits_in_memory_keep_them(channels: int | None) -> None:
     shape = (7, 9) if channels is None else (7, 9, channels)
     array = np.random.default_rng(1).integers(0, 65536, shape, np.uint16)
-    mode = {None: "L", 3: "RGB", 4: "RGBA"}[channels]
+    mode: Any = {None: "L", 3: "RGB", 4: "RGBA"}[channels]
     table = sh.Table({"image": sh.Images([array])})
     chain = {"image": [sh.DecodeImage(mode=mode, dtype="uint16")]}
     with sh.Loader(table, transforms=chain, capacity={"image": ROOM}, num_workers=0) as loader:
