@@ -71,7 +71,7 @@ pub mod loader;
 mod python;
 
 pub use crate::{
-    decode::{Cutout, DecodeImage, Truncated, decode_jpeg},
+    decode::{Corrupt, Cutout, DecodeImage, Truncated, decode_jpeg},
     error::{Error, Result, SampleError, Stage},
     field::{Field, Kind},
     geometry::{Rect, Size},

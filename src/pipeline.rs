@@ -6,7 +6,6 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -16,11 +15,10 @@ use serde::{Deserialize, Serialize};
 pub use crate::field::{Scratch, Times};
 use crate::{
     error::{Failure, Result, Stage},
-    field::{self, Compiled, Field, Payload, Sample},
+    field::{self, Compiled, Field, Payload, Recipe, Sample},
     rng::Key,
     source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
-    transform::{BatchTransform, Transform},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -28,16 +26,8 @@ use crate::{
 pub struct PipelineSpec {
     /// Where the records come from.
     pub source: SourceSpec,
-    /// The transforms of each field that has any.
-    #[serde(default)]
-    pub transforms: BTreeMap<String, Vec<Transform>>,
-    /// The transforms of whole batches.
-    #[serde(default)]
-    pub batch_transforms: Vec<BatchTransform>,
-    /// For ragged fields, the positions that a row has room for: entries of a list, pixels of an image. Without it, a
-    /// list has room for the source's longest one.
-    #[serde(default)]
-    pub capacity: BTreeMap<String, usize>,
+    /// What is made of them.
+    pub recipe: Recipe,
 }
 
 impl PipelineSpec {
@@ -47,8 +37,7 @@ impl PipelineSpec {
     /// [`Config`](crate::Error::Config) for transforms of an unknown field, or that the field cannot take.
     pub fn fields(&self) -> Result<Vec<FieldSpec>> {
         let fields = self.source.fields();
-        Compiled::of(&fields, &self.transforms, &self.batch_transforms, &self.capacity)
-            .map(|compiled| compiled.specs().to_vec())
+        Compiled::of(&fields, &self.recipe).map(|compiled| compiled.specs().to_vec())
     }
 
     /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Table`].
@@ -58,7 +47,7 @@ impl PipelineSpec {
     pub fn open(self, bytes: Option<Bytes>) -> Result<Pipeline> {
         // A mistake in the transforms is told before a large folder is listed.
         self.fields()?;
-        Pipeline::new(self.source.open(bytes)?, &self.transforms, &self.batch_transforms, &self.capacity)
+        Pipeline::new(self.source.open(bytes)?, &self.recipe)
     }
 }
 
@@ -73,14 +62,9 @@ impl Pipeline {
     /// Returns the pipeline of an opened source.
     ///
     /// # Errors
-    /// [`Config`](crate::Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take.
-    pub fn new(
-        source: Arc<dyn Source>,
-        transforms: &BTreeMap<String, Vec<Transform>>,
-        batch_transforms: &[BatchTransform],
-        capacity: &BTreeMap<String, usize>,
-    ) -> Result<Self> {
-        let compiled = Compiled::of(source.fields(), transforms, batch_transforms, capacity)?;
+    /// Those of [`Compiled::of`].
+    pub fn new(source: Arc<dyn Source>, recipe: &Recipe) -> Result<Self> {
+        let compiled = Compiled::of(source.fields(), recipe)?;
         Ok(Self { source, compiled })
     }
 

@@ -1,7 +1,8 @@
 //! Randomness keyed by what it is for, never by who draws it.
 //!
-//! Every random choice about a sample comes from a generator whose key is (seed, epoch, index, op). So the
-//! bytes of a sample depend on neither the worker, the number of workers, nor what was drawn before.
+//! Every random choice about a sample comes from a generator whose key is (seed, epoch, index, op), where op stands for
+//! one transform of one field. So the bytes of a sample depend on neither the worker, the number of workers, nor what was
+//! drawn before.
 //!
 //! The numbers are part of the crate's contract: the tests hold golden values, which never change between
 //! releases.

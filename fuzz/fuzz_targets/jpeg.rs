@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use stokehold::{
-    DecodeImage, Rect, Size, Truncated,
+    Corrupt, DecodeImage, Rect, Size, Truncated,
     decode::{Decoder, Encoded},
     decode_jpeg,
 };
@@ -21,12 +21,10 @@ fuzz_target!(|input: &[u8]| {
         scaled_decode: options & 1 != 0,
         truncated: if options & 2 != 0 { Truncated::Pad } else { Truncated::Error },
         apply_exif_orientation: options & 4 != 0,
+        corrupt: if options & 8 != 0 { Corrupt::Error } else { Corrupt::Decode },
         max_pixels: MAX_PIXELS,
     };
     let Ok(encoded) = Encoded::open(data, options) else { return };
-    if encoded.is_other_jpeg() {
-        return;
-    }
     let all = encoded.size();
     // A box inside the image, of any size.
     let cut = |start: u8, len: u8, all: u32| {

@@ -15,10 +15,10 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
-from stokehold.columns import Images, Masks
+from stokehold.encoded import Images, Masks
 from stokehold.images import decode_jpeg
 from stokehold.lists import BoundingBoxes, KeyPoints, Lists
-from stokehold.loader import FieldSpec, Loader
+from stokehold.loader import FieldSpec, Loader, freeze_support
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.sources import ImageFolder
 from stokehold.table import Arrays, Table
@@ -53,6 +53,7 @@ __all__ = [
     "WorkerError",
     "__version__",
     "decode_jpeg",
+    "freeze_support",
 ]
 __all__ += color.__all__
 __all__ += elements.__all__

@@ -24,6 +24,7 @@ __all__ = [
     "copy_rows",
     "decode_jpeg",
     "image_folder_classes",
+    "init",
     "serve",
 ]
 
@@ -45,11 +46,18 @@ class WorkerError(RuntimeError):
 class SlotsExhaustedError(RuntimeError):
     """The trainer holds so many batches that none can be filled, and the arena may not grow."""
 
-def decode_jpeg(data: bytes, region: tuple[int, int, int, int] | None, scale: int) -> tuple[int, int, bytearray]: ...
+def decode_jpeg(
+    data: bytes,
+    region: tuple[int, int, int, int] | None,
+    scale: int,
+    out: npt.NDArray[np.uint8] | None = None,
+) -> tuple[int, int, bytearray | npt.NDArray[np.uint8]]:
+    """Returns height, width and the pixels; these are `out` where it is given."""
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
+def init() -> None: ...
 def serve() -> None: ...
 
 @final
@@ -120,7 +128,7 @@ class Batch:
 
 @final
 class Loader:
-    def __new__(cls, description: str, table: Table | None, coordinator: tuple[str, str]) -> Loader:
+    def __new__(cls, description: str, table: Table | None, coordinator: tuple[str, str, str]) -> Loader:
         """Starts what a description says, in JSON. `table` holds the samples where it names no source."""
     @property
     def fields(self) -> list[tuple[str, str, list[int | None], int | None]]: ...

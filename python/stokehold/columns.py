@@ -1,15 +1,14 @@
-"""Columns of a table: files, texts, bytes and arrays."""
+"""Columns of a table: texts, bytes and arrays."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Column", "Images", "Masks", "Stored", "column", "field_name", "flat", "rows"]
+__all__ = ["Column", "Stored", "column", "field_name", "flat", "rows", "runs"]
 
 
 class Stored(NamedTuple):
@@ -37,59 +36,6 @@ class Column:
         raise NotImplementedError
 
 
-class _Files(Column):
-    """A column of files."""
-
-    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
-        self.paths = [os.fsencode(path) for path in paths]
-
-    def stored(self) -> Stored:
-        """Returns the paths."""
-        return Stored("files", _runs(self.paths))
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-
-class Images(_Files):
-    """A column of image files.
-
-    Their field is decoded to ``uint8`` (H, W, 3). Where the transforms fix no size, the images keep their own and the
-    field is ragged: give the loader its ``capacity``, in pixels.
-
-    Args:
-        paths: A path for each sample.
-    """
-
-    def spec(self) -> dict[str, Any]:
-        """Returns what the field is as plain data."""
-        return {"kind": "image"}
-
-
-class Masks(_Files):
-    """A column of files of class indices: palette PNG, or 8-bit grey in PNG, BMP, TIFF or PNM.
-
-    Their field is decoded to ``uint8`` (H, W), and follows the geometry of its image, with the same draws and by the
-    nearest pixel (that whose centre is nearest, Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes
-    no geometry of its own; `ToDtype` may be given. What a padding or a turn adds has the image's ``fill`` where that is
-    one number, and is 0 where it is one for each channel. A mask of another size than its image is an error.
-
-    Args:
-        paths: A path for each sample.
-        image: The column of the images, ``"image"`` by default.
-    """
-
-    image: str
-
-    def __init__(self, paths: Sequence[str | os.PathLike[str]], image: str = "image") -> None:
-        super().__init__(paths)
-        self.image = image
-
-    def spec(self) -> dict[str, Any]:
-        """Returns what the field is as plain data."""
-        return {"kind": "mask", "image": self.image}
-
-
 class _Bytes(Column):
     """A column of ``bytes``."""
 
@@ -102,7 +48,7 @@ class _Bytes(Column):
 
     def stored(self) -> Stored:
         """Returns the bytes."""
-        return Stored("runs", _runs(self.rows))
+        return Stored("runs", runs(self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -173,7 +119,8 @@ def rows(name: str, given: object) -> Rows:
     return Rows(array)
 
 
-def _runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
+def runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
+    """Returns runs of bytes, one after the other, and where each ends."""
     ends = np.cumsum([len(row) for row in rows], dtype=np.uint64)
     return np.frombuffer(b"".join(rows), np.uint8), ends
 

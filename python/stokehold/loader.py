@@ -17,13 +17,31 @@ from stokehold.mix import BatchTransform, specs
 from stokehold.sources import Source
 from stokehold.transforms import Transform
 
-__all__ = ["FieldSpec", "Loader"]
+__all__ = ["FieldSpec", "Loader", "freeze_support"]
 
 _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
+_FROZEN: Final = (
+    "a loader with workers starts sys.executable, which is {!r}, as `python -I -S -c ...`: in a program that is its "
+    "own interpreter (frozen, or one that Python is embedded in), call stokehold.freeze_support() before all else, set "
+    "sys.executable to a Python of this version, or use num_workers=0"
+)
+"""What to tell where the program that is started as the coordinator does not become one."""
+
+
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
 """What becomes of a sample that cannot be read or decoded."""
+
+
+def freeze_support() -> None:
+    """Makes this process a coordinator if it was started to be one; else returns at once.
+
+    A loader with workers starts ``sys.executable`` as their coordinator. In a frozen program (PyInstaller, Nuitka), or
+    one that Python is embedded in, that is the program itself: it then calls this first, before it starts threads and
+    does anything that must not be done twice. Anywhere else the call does nothing.
+    """
+    _native.init()
 
 
 class FieldSpec(NamedTuple):
@@ -53,7 +71,14 @@ class Loader:
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
         transforms: For each field that is to be changed, its transforms in order. What follows an image (masks, boxes,
-            keypoints of a `Table`) takes the image's geometry by itself.
+            keypoints of a `Table`) takes the image's geometry by itself. An array that seems to belong to an image (by
+            its name, or because it has a value for each pixel) and is to stay as it is needs an empty list.
+        draws: For fields that are to draw as another one does, that field. By default each field draws by itself, so
+            that two views of a sample differ, and what follows an image draws as the image. With
+            ``draws={"depth": "image"}``, transforms of ``depth`` choose what those of the same name choose for
+            ``image``: the first `RandomCrop` as the first `RandomCrop` there, and so on. Whatever stands between them,
+            draws stay the same: they are keyed by seed, epoch, index, field, the transform's name, and how many of that
+            name stand before it.
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A
@@ -75,6 +100,8 @@ class Loader:
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
+        RuntimeError: There are to be workers, and ``sys.executable`` is empty.
+        WorkerError: There are to be workers, and ``sys.executable`` is no interpreter; see `freeze_support`.
         OSError: The source cannot be opened (``FileNotFoundError`` and so on), or a process cannot be started.
         MemoryError: The arena does not fit under ``memory_limit``, a cgroup's limit or the machine's free memory.
     """
@@ -89,6 +116,7 @@ class Loader:
         drop_last: bool = False,
         transforms: Mapping[str, Sequence[Transform]] | None = None,
         batch_transforms: Sequence[BatchTransform] = (),
+        draws: Mapping[str, str] | None = None,
         capacity: Mapping[str, int] | None = None,
         num_workers: int | Literal["auto"] = "auto",
         threads_per_worker: int = 1,
@@ -120,12 +148,17 @@ class Loader:
             "on_error": on_error,
             "stall_timeout": _seconds("stall_timeout", stall_timeout),
         }
+        if num_workers and not sys.executable:
+            raise RuntimeError(_FROZEN.format(sys.executable))
         description = {
             "source": source.spec(),
-            "transforms": _chains(transforms or {}),
-            "batch_transforms": _batch_chain(batch_transforms),
-            "capacity": {
-                field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
+            "recipe": {
+                "transforms": _chains(transforms or {}),
+                "batch_transforms": _batch_chain(batch_transforms),
+                "capacity": {
+                    field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
+                },
+                "draws": _draws({} if draws is None else draws),
             },
             "options": options,
             "prefetch": _count("prefetch", prefetch),
@@ -133,7 +166,7 @@ class Loader:
         }
         self.source = source
         self.output: Output = output
-        coordinator = (sys.executable or "", _native.__file__)
+        coordinator = (sys.executable or "", _native.__file__, _FROZEN.format(sys.executable))
         self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator)
         self._num_workers = num_workers
         self._batch_size = batch_size
@@ -201,12 +234,13 @@ class Loader:
         ``batches``, ``samples``: handed out. ``wait_seconds``: how long you waited for them. ``ready_slots``: batches
         that are finished and wait for you. ``slots``, ``held_slots``, ``arena_bytes``: slots in all, those that you
         hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
-        ``other_jpegs``: JPEGs that are not baseline, which a slower decoder took. ``restarts``: workers that were
-        replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers ended.
-        ``workers``: number and pid of each. ``coordinator_pid``.
+        ``damaged_images``: damaged files that were decoded all the same (see `DecodeImage`). ``restarts``: workers that
+        were replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers
+        ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``: what of its description the source
+        passed over or filled in, by name, such as the ``annotations_without_image`` of a COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
-        return stats
+        return stats | {"source": dict(self.source.counters)}
 
     def close(self) -> None:
         """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
@@ -259,6 +293,12 @@ def _chains(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, list[dic
         if not isinstance(steps, Sequence) or not all(isinstance(step, Transform) for step in steps):
             raise TypeError(f"transforms of field `{field}` must be a list of stokehold's transforms, not {steps!r}")
     return {field_name(field): [step.spec() for step in steps] for field, steps in transforms.items()}
+
+
+def _draws(draws: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(draws, Mapping):
+        raise TypeError(f"draws must map fields to fields, not be {type(draws).__name__}")
+    return {field_name(name): field_name(of) for name, of in draws.items()}
 
 
 def _batch_chain(transforms: Sequence[BatchTransform]) -> list[dict[str, Any]]:

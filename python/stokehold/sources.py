@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stokehold import _native
@@ -16,6 +18,9 @@ class Source:
 
     table: _native.Table | None = None
     """The samples, where they lie in shared memory."""
+
+    counters: Mapping[str, int] = MappingProxyType({})
+    """What of its description the source passed over or filled in, and how often."""
 
     def spec(self) -> dict[str, Any] | None:
         """Returns the source as plain data; None where the samples are those of `table`."""
@@ -32,15 +37,17 @@ class ImageFolder(Source):
     The folder is listed when a `Loader` is made, in the coordinator process, and never changes for that loader.
 
     Args:
-        root: The folder.
+        root: The folder. A relative path is looked up in the directory of now, wherever the program goes later.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
+        self.root = Path(root).absolute()
 
     @property
     def classes(self) -> list[str]:
         """The names of the classes, in the order of their labels. Lists the folder at each access.
+
+        Bytes that are no UTF-8 come as `os.fsdecode` has them.
 
         Raises:
             FileNotFoundError: There is no such folder.

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
-from stokehold.columns import Column, Images, column, field_name, flat, rows
+from stokehold.columns import Column, column, field_name, flat, rows
+from stokehold.encoded import Images
 from stokehold.sources import Source
 
 __all__ = ["Arrays", "Table"]
@@ -19,14 +20,15 @@ __all__ = ["Arrays", "Table"]
 class Table(Source):
     """Columns by name; sample ``i`` is row ``i`` of each.
 
-    Arrays, lists, texts and the paths of files are copied once, here, into shared memory that the workers can see.
-    Files are read and decoded when their sample's turn comes, all those of a sample together.
+    Arrays, lists, texts, images in memory and the paths of files are copied once, here, into shared memory that the
+    workers can see. Files are read and decoded when their sample's turn comes, all those of a sample together.
 
     Args:
         columns: The columns by field name, at least one, all with the same number of rows, at least one: `Images`,
             `Masks`, `BoundingBoxes`, `KeyPoints`, `Lists`; a list of ``str``, which becomes a ragged field of their
             UTF-8 (see `Batch.text`); a list of ``bytes``, which becomes a ragged field of ``uint8``, the bytes as they
-            are; anything else is taken for an array with a row for each sample, as `Arrays` takes it.
+            are; anything else is taken for an array with a row for each sample, as `Arrays` takes it. An array follows
+            no image: masks in memory are a column of `Masks`, and their images one of `Images`.
 
     Raises:
         ValueError: There are no columns or rows, their numbers of rows differ, a dtype cannot be in a batch, or
@@ -46,7 +48,8 @@ class Table(Source):
         buffers: list[npt.NDArray[np.uint8]] = []
         for name, each in found.items():
             if each.image is not None and not isinstance(found.get(each.image), Images):
-                raise ValueError(f"column `{name}` belongs to column `{each.image}`, which has no images")
+                what = "; give that as Images(...), which takes arrays too" if each.image in found else ""
+                raise ValueError(f"column `{name}` belongs to column `{each.image}`, which has no images{what}")
             by, arrays = each.stored()
             numbers = [len(buffers) + at for at in range(len(arrays))]
             buffers.extend(flat(name, array) for array in arrays)

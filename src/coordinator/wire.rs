@@ -1,5 +1,7 @@
 //! What the coordinator tells the trainer that is too long for a message: it crosses as JSON.
 
+use std::ffi::OsString;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{error::Error, source::Source};
@@ -10,7 +12,7 @@ pub struct SourceFacts {
     /// The number of samples.
     pub len: u64,
     /// The names of the classes, where there are any.
-    pub classes: Vec<String>,
+    pub classes: Vec<OsString>,
 }
 
 impl SourceFacts {

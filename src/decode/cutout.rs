@@ -101,8 +101,7 @@ impl<'a> Cutout<'a> {
 
     pub(super) fn decode_with(self, decoder: &mut Decoder, out: &mut [u8]) -> Result<(), Failure> {
         let Self { jpeg, region, scale } = self;
-        let Decoder { kept, image, .. } = decoder;
-        jpeg.write(region, scale, kept, image, out).map_err(|bad| bad.of(&Jpeg))
+        jpeg.write(region, scale, &mut decoder.kept, out).map_err(|bad| bad.of(&Jpeg))
     }
 }
 

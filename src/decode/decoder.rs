@@ -52,6 +52,7 @@ impl Decoder {
         let mut image = &self.image;
         if !is_kept(image.pixel(), pixel) {
             convert(image, pixel, &mut self.converted).map_err(|reason| Bad::from(reason).of(format))?;
+            self.converted.set_damaged(image.is_damaged());
             image = &self.converted;
         }
         if orientation == 1 {

@@ -55,9 +55,4 @@ impl<'a> Encoded<'a> {
     pub const fn pixel(&self) -> PixelType {
         self.pixel
     }
-
-    /// Tells whether this is a JPEG that our own decoder leaves to another one.
-    pub fn is_other_jpeg(&self) -> bool {
-        self.file.is_other_jpeg()
-    }
 }

@@ -46,11 +46,6 @@ pub(super) trait Opened {
     /// and colours with a fourth that means nothing. What was asked for is made of them elsewhere. The size is within
     /// the limit. `kept` holds what formats use again.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad>;
-
-    /// Tells whether this is a JPEG that our own decoder leaves to another one.
-    fn is_other_jpeg(&self) -> bool {
-        false
-    }
 }
 
 /// What is wanted of an image.

@@ -11,6 +11,7 @@ use crate::{
 pub struct Image {
     size: Size,
     pixel: PixelType,
+    is_damaged: bool,
     buffer: Buffer,
 }
 
@@ -30,10 +31,20 @@ impl Image {
         self.buffer.bytes(self.len())
     }
 
-    /// Makes this an image of the given size and returns the bytes of its pixels, of arbitrary content and aligned for
-    /// their values.
+    /// Tells whether the file was damaged, so that pixels may be others than they were meant to be.
+    pub const fn is_damaged(&self) -> bool {
+        self.is_damaged
+    }
+
+    /// Says whether the file was damaged.
+    pub(super) const fn set_damaged(&mut self, is_damaged: bool) {
+        self.is_damaged = is_damaged;
+    }
+
+    /// Makes this an image of the given size, of a sound file, and returns the bytes of its pixels, of arbitrary content
+    /// and aligned for their values.
     pub fn reset(&mut self, size: Size, pixel: PixelType) -> &mut [u8] {
-        (self.size, self.pixel) = (size, pixel);
+        (self.size, self.pixel, self.is_damaged) = (size, pixel, false);
         let len = self.len();
         self.buffer.grown(len)
     }
@@ -54,27 +65,7 @@ impl Image {
                 to.copy_from_slice(&pixels[start..start + bytes]);
             }
         }
-    }
-
-    /// Writes the pixels of `region` of what becomes of this where squares of `edge` pixels are made one each, their mean;
-    /// (height, width, 3). The image has three channels of 8 bits.
-    pub(super) fn write_means(&self, region: Rect, edge: u32, out: &mut [u8]) {
-        let (Size { height, width }, channels, pixels) = (self.size, 3, self.pixels());
-        let (top, left) = (region.top as u32, region.left as u32);
-        for (y, row) in (top..).zip(out.chunks_exact_mut(region.size.width as usize * 3)) {
-            for (x, to) in (left..).zip(row.as_chunks_mut::<3>().0) {
-                let xs = x * edge..((x + 1) * edge).min(width);
-                let (mut sums, mut count) = ([0_u32; 3], 0);
-                for y in y * edge..((y + 1) * edge).min(height) {
-                    let start = (y as usize * width as usize + xs.start as usize) * channels;
-                    for pixel in pixels[start..start + xs.len() * channels].chunks_exact(channels) {
-                        sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += u32::from(value));
-                        count += 1;
-                    }
-                }
-                *to = sums.map(|sum| ((sum + count / 2) / count) as u8);
-            }
-        }
+        self.is_damaged = from.is_damaged;
     }
 
     const fn len(&self) -> usize {

@@ -27,6 +27,7 @@ mod png;
 mod pnm;
 mod raster;
 mod recognise;
+mod segments;
 mod tiff;
 mod webp;
 
@@ -37,7 +38,8 @@ pub use self::{
     image::Image,
     mask::Mask,
     mask_decoder::decode_mask,
-    options::{DecodeImage, MAX_PIXELS, Truncated},
+    options::{Corrupt, DecodeImage, MAX_PIXELS, Truncated},
+    segments::Segments,
 };
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct DecodeImage {
     pub scaled_decode: bool,
     /// What becomes of a JPEG that ends too early.
     pub truncated: Truncated,
+    /// What becomes of a damaged file that can be decoded all the same.
+    pub corrupt: Corrupt,
     /// Whether images are turned as their EXIF orientation says.
     pub apply_exif_orientation: bool,
     /// The most pixels an image may have. A larger one is refused by its header, before memory is taken.
@@ -34,11 +36,24 @@ pub enum Truncated {
     Pad,
 }
 
+/// What becomes of a damaged file that can be decoded all the same, such as a JPEG with bits that are no code, or a PNG
+/// with a wrong checksum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corrupt {
+    /// It is decoded, as libjpeg and Pillow do it, and counted.
+    #[default]
+    Decode,
+    /// It is an error. Damage is noticed where the file is read: not in parts of a JPEG that a crop leaves out.
+    Error,
+}
+
 impl Default for DecodeImage {
     fn default() -> Self {
         Self {
             scaled_decode: false,
             truncated: Truncated::default(),
+            corrupt: Corrupt::default(),
             apply_exif_orientation: false,
             max_pixels: MAX_PIXELS,
         }
@@ -59,6 +74,14 @@ impl DecodeImage {
         match self.truncated {
             Truncated::Error => false,
             Truncated::Pad => true,
+        }
+    }
+
+    /// Tells whether damage is an error.
+    pub(super) const fn refuses_damage(&self) -> bool {
+        match self.corrupt {
+            Corrupt::Decode => false,
+            Corrupt::Error => true,
         }
     }
 

@@ -7,12 +7,14 @@ use super::{
     fill::{Fill, Sample},
     kind::{Request, Role},
     label::OneHotFill,
+    left_behind,
+    recipe::Recipe,
 };
 use crate::{
     error::{Error, Failure, Result},
     rng::Key,
     spec::FieldSpec,
-    transform::{self, BatchChain, BatchTransform, BoxFormat, BoxSteps, Numbered, OnMask, Transform},
+    transform::{self, BatchChain, BoxFormat, BoxSteps, Numbered, OnMask},
 };
 
 /// What is done to the records of a source.
@@ -28,19 +30,19 @@ impl Compiled {
     /// Compiles the transforms of a source's fields.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take.
-    pub fn of(
-        fields: &[Field],
-        transforms: &BTreeMap<String, Vec<Transform>>,
-        batch_transforms: &[BatchTransform],
-        capacity: &BTreeMap<String, usize>,
-    ) -> Result<Self> {
+    /// [`Config`](Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take, and for
+    /// what seems to belong to a transformed image and does not follow it.
+    pub fn of(fields: &[Field], recipe: &Recipe) -> Result<Self> {
+        let Recipe { transforms, batch_transforms, capacity, draws } = recipe;
         let mut ops = Vec::with_capacity(fields.len());
         for field in fields {
-            ops.push(Numbered::list(&field.name, transforms.get(&field.name).map_or(&[], Vec::as_slice))?);
+            let name = &field.name;
+            let list = transforms.get(name).map_or(&[][..], Vec::as_slice);
+            ops.push(Numbered::list(name, draws.get(name).unwrap_or(name), list)?);
         }
         let relations = Relations { fields, ops: &ops };
-        check_names(fields, transforms, capacity, &relations)?;
+        check_names(recipe, &relations)?;
+        check_draws(fields, draws)?;
         let (mut specs, mut roles) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
         for (at, field) in fields.iter().enumerate() {
             let request = Request {
@@ -56,6 +58,7 @@ impl Compiled {
             specs.push(spec);
             roles.push(role);
         }
+        left_behind::check(fields, &ops, recipe)?;
         let batch = BatchChain::compile(batch_transforms, &mut specs)?;
         for (at, role) in roles.iter_mut().enumerate() {
             if let Some(one_hot) = batch.one_hot(at).cloned() {
@@ -123,21 +126,37 @@ fn nested(roles: Vec<Role>, relations: &Relations<'_>) -> Result<Vec<Box<dyn Fil
 }
 
 /// Refuses names that no field has.
-fn check_names(
-    fields: &[Field],
-    transforms: &BTreeMap<String, Vec<Transform>>,
-    capacity: &BTreeMap<String, usize>,
-    relations: &Relations<'_>,
-) -> Result<()> {
+fn check_names(recipe: &Recipe, relations: &Relations<'_>) -> Result<()> {
+    let Recipe { transforms, capacity, draws, .. } = recipe;
+    let fields = relations.fields;
     let labels: Vec<String> = (0..fields.len()).flat_map(|at| relations.labels(at)).collect();
     let named = transforms.keys().map(|name| (name, "to transform"));
     let named = named.chain(capacity.keys().map(|name| (name, "for capacity")));
+    let named = named.chain(draws.iter().flat_map(|(name, of)| [(name, "for draws"), (of, "to draw as")]));
     let mut named = named.chain(labels.iter().map(|name| (name, "to go with boxes")));
     let unknown = named.find(|(name, _)| fields.iter().all(|field| field.name != **name));
     unknown.map_or(Ok(()), |(unknown, what)| {
         let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
         Err(Error::Config(format!("there is no field `{unknown}` {what}; the source has {}", known.join(", "))))
     })
+}
+
+/// Refuses fields that draw as others and cannot.
+fn check_draws(fields: &[Field], draws: &BTreeMap<String, String>) -> Result<()> {
+    for (name, of) in draws {
+        let follows = |name: &str| fields.iter().find(|field| field.name == name).and_then(Field::image);
+        if name == of {
+            continue;
+        }
+        let what = match (follows(name), follows(of), draws.get(of)) {
+            (Some(image), ..) => format!("it follows `{image}`, and draws as that does"),
+            (None, Some(image), _) => format!("`{of}` follows `{image}`: name that"),
+            (None, None, Some(other)) => format!("`{of}` draws as `{other}` itself: name that"),
+            (None, None, None) => continue,
+        };
+        return Err(Error::Config(format!("field `{name}` cannot draw as `{of}`: {what}")));
+    }
+    Ok(())
 }
 
 /// Which field belongs to which.

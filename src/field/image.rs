@@ -20,11 +20,11 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {}
 
-/// Counts JPEGs that are not baseline, which another decoder took.
-const OTHER_JPEGS: &str = "other_jpegs";
+/// Counts damaged files that were decoded all the same.
+const DAMAGED_IMAGES: &str = "damaged_images";
 
 /// What may be counted while rows are filled.
-pub(super) const COUNTERS: &[&str] = &[OTHER_JPEGS];
+pub(super) const COUNTERS: &[&str] = &[DAMAGED_IMAGES];
 
 impl FieldKind for Image {
     fn payload(&self, _name: &str) -> Result<Payload> {
@@ -103,12 +103,12 @@ impl ImageFill {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
         let encoded = Encoded::open(sample.payload(self.at), self.decoding)?;
-        sample.times.counters.add(OTHER_JPEGS, u64::from(encoded.is_other_jpeg()));
         // What becomes of the image is drawn before it is decoded, so that only what is needed is.
         *sample.stage = Stage::Transform;
         let Region { part, resized } = self.chain.plan(encoded.size(), sample.key, space)?;
         *sample.stage = Stage::Decode;
         let pixels = decoder.decode(encoded, part, resized)?;
+        sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
         let until = Instant::now();
         sample.times.decode += until - start;
         *sample.stage = Stage::Transform;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     decode::{self, decode_mask},
     error::{Failure, Result, Stage},
+    geometry::Size,
     pixel::PixelType,
     spec::FieldSpec,
     transform::{self, Chain, ImageInput, ImageShape, Moves, Numbered, OnMask, Pixels, Workspace},
@@ -40,29 +41,7 @@ impl FieldKind for Mask {
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it is no list")?;
-        // By the numbers of the image's operations, so that they draw the same.
-        let followed = request.image_ops.iter().filter_map(|op| Some(Numbered { role: moved(op)?, ..op.clone() }));
-        let mut ops: Vec<Numbered> = followed.collect();
-        for op in request.ops {
-            if let transform::Role::Pixels(pixel_op) = &op.role
-                && matches!(pixel_op.on_mask(), OnMask::Moves(_) | OnMask::Refuses)
-            {
-                let (name, image) = (request.name, &self.image);
-                return Err(crate::error::Error::Config(format!(
-                    "field `{name}` follows `{image}`: it takes the {} of `{image}` and none of its own",
-                    op.name
-                )));
-            }
-        }
-        ops.extend_from_slice(request.ops);
-        let input = ImageInput {
-            name: request.name,
-            shape: ImageShape { size: None, pixel: PixelType::GREY8 },
-            has_channel_axis: false,
-            capacity: request.capacity,
-            is_followed: false,
-        };
-        let chain = Chain::compile(input, &ops)?;
+        let chain = chain(request, &self.image)?;
         let spec = chain.output().clone();
         Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, chain }))))
     }
@@ -72,6 +51,33 @@ impl FieldKind for Mask {
     }
 }
 
+/// Returns the chain of a field of class indices: the geometry of its image, then what is asked of itself.
+pub(super) fn chain(request: Request<'_>, image: &str) -> Result<Chain> {
+    // Keyed as the image's operations, so that they draw the same.
+    let followed = request.image_ops.iter().filter_map(|op| Some(Numbered { role: moved(op)?, ..op.clone() }));
+    let mut ops: Vec<Numbered> = followed.collect();
+    for op in request.ops {
+        if let transform::Role::Pixels(pixel_op) = &op.role
+            && matches!(pixel_op.on_mask(), OnMask::Moves(_) | OnMask::Refuses)
+        {
+            let name = request.name;
+            return Err(crate::error::Error::Config(format!(
+                "field `{name}` follows `{image}`: it takes the {} of `{image}` and none of its own",
+                op.name
+            )));
+        }
+    }
+    ops.extend_from_slice(request.ops);
+    let input = ImageInput {
+        name: request.name,
+        shape: ImageShape { size: None, pixel: PixelType::GREY8 },
+        has_channel_axis: false,
+        capacity: request.capacity,
+        is_followed: false,
+    };
+    Chain::compile(input, &ops)
+}
+
 /// Returns what an operation on the image does to the mask, if anything.
 fn moved(op: &Numbered) -> Option<transform::Role> {
     let transform::Role::Pixels(pixel_op) = &op.role else { return None };
@@ -79,6 +85,17 @@ fn moved(op: &Numbered) -> Option<transform::Role> {
         OnMask::Moves(same) => Some(transform::Role::Pixels(same)),
         OnMask::Leaves | OnMask::Refuses => None,
     }
+}
+
+/// Refuses a mask of another size than its image: equal draws would be of other boxes.
+pub(super) fn check_size(name: &str, size: Size, moves: &Moves) -> Result<(), Failure> {
+    let image = moves.before;
+    if size == image {
+        return Ok(());
+    }
+    let reason =
+        format!("mask `{name}` is {}x{}, and its image {}x{}", size.width, size.height, image.width, image.height);
+    Err(Failure::new(Stage::Decode, reason))
 }
 
 #[derive(Debug)]
@@ -109,15 +126,7 @@ impl MaskFill {
         *sample.stage = Stage::Decode;
         decode_mask(sample.payload(self.at), mask)?;
         let size = mask.size();
-        if size != moves.before {
-            // Equal draws would be of other boxes.
-            let (name, image) = (&self.chain.output().name, moves.before);
-            let reason = format!(
-                "mask `{name}` is {}x{}, and its image {}x{}",
-                size.width, size.height, image.width, image.height
-            );
-            return Err(Failure::new(Stage::Decode, reason));
-        }
+        check_size(&self.chain.output().name, size, moves)?;
         let decoded = Instant::now();
         sample.times.decode += decoded - start;
         *sample.stage = Stage::Transform;

@@ -7,6 +7,8 @@
 mod compile;
 mod fill;
 mod kind;
+mod left_behind;
+mod recipe;
 mod scratch;
 
 use std::fmt;
@@ -18,6 +20,7 @@ pub use self::{
     compile::Compiled,
     fill::{Sample, Times},
     kind::Payload,
+    recipe::Recipe,
     scratch::Scratch,
 };
 use crate::{
@@ -69,6 +72,7 @@ macro_rules! kinds {
 kinds! {
     image { Image }
     mask { Mask }
+    segmentation { Segmentation }
     boxes { BoundingBoxes }
     key_points { KeyPoints }
     tensor { Tensor }

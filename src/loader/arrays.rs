@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "copies the caller's arrays into memory that nobody else has yet")]
 
-use std::sync::Arc;
+use std::{borrow::Cow, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc};
 
 use crate::{
     error::{Error, Result},
@@ -29,11 +29,11 @@ pub struct SharedArrays {
 /// What a column to be copied holds for each sample.
 #[derive(Clone, Copy, Debug)]
 pub enum Values<'a> {
-    /// The path of a file.
+    /// The path of a file. A relative one is looked up in the directory of now, wherever the program goes later.
     Files(Runs<'a>),
     /// A row of a C-contiguous array.
     Rows(&'a [u8]),
-    /// A list's entries.
+    /// A list's entries, or a file's bytes.
     Runs(Runs<'a>),
 }
 
@@ -76,10 +76,13 @@ impl SharedArrays {
         let mut stored = Vec::with_capacity(columns.len());
         for (mut field, values) in columns {
             let values = match values {
-                Values::Files(runs) => Stored::Files(parts.add_runs(runs)),
-                Values::Rows(bytes) => Stored::Rows(parts.add(bytes)),
+                Values::Files(runs) => {
+                    let (bytes, ends) = absolute(runs)?;
+                    Stored::Files(parts.add_runs(bytes, ends))
+                }
+                Values::Rows(bytes) => Stored::Rows(parts.add(bytes.into())),
                 Values::Runs(runs) => {
-                    let runs = parts.add_runs(runs);
+                    let runs = parts.add_runs(runs.bytes.into(), runs.ends.into());
                     field.make_room(runs.longest);
                     Stored::Runs(runs)
                 }
@@ -115,24 +118,28 @@ impl SharedArrays {
 /// Byte ranges and where they are to lie in the shared memory.
 #[derive(Default)]
 struct Parts<'a> {
-    parts: Vec<(usize, &'a [u8])>,
+    parts: Vec<(usize, Cow<'a, [u8]>)>,
     end: usize,
 }
 
 impl<'a> Parts<'a> {
     /// Adds bytes and returns their offset.
-    fn add(&mut self, bytes: &'a [u8]) -> usize {
+    fn add(&mut self, bytes: Cow<'a, [u8]>) -> usize {
         let offset = self.end;
-        self.parts.push((offset, bytes));
         self.end = (offset + bytes.len()).next_multiple_of(ALIGN);
+        self.parts.push((offset, bytes));
         offset
     }
 
-    fn add_runs(&mut self, runs: Runs<'a>) -> RunsAt {
-        let starts = std::iter::once(&0).chain(runs.ends);
-        let sizes = starts.zip(runs.ends).map(|(start, end)| end.saturating_sub(*start));
+    fn add_runs(&mut self, bytes: Cow<'a, [u8]>, ends: Cow<'a, [u64]>) -> RunsAt {
+        let starts = std::iter::once(&0).chain(&*ends);
+        let sizes = starts.zip(&*ends).map(|(start, end)| end.saturating_sub(*start));
         let longest = sizes.max().unwrap_or(0) as usize;
-        RunsAt { offset: self.add(runs.bytes), ends: self.add(bytemuck::cast_slice(runs.ends)), longest }
+        let ends = match ends {
+            Cow::Borrowed(ends) => Cow::Borrowed(bytemuck::cast_slice(ends)),
+            Cow::Owned(ends) => Cow::Owned(bytemuck::cast_slice(&ends).to_vec()),
+        };
+        RunsAt { offset: self.add(bytes), ends: self.add(ends), longest }
     }
 
     /// Copies all parts to new memory.
@@ -148,7 +155,41 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// Returns paths that mean the same wherever the program goes, and where they end.
+fn absolute(paths: Runs<'_>) -> Result<(Cow<'_, [u8]>, Cow<'_, [u64]>)> {
+    let starts = std::iter::once(&0).chain(paths.ends);
+    let each = starts.zip(paths.ends).map(|(start, end)| paths.bytes.get(*start as usize..*end as usize));
+    if each.clone().all(|path| path.is_none_or(|path| path.first() == Some(&b'/'))) {
+        // Those that do not fit are refused where the table is opened.
+        return Ok((paths.bytes.into(), paths.ends.into()));
+    }
+    let here = std::env::current_dir().map_err(|error| Error::sys("find the directory of this program", error))?;
+    let (mut bytes, mut ends) = (Vec::with_capacity(paths.bytes.len()), Vec::with_capacity(paths.ends.len()));
+    for path in each {
+        let path = here.join(OsStr::from_bytes(path.unwrap_or_default()));
+        bytes.extend_from_slice(path.as_os_str().as_bytes());
+        ends.push(bytes.len() as u64);
+    }
+    Ok((bytes.into(), ends.into()))
+}
+
 fn bytes_of(memory: &Arc<SharedMemory>) -> Bytes {
     // SAFETY: SharedArrays writes the memory only before anybody else can see it.
     Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_paths_begin_in_the_directory_of_now() {
+        let here = std::env::current_dir().unwrap();
+        let (bytes, ends) = absolute(Runs { bytes: b"/a\xffb.png\xfe", ends: &[3, 9, 9] }).unwrap();
+        let joined = [b"/a\xff", here.as_os_str().as_bytes(), b"/b.png\xfe"].concat();
+        assert!(bytes.starts_with(&joined), "{bytes:?}");
+        assert_eq!((ends[0], ends[1]), (3, joined.len() as u64));
+        let all = Runs { bytes: b"/a/b", ends: &[2, 4] };
+        assert!(matches!(absolute(all).unwrap(), (Cow::Borrowed(b"/a/b"), Cow::Borrowed(&[2, 4]))));
+    }
 }

@@ -1,6 +1,6 @@
 //! Putting a loader together.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     arrays::SharedArrays,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
+    field::Recipe,
     job::{LoaderDescription, OnError, Options},
     pipeline::{Pipeline, PipelineSpec},
     shm::SlotLayout,
@@ -35,9 +36,7 @@ impl Loader {
 #[derive(Debug)]
 pub struct Builder {
     input: Input,
-    transforms: BTreeMap<String, Vec<Transform>>,
-    batch_transforms: Vec<BatchTransform>,
-    capacity: BTreeMap<String, usize>,
+    recipe: Recipe,
     options: Options,
     prefetch: usize,
     memory_limit: u64,
@@ -59,9 +58,7 @@ impl Builder {
     fn new(input: Input) -> Self {
         Self {
             input,
-            transforms: BTreeMap::new(),
-            batch_transforms: Vec::new(),
-            capacity: BTreeMap::new(),
+            recipe: Recipe::default(),
             options: Options::default(),
             prefetch: 4,
             memory_limit: 2 << 30,
@@ -74,16 +71,15 @@ impl Builder {
     /// # Errors
     /// [`Error::Config`] where there is no source, or both are given.
     pub fn described(description: Description, table: Option<SharedArrays>) -> Result<Self> {
-        let Description { source, transforms, batch_transforms, capacity, options, prefetch, memory_limit } =
-            description;
+        let Description { source, recipe, options, prefetch, memory_limit } = description;
         let input = match (source, table) {
-            (Some(source), None) => Input::Spec(source),
+            (Some(source), None) => source.into(),
             (None, Some(table)) => Input::Arrays(table),
             (None, None) => return Err(Error::config("a loader needs a source")),
             (Some(_), Some(_)) => return Err(Error::config("a loader has one source, and was given two")),
         };
         let launch = Launch::default();
-        Ok(Self { input, transforms, batch_transforms, capacity, options, prefetch, memory_limit, launch })
+        Ok(Self { input, recipe, options, prefetch, memory_limit, launch })
     }
 
     options! {
@@ -112,14 +108,14 @@ impl Builder {
     /// Sets the transforms of a field, in order. Default: none.
     #[must_use]
     pub fn transforms(mut self, field: impl Into<String>, transforms: impl Into<Vec<Transform>>) -> Self {
-        self.transforms.insert(field.into(), transforms.into());
+        self.recipe.transforms.insert(field.into(), transforms.into());
         self
     }
 
     /// Sets the transforms of whole batches, in order. Default: none.
     #[must_use]
     pub fn batch_transforms(mut self, transforms: impl Into<Vec<BatchTransform>>) -> Self {
-        self.batch_transforms = transforms.into();
+        self.recipe.batch_transforms = transforms.into();
         self
     }
 
@@ -127,7 +123,15 @@ impl Builder {
     /// source's longest one; images need it where their transforms fix no size. A sample that needs more is a bad one.
     #[must_use]
     pub fn capacity(mut self, field: impl Into<String>, capacity: usize) -> Self {
-        self.capacity.insert(field.into(), capacity);
+        self.recipe.capacity.insert(field.into(), capacity);
+        self
+    }
+
+    /// Makes the transforms of a field draw as those of another one, so that equal transforms do the same. Default: each
+    /// field draws by itself, and what follows an image as the image.
+    #[must_use]
+    pub fn draws(mut self, field: impl Into<String>, of: impl Into<String>) -> Self {
+        self.recipe.draws.insert(field.into(), of.into());
         self
     }
 
@@ -171,8 +175,8 @@ impl Builder {
         if self.prefetch == 0 {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
-        let Self { input, transforms, batch_transforms, capacity, options, prefetch, memory_limit, launch } = self;
-        let opened = Opened::of(input, transforms, batch_transforms, capacity)?;
+        let Self { input, recipe, options, prefetch, memory_limit, launch } = self;
+        let opened = Opened::of(input, recipe)?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
         let budget = ArenaBudget { prefetch, memory_limit };
         budget.check(&layout)?;
@@ -205,22 +209,17 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(
-        input: Input,
-        transforms: BTreeMap<String, Vec<Transform>>,
-        batch_transforms: Vec<BatchTransform>,
-        capacity: BTreeMap<String, usize>,
-    ) -> Result<Self> {
+    fn of(input: Input, recipe: Recipe) -> Result<Self> {
         let (source, arrays) = match input {
             Input::Spec(spec) => (spec, None),
             Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
             Input::Custom(source) => {
-                let pipeline = Pipeline::new(source, &transforms, &batch_transforms, &capacity)?;
+                let pipeline = Pipeline::new(source, &recipe)?;
                 let fields = pipeline.fields().to_vec();
                 return Ok(Self { fields, spec: None, arrays: None, custom: Some(Arc::new(pipeline)) });
             }
         };
-        let spec = PipelineSpec { source, transforms, batch_transforms, capacity };
+        let spec = PipelineSpec { source, recipe };
         Ok(Self { fields: spec.fields()?, spec: Some(spec), arrays, custom: None })
     }
 
@@ -248,9 +247,7 @@ mod tests {
         let described = |source: Option<&SourceSpec>, table: Option<&SharedArrays>| {
             let description = Description {
                 source: source.cloned(),
-                transforms: BTreeMap::new(),
-                batch_transforms: Vec::new(),
-                capacity: BTreeMap::new(),
+                recipe: Recipe::default(),
                 options: Options::default(),
                 prefetch: 1,
                 memory_limit: 1,

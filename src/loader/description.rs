@@ -1,14 +1,8 @@
 //! What a loader is to be, as one value.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    job::Options,
-    source::SourceSpec,
-    transform::{BatchTransform, Transform},
-};
+use crate::{field::Recipe, job::Options, source::SourceSpec};
 
 /// All that makes a [`Builder`](crate::loader::Builder), as data: what another language gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,12 +10,8 @@ use crate::{
 pub struct Description {
     /// The source; none where the samples are those of [shared arrays](super::SharedArrays), which are no data.
     pub source: Option<SourceSpec>,
-    /// The transforms of each field that has any.
-    pub transforms: BTreeMap<String, Vec<Transform>>,
-    /// The transforms of whole batches.
-    pub batch_transforms: Vec<BatchTransform>,
-    /// The room of each row of a ragged field.
-    pub capacity: BTreeMap<String, usize>,
+    /// What is made of the samples.
+    pub recipe: Recipe,
     /// How samples become batches.
     pub options: Options,
     /// How many batches may be finished ahead of the one in the trainer's hands.
@@ -39,9 +29,12 @@ mod tests {
 
     const JSON: &str = r#"{
         "source": {"kind": "ImageFolder", "root": "train"},
-        "transforms": {"image": [{"op": "CenterCrop", "size": [224]}]},
-        "batch_transforms": [{"op": "MixUp", "num_classes": 10}],
-        "capacity": {"boxes": 9},
+        "recipe": {
+            "transforms": {"image": [{"op": "CenterCrop", "size": [224]}]},
+            "batch_transforms": [{"op": "MixUp", "num_classes": 10}],
+            "capacity": {"boxes": 9},
+            "draws": {"other": "image"}
+        },
         "options": {
             "batch_size": 64, "shuffle": true, "seed": 18446744073709551615, "drop_last": true, "rank": 1,
             "world_size": 2, "num_workers": 3, "threads_per_worker": 4, "on_error": "skip", "stall_timeout": 0.25
@@ -75,6 +68,7 @@ mod tests {
     fn what_is_misspelt_or_out_of_range_is_refused() {
         let changed = |from, to| message(serde_json::from_str::<Description>(&JSON.replacen(from, to, 1)));
         assert!(changed("prefetch", "prefech").contains("unknown field `prefech`"));
+        assert!(changed("draws", "draw").contains("unknown field `draw`"));
         assert!(changed("drop_last", "droplast").contains("unknown field `droplast`"));
         assert!(changed("18446744073709551615", "18446744073709551616").contains("expected u64"));
         assert!(changed("0.25", "-0.25").contains("-0.25 seconds"));

@@ -1,6 +1,7 @@
 //! The loader itself, as the trainer has it.
 
 use std::{
+    ffi::OsString,
     fmt,
     sync::{
         Arc, Mutex,
@@ -42,7 +43,7 @@ pub struct Loader {
     fields: Arc<[FieldSpec]>,
     options: Options,
     sampler: Sampler,
-    classes: Vec<String>,
+    classes: Vec<OsString>,
     backend: Mutex<Backend>,
     /// The part of the pool that needs no lock.
     handle: Option<PoolHandle>,
@@ -93,7 +94,7 @@ impl Loader {
     }
 
     /// Returns the names of the classes, where the source has any.
-    pub fn classes(&self) -> &[String] {
+    pub fn classes(&self) -> &[OsString] {
         &self.classes
     }
 

@@ -1,10 +1,6 @@
 //! Where samples come from.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
 
 use super::arrays::SharedArrays;
 use crate::source::{Source, SourceSpec};
@@ -20,10 +16,10 @@ pub enum Input {
 }
 
 impl Input {
-    /// Returns a folder of class folders of images.
+    /// Returns a folder of class folders of images. A relative path is looked up in the directory of now, wherever the
+    /// program goes later.
     pub fn image_folder(root: impl AsRef<Path>) -> Self {
-        let root: PathBuf = root.as_ref().into();
-        Self::Spec(SourceSpec::ImageFolder { root })
+        SourceSpec::ImageFolder { root: root.as_ref().into() }.into()
     }
 }
 
@@ -39,7 +35,7 @@ impl fmt::Debug for Input {
 
 impl From<SourceSpec> for Input {
     fn from(spec: SourceSpec) -> Self {
-        Self::Spec(spec)
+        Self::Spec(spec.absolute())
     }
 }
 

@@ -2,7 +2,13 @@
 
 #![expect(unsafe_code, reason = "forks a trainer that has one thread")]
 
-use std::{ffi::CString, os::fd::AsFd, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
+use std::{
+    ffi::{CStr, CString, OsStr, OsString},
+    os::fd::AsFd,
+    os::unix::ffi::OsStrExt,
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     coordinator,
@@ -14,8 +20,16 @@ use crate::{
     },
 };
 
-/// The first argument of a program that is started as a coordinator.
-const MARK: &str = "stokehold-coordinator";
+/// The first argument of this program where it is started as a coordinator.
+const NAME: &str = "stokehold-coordinator";
+/// The variable that marks the environment of a process that is started as a coordinator. It says what a program must
+/// do to become one, for the case that it does not, and comes to build a loader as its first start did.
+const MARK: &CStr = c"STOKEHOLD_COORDINATOR";
+/// The exit status of a program that was started as a coordinator and came to build a loader.
+const IS_NONE: i32 = 113;
+/// What a Rust program must do to become a coordinator.
+const CALL_INIT: &str = "a loader with workers starts this program again as their coordinator: call \
+                         `stokehold::init()` at the top of `main`, before all else, or use `num_workers(0)`";
 
 /// How to start the coordinator.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +38,15 @@ pub enum Launch {
     /// threads the trainer has and however large it is.
     #[default]
     Reexec,
-    /// Start this program with these arguments; it must call [`serve_stdin`].
-    Program(CString, Vec<CString>),
+    /// Start another program; it must call [`serve_stdin`] or [`init`].
+    Program {
+        /// The program's file.
+        program: CString,
+        /// Its arguments, its name included.
+        args: Vec<CString>,
+        /// What to tell where the program ends, or comes to build a loader, instead of becoming a coordinator.
+        advice: String,
+    },
     /// Fork the trainer, which must have one thread. The only way for a source that cannot be described as data.
     Fork,
 }
@@ -34,7 +55,7 @@ pub enum Launch {
 ///
 /// A Rust program that builds loaders with workers calls this first in `main`. It is then free to start threads.
 pub fn init() {
-    if std::env::args_os().next().is_some_and(|name| name == MARK) {
+    if mark().is_some() && process::stdin_is_socket() {
         process::exit_now(serve_stdin());
     }
 }
@@ -47,17 +68,43 @@ pub fn serve_stdin() -> i32 {
     }
 }
 
+/// Returns the mark of a process that was started as a coordinator, or below one that never became one.
+fn mark() -> Option<OsString> {
+    std::env::var_os(OsStr::from_bytes(MARK.to_bytes()))
+}
+
+/// Stops a program that was started as a coordinator and comes to build a loader with workers: it would be started
+/// again for that one, and so on without end.
+///
+/// The process itself has nothing to do but to be a coordinator, and ends. What it has started has perhaps: an error.
+///
+/// # Errors
+/// [`Error::Usage`] that says what to add to the program.
+fn refuse_second_start() -> Result<()> {
+    let Some(advice) = mark() else { return Ok(()) };
+    let what = format!("a program that was started as a coordinator builds a loader: {}", advice.display());
+    if process::stdin_is_socket() {
+        process::report(&what);
+        process::exit_now(IS_NONE);
+    }
+    Err(Error::Usage(what))
+}
+
 impl Launch {
     /// Starts the coordinator at the other end of `socket`, which is handed over.
     pub(super) fn start(&self, socket: Socket, pipeline: Option<Arc<Pipeline>>) -> Result<Child> {
         match self {
             Self::Reexec => {
+                refuse_second_start()?;
                 let path = std::env::current_exe().map_err(|error| Error::sys("find this program's file", error))?;
                 let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::config("a path has no NUL"))?;
-                let mark = CString::new(MARK).map_err(|_| Error::config("a name has no NUL"))?;
-                process::spawn(&path, &[mark], socket.as_fd())
+                let name = CString::new(NAME).map_err(|_| Error::config("a name has no NUL"))?;
+                process::spawn(&path, &[name], (MARK, &self.mark()?), socket.as_fd())
             }
-            Self::Program(program, args) => process::spawn(program, args, socket.as_fd()),
+            Self::Program { program, args, .. } => {
+                refuse_second_start()?;
+                process::spawn(program, args, (MARK, &self.mark()?), socket.as_fd())
+            }
             Self::Fork => {
                 let threads = process::thread_count();
                 if threads != 1 {
@@ -71,6 +118,21 @@ impl Launch {
                 unsafe { process::fork_child(move || coordinator::serve(fd, pipeline)) }
             }
         }
+    }
+}
+
+impl Launch {
+    /// Returns what the program must do to become a coordinator, where it is started.
+    pub(super) fn advice(&self) -> Option<&str> {
+        match self {
+            Self::Reexec => Some(CALL_INIT),
+            Self::Program { advice, .. } => Some(advice),
+            Self::Fork => None,
+        }
+    }
+
+    fn mark(&self) -> Result<CString> {
+        CString::new(self.advice().unwrap_or_default()).map_err(|_| Error::config("an advice has no NUL"))
     }
 }
 

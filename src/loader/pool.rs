@@ -25,7 +25,13 @@ use crate::{
     protocol::{Channel, Incoming, Reply, Request},
     sampler::Partition,
     shm::{Arena, GiveBack, Mailbox, SlotLayout, SlotRef},
-    sys::{limits, memory::SharedMemory, poll, process::Child, socket::Socket},
+    sys::{
+        limits,
+        memory::SharedMemory,
+        poll,
+        process::{Child, Ended},
+        socket::Socket,
+    },
 };
 
 /// How long all slots may be held before that is an error: another thread may be about to drop one.
@@ -43,6 +49,8 @@ pub(super) struct Pool {
     /// Messages that came while another was waited for.
     inbox: VecDeque<Reply>,
     over: Option<String>,
+    /// What to tell where the program that was started ends without a word: perhaps it cannot be a coordinator.
+    advice: Option<String>,
     budget: ArenaBudget,
     starved: Option<Instant>,
     /// Slots that workers which cannot be killed may still write to.
@@ -81,6 +89,7 @@ impl Pool {
             mailbox,
             inbox: VecDeque::new(),
             over: None,
+            advice: launch.advice().map(str::to_owned),
             budget,
             starved: None,
             lost: 0,
@@ -116,6 +125,7 @@ impl Pool {
         let Reply::Up { len } = first else {
             return Err(Error::Protocol(format!("the coordinator began with {first:?}")));
         };
+        self.advice = None;
         self.read(len)
     }
 
@@ -135,7 +145,14 @@ impl Pool {
         }
         let ended = lock(&self.child).wait(TICK);
         let how = ended.map_or_else(|| "hung up".to_owned(), |ended| ended.to_string());
-        let reason = format!("the coordinator {how}; held batches stay valid, make a new loader to go on");
+        let reason = match (&self.advice, ended) {
+            (Some(advice), Some(Ended::Exited(_) | Ended::Unknown) | None) => {
+                format!("the coordinator {how} before it answered; {advice}")
+            }
+            (Some(_), Some(Ended::Killed(_))) | (None, _) => {
+                format!("the coordinator {how}; held batches stay valid, make a new loader to go on")
+            }
+        };
         self.over = Some(reason.clone());
         Error::Worker(reason)
     }

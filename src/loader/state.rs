@@ -1,5 +1,7 @@
 //! Where in the epochs a loader is, and how that is saved.
 
+use std::{ffi::OsString, os::unix::ffi::OsStrExt};
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -30,7 +32,7 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(sampler: &Sampler, classes: &[String], epoch: u64, cursor: u64) -> Self {
+    pub(super) fn new(sampler: &Sampler, classes: &[OsString], epoch: u64, cursor: u64) -> Self {
         let mut hash = Xxh3::new();
         hash.update(&sampler.len.to_le_bytes());
         hash.update(&[u8::from(sampler.shuffle)]);
@@ -171,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_state_says_why_it_does_not_fit() {
-        let classes = ["a".to_owned(), "b".to_owned()];
+        let classes = [OsString::from("a"), OsString::from("b")];
         let own = State::new(&sampler(), &classes, 0, 0);
         assert!(State { epoch: 7, cursor: 9, ..own.clone() }.check(&own).is_ok());
         let reason = |state: State| state.check(&own).unwrap_err().to_string();

@@ -43,8 +43,8 @@ pub struct Stats {
     pub decode_seconds: f64,
     /// Seconds that they spent transforming and writing.
     pub transform_seconds: f64,
-    /// What was counted while rows were made, by name: `other_jpegs` are JPEGs that are not baseline, so that another,
-    /// slower decoder took them.
+    /// What was counted while rows were made, by name: `damaged_images` are damaged files that were decoded all the
+    /// same.
     pub counters: BTreeMap<String, u64>,
     /// Workers that were started to replace others.
     pub restarts: u64,

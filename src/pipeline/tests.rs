@@ -1,6 +1,6 @@
 //! Tests of whole pipelines: what is compiled is what is written.
 
-use std::io::Cursor;
+use std::{collections::BTreeMap, io::Cursor};
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use crate::{
     source::{Column, Stored},
     spec::DType,
     transform::{
-        Chain, Interpolation, Layout, PaddingMode, Pixels, Region, Workspace,
+        Chain, Interpolation, Layout, PaddingMode, Pixels, Region, Transform, Workspace,
         ops::{
             CenterCrop, Normalize, Pad, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop,
             RandomVerticalFlip, Resize, ToDtype, ToLayout,
@@ -70,9 +70,13 @@ fn transforms(ops: &[Transform]) -> BTreeMap<String, Vec<Transform>> {
     BTreeMap::from([("image".to_owned(), ops.to_vec())])
 }
 
+fn recipe(transforms: BTreeMap<String, Vec<Transform>>) -> Recipe {
+    Recipe { transforms, ..Recipe::default() }
+}
+
 fn images(records: Vec<Vec<u8>>, ops: &[Transform]) -> Result<Pipeline> {
     let fields = vec![Field::new("image", ImageField {})];
-    Pipeline::new(Arc::new(Given { records, fields }), &transforms(ops), &[], &BTreeMap::new())
+    Pipeline::new(Arc::new(Given { records, fields }), &recipe(transforms(ops)))
 }
 
 fn png(width: u32, height: u32) -> Vec<u8> {
@@ -199,8 +203,7 @@ fn any_tail() -> impl Strategy<Value = Vec<Transform>> {
 #[test]
 fn the_spec_is_known_without_io() {
     let source = SourceSpec::ImageFolder { root: "/nowhere".into() };
-    let spec =
-        PipelineSpec { source, transforms: transforms(&train()), batch_transforms: vec![], capacity: BTreeMap::new() };
+    let spec = PipelineSpec { source, recipe: recipe(transforms(&train())) };
     let fields = spec.fields().unwrap();
     assert_eq!(fields[0].to_string(), "image: float32[3, 16, 16]");
     assert_eq!(fields[1].to_string(), "label: int64[]");
@@ -220,23 +223,13 @@ fn mistakes_are_named_before_a_byte_is_read() {
     assert!(message(&late).contains("transform 4: RandomHorizontalFlip: must stand before Normalize"));
 
     let unknown = BTreeMap::from([("picture".to_owned(), vec![])]);
-    let spec = PipelineSpec {
-        source: SourceSpec::ImageFolder { root: "x".into() },
-        transforms: unknown,
-        batch_transforms: vec![],
-        capacity: BTreeMap::new(),
-    };
+    let spec = PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into() }, recipe: recipe(unknown) };
     let message = spec.fields().unwrap_err().to_string();
     assert_eq!(message, "there is no field `picture` to transform; the source has `image`, `label`");
 
     let mut labels = transforms(&train());
     labels.insert("label".to_owned(), vec![flip]);
-    let spec = PipelineSpec {
-        source: SourceSpec::ImageFolder { root: "x".into() },
-        transforms: labels,
-        batch_transforms: vec![],
-        capacity: BTreeMap::new(),
-    };
+    let spec = PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into() }, recipe: recipe(labels) };
     let message = spec.fields().unwrap_err().to_string();
     assert!(message.starts_with("field `label`: RandomHorizontalFlip takes uint8 images"), "{message}");
     assert!(message.ends_with("not int64 of shape []"), "{message}");
@@ -264,12 +257,7 @@ fn arrays_take_image_transforms_and_keep_their_rank() {
         Transform::CenterCrop(CenterCrop { size: vec![2] }),
         Transform::ToDtype(ToDtype { dtype: DType::Int16, scale: false }),
     ];
-    let spec = PipelineSpec {
-        source: SourceSpec::Table { len: 2, columns },
-        transforms: transforms(&ops),
-        batch_transforms: vec![],
-        capacity: BTreeMap::new(),
-    };
+    let spec = PipelineSpec { source: SourceSpec::Table { len: 2, columns }, recipe: recipe(transforms(&ops)) };
     let bytes: Vec<u8> = (0..54).collect();
     let pipeline = spec.open(Some(Arc::new(bytes))).unwrap();
     assert_eq!(pipeline.fields()[0].to_string(), "image: int16[2, 2]");

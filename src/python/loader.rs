@@ -1,6 +1,10 @@
 //! A loader, as Python holds it.
 
-use std::{ffi::CString, sync::Arc};
+use std::{
+    ffi::{CString, OsString},
+    os::unix::ffi::OsStrExt,
+    sync::Arc,
+};
 
 use pyo3::{
     exceptions::PyValueError,
@@ -59,13 +63,13 @@ pub(super) struct Loader(Arc<loader::Loader>);
 #[pymethods]
 impl Loader {
     /// Starts what a description says, in JSON. `table` holds the samples where it names no source; `coordinator` are
-    /// the paths of the interpreter and of this module.
+    /// the paths of the interpreter and of this module, and what to tell where that is no interpreter.
     #[new]
     fn new(
         py: Python<'_>,
         description: &str,
         table: Option<&Bound<'_, Table>>,
-        coordinator: (String, String),
+        coordinator: (OsString, OsString, String),
     ) -> PyResult<Self> {
         let description: Description = super::from_json("a loader's description", description)?;
         let table = table.map(|table| table.get().0.clone());
@@ -93,7 +97,7 @@ impl Loader {
 
     /// The names of the classes.
     #[getter]
-    fn classes(&self) -> Vec<String> {
+    fn classes(&self) -> Vec<OsString> {
         self.0.classes().to_vec()
     }
 
@@ -191,9 +195,11 @@ fn failure<'py>(py: Python<'py>, error: &SampleError) -> PyResult<Bound<'py, PyD
     Ok(dict)
 }
 
-fn launch((interpreter, module): (String, String)) -> PyResult<Launch> {
-    let text = |text: &str| CString::new(text).map_err(|_| PyValueError::new_err("a path has no NUL"));
-    let args = [&*interpreter, "-I", "-S", "-c", COORDINATOR, &*module];
-    let args = args.into_iter().map(text).collect::<PyResult<Vec<_>>>()?;
-    Ok(Launch::Program(text(&interpreter)?, args))
+fn launch((interpreter, module, advice): (OsString, OsString, String)) -> PyResult<Launch> {
+    let text = |text: &[u8]| CString::new(text).map_err(|_| PyValueError::new_err("a path has no NUL"));
+    let program = text(interpreter.as_bytes())?;
+    let fixed = ["-I", "-S", "-c", COORDINATOR].map(str::as_bytes);
+    let args = std::iter::once(interpreter.as_bytes()).chain(fixed).chain([module.as_bytes()]);
+    let args = args.map(text).collect::<PyResult<Vec<_>>>()?;
+    Ok(Launch::Program { program, args, advice })
 }

@@ -5,18 +5,17 @@
 mod batch;
 mod buffer;
 mod error;
+mod images;
 mod loader;
 mod memory;
 mod rows;
 mod table;
 
-use pyo3::{prelude::*, pybacked::PyBackedBytes, types::PyByteArray};
+use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    decode::Cutout,
     error::Error,
-    geometry::{Rect, Size},
     source::{ImageFolder, Source},
     sys::limits,
     transform::{BatchTransform, Transform},
@@ -30,9 +29,11 @@ mod _native {
         auto_workers,
         batch::Batch,
         buffer::Field,
-        check_batch_transform, check_transform, decode_jpeg,
+        check_batch_transform, check_transform,
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         image_folder_classes,
+        images::decode_jpeg,
+        init,
         loader::Loader,
         memory::Memory,
         rows::copy_rows,
@@ -41,7 +42,7 @@ mod _native {
     };
 
     #[pymodule_init]
-    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+    fn add_version(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
         super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
     }
 }
@@ -64,23 +65,6 @@ fn check_batch_transform(description: &str) -> PyResult<()> {
     Ok(from_json::<BatchTransform>("a transform of batches", description)?.validate()?)
 }
 
-/// Returns height, width and the pixels of a JPEG, or of a region (top, left, height, width) of it.
-#[pyfunction]
-fn decode_jpeg(
-    py: Python<'_>,
-    data: PyBackedBytes,
-    region: Option<(i64, i64, u32, u32)>,
-    scale: u32,
-) -> PyResult<(u32, u32, Bound<'_, PyByteArray>)> {
-    let region = region.map(|(top, left, height, width)| Rect { top, left, size: Size { height, width } });
-    let cutout = Cutout::open(&data, region, scale).map_err(|failure| error::decode_error(&failure))?;
-    let Size { height, width } = cutout.size();
-    let pixels = PyByteArray::new_with(py, height as usize * width as usize * 3, |out| {
-        py.detach(|| cutout.decode(out)).map_err(|failure| error::decode_error(&failure))
-    })?;
-    Ok((height, width, pixels))
-}
-
 /// Returns how many workers suit one of `ranks` trainers on this machine: processors by affinity and quota, shared.
 #[pyfunction]
 fn auto_workers(ranks: usize) -> usize {
@@ -89,7 +73,7 @@ fn auto_workers(ranks: usize) -> usize {
 
 /// Returns the class names of an image folder.
 #[pyfunction]
-fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<String>> {
+fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<std::ffi::OsString>> {
     Ok(py.detach(|| ImageFolder::open(&root).map(|folder| folder.classes().to_vec()))?)
 }
 
@@ -97,4 +81,10 @@ fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Ve
 #[pyfunction]
 fn serve() {
     crate::sys::process::exit_now(crate::loader::serve_stdin());
+}
+
+/// Does the same if this process was started to be a coordinator; else returns at once.
+#[pyfunction]
+fn init() {
+    crate::loader::init();
 }

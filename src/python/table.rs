@@ -23,7 +23,7 @@ struct Column {
 enum Stored {
     /// A row of a C-contiguous array for each sample.
     Rows(usize),
-    /// A list's entries for each sample: all of them, and where each sample's end, one `uint64` a sample.
+    /// A list's entries, or a file's bytes, for each sample: all of them, and where each sample's end, one `uint64` a sample.
     Runs(usize, usize),
     /// The path of a file for each sample, likewise.
     Files(usize, usize),

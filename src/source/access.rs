@@ -1,6 +1,6 @@
 //! What every source can do: records by index.
 
-use std::{fmt::Debug, os::fd::RawFd, sync::Arc};
+use std::{ffi::OsString, fmt::Debug, os::fd::RawFd, sync::Arc};
 
 use crate::{error::Failure, field::Field};
 
@@ -22,8 +22,8 @@ pub trait Source: Debug + Send + Sync {
     /// Returns what to call sample `index` in an error: its path, or its row.
     fn key(&self, index: u64) -> String;
 
-    /// Returns the names of the classes that the labels count, where there are any.
-    fn classes(&self) -> &[String] {
+    /// Returns the names of the classes that the labels count, where there are any; they are names of files, of any bytes.
+    fn classes(&self) -> &[OsString] {
         &[]
     }
 

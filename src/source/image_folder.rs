@@ -3,7 +3,7 @@
 mod index;
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -63,7 +63,7 @@ impl Source for ImageFolder {
         self.path(index).to_string_lossy().into_owned()
     }
 
-    fn classes(&self) -> &[String] {
+    fn classes(&self) -> &[OsString] {
         self.index.classes()
     }
 

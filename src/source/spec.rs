@@ -40,6 +40,16 @@ impl SourceSpec {
         }
     }
 
+    /// Makes a relative path mean the same wherever the program goes.
+    #[must_use]
+    pub fn absolute(self) -> Self {
+        match self {
+            // Without a directory of now, or a path, opening it tells what is wrong.
+            Self::ImageFolder { root } => Self::ImageFolder { root: std::path::absolute(&root).unwrap_or(root) },
+            Self::Table { .. } => self,
+        }
+    }
+
     /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Table`].
     ///
     /// # Errors

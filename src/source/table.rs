@@ -31,7 +31,7 @@ pub enum Stored {
     Files(RunsAt),
     /// A row of fixed size, in a C-contiguous array that starts at this offset.
     Rows(usize),
-    /// Bytes: a list's entries.
+    /// Bytes: a list's entries, or a file's bytes.
     Runs(RunsAt),
 }
 
@@ -130,6 +130,10 @@ fn check(column: &Column, len: u64, bytes: &[u8], files: &mut usize) -> Result<F
     let name = &field.name;
     let outside = || Error::Config(format!("column `{name}` of {len} rows does not fit its {} bytes", bytes.len()));
     match (field.payload()?, *stored) {
+        (Payload::Encoded, Stored::Runs(runs)) => {
+            check_runs(runs, 1, len, bytes).ok_or_else(outside)?;
+            Ok(Found::Run(runs))
+        }
         (Payload::Encoded, Stored::Files(runs)) => {
             check_runs(runs, 1, len, bytes).ok_or_else(outside)?;
             *files += 1;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::{
     args::Layout,
     canvas::Canvas,
@@ -27,8 +29,10 @@ use crate::{
 /// An operation in a list of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Numbered {
-    /// Its number in the list of the field, or of the field that this one follows: draws are keyed by it.
+    /// Its number in the list of the field, or of the field that this one follows.
     pub(crate) at: u64,
+    /// What its draws are keyed by, beside the sample.
+    pub(crate) op: u64,
     /// Its name.
     pub(crate) name: &'static str,
     /// What it is applied to.
@@ -36,18 +40,31 @@ pub(crate) struct Numbered {
 }
 
 impl Numbered {
-    /// Returns the operations of a list, each checked by itself.
+    /// Returns the operations of a list, each checked by itself. They draw as those of the field `draws_of`.
     ///
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range.
-    pub(crate) fn list(field: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
-        let numbered = (0..).zip(transforms).map(|(at, transform)| {
+    pub(crate) fn list(field: &str, draws_of: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
+        let numbered = transforms.iter().enumerate().map(|(at, transform)| {
             let refused = |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
             transform.validate().map_err(refused)?;
-            Ok(Self { at, name: transform.name(), role: transform.role() })
+            let name = transform.name();
+            let before = transforms[..at].iter().filter(|other| other.name() == name).count();
+            Ok(Self { at: at as u64, op: op(draws_of, name, before as u64), name, role: transform.role() })
         });
         numbered.collect()
     }
+}
+
+/// Returns what the draws of a transform are keyed by, beside the sample: its field, its name, and how many of the same
+/// name stand before it. So fields draw independently, and what is put between other transforms changes none of them.
+fn op(field: &str, name: &str, before: u64) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(&(field.len() as u64).to_le_bytes());
+    hash.update(field.as_bytes());
+    hash.update(name.as_bytes());
+    hash.update(&before.to_le_bytes());
+    hash.digest()
 }
 
 /// What a chain is compiled for.
@@ -95,7 +112,7 @@ impl Chain {
     pub fn of_images(name: &str, transforms: &[Transform]) -> Result<Self> {
         let shape = ImageShape { size: None, pixel: PixelType::RGB8 };
         let input = ImageInput { name, shape, has_channel_axis: true, capacity: None, is_followed: false };
-        Self::compile(input, &Numbered::list(name, transforms)?)
+        Self::compile(input, &Numbered::list(name, name, transforms)?)
     }
 
     /// Compiles operations.
@@ -113,7 +130,7 @@ impl Chain {
         for op in &ops[..row_ops] {
             let pixel_op = pixels(op, None).map_err(|what| refused(op, what))?;
             shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
-            pixel_ops.push((op.at, pixel_op));
+            pixel_ops.push((op.op, pixel_op));
         }
         let mut row = RowSteps::new(shape.pixel, input.has_channel_axis);
         for op in &ops[row_ops..] {
@@ -121,7 +138,7 @@ impl Chain {
                 let what = pixels(op, Some(ops[row_ops].name)).err().unwrap_or_default();
                 return Err(refused(op, what));
             };
-            row_op.add(&mut row, op.at).map_err(|what| refused(op, what))?;
+            row_op.add(&mut row, op.op).map_err(|what| refused(op, what))?;
         }
         let output = output(input, shape, &row)?;
         output.row_bytes()?;
@@ -164,6 +181,16 @@ impl Chain {
             row
         };
         self.run(pixels, space, row).map_err(failure)
+    }
+
+    /// As [`render`](Self::render), for a caller that lays out rows itself: writes every byte of an image's values.
+    pub(crate) fn render_values(
+        &self,
+        pixels: Pixels<'_>,
+        space: &mut Workspace,
+        values: &mut [u8],
+    ) -> Result<(), Failure> {
+        self.run(pixels, space, values).map_err(failure)
     }
 
     fn run(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
@@ -276,4 +303,28 @@ fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Can
         render::turn_over(out, size.width as usize * pixel.size());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ops(field: &str, transforms: &[Transform]) -> Vec<u64> {
+        Numbered::list(field, field, transforms).unwrap().iter().map(|op| op.op).collect()
+    }
+
+    #[test]
+    fn draws_are_keyed_by_field_name_and_how_many_stand_before() {
+        let (crop, flip) = (Transform::random_resized_crop(4), Transform::random_horizontal_flip());
+        let image = ops("image", &[crop.clone(), flip.clone(), flip.clone()]);
+        // Part of the contract, as the generator's numbers are.
+        assert_eq!(image, GOLDEN);
+        let resized = [Transform::resize([9]), flip.clone(), crop.clone(), flip.clone()];
+        assert_eq!(ops("image", &resized)[1..], [image[1], image[0], image[2]]);
+        let other = ops("other", &[crop, flip.clone(), flip]);
+        assert!(other.iter().all(|op| !image.contains(op)), "{image:?} {other:?}");
+        assert!(image[0] != image[1] && image[1] != image[2]);
+    }
+
+    const GOLDEN: [u64; 3] = [0, 0, 0];
 }

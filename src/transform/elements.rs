@@ -101,7 +101,7 @@ impl RowSteps {
         Ok(())
     }
 
-    /// Adds a change of the row, operation `op` of its chain.
+    /// Adds a change of the row, whose draws are keyed by `op`.
     pub(super) fn edit(&mut self, op: u64, edit: Arc<dyn RowEdit>) {
         self.edits.push((self.steps.len(), op, edit));
     }
@@ -271,7 +271,7 @@ pub(super) struct RowWriter {
     layout: Layout,
     channels: usize,
     map: Map,
-    /// What is done to the row afterwards, with the number of the operation that does it.
+    /// What is done to the row afterwards, each with what its draws are keyed by.
     edits: Vec<(Encode, u64, Arc<dyn RowEdit>)>,
 }
 

@@ -74,7 +74,7 @@ pub(crate) enum OnMask {
 
 /// An operation on the elements of a row.
 pub(crate) trait RowOp: Debug + Send + Sync {
-    /// Adds the operation, number `op` of its chain.
+    /// Adds the operation, whose draws are keyed by `op`.
     ///
     /// # Errors
     /// The reason why the operation cannot take what comes before it.
@@ -99,7 +99,7 @@ pub(crate) enum KeyPointOp {
 pub(crate) struct OpKey {
     /// The sample.
     pub(crate) key: Key,
-    /// The operation's number in its chain.
+    /// What stands for the operation: its field and its name.
     pub(crate) op: u64,
 }
 

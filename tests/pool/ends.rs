@@ -10,12 +10,12 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use stokehold::Error;
+use stokehold::{DType, Error, FieldSpec, Loader, SharedArrays};
 
 use crate::{
     ONE, Test,
     sources::{Numbers, loader_of, slowly, values},
-    world::{alive, children, eventually, send},
+    world::{alive, children, eventually, send, watched},
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_trainer_that_runs_another_program_ends_its_pool", a_trainer_that_runs_another_program_ends_its_pool),
     ("a_killed_coordinator_is_an_error_and_batches_stay", a_killed_coordinator_is_an_error_and_batches_stay),
     ("group_signals_do_not_reach_the_pool", group_signals_do_not_reach_the_pool),
+    ("a_program_without_init_is_told_what_to_add", a_program_without_init_is_told_what_to_add),
     ("a_fork_of_the_trainer_cannot_use_or_harm_the_loader", a_fork_of_the_trainer_cannot_use_or_harm_the_loader),
 ];
 
@@ -32,7 +33,11 @@ pub(crate) const TRAINERS: &[Test] = &[
     ("trainer", trainer),
     ("trainer_with_a_stranger", trainer_with_a_stranger),
     ("trainer_that_becomes_another_program", trainer_that_becomes_another_program),
+    (WITHOUT_INIT, trainer_without_init),
 ];
+
+/// A trainer whose `main` does not begin with `stokehold::init()`.
+pub(crate) const WITHOUT_INIT: &str = "trainer_without_init";
 
 /// A loader in the middle of an epoch.
 fn busy_loader() -> stokehold::Loader {
@@ -61,6 +66,14 @@ fn trainer_that_becomes_another_program() {
     // Nothing may be dropped on the way: the other program knows nothing of the loader.
     std::mem::forget(busy_loader());
     panic!("{}", Command::new("sleep").arg("600").exec());
+}
+
+fn trainer_without_init() {
+    println!("start");
+    let numbers = [1_u8, 2, 3];
+    let arrays = SharedArrays::copy(3, &[(FieldSpec::new("x", DType::UInt8, []), &numbers)]).unwrap();
+    let error = Loader::builder(arrays).num_workers(1).build().unwrap_err();
+    println!("{error}");
 }
 
 /// Starts a trainer and returns it with the pids of its coordinator and workers, once they are at work.
@@ -128,6 +141,17 @@ fn a_killed_coordinator_is_an_error_and_batches_stay() {
     }
     assert_eq!(values(&kept), before);
     loader.close();
+}
+
+fn a_program_without_init_is_told_what_to_add() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(ONE, WITHOUT_INIT);
+    let (status, output) = watched(command);
+    assert!(status.success(), "{status}: {output}");
+    assert_eq!(output.matches("start\n").count(), 2, "{output}");
+    assert!(output.contains("the coordinator exited with status 113 before it answered; a loader with"), "{output}");
+    // Both starts say so.
+    assert_eq!(output.matches("call `stokehold::init()` at the top of `main`").count(), 2, "{output}");
 }
 
 fn group_signals_do_not_reach_the_pool() {

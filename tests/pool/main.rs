@@ -31,7 +31,9 @@ fn tests() -> Vec<Test> {
 }
 
 fn main() -> ExitCode {
-    stokehold::init();
+    if env::var(ONE).as_deref() != Ok(ends::WITHOUT_INIT) {
+        stokehold::init();
+    }
     if let Ok(name) = env::var(ONE) {
         let (_, test) = [tests(), ends::TRAINERS.to_vec()]
             .concat()

@@ -72,9 +72,12 @@ fn counts_come_through_a_spawned_coordinator() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("class")).unwrap();
     let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    for (name, file) in [("a", "progressive"), ("b", "444"), ("c", "progressive"), ("d", "420")] {
-        let copy = folder.path().join("class").join(name).with_extension("jpg");
-        std::fs::copy(data.join(file).with_extension("jpg"), copy).unwrap();
+    for (name, file, damage) in [("a", "progressive", 16), ("b", "444", 0), ("c", "420", 16), ("d", "420", 0)] {
+        let mut bytes = std::fs::read(data.join(file).with_extension("jpg")).unwrap();
+        let middle = bytes.len() / 2;
+        // Ones alone are no code.
+        bytes[middle..middle + damage].as_chunks_mut::<2>().0.fill([0xff, 0]);
+        std::fs::write(folder.path().join("class").join(name).with_extension("jpg"), bytes).unwrap();
     }
     for workers in [0, 1] {
         let loader = Loader::builder(Input::image_folder(folder.path()))
@@ -83,11 +86,11 @@ fn counts_come_through_a_spawned_coordinator() {
             .build()
             .unwrap();
         assert_eq!(loader.iter().map(Result::unwrap).count(), 4);
-        let counted = loader.stats(&mut || Ok(())).unwrap().counters["other_jpegs"];
+        let counted = loader.stats(&mut || Ok(())).unwrap().counters["damaged_images"];
         // Workers have begun the next epoch.
         assert!(if workers == 0 { counted == 2 } else { (2..=4).contains(&counted) }, "{counted}");
         let others = Loader::builder(shared()).num_workers(workers).build().unwrap();
-        assert_eq!(others.stats(&mut || Ok(())).unwrap().counters["other_jpegs"], 0);
+        assert_eq!(others.stats(&mut || Ok(())).unwrap().counters["damaged_images"], 0);
     }
 }
 

@@ -485,7 +485,8 @@ def apply(augment: Any, name: str, strength: float, image: npt.NDArray[np.uint8]
     """Returns what torchvision makes of an image by one operation of a policy."""
 
     def change(tensor: Any) -> Any:
-        return augment._apply_image_or_video_transform(tensor, name, strength, "nearest", {torch().Tensor: None})
+        mode = pytest.importorskip("torchvision.transforms.v2").InterpolationMode.NEAREST
+        return augment._apply_image_or_video_transform(tensor, name, strength, mode, {torch().Tensor: None})
 
     return theirs(image, change)
 

@@ -18,6 +18,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stokehold import _native
+from stokehold.torch.failures import Unsent
 from stokehold.torch.internals import ExceptionWrapper
 from stokehold.torch.memory import Block, Segment, Space
 from stokehold.torch.packing import pack, unpack
@@ -28,19 +29,22 @@ if TYPE_CHECKING:
 
     from stokehold.torch.memory import Arena
 
-__all__ = ["Channel", "Gone", "WorkerEnd"]
+__all__ = ["WORD", "Channel", "Gone", "WorkerEnd"]
 
 TASK = struct.Struct("<qqqqq")
 """To a worker: the slot's block or -1, offset and size; the oldest block in use; size of a pickle in a descriptor."""
 
-BATCH = struct.Struct("<qqqq")
-"""To the trainer: number of the task whose slot is used, or -1; bytes used; place of a pickle, or -1; its size."""
+BATCH = struct.Struct("<qqqqq")
+"""To the trainer: the task's number; 1 if its slot is used; bytes used; place of a pickle, or -1; its size."""
 
 INLINE: Final = 16 << 10
 """The longest pickle that goes into a message."""
 
 LONGEST: Final = 1 << 16
 """The longest message."""
+
+WORD: Final = -1
+"""In place of a task's number."""
 
 DESCRIPTORS: Final = 253
 """The most descriptors of one message; the kernel's limit."""
@@ -50,6 +54,16 @@ class Gone(NamedTuple):
     """In place of a batch's number: the worker has ended."""
 
     worker: int
+
+
+class Sent(NamedTuple):
+    """What a worker has been sent: a task with its slot, or a word of PyTorch's for the beginning of an epoch."""
+
+    number: int
+    """The task's; `WORD` for a word."""
+    task: Any
+    slot: Segment | None
+    generation: int
 
 
 def _send(end: socket.socket, parts: Sequence[bytes], descriptors: Sequence[int]) -> None:
@@ -68,14 +82,19 @@ class _Receiver:
     def receive(self) -> tuple[memoryview, list[int]] | None:
         """Returns a message and its descriptors; none at the other side's end."""
         try:
-            size, rights, _, _ = self._end.recvmsg_into([self._buffer], self._rights, socket.MSG_CMSG_CLOEXEC)
+            received = self._receive()
         except ConnectionError:
-            return None
+            # Said once, where the other side has ended with messages unread. What it sent before that comes still.
+            received = self._receive()
+        size, rights, _, _ = received
         descriptors = array.array("i")
         for level, kind, data in rights:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
         return (memoryview(self._buffer)[:size], descriptors.tolist()) if size else None
+
+    def _receive(self) -> Any:
+        return self._end.recvmsg_into([self._buffer], self._rights, socket.MSG_CMSG_CLOEXEC)
 
 
 class Channel:
@@ -83,10 +102,10 @@ class Channel:
 
     def __init__(self, worker: int, arena: Arena) -> None:
         self.worker = worker
-        self.pending: dict[int, tuple[Any, Segment | None]] = {}
-        """The tasks that the worker has, by number: the indices, and the slot."""
-        self._words: list[Any] = []
-        """What else it has been sent, and has not answered: PyTorch's words for the beginning of an epoch."""
+        self.generation = 0
+        """The number of the epoch that tasks and words belong to."""
+        self.sent: deque[Sent] = deque()
+        """What the worker has not answered yet. It answers in this order."""
         self._arena = arena
         self._known: set[int] = set()
         self._unsent: deque[tuple[list[bytes], list[Any]]] = deque()
@@ -98,12 +117,10 @@ class Channel:
 
     def put(self, task: Any) -> None:
         """Sends a task: a number and indices; or a word of PyTorch's, as it is."""
-        slot = None
-        if isinstance(task, tuple) and isinstance(task[0], int):
-            slot = self._arena.take()
-            self.pending[task[0]] = (task[1], slot)
-        elif task is not None:
-            self._words.append(task)
+        number = task[0] if isinstance(task, tuple) and isinstance(task[0], int) else WORD
+        slot = None if number == WORD else self._arena.take()
+        if task is not None:
+            self.sent.append(Sent(number, task, slot, self.generation))
         payload = pickle.dumps(task, 5)
         memory: list[Any] = []
         block, size = -1, 0
@@ -141,45 +158,57 @@ class Channel:
                 self._unsent.popleft()
         return True
 
-    def receive(self) -> tuple[Any, Any] | None:
-        """Returns a task's number and its batch; none at the worker's end."""
+    def receive(self) -> tuple[tuple[int, Any], Any] | None:
+        """Returns a generation with a task's number, and its batch; none at the worker's end."""
         message = self._receiver.receive()
         if message is None:
             return None
         content, descriptors = message
-        number, used, place, size = BATCH.unpack_from(content)
+        number, in_slot, used, place, size = BATCH.unpack_from(content)
         roots = [Segment(Block(_native.Memory.open(descriptor), -1)).bytes for descriptor in descriptors]
-        leased = self.pending[number][1] if number >= 0 else None
-        if leased is not None:
-            roots.insert(0, self._arena.lease(leased))
+        sent = self._answered(number)
+        if sent.slot is not None:
+            if in_slot:
+                roots.insert(0, self._arena.lease(sent.slot))
+            else:
+                self._arena.give_back(sent.slot)
         if used:
             self._arena.fit(used)
         data = content[BATCH.size :] if place < 0 else roots[-1][place : place + size].data
-        answer: tuple[Any, Any] = unpack(data, roots)
-        if isinstance(answer[0], int):
-            _, slot = self.pending.pop(answer[0], (None, None))
-            if slot is not None and leased is None:
-                self._arena.give_back(slot)
-        else:
-            self._words.clear()
-        return answer
+        try:
+            answer, batch = unpack(data, roots)
+        except Exception:  # noqa: BLE001 (whatever it is, it is about this batch alone)
+            answer = sent.task if number == WORD else number
+            batch = Unsent(ExceptionWrapper(where="when a batch came from a DataLoader worker"))
+        return (sent.generation, answer), batch
+
+    def _answered(self, number: int) -> Sent:
+        """Returns what an answer is to. A worker whose dataset is at its end leaves tasks before that out."""
+        while True:
+            sent = self.sent.popleft()
+            if sent.number == number:
+                return sent
+            self._give_back(sent)
+
+    def unanswered(self) -> list[Sent]:
+        """Returns the tasks and words of this epoch that the worker has not answered."""
+        return [sent for sent in self.sent if sent.generation == self.generation]
 
     def close(self) -> None:
-        """Ends the connection, and the worker if it is still there."""
+        """Ends the connection. The worker may still write to its slots."""
         self.end.close()
         self.worker_end.close()
         self.stacks.close()
-        self.abandon()
 
-    def abandon(self) -> tuple[list[Any], list[tuple[int, Any]]]:
-        """Forgets all words and tasks and returns them; the slots are free."""
-        words, self._words = self._words, []
-        tasks = [(number, indices) for number, (indices, _) in self.pending.items()]
-        for _, slot in self.pending.values():
-            if slot is not None:
-                self._arena.give_back(slot)
-        self.pending.clear()
-        return words, tasks
+    def release(self) -> None:
+        """Gives the slots of a worker back that has ended."""
+        for at, sent in enumerate(self.sent):
+            self.sent[at] = sent._replace(slot=None)
+            self._give_back(sent)
+
+    def _give_back(self, sent: Sent) -> None:
+        if sent.slot is not None:
+            self._arena.give_back(sent.slot)
 
     def cancel_join_thread(self) -> None:
         """Nothing: there is no thread."""
@@ -244,14 +273,15 @@ class WorkerEnd:
             payload = pack(answer, self.space)
         except Exception:  # noqa: BLE001 (whatever it is, the trainer is waiting for it)
             self.space = Space(self.space.slot)
-            payload = pack((number, ExceptionWrapper(where="when a batch was sent by a DataLoader worker")), self.space)
+            unsent = Unsent(ExceptionWrapper(where="when a batch was sent by a DataLoader worker"))
+            payload = pack((number, unsent), self.space)
         used, place = self.space.used, -1
         if len(payload) > INLINE:
             at, place = self.space.place(len(payload))
             self.space.segments[at].bytes[place : place + len(payload)] = memoryview(payload)
         slot, extra = self.space.slot, self.space.extra
         in_slot = slot is not None and self.space.used > 0
-        header = BATCH.pack(number if in_slot else -1, used, place, len(payload))
+        header = BATCH.pack(number if isinstance(number, int) else WORD, in_slot, used, place, len(payload))
         with suppress(BrokenPipeError, ConnectionResetError):
             descriptors = [segment.block.memory.fileno() for segment in extra]
             _send(self.end, [header, b"" if place >= 0 else payload], descriptors)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import torch
 
-from stokehold.torch.channel import Gone
+from stokehold.torch.channel import WORD, Gone
+from stokehold.torch.failures import Unsent
 from stokehold.torch.internals import CHECK_INTERVAL, DatasetKind, ExceptionWrapper, TorchIterator, remove_worker_pids
+from stokehold.torch.template import LostError
 from stokehold.torch.workers import Workers
 
 if TYPE_CHECKING:
@@ -44,10 +46,14 @@ class Slots:
     _shutdown: bool
 
     def __init__(self, loader: DataLoader[Any], *args: Any) -> None:
-        self._pool = Workers(loader.multiprocessing_context or torch.multiprocessing, loader._arena, loader.dataset)
-        self._owner = os.getpid()
-        self._deaths: dict[Any, int] = {}
         self._restarts = loader.on_worker_death == "restart" and loader._dataset_kind == DatasetKind.Map
+        context = loader.multiprocessing_context or torch.multiprocessing
+        self._pool = Workers(context, loader, restarts=self._restarts)
+        self._owner = os.getpid()
+        self._gone: list[int] = []
+        self._deaths: dict[Any, int] = {}
+        self._suspect: int | None = None
+        self._end: _End | None = None
         super().__init__(_As(loader, self._pool), *args)  # type: ignore[call-arg]
         if self._restarts and self._worker_pids_set:
             # PyTorch's handler of signals would raise, wherever the trainer is.
@@ -55,16 +61,38 @@ class Slots:
             self._worker_pids_set = False
 
     def _reset(self, loader: Any, *args: Any, **kwargs: Any) -> None:
-        # Batches are numbered from 0 again.
+        # Batches are numbered from 0 again, and what is on its way belongs to no batch of this epoch.
+        self._pool.results.advance()
         self._deaths.clear()
+        self._suspect = self._end = None
         super()._reset(loader, *args, **kwargs)  # type: ignore[misc]
+
+    def _next_data(self) -> Any:
+        if self._end is not None:
+            # PyTorch's would leave out the batches that were not done.
+            self._end.raise_it()
+        return super()._next_data()  # type: ignore[misc]
 
     def _try_get_data(self, timeout: float = CHECK_INTERVAL) -> tuple[bool, Any]:
         while True:
+            if self._gone:
+                self._replace_all()
             answered, data = super()._try_get_data(timeout)  # type: ignore[misc]
-            if not answered or not isinstance(data[0], Gone):
-                return answered, data
-            self._gone(data[0].worker)
+            if not answered:
+                return False, None
+            (generation, number), batch = data
+            if isinstance(number, Gone):
+                self._gone.append(number.worker)
+            elif generation == self._pool.results.generation:
+                if self._suspect is not None and number == self._suspect:
+                    self._suspect = None
+                return True, (number, self._failed(number, batch.failure) if isinstance(batch, Unsent) else batch)
+
+    def _failed(self, number: Any, failure: Any) -> Any:
+        """Returns what an iterator takes for a batch that failed. The beginning of an epoch raises instead."""
+        if not isinstance(number, int):
+            failure.reraise()
+        return failure
 
     def _get_data(self) -> Any:
         try:
@@ -78,35 +106,51 @@ class Slots:
     def _in_hand(self) -> Iterator[str]:
         """Tells what each worker has in hand, and what it is doing."""
         for worker, channel in enumerate(self._pool.results.channels):
-            if channel.pending:
-                number, (indices, _) = next(iter(channel.pending.items()))
+            tasks = [sent for sent in channel.unanswered() if sent.number != WORD]
+            if tasks:
                 pid = self._workers[worker].pid
                 stacks = channel.stacks.ask(pid) or "It does not answer.\n"
-                yield f"stokehold: worker {worker} (pid {pid}) is at batch {number}, indices {indices}:\n{stacks}"
+                at = f"batch {tasks[0].number}, indices {tasks[0].task[1]}"
+                yield f"stokehold: worker {worker} (pid {pid}) is at {at}:\n{stacks}"
 
-    def _gone(self, worker: int) -> None:
-        """Replaces a worker that has ended, or raises."""
-        if not self._workers_status[worker]:
+    def _replace_all(self) -> None:
+        """Replaces the workers that have ended and should not, or raises."""
+        for worker in tuple(self._gone):
+            if self._workers_status[worker]:
+                self._replace(worker)
+
+    def _replace(self, worker: int) -> None:
+        """Replaces a worker, unless its batch must wait until another one is known not to end workers."""
+        process, channel = self._workers[worker], self._index_queues[worker]
+        sent = channel.unanswered()
+        tasks = [(each.number, each.task[1]) for each in sent if each.number != WORD]
+        if tasks and self._suspect not in {None, tasks[0][0]}:
             return
-        process, channel = self._workers[worker], self._pool.results.channels[worker]
         process.join(timeout=CHECK_INTERVAL)
         if process.is_alive():
             # It has closed its socket, but may still write to its slots.
             process.kill()
             process.join()
-        words, tasks = channel.abandon()
+        channel.release()
         cause = tasks[0][0] if tasks else ("idle", worker)
         self._deaths[cause] = self._deaths.get(cause, 0) + 1
+        lost: str | None = None
         if self._restarts and self._deaths[cause] < (2 if tasks else IDLE_DEATHS):
-            channel.close()
-            self._index_queues[worker], self._workers[worker] = self._pool.again(worker)
-            for task in [*words, *tasks]:
-                self._index_queues[worker].put(task)
-            return
+            try:
+                self._index_queues[worker], self._workers[worker] = self._pool.again(worker)
+            except LostError as error:
+                lost = str(error)
+            else:
+                if tasks:
+                    self._suspect = cause
+                channel.close()
+                self._gone.remove(worker)
+                for each in sent:
+                    self._index_queues[worker].put(each.task)
+                return
         self._mark_worker_as_unavailable(worker)  # type: ignore[attr-defined]
-        error = RuntimeError(f"DataLoader worker (pid(s) {process.pid}) exited unexpectedly")
-        error.add_note(f"stokehold: exit code {process.exitcode}; its batches in hand were {tasks}")
-        raise error from RuntimeError(_how(process.pid, process.exitcode))
+        self._end = _End(process.pid, process.exitcode, tasks, lost)
+        self._end.raise_it()
 
     def _process_data(self, data: Any, *args: Any) -> Any:
         try:
@@ -122,25 +166,48 @@ class Slots:
             # A copy in a forked process, say another loader's worker: the workers are not its own to end.
             return
         before = self._shutdown
+        self._pool.leave()
         super()._shutdown_workers()  # type: ignore[misc]
         if self._shutdown and not before:
             for worker in self._workers:
                 # An older PyTorch does not wait for those that it has terminated.
                 worker.join(timeout=CHECK_INTERVAL)
-        self._pool.results.close()
+            for worker, channel in zip(self._workers, self._pool.results.channels, strict=False):
+                # The slots of one that runs on are lost.
+                if not worker.is_alive():
+                    channel.release()
+        self._pool.close()
 
 
-def _how(pid: int, exitcode: int) -> str:
-    """Says how a worker ended, as PyTorch's handler of signals does."""
-    if exitcode < 0:
-        message = f"DataLoader worker (pid {pid}) is killed by signal: {signal.strsignal(-exitcode)}."
-        if exitcode == -signal.SIGBUS:
-            message += " Its dataset may have mapped a file that became shorter, or the shared memory is used up."
-        return message
-    return (
-        f"DataLoader worker (pid {pid}) exited unexpectedly with exit code {exitcode}. "
-        "With num_workers=0 the cause may show."
-    )
+class _End(NamedTuple):
+    """How a worker ended that is not replaced."""
+
+    pid: int
+    exitcode: int
+    tasks: list[tuple[int, Any]]
+    """What it had in hand: numbers and indices."""
+    lost: str | None
+    """Why no other could be started in its place."""
+
+    def raise_it(self) -> NoReturn:
+        """Raises it, in PyTorch's words."""
+        error = RuntimeError(f"DataLoader worker (pid(s) {self.pid}) exited unexpectedly: {self._how()}")
+        error.add_note(f"stokehold: exit code {self.exitcode}; its batches in hand were {self.tasks}")
+        if self.lost is not None:
+            error.add_note(f"stokehold: no other worker could take its place: {self.lost}")
+        raise error from RuntimeError(f"DataLoader worker (pid {self.pid}) {self._whole()}")
+
+    def _how(self) -> str:
+        if self.exitcode >= 0:
+            return f"exit code {self.exitcode}. With num_workers=0 the cause may show."
+        text = f"killed by signal: {signal.strsignal(-self.exitcode)}."
+        if self.exitcode == -signal.SIGBUS:
+            text += " Its dataset may have mapped a file that became shorter, or the shared memory is used up."
+        return text
+
+    def _whole(self) -> str:
+        """Says it as PyTorch's handler of signals does."""
+        return f"is {self._how()}" if self.exitcode < 0 else f"exited unexpectedly with {self._how()}"
 
 
 class SlotIterator(Slots, TorchIterator):

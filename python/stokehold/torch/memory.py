@@ -27,6 +27,13 @@ CHUNK = 1 << 20
 BLOCK = 64 << 20
 """Up to this size a block is as large as all before it."""
 
+PARTS_OF_BYTES = {
+    getattr(torch, name)
+    for name in ("bit", *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)))
+    if hasattr(torch, name)
+}
+"""Dtypes whose numbers are smaller than a byte. PyTorch moves tensors of them, and computes nothing with them."""
+
 
 class Block(NamedTuple):
     """Shared memory with a number that trainer and workers know it by."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from stokehold.torch.memory import tensor_of
+from stokehold.torch.failures import reduced
+from stokehold.torch.internals import ExceptionWrapper
+from stokehold.torch.memory import PARTS_OF_BYTES, tensor_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,6 +52,8 @@ class _Packer(ForkingPickler):
             return self._tensor(value)
         if kind is np.ndarray:
             return self._array(value)  # type: ignore[arg-type]
+        if kind is ExceptionWrapper:
+            return reduced(value)
         return NotImplemented
 
     def _tensor(self, tensor: torch.Tensor) -> Any:
@@ -76,7 +80,10 @@ class _Packer(ForkingPickler):
         place = self._space.find(tensor.data_ptr()) if contiguous else None
         if place is None:
             at, offset = self._space.place(tensor.numel() * tensor.element_size())
-            self._space.segments[at].tensor(dtype, shape, offset).copy_(tensor)
+            copy = self._space.segments[at].tensor(dtype, shape, offset)
+            if dtype in PARTS_OF_BYTES:
+                copy, tensor = copy.view(torch.uint8), tensor.view(torch.uint8)
+            copy.copy_(tensor)
             place = at, offset
         return _tensor, (*place, _CODES[dtype], shape)
 

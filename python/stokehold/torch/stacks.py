@@ -46,6 +46,10 @@ class Stacks:
             seen = size
         return os.pread(self._file, max(0, seen - before), before).decode(errors="replace")
 
+    def fileno(self) -> int:
+        """Returns the file's descriptor."""
+        return self._file
+
     def close(self) -> None:
         """Gives the file up."""
         if self._file >= 0:

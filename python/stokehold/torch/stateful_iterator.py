@@ -13,6 +13,9 @@ __all__ = ["StatefulIterator", "for_workers"]
 class StatefulIterator(Slots, TorchdataIterator):
     """torchdata's iterator over slots."""
 
+    def _failed(self, number: Any, failure: Any) -> Any:
+        return super()._failed(number, failure), self._task_info[number][0], None
+
 
 def for_workers(state: dict[str, Any] | None, loader: Any) -> dict[str, Any] | None:
     """Returns a state for as many workers as a loader has.

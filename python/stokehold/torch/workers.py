@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import select
+import socket
 import time
 from collections import deque
 from contextlib import suppress
@@ -18,13 +20,14 @@ from stokehold import _native
 from stokehold.torch.channel import Channel, Gone, WorkerEnd
 from stokehold.torch.collate import MapFetcher, SlotCollate
 from stokehold.torch.internals import DatasetKind
+from stokehold.torch.kept import Kept
+from stokehold.torch.stacks import Stacks
+from stokehold.torch.template import LostError, Template
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
-    from stokehold.torch.memory import Arena
-    from stokehold.torch.stacks import Stacks
+    from stokehold.torch.loader import DataLoader
 
 __all__ = ["Results", "Workers"]
 
@@ -57,6 +60,9 @@ class Results:
 
     def __init__(self) -> None:
         self.channels: list[Channel] = []
+        """Those of the workers that there are, by their seats."""
+        self.generation = 0
+        """The number of the epoch: what comes from an earlier one is not part of this one."""
         self._poll = select.poll()
         self._by_descriptor: dict[int, Channel] = {}
         self._full: set[Channel] = set()
@@ -66,12 +72,21 @@ class Results:
 
     def add(self, channel: Channel) -> None:
         """Listens to a worker, perhaps in another one's place."""
+        channel.generation = self.generation
         if channel.worker < len(self.channels):
             self.channels[channel.worker] = channel
         else:
             self.channels.append(channel)
         self._by_descriptor[channel.end.fileno()] = channel
         self._poll.register(channel.end, select.POLLIN)
+        # A thread that is waiting already does not know of it.
+        os.eventfd_write(self._word, 1)
+
+    def advance(self) -> None:
+        """Begins another epoch."""
+        self.generation += 1
+        for channel in self.channels:
+            channel.generation = self.generation
 
     def put(self, word: Any) -> None:
         """Adds a word of PyTorch's own, for the thread that pins memory."""
@@ -79,14 +94,14 @@ class Results:
         os.eventfd_write(self._word, 1)
 
     def get(self, timeout: float | None = None) -> Any:
-        """Returns the number of a task and its batch, or `Gone`.
+        """Returns a generation with the number of a task, and its batch; or with `Gone`, and nothing.
 
         Raises:
             queue.Empty: Nothing came in time.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._ready:
-            for channel in self._by_descriptor.values():
+            for channel in tuple(self._by_descriptor.values()):
                 self._listen(channel, full=not channel.flush())
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             events = self._poll.poll(None if left is None else left * 1000)
@@ -109,7 +124,7 @@ class Results:
         answer = channel.receive()
         if answer is None:
             self.forget(channel)
-            answer = (Gone(channel.worker), None)
+            answer = (self.generation, Gone(channel.worker)), None
         self._ready.append(answer)
 
     def forget(self, channel: Channel) -> None:
@@ -135,8 +150,8 @@ class Results:
 class Worker:
     """A worker's process, and the trainer's end of its socket."""
 
-    def __init__(self, process: Any, channel: Channel, dataset: Any) -> None:
-        self.__dict__.update(_process=process, _channel=channel, _dataset=dataset)
+    def __init__(self, process: Any, channel: Channel, pool: Workers) -> None:
+        self.__dict__.update(_process=process, _channel=channel, _pool=pool)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._process, name)
@@ -149,13 +164,14 @@ class Worker:
         try:
             self._process.start()
         except (TypeError, AttributeError, pickle.PicklingError) as error:
-            for name in _unpicklable(self._dataset):
+            for name in _unpicklable(self._pool.dataset):
                 error.add_note(
                     f"stokehold: the dataset's attribute `{name}` cannot be sent to a worker that is spawned"
                 )
             raise
         # The last one that holds it is the worker, so that its end is seen.
         self._channel.worker_end.close()
+        self._pool.started()
 
 
 def _unpicklable(value: object) -> list[str]:
@@ -172,13 +188,18 @@ def _unpicklable(value: object) -> list[str]:
 class Workers:
     """Makes what PyTorch's iterator asks ``multiprocessing`` for, in the order in which it asks."""
 
-    def __init__(self, context: Any, arena: Arena, dataset: Any) -> None:
-        self._context = context
-        self._arena = arena
-        self._dataset = dataset
-        self._made: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+    def __init__(self, context: Any, loader: DataLoader[Any], *, restarts: bool) -> None:
+        self.dataset = loader.dataset
         self.results = Results()
+        self._context = context
+        self._arena = loader._arena
+        self._made: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._asked = False
+        self._left = itertools.count(loader.num_workers - 1, -1)
+        self._forks = context.get_start_method() == "fork"
+        self._restarts = restarts
+        self._template: Template | None = None
+        self._kept = Kept(loader.dataset, loader.collate_fn, loader.worker_init_fn)
 
     def Queue(self) -> Results | Channel:  # noqa: N802 (the name that is asked for)
         """Returns the queue of results, and from then on a queue of indices for each worker."""
@@ -198,25 +219,74 @@ class Workers:
         self._made.append((target, args))
         # torchdata's may start several at a time.
         channel = next(each for each in args if isinstance(each, Channel))
-        return self._process(channel, target, args)
+        return Worker(self._process(channel, target, args), channel, self)
 
-    def again(self, worker: int) -> tuple[Channel, Worker]:
-        """Starts a worker in the place of one that has ended."""
+    def started(self) -> None:
+        """Notes that a worker has been started. With the last one, what they began with is kept for others."""
+        if next(self._left) == 0 and self._restarts and self._forks:
+            self._template = Template(self._context, self._begin, self._open())
+
+    def again(self, worker: int) -> tuple[Channel, Any]:
+        """Starts a worker in the place of one that has ended, with what that one began with.
+
+        Raises:
+            LostError: That is not to be had any more, or could not be kept.
+        """
         channel = Channel(worker, self._arena)
+        try:
+            process = self._replacement(channel)
+        except BaseException:
+            channel.close()
+            raise
+        channel.worker_end.close()
         self.results.add(channel)
-        process = self._process(channel, *self._made[worker])
-        process.daemon = True
-        process.start()
         return channel, process
 
-    def _process(self, channel: Channel, target: Callable[..., None], args: tuple[Any, ...]) -> Worker:
+    def _replacement(self, channel: Channel) -> Any:
+        if self._template is not None:
+            return self._template.fork(channel.worker, channel.worker_end.fileno(), channel.stacks.fileno())
+        if not self._kept.is_kept:
+            raise LostError("what the dataset holds on a device, or shares by file names, was not kept as it was")
+        target, args = self._made[channel.worker]
+        process = self._process(channel, target, args)
+        process.daemon = True
+        process.start()
+        return process
+
+    def leave(self) -> None:
+        """Lets what is kept for workers go, when they have ended."""
+        if self._template is not None:
+            self._template.leave()
+
+    def close(self) -> None:
+        """Ends all connections, and lets go what is kept."""
+        self.results.close()
+        self._kept.close()
+        if self._template is not None:
+            self._template.close()
+            self._template = None
+
+    def _open(self) -> list[socket.socket]:
+        """Returns what a forked process inherits that would hide the trainer's end."""
+        return [each.end for each in self.results.channels] if self._forks else []
+
+    def _process(self, channel: Channel, target: Callable[..., None], args: tuple[Any, ...]) -> Any:
         end = WorkerEnd(channel.worker_end)
-        ends: list[socket.socket] = []
-        if self._context.get_start_method() == "fork":
-            ends = [each.end for each in self.results.channels]
-        replaced = tuple(end if isinstance(each, Channel | Results) else each for each in args)
-        process = self._context.Process(target=work, args=(target, replaced, end, ends, channel.stacks))
-        return Worker(process, channel, self._dataset)
+        given = _with_end(args, end)
+        if self._restarts and not self._forks:
+            given = tuple(map(self._kept.stands_for, given))
+        return self._context.Process(target=work, args=(target, given, end, self._open(), channel.stacks))
+
+    def _begin(self, seat: int, end: int, stacks: int) -> None:
+        """Runs a worker, in a process that the template has forked."""
+        worker_end = WorkerEnd(socket.socket(fileno=end))
+        target, args = self._made[seat]
+        work(target, _with_end(args, worker_end), worker_end, [], Stacks(stacks))
+
+
+def _with_end(args: tuple[Any, ...], end: WorkerEnd) -> tuple[Any, ...]:
+    """Returns the arguments of PyTorch's loop with a worker's own end of its queues."""
+    return tuple(end if isinstance(each, Channel | Results) else each for each in args)
 
 
 def work(

@@ -39,13 +39,17 @@ class DecodeImage(Transform):
         scaled_decode: Whether a JPEG that is reduced anyway may be decoded to 1/2, 1/4 or 1/8 of its size, never below
             what is asked for. Faster where photographs are much larger than that; the pixels are slightly others.
         truncated: What becomes of a JPEG that ends too early: ``"error"``, as in Pillow, or ``"pad"``, which fills what
-            is missing, mostly with grey, as libjpeg does.
+            is missing, mostly with grey, as libjpeg does. A marker inside the pixels is damage, not an early end.
         apply_exif_orientation: Whether images are turned as their EXIF orientation says; False, as in torchvision.
         max_pixels: The most pixels an image may have. A larger one is refused by its header, before memory is taken.
             178,956,970 by default, as in Pillow.
+        corrupt: What becomes of a damaged file that can be decoded all the same: ``"decode"``, as Pillow and libjpeg do
+            it, counted in ``stats()`` as ``damaged_images``, or ``"error"``. Examples are a JPEG with bits that are no
+            Huffman code or with restart markers missing, and a PNG with a wrong checksum or without its end. Damage is
+            noticed where a file is read: a crop may leave it out.
 
     Raises:
-        ValueError: A `truncated` that is neither, or a `max_pixels` below 1. On a field that is no encoded image, or
+        ValueError: A `truncated` or `corrupt` that is neither, or a `max_pixels` below 1. On a field that is no encoded image, or
             behind another transform, the loader raises it.
     """
 
@@ -53,6 +57,7 @@ class DecodeImage(Transform):
     truncated: Literal["error", "pad"] = "error"
     apply_exif_orientation: bool = False
     max_pixels: int = 178_956_970
+    corrupt: Literal["decode", "error"] = "decode"
 
 
 def _erased(value: object) -> list[float] | None:

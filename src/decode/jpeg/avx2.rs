@@ -4,16 +4,20 @@
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_broadcastsi128_si256,
-    _mm256_castsi128_si256, _mm256_inserti128_si256, _mm256_madd_epi16, _mm256_mullo_epi16, _mm256_packs_epi16,
-    _mm256_packs_epi32, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_srai_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32, _mm256_unpackhi_epi16,
-    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
-    _mm256_xor_si256,
+    _mm256_castsi128_si256, _mm256_cmpeq_epi16, _mm256_inserti128_si256, _mm256_madd_epi16, _mm256_movemask_epi8,
+    _mm256_mullo_epi16, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_permute4x64_epi64, _mm256_set1_epi8,
+    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srai_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32, _mm256_unpackhi_epi16, _mm256_unpackhi_epi32,
+    _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _pdep_u64,
 };
 
 use super::{
     block::Block,
-    idct::fix::{F0_298, F0_390, F0_541, F0_765, F0_899, F1_175, F1_501, F1_847, F1_961, F2_053, F2_562, F3_072},
+    idct::{
+        self,
+        fix::{F0_298, F0_390, F0_541, F0_765, F0_899, F1_175, F1_501, F1_847, F1_961, F2_053, F2_562, F3_072},
+    },
     vector::Vector,
 };
 
@@ -50,6 +54,12 @@ impl Vector for Avx2 {
         // SAFETY: `self` was made where the processor was found to have AVX2.
         unsafe { idct(blocks, quant, out, stride) }
     }
+
+    #[inline(always)]
+    fn deposit(self, bits: u64, mask: u64) -> u64 {
+        // SAFETY: `self` was made where the processor was found to have BMI2.
+        unsafe { _pdep_u64(bits, mask) }
+    }
 }
 
 /// [`idct::blocks`](super::idct::blocks), two blocks at once, each in a half of the registers.
@@ -79,6 +89,11 @@ fn two(first: &Block, second: &Block, quant: &[u16; 64]) -> [[u8; 16]; 8] {
         let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(first), second);
         _mm256_mullo_epi16(both, _mm256_broadcastsi128_si256(quant))
     });
+    // What no encoder writes: values that wrap on the short way for blocks with nothing below the first row.
+    let wrapped = _mm256_srai_epi16::<2>(_mm256_slli_epi16::<2>(rows[0]));
+    if _mm256_movemask_epi8(_mm256_cmpeq_epi16(wrapped, rows[0])) != -1 {
+        return two_portable(first, second, quant);
+    }
     rows = pass::<11>(rows);
     rows = pass::<18>(transposed(rows));
     let [r0, r1, r2, r3, r4, r5, r6, r7] = transposed(rows);
@@ -92,6 +107,13 @@ fn two(first: &Block, second: &Block, quant: &[u16; 64]) -> [[u8; 16]; 8] {
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), pair) };
     }
     out
+}
+
+/// [`two`] without vector instructions.
+#[cold]
+fn two_portable(first: &Block, second: &Block, quant: &[u16; 64]) -> [[u8; 16]; 8] {
+    let (first, second) = (idct::samples(first, quant), idct::samples(second, quant));
+    std::array::from_fn(|row| std::array::from_fn(|at| if at < 8 { first[row][at] } else { second[row][at - 8] }))
 }
 
 /// Loads eight of 64 16-bit values.
@@ -190,7 +212,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decode::jpeg::idct;
 
     proptest! {
         #[test]

@@ -4,7 +4,7 @@
 
 use super::{
     bits::Bits,
-    huffman::Table,
+    huffman::{LongSymbol, Table},
     symbols::{BEYOND, END_OF_BLOCK},
     tables::ZIGZAG,
 };
@@ -15,7 +15,7 @@ pub(super) type Block = [i16; 64];
 /// The last position of a block.
 const LAST: u32 = 63;
 
-/// Position to natural position; what lies behind the block ends up at its end, where only a zero can come.
+/// Position to natural position; what lies behind the block ends up at its end. The end of a block puts a zero there.
 const ORDER: [u8; 256] = {
     let mut order = [LAST as u8; 256];
     let mut at = 0;
@@ -33,13 +33,16 @@ pub(super) struct Tables<'a> {
     pub(super) ac: &'a Table,
 }
 
-/// Reads the difference to the block before; leaves the function with none for bits that are no code.
+/// Reads the difference to the block before.
 macro_rules! difference {
-    ($table:expr, $bits:ident) => {{
+    ($table:expr, $bits:ident, $bytes:ident) => {{
         $bits.refill();
         let symbol = $table.difference($bits.buffer);
         if symbol.is_none() {
-            let (taken, value, _) = $table.symbol($bits.buffer)?;
+            let LongSymbol { taken, value, is_code, .. } = $table.symbol($bits.buffer);
+            if !is_code {
+                $bits.note_nonsense($bytes);
+            }
             $bits.consume(taken.into());
             $bits.refill();
             value
@@ -53,7 +56,8 @@ macro_rules! difference {
 
 /// Decodes a block into zeros. `dc` is the last block's value and becomes this one's.
 ///
-/// Returns none for bits that are no code, or more coefficients than a block has.
+/// Bits that are no code are a difference of zero, or the end of the block, and coefficients behind the last one are put
+/// there, as libjpeg does it; `position` takes note of both.
 #[inline(always)]
 pub(super) fn decode<'a>(
     position: &mut Bits<'a>,
@@ -61,10 +65,10 @@ pub(super) fn decode<'a>(
     tables: Tables<'_>,
     dc: &mut i32,
     block: &mut Block,
-) -> Option<()> {
+) {
     // A copy stays in registers.
     let mut bits = *position;
-    *dc = dc.wrapping_add(difference!(tables.dc, bits));
+    *dc = dc.wrapping_add(difference!(tables.dc, bits, bytes));
     block[0] = *dc as i16;
     let mut at = 0;
     macro_rules! next {
@@ -80,7 +84,7 @@ pub(super) fn decode<'a>(
                     break;
                 }
                 let before = bits.before(bytes, symbols.taken());
-                (bits, at) = single(before, at - symbols.advance(), tables.ac, block)?;
+                (bits, at) = single(before, bytes, at - symbols.advance(), tables.ac, block);
                 if at >= LAST {
                     break;
                 }
@@ -94,7 +98,6 @@ pub(super) fn decode<'a>(
         next!();
     }
     *position = bits;
-    Some(())
 }
 
 #[inline(always)]
@@ -111,26 +114,24 @@ const fn is_end(at: u32, advance: u32) -> bool {
 
 /// Decodes one symbol: its code is a long one, or the block ends with it and what follows belongs to the next one.
 #[cold]
-fn single<'a>(mut bits: Bits<'a>, at: u32, table: &Table, block: &mut Block) -> Option<(Bits<'a>, u32)> {
+fn single<'a>(mut bits: Bits<'a>, bytes: &'a [u8], at: u32, table: &Table, block: &mut Block) -> (Bits<'a>, u32) {
     bits.refill();
-    let (taken, value, advance) = table.symbol(bits.buffer)?;
-    bits.consume(taken.into());
+    let LongSymbol { taken, value, advance, is_code } = table.symbol(bits.buffer);
     let at = at + advance;
-    if at >= LAST && !is_end(at, advance) {
-        return None;
+    if !is_code || (at >= LAST && !is_end(at, advance)) {
+        bits.note_nonsense(bytes);
     }
+    bits.consume(taken.into());
     put(block, at, value as i16);
     bits.refill();
-    Some((bits, at))
+    (bits, at)
 }
 
 /// Passes over a block, several symbols at a time; only `dc` is kept.
-///
-/// Returns none as [`decode`] does.
 #[inline(always)]
-pub(super) fn skip<'a>(position: &mut Bits<'a>, bytes: &'a [u8], tables: Tables<'_>, dc: &mut i32) -> Option<()> {
+pub(super) fn skip<'a>(position: &mut Bits<'a>, bytes: &'a [u8], tables: Tables<'_>, dc: &mut i32) {
     let mut bits = *position;
-    *dc = dc.wrapping_add(difference!(tables.dc, bits));
+    *dc = dc.wrapping_add(difference!(tables.dc, bits, bytes));
     let mut at = 0;
     macro_rules! next {
         () => {
@@ -142,7 +143,7 @@ pub(super) fn skip<'a>(position: &mut Bits<'a>, bytes: &'a [u8], tables: Tables<
                     break;
                 }
                 let before = bits.before(bytes, skip.taken());
-                (bits, at) = single(before, at - skip.advance(), tables.ac, &mut [0; 64])?;
+                (bits, at) = single(before, bytes, at - skip.advance(), tables.ac, &mut [0; 64]);
                 if at >= LAST {
                     break;
                 }
@@ -155,5 +156,4 @@ pub(super) fn skip<'a>(position: &mut Bits<'a>, bytes: &'a [u8], tables: Tables<
         next!();
     }
     *position = bits;
-    Some(())
 }

@@ -1,8 +1,9 @@
 //! Samples to red, green and blue.
 //!
-//! Source: JFIF 1.02 (ITU-R BT.601, full range), in the 16-bit fixed-point arithmetic of libjpeg's `jdcolor.c`.
+//! Source: JFIF 1.02 (ITU-R BT.601, full range), in the 16-bit fixed-point arithmetic of libjpeg's `jdcolor.c`; of inks,
+//! Pillow's `convert("RGB")`.
 
-use super::frame::Colour;
+use super::frame::{COMPONENTS, Colour};
 
 const BITS: u32 = 16;
 const HALF: i32 = 1 << (BITS - 1);
@@ -11,9 +12,9 @@ const GREEN_CB: i32 = -22554;
 const GREEN_CR: i32 = -46802;
 const BLUE_CB: i32 = 116_130;
 
-/// Writes a row of pixels of `N` bytes: red, green, blue and, with four, 255.
+/// Writes a row of pixels of `N` bytes: red, green, blue and, with four, 255. Only inks have four samples.
 #[inline(always)]
-pub(super) fn write<const N: usize>(colour: Colour, [a, b, c]: [&[u8]; 3], out: &mut [u8]) {
+pub(super) fn write<const N: usize>(colour: Colour, [a, b, c, d]: [&[u8]; COMPONENTS], out: &mut [u8]) {
     let pixels = out.as_chunks_mut::<N>().0;
     let samples = a.iter().zip(b).zip(c);
     match colour {
@@ -22,6 +23,12 @@ pub(super) fn write<const N: usize>(colour: Colour, [a, b, c]: [&[u8]; 3], out: 
         Colour::YCbCr => {
             pixels.iter_mut().zip(samples).for_each(|(to, ((&y, &cb), &cr))| *to = pixel(rgb(y, cb, cr)));
         }
+        Colour::Cmyk => pixels.iter_mut().zip(samples.zip(d)).for_each(|(to, (((&a, &b), &c), &d))| {
+            *to = pixel(printed([255 - a, 255 - b, 255 - c], d));
+        }),
+        Colour::Ycck => pixels.iter_mut().zip(samples.zip(d)).for_each(|(to, (((&y, &cb), &cr), &d))| {
+            *to = pixel(printed(rgb(y, cb, cr), d));
+        }),
     }
 }
 
@@ -39,4 +46,13 @@ fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
         clamped(y + ((GREEN_CB * cb + GREEN_CR * cr + HALF) >> BITS)),
         clamped(y + ((BLUE_CB * cb + HALF) >> BITS)),
     ]
+}
+
+/// Returns the colour of three inks on paper that black has darkened to `white`.
+#[inline(always)]
+fn printed(inks: [u8; 3], white: u8) -> [u8; 3] {
+    inks.map(|ink| {
+        let product = u32::from(ink) * u32::from(white) + 128;
+        white - (((product >> 8) + product) >> 8) as u8
+    })
 }

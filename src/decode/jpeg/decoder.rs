@@ -5,17 +5,18 @@ use super::avx2::Avx2;
 #[cfg(not(target_arch = "x86_64"))]
 use super::vector::Avx2;
 use super::{
-    bits::Segments,
     block::Block,
     colour,
-    error::{Problem, Result},
-    frame::{Colour, Frame},
-    header::{self, Headers, Scan},
+    error::{Damage, Problem, Result},
+    frame::{COMPONENTS, Colour, Frame, Process},
+    header::{Headers, Scan},
     huffman::Cache,
+    inverse,
     plane::{Layout, Plane, RowBuffer, rows_and_columns},
-    reduced,
+    progressive::Progressive,
     scale::Scale,
     scan::{Plan, Reader},
+    segments::Segments,
     vector::{Portable, Vector},
 };
 use crate::{
@@ -28,18 +29,20 @@ use crate::{
 pub(super) struct File<'a> {
     headers: Headers<'a>,
     frame: Frame,
+    /// What the components mean; as for libjpeg, headers behind the first scan have no say in it.
+    colour: Colour,
     scan: Scan,
 }
 
 impl<'a> File<'a> {
     /// Reads the headers.
-    pub(super) fn open(data: &'a [u8]) -> Result<Self> {
-        let (headers, scan) = Headers::read(data)?;
+    pub(super) fn open(data: &'a [u8], damage: Damage) -> Result<Self> {
+        let (headers, scan) = Headers::read(data, damage)?;
         let frame = headers.frame()?;
-        Ok(Self { headers, frame, scan })
+        let colour = headers.colour(&frame);
+        Ok(Self { headers, frame, colour, scan })
     }
 
-    /// Returns the size in pixels.
     /// Tells whether there is but one component.
     pub(super) fn is_grey(&self) -> bool {
         self.frame.components().len() == 1
@@ -58,8 +61,9 @@ pub(in crate::decode) struct Decoder {
     cache: Cache,
     segments: Segments,
     coefficients: Vec<Block>,
-    planes: [Plane; 3],
-    buffers: [RowBuffer; 3],
+    progressive: Progressive,
+    planes: [Plane; COMPONENTS],
+    buffers: [RowBuffer; COMPONENTS],
 }
 
 impl Default for Decoder {
@@ -82,68 +86,92 @@ impl Decoder {
             cache: Cache::default(),
             segments: Segments::default(),
             coefficients: Vec::new(),
+            progressive: Progressive::default(),
             planes: Default::default(),
             buffers: Default::default(),
         }
     }
 
     /// Writes the pixels of `region`, which lies in the scaled image, to `out`: rows of red, green and blue and, where `N`
-    /// is 4, 255.
-    ///
-    /// With `pads`, data that ends too early is taken as libjpeg takes it: what is missing is grey.
+    /// is 4, 255. Tells whether there was damage, as far as the file was read.
     pub(super) fn decode<const N: usize>(
         &mut self,
         file: &File<'_>,
         region: Rect,
         scale: Scale,
-        pads: bool,
         out: &mut [u8],
-    ) -> Result<()> {
-        let File { headers, frame, scan } = file;
-        if !pads && !header::has_end(headers.data, scan.start) {
-            return Err(Problem::end_of_data(headers.data.len()));
-        }
+    ) -> Result<bool> {
+        let File { headers, frame, colour, scan } = file;
+        let mut headers = headers.clone();
         for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
-            plane.reset(Layout::new(frame, *component, scale.edge(), region), pads);
+            plane.reset(Layout::new(frame, *component, scale.edge(), region));
         }
-        let colour = self.read_scans(headers.clone(), frame, *scan, pads)?;
+        match frame.process {
+            Process::Sequential if scan.components().len() == frame.components().len() => {
+                self.read_only_scan(&mut headers, frame, scan)?;
+            }
+            Process::Sequential => self.read_scans(&mut headers, frame, *scan)?,
+            Process::Progressive => {
+                let Self { avx2, segments, progressive, planes, .. } = self;
+                progressive.read(*avx2, segments, &mut headers, (frame, *scan), planes)?;
+            }
+        }
         let (planes, buffers) = (&self.planes, &mut self.buffers);
         match self.avx2 {
             Some(avx2) => avx2.run(
                 #[inline(always)]
-                || write_rows::<N>(planes, buffers, colour, region, out),
+                || write_rows::<N>(planes, buffers, *colour, region, out),
             ),
-            None => write_rows::<N>(planes, buffers, colour, region, out),
+            None => write_rows::<N>(planes, buffers, *colour, region, out),
         }
-        Ok(())
+        Ok(headers.damage.is_found())
     }
 
-    /// Reads all scans into the planes; returns what the components mean, which headers between scans may tell.
-    fn read_scans(&mut self, mut headers: Headers<'_>, frame: &Frame, mut scan: Scan, pads: bool) -> Result<Colour> {
-        let mut is_read = [false; 3];
+    /// Reads a scan of all components, and what follows it. Its pixels need no end-of-image marker.
+    fn read_only_scan(&mut self, headers: &mut Headers<'_>, frame: &Frame, scan: &Scan) -> Result<()> {
+        self.read_scan(headers, frame, scan)?;
+        headers.resume(self.segments.file_end());
+        match headers.next_scan() {
+            Ok(None) => Ok(()),
+            Ok(Some(second)) => Err(Problem::corrupt(second.start, "a scan behind the last one")),
+            Err(Problem::Ended(offset)) => headers.damage.ended_behind_pixels(offset),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Reads scans up to the end of the image into the planes. A component without a scan is grey.
+    fn read_scans(&mut self, headers: &mut Headers<'_>, frame: &Frame, mut scan: Scan) -> Result<()> {
+        let mut is_read = [false; COMPONENTS];
         loop {
             for component in scan.components() {
                 if std::mem::replace(&mut is_read[component.index], true) {
                     return Err(Problem::corrupt(scan.start, "a second scan of a component"));
                 }
             }
-            self.read_scan(&headers, frame, &scan, pads)?;
-            if is_read[..frame.components().len()].iter().all(|&is_read| is_read) {
-                return Ok(headers.colour(frame));
-            }
+            self.read_scan(headers, frame, &scan)?;
             headers.resume(self.segments.file_end());
-            scan = match headers.next_scan() {
-                Err(_) if pads => return Ok(headers.colour(frame)),
-                found => found?,
-            };
+            match headers.next_scan() {
+                Ok(Some(next)) => scan = next,
+                Ok(None) => break,
+                Err(Problem::Ended(offset)) => {
+                    headers.damage.ended(offset)?;
+                    break;
+                }
+                Err(problem) => return Err(problem),
+            }
         }
+        for index in (0..frame.components().len()).filter(|&index| !is_read[index]) {
+            headers.damage.found(Problem::corrupt(scan.start, "a component without a scan"))?;
+            self.planes[index].make_grey();
+        }
+        Ok(())
     }
 
-    fn read_scan(&mut self, headers: &Headers<'_>, frame: &Frame, scan: &Scan, pads: bool) -> Result<()> {
+    fn read_scan(&mut self, headers: &mut Headers<'_>, frame: &Frame, scan: &Scan) -> Result<()> {
         let Self { avx2, cache, segments, coefficients, planes, .. } = self;
-        segments.read(headers.data, scan.start, headers.restart_interval > 0)?;
         let plan = Plan::new(headers, frame, scan, planes, cache)?;
-        let reader = Reader::new(&plan, segments, headers.data, pads);
+        segments.read(headers.data, scan.start, plan.intervals(), &mut headers.damage)?;
+        let reader = Reader::new(&plan, segments, headers.data, &mut headers.damage);
         coefficients.resize(plan.blocks(), [0; 64]);
         match *avx2 {
             Some(avx2) => avx2.run(
@@ -162,7 +190,7 @@ fn read_rows(
     plan: &Plan,
     mut reader: Reader<'_>,
     coefficients: &mut [Block],
-    planes: &mut [Plane; 3],
+    planes: &mut [Plane; COMPONENTS],
 ) -> Result<()> {
     for row in plan.rows.clone() {
         for group in plan.groups() {
@@ -171,24 +199,18 @@ fn read_rows(
             for part in &plan.parts {
                 let plane = &mut planes[part.index];
                 for (column, row, range) in part.rows_of(row, &group) {
-                    let edge = plane.layout.edge as usize;
-                    let (out, stride) = plane.block_mut(column, row);
-                    if edge == 8 {
-                        vector.idct(&coefficients[range], &part.quant, out, stride);
-                    } else {
-                        reduced::blocks(&coefficients[range], &part.quant, edge, out, stride);
-                    }
+                    inverse::blocks(vector, &coefficients[range], &part.quant, plane, column, row);
                 }
             }
         }
     }
-    Ok(())
+    reader.finish()
 }
 
 #[inline(always)]
 fn write_rows<const N: usize>(
-    planes: &[Plane; 3],
-    [first, second, third]: &mut [RowBuffer; 3],
+    planes: &[Plane; COMPONENTS],
+    [first, second, third, fourth]: &mut [RowBuffer; COMPONENTS],
     colour: Colour,
     region: Rect,
     out: &mut [u8],
@@ -196,13 +218,16 @@ fn write_rows<const N: usize>(
     let (rows, columns) = rows_and_columns(region);
     for (y, out) in rows.zip(out.chunks_exact_mut(columns.len() * N)) {
         let a = planes[0].pixels(y, columns.clone(), first);
-        match colour {
-            Colour::Grey => colour::write::<N>(colour, [a; 3], out),
-            Colour::YCbCr | Colour::Rgb => {
-                let b = planes[1].pixels(y, columns.clone(), second);
-                let c = planes[2].pixels(y, columns.clone(), third);
-                colour::write::<N>(colour, [a, b, c], out);
-            }
+        if colour == Colour::Grey {
+            colour::write::<N>(colour, [a; COMPONENTS], out);
+            continue;
         }
+        let b = planes[1].pixels(y, columns.clone(), second);
+        let c = planes[2].pixels(y, columns.clone(), third);
+        let d = match colour {
+            Colour::Cmyk | Colour::Ycck => planes[3].pixels(y, columns.clone(), fourth),
+            Colour::Grey | Colour::YCbCr | Colour::Rgb => a,
+        };
+        colour::write::<N>(colour, [a, b, c, d], out);
     }
 }

@@ -1,10 +1,9 @@
-//! JPEG as a format among others: which decoder takes a file, and how much of it.
+//! JPEG as a format among others.
 
 use super::{
     decoder::{Decoder, File},
-    error::Problem,
+    error::{Damage, Problem},
     exif,
-    fallback::Fallback,
     scale::Scale,
 };
 use crate::{
@@ -43,61 +42,32 @@ impl Format for Jpeg {
 /// A file whose headers have been read.
 pub(in crate::decode) struct OpenJpeg<'a> {
     data: &'a [u8],
-    taken_by: TakenBy<'a>,
-    pads: bool,
-}
-
-/// The decoder that takes a file.
-enum TakenBy<'a> {
-    /// Our own.
-    Own(Box<File<'a>>),
-    /// The one for what ours leaves out.
-    Fallback(Box<Fallback<'a>>),
+    file: File<'a>,
 }
 
 impl<'a> OpenJpeg<'a> {
     /// Reads the headers.
     pub(in crate::decode) fn read(data: &'a [u8], options: DecodeImage) -> Result<Self, Bad> {
-        let taken_by = match File::open(data) {
-            Ok(file) => TakenBy::Own(Box::new(file)),
-            Err(Problem::Unsupported(what)) => {
-                let opened = Fallback::open(data, options);
-                TakenBy::Fallback(Box::new(opened.map_err(|reason| format!("{what} is not supported ({reason})"))?))
-            }
-            Err(problem @ Problem::Corrupt { .. }) => return Err(problem.into()),
-        };
-        Ok(Self { data, taken_by, pads: options.pads() })
+        let damage = Damage::new(options.refuses_damage(), options.pads());
+        Ok(Self { data, file: File::open(data, damage)? })
     }
 
-    /// Writes the pixels of `region`, which lies in the scaled image, to `out`, (height, width, 3). Where more must be
-    /// decoded, that goes to `image`.
+    /// Writes the pixels of `region`, which lies in the scaled image, to `out`, (height, width, 3).
     pub(in crate::decode) fn write(
         self,
         region: Rect,
         scale: Scale,
         kept: &mut Kept,
-        image: &mut Image,
         out: &mut [u8],
     ) -> Result<(), Bad> {
-        let size = self.size();
-        match self.taken_by {
-            TakenBy::Own(file) => kept.get::<Decoder>().decode::<3>(&file, region, scale, self.pads, out)?,
-            TakenBy::Fallback(file) if region == Rect::whole(size) => file.decode(out)?,
-            TakenBy::Fallback(file) => {
-                file.decode(image.reset(size, PixelType::RGB8))?;
-                image.write_means(region, scale.divisor(), out);
-            }
-        }
+        kept.get::<Decoder>().decode::<3>(&self.file, region, scale, out)?;
         Ok(())
     }
 }
 
 impl Opened for OpenJpeg<'_> {
     fn size(&self) -> Size {
-        match &self.taken_by {
-            TakenBy::Own(file) => file.size(),
-            TakenBy::Fallback(file) => file.size(),
-        }
+        self.file.size()
     }
 
     fn orientation(&mut self) -> u8 {
@@ -105,35 +75,19 @@ impl Opened for OpenJpeg<'_> {
     }
 
     fn pixel(&self) -> PixelType {
-        let is_grey = match &self.taken_by {
-            TakenBy::Own(file) => file.is_grey(),
-            TakenBy::Fallback(file) => file.is_grey(),
-        };
-        if is_grey { PixelType::GREY8 } else { PixelType::RGB8 }
+        if self.file.is_grey() { PixelType::GREY8 } else { PixelType::RGB8 }
     }
 
-    /// Our own decoder reads the region alone, and smaller where it may; the other one always the whole.
+    /// Reads the region alone, and smaller where it may.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
-        let size = self.size();
-        match self.taken_by {
-            TakenBy::Own(file) => {
-                let Wanted { region, reduced_to } = wanted;
-                let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
-                let region = scale.region(region, scale.of(size));
-                // Four bytes a pixel are resized faster than three.
-                let out = out.reset(region.size, PixelType::RGBX8);
-                kept.get::<Decoder>().decode::<4>(&file, region, scale, self.pads, out)?;
-            }
-            TakenBy::Fallback(file) => file.decode(out.reset(size, PixelType::RGB8))?,
-        }
+        let Wanted { region, reduced_to } = wanted;
+        let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
+        let region = scale.region(region, scale.of(self.size()));
+        // Four bytes a pixel are resized faster than three.
+        let pixels = out.reset(region.size, PixelType::RGBX8);
+        let is_damaged = kept.get::<Decoder>().decode::<4>(&self.file, region, scale, pixels)?;
+        out.set_damaged(is_damaged);
         Ok(())
-    }
-
-    fn is_other_jpeg(&self) -> bool {
-        match self.taken_by {
-            TakenBy::Own(_) => false,
-            TakenBy::Fallback(_) => true,
-        }
     }
 }
 
@@ -142,6 +96,7 @@ impl From<Problem> for Bad {
         match problem {
             Problem::Unsupported(what) => Self { reason: format!("{what} is not supported"), offset: None },
             Problem::Corrupt { offset, reason } => Self { reason: reason.into_owned(), offset: Some(offset as u64) },
+            Problem::Ended(offset) => Self { reason: "unexpected end of data".to_owned(), offset: Some(offset as u64) },
         }
     }
 }

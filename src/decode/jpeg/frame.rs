@@ -23,13 +23,30 @@ pub(super) enum Colour {
     Grey,
     YCbCr,
     Rgb,
+    /// Cyan, magenta, yellow and black, each inverted, as Adobe writes them and Pillow takes all such files.
+    Cmyk,
+    /// The same, of which the first three were made luma and chroma.
+    Ycck,
 }
 
-/// The frame header: the image's size and its one or three components.
+/// How the coefficients are spread over scans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Process {
+    /// A scan has all of a component.
+    Sequential,
+    /// Scans have a band of coefficients each, or a further bit of them.
+    Progressive,
+}
+
+/// The most components of a frame.
+pub(super) const COMPONENTS: usize = 4;
+
+/// The frame header: the image's size and its one, three or four components.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
+    pub(super) process: Process,
     pub(super) size: Size,
-    components: [Component; 3],
+    components: [Component; COMPONENTS],
     count: usize,
     pub(super) h_max: u8,
     pub(super) v_max: u8,
@@ -37,7 +54,7 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Reads the body of a frame header, which stands at `start`.
-    pub(super) fn read(start: usize, body: &[u8]) -> Result<Self> {
+    pub(super) fn read(process: Process, start: usize, body: &[u8]) -> Result<Self> {
         let corrupt = |reason| Err(Problem::corrupt(start, reason));
         let &[precision, h1, h0, w1, w0, count, ref list @ ..] = body else {
             return corrupt("a frame header of a wrong length");
@@ -50,35 +67,30 @@ impl Frame {
         if list.len() != usize::from(count) || !rest.is_empty() {
             return corrupt("a frame header of a wrong length");
         }
-        if precision != 8 {
-            return Err(Problem::Unsupported("samples that do not have 8 bits"));
+        match precision {
+            8 => {}
+            12 => return Err(Problem::Unsupported("JPEG with samples of 12 bits")),
+            _ => return Err(Problem::Unsupported("samples that do not have 8 bits")),
         }
-        if !matches!(count, 1 | 3) {
-            return Err(Problem::Unsupported("neither one nor three components"));
+        if !matches!(count, 1 | 3 | 4) {
+            return Err(Problem::Unsupported("another number of components than one, three or four"));
         }
-        let mut components = [Component::default(); 3];
+        let mut components = [Component::default(); COMPONENTS];
         for (to, &[id, factors, quant]) in components.iter_mut().zip(list) {
             *to = Component { id, h: factors >> 4, v: factors & 15, quant };
-            if !(1..=4).contains(&to.h) || !(1..=4).contains(&to.v) || quant > 3 {
-                return corrupt("a component with an impossible sampling factor or quantisation table");
+            if !(1..=4).contains(&to.h) || !(1..=4).contains(&to.v) {
+                return corrupt("a component with an impossible sampling factor");
             }
         }
         let count = usize::from(count);
-        if count == 1 {
-            // The factors of a single component mean nothing: its scan is never interleaved.
-            (components[0].h, components[0].v) = (1, 1);
-        }
         let used = &components[..count];
         let h_max = used.iter().map(|component| component.h).max().unwrap_or(1);
         let v_max = used.iter().map(|component| component.v).max().unwrap_or(1);
         if used.iter().any(|component| h_max % component.h != 0 || v_max % component.v != 0) {
             return Err(Problem::Unsupported("sampling factors with a fractional ratio"));
         }
-        if used.iter().map(|component| component.h * component.v).sum::<u8>() > 10 {
-            return corrupt("more than ten blocks in an MCU");
-        }
         let size = Size { height: height.into(), width: width.into() };
-        Ok(Self { size, components, count, h_max, v_max })
+        Ok(Self { process, size, components, count, h_max, v_max })
     }
 
     pub(super) fn components(&self) -> &[Component] {
@@ -90,14 +102,21 @@ impl Frame {
         self.size.width.div_ceil(8 * self.h_max as u32)
     }
 
+    /// Returns how many rows of MCUs an interleaved scan has.
+    pub(super) const fn rows_of_mcus(&self) -> u32 {
+        self.size.height.div_ceil(8 * self.v_max as u32)
+    }
+
     /// Returns what the components mean, by the rules of libjpeg, where the file has a JFIF segment or not, and an
     /// Adobe segment that names a transform or none.
     pub(super) fn colour(&self, has_jfif: bool, adobe_transform: Option<u8>) -> Colour {
-        let ids = || (self.components[0].id, self.components[1].id, self.components[2].id);
+        let ids = || self.components.map(|component| component.id);
         match (self.count, has_jfif, adobe_transform) {
             (1, ..) => Colour::Grey,
+            (4, _, None | Some(0)) => Colour::Cmyk,
+            (4, ..) => Colour::Ycck,
             (_, false, Some(0)) => Colour::Rgb,
-            (_, false, None) if ids() == (b'R', b'G', b'B') => Colour::Rgb,
+            (_, false, None) if ids().starts_with(b"RGB") => Colour::Rgb,
             _ => Colour::YCbCr,
         }
     }

@@ -1,27 +1,15 @@
 //! Marker segments: what stands before and between the entropy-coded data.
 //!
-//! Source: ITU-T T.81, annex B; JFIF 1.02 for APP0, Adobe technical note 5116 for APP14.
+//! Source: ITU-T T.81, annex B; JFIF 1.02 for APP0, Adobe technical note 5116 for APP14. What is an error and what is passed
+//! over is as in `jdmarker.c` of libjpeg.
 
 use super::{
-    error::{Problem, Result},
-    frame::{Colour, Frame},
+    body::Body,
+    error::{Damage, Problem, Result},
+    frame::{COMPONENTS, Colour, Frame, Process},
+    marker::{self, find_marker},
     tables::Tables,
 };
-
-mod marker {
-    pub(super) const SOF0: u8 = 0xc0;
-    pub(super) const SOF1: u8 = 0xc1;
-    pub(super) const DHT: u8 = 0xc4;
-    pub(super) const DAC: u8 = 0xcc;
-    pub(super) const RST0: u8 = 0xd0;
-    pub(super) const SOI: u8 = 0xd8;
-    pub(super) const EOI: u8 = 0xd9;
-    pub(super) const SOS: u8 = 0xda;
-    pub(super) const DQT: u8 = 0xdb;
-    pub(super) const DRI: u8 = 0xdd;
-    pub(super) const APP0: u8 = 0xe0;
-    pub(super) const APP14: u8 = 0xee;
-}
 
 /// The component of a scan and the tables that it uses.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,11 +20,23 @@ pub(super) struct ScanComponent {
     pub(super) ac: usize,
 }
 
+/// What a progressive scan has of the coefficients of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Band {
+    /// Its first and last coefficient, in zigzag order.
+    pub(super) first: u8,
+    pub(super) last: u8,
+    /// How many bits of the coefficients are missing before it, where any have been read, and behind it.
+    pub(super) high: u8,
+    pub(super) low: u8,
+}
+
 /// A scan header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scan {
-    components: [ScanComponent; 3],
+    components: [ScanComponent; COMPONENTS],
     count: usize,
+    pub(super) band: Band,
     /// Where the entropy-coded data begins.
     pub(super) start: usize,
 }
@@ -58,11 +58,17 @@ pub(super) struct Headers<'a> {
     pub(super) restart_interval: u32,
     has_jfif: bool,
     adobe_transform: Option<u8>,
+    pub(super) damage: Damage,
 }
+
+const WRONG_LENGTH: &str = "a marker segment of a wrong length";
+
+/// The fewest bytes of a JFIF segment.
+const JFIF_LENGTH: usize = 14;
 
 impl<'a> Headers<'a> {
     /// Reads up to the first scan.
-    pub(super) fn read(data: &'a [u8]) -> Result<(Self, Scan)> {
+    pub(super) fn read(data: &'a [u8], damage: Damage) -> Result<(Self, Scan)> {
         if !data.starts_with(&[0xff, marker::SOI]) {
             return Err(Problem::corrupt(0, "the file does not start with a JPEG marker"));
         }
@@ -74,8 +80,10 @@ impl<'a> Headers<'a> {
             restart_interval: 0,
             has_jfif: false,
             adobe_transform: None,
+            damage,
         };
         let scan = headers.next_scan()?;
+        let scan = scan.ok_or_else(|| Problem::corrupt(headers.at - 2, "the image ends before its pixels"))?;
         Ok((headers, scan))
     }
 
@@ -94,98 +102,137 @@ impl<'a> Headers<'a> {
         self.at = at;
     }
 
-    /// Reads up to the next scan header.
-    pub(super) fn next_scan(&mut self) -> Result<Scan> {
+    /// Reads up to the next scan header, or to the end of the image: then there is none.
+    pub(super) fn next_scan(&mut self) -> Result<Option<Scan>> {
         loop {
             let code = self.next_marker()?;
-            if code == marker::EOI {
-                return Err(Problem::corrupt(self.at - 2, "the image ends before its pixels"));
-            }
-            if (marker::RST0..=marker::SOI).contains(&code) || code == 0x01 {
-                continue;
-            }
-            let (start, body) = self.segment()?;
             match code {
-                marker::SOF0 | marker::SOF1 if self.frame.is_some() => {
-                    return Err(Problem::corrupt(start, "a second frame header"));
+                marker::EOI => return Ok(None),
+                marker::RST0..=marker::RST7 | marker::TEM => {}
+                marker::SOS => {
+                    let body = self.segment()?;
+                    return self.scan_header(body).map(Some);
                 }
-                marker::SOF0 | marker::SOF1 => self.frame = Some(Frame::read(start, body)?),
-                marker::DHT => self.tables.read_huffman(start, body)?,
-                marker::DAC => return Err(Problem::Unsupported("arithmetic coding")),
-                0xc2 => return Err(Problem::Unsupported("progressive")),
-                0xc3 | 0xc5..=0xcf => return Err(Problem::Unsupported("lossless, hierarchical or arithmetic coding")),
-                marker::SOS => return self.scan_header(start, body),
-                marker::DQT => self.tables.read_quantisation(start, body)?,
-                marker::DRI => match *body {
-                    [high, low] => self.restart_interval = u16::from_be_bytes([high, low]).into(),
-                    _ => return Err(Problem::corrupt(start, "a restart interval of a wrong length")),
-                },
-                marker::APP0 => self.has_jfif |= body.starts_with(b"JFIF\0"),
-                marker::APP14 => {
-                    if let (true, Some(transform)) = (body.starts_with(b"Adobe"), body.get(11)) {
-                        self.adobe_transform = Some(*transform);
-                    }
-                }
-                _ => {}
+                marker::APP0..=marker::APP15 | marker::COM | marker::DNL => self.skip_or_read(code)?,
+                marker::SOF0..=marker::SOF15 | marker::SOF55 | marker::DQT | marker::DRI => self.read_segment(code)?,
+                marker::SOI => return Err(Problem::corrupt(self.at - 2, "a second start of the image")),
+                _ => return Err(Problem::corrupt(self.at - 2, format!("a marker of an unknown kind, {code:#04x}"))),
             }
         }
     }
 
-    /// Finds the next marker; stray bytes before it are passed over, as libjpeg does.
-    fn next_marker(&mut self) -> Result<u8> {
-        let rest = self.data.get(self.at..).unwrap_or_default();
-        let found = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff));
-        let before = found.ok_or_else(|| Problem::end_of_data(self.data.len()))?;
-        self.at += before + 2;
-        Ok(rest[before + 1])
+    /// Reads a segment that pixels depend on.
+    fn read_segment(&mut self, code: u8) -> Result<()> {
+        let at = self.at - 2;
+        match code {
+            marker::DHT | marker::DQT | marker::DRI | marker::DAC => {}
+            _ if self.frame.is_some() => return Err(Problem::corrupt(at, "a second frame header")),
+            marker::SOF0 | marker::SOF1 | marker::SOF2 => {}
+            marker::JPG => return Err(Problem::corrupt(at, "a marker of an unknown kind, 0xc8")),
+            _ => return Err(Problem::Unsupported(process(code))),
+        }
+        let body = self.segment()?;
+        match code {
+            marker::DHT => self.tables.read_huffman(body),
+            marker::DQT => self.tables.read_quantisation(body),
+            marker::DRI if body.len() != 2 => Err(Problem::corrupt(body.start, "a restart interval of a wrong length")),
+            marker::DRI => {
+                self.restart_interval = body.take_all()?.iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte));
+                Ok(())
+            }
+            marker::DAC => Tables::read_conditions(body),
+            _ => {
+                let process = if code == marker::SOF2 { Process::Progressive } else { Process::Sequential };
+                self.frame = Some(Frame::read(process, body.start, body.take_all()?)?);
+                Ok(())
+            }
+        }
     }
 
-    /// Takes a segment's body; returns it and where it starts.
-    fn segment(&mut self) -> Result<(usize, &'a [u8])> {
+    /// Passes over a segment that pixels do not depend on, unless it tells what the components mean.
+    fn skip_or_read(&mut self, code: u8) -> Result<()> {
+        // One whose length does not even count itself is over at once, for libjpeg.
+        if let Some(&[0, 0 | 1]) = self.data.get(self.at..self.at + 2) {
+            self.at += 2;
+            return self.damage.found(Problem::corrupt(self.at - 2, WRONG_LENGTH));
+        }
+        let body = self.segment()?.take_all()?;
+        match code {
+            marker::APP0 => self.has_jfif |= body.starts_with(b"JFIF\0") && body.len() >= JFIF_LENGTH,
+            marker::APP14 => {
+                if let (true, Some(transform)) = (body.starts_with(b"Adobe"), body.get(11)) {
+                    self.adobe_transform = Some(*transform);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Finds the next marker; stray bytes before it are passed over, as libjpeg does. Fill bytes are no damage.
+    fn next_marker(&mut self) -> Result<u8> {
+        let found = find_marker(self.data, self.at).ok_or(Problem::Ended(self.data.len()))?;
+        if self.data[self.at..found].iter().any(|&byte| byte != 0xff) {
+            self.damage.found(Problem::corrupt(self.at, "stray bytes before a marker"))?;
+        }
+        self.at = found + 2;
+        Ok(self.data[found + 1])
+    }
+
+    /// Takes a segment's body.
+    fn segment(&mut self) -> Result<Body<'a>> {
         let start = self.at + 2;
         let length = match self.data.get(self.at..start) {
             Some(&[high, low]) => usize::from(u16::from_be_bytes([high, low])),
-            _ => return Err(Problem::end_of_data(self.data.len())),
+            _ => return Err(Problem::Ended(self.data.len())),
         };
-        let Some(length) = length.checked_sub(2) else {
-            return Err(Problem::corrupt(self.at, "a marker segment of a wrong length"));
-        };
-        let body = self.data.get(start..start + length).ok_or_else(|| Problem::end_of_data(self.data.len()))?;
+        let length = length.checked_sub(2).ok_or_else(|| Problem::corrupt(self.at, WRONG_LENGTH))?;
         self.at = start + length;
-        Ok((start, body))
+        Ok(Body::new(self.data, start, length))
     }
 
-    fn scan_header(&self, start: usize, body: &[u8]) -> Result<Scan> {
+    fn scan_header(&self, mut body: Body<'_>) -> Result<Scan> {
         let frame = self.frame()?;
+        let (start, length) = (body.start, body.len());
         let corrupt = |reason| Err(Problem::corrupt(start, reason));
-        let Some((&count, rest)) = body.split_first() else {
-            return corrupt("a scan header of a wrong length");
-        };
-        let count = usize::from(count);
-        // The three bytes behind the list matter to progressive files only.
-        if !(1..=frame.components().len()).contains(&count) || rest.len() != 2 * count + 3 {
-            return corrupt("a scan header of a wrong length");
+        let wrong_length = "a scan header of a wrong length";
+        let count = usize::from(body.take(1, wrong_length)?[0]);
+        if !(1..=frame.components().len()).contains(&count) || length != 2 * count + 4 {
+            return corrupt(wrong_length);
         }
-        let mut components = [ScanComponent::default(); 3];
-        for (at, &[id, tables]) in rest.as_chunks::<2>().0[..count].iter().enumerate() {
-            let Some(index) = frame.components().iter().position(|component| component.id == id) else {
-                return corrupt("a scan of an unknown component");
+        let list = body.take(2 * count, wrong_length)?;
+        let mut components = [ScanComponent::default(); COMPONENTS];
+        for (at, &[id, tables]) in list.as_chunks::<2>().0.iter().enumerate() {
+            // As for libjpeg, those of equal numbers come in their order.
+            let found = frame.components().iter().enumerate().skip(at).find(|(_, component)| component.id == id);
+            let Some((index, _)) = found else {
+                return corrupt("a scan of an unknown component, or in an order that is not the frame's");
             };
             if components[..at].iter().any(|other| other.index == index) {
                 return corrupt("a scan that has a component twice");
             }
-            let (dc, ac) = (usize::from(tables >> 4), usize::from(tables & 15));
-            if dc > 3 || ac > 3 {
-                return corrupt("a scan with the number of an impossible Huffman table");
-            }
-            components[at] = ScanComponent { index, dc, ac };
+            components[at] = ScanComponent { index, dc: usize::from(tables >> 4), ac: usize::from(tables & 15) };
         }
-        Ok(Scan { components, count, start: self.at })
+        let blocks = components[..count].iter().map(|part| frame.components()[part.index]).map(|part| part.h * part.v);
+        if count > 1 && blocks.sum::<u8>() > 10 {
+            return corrupt("more than ten blocks in an MCU");
+        }
+        // These matter to progressive files only.
+        let [first, last, bits] = *body.take_all()? else { return corrupt(wrong_length) };
+        let band = Band { first, last, high: bits >> 4, low: bits & 15 };
+        Ok(Scan { components, count, band, start: self.at })
     }
 }
 
-/// Tells whether the file has an end-of-image marker behind `from`.
-pub(super) fn has_end(data: &[u8], from: usize) -> bool {
-    // In entropy-coded data the two bytes can be nothing but the marker, so the end is looked at first.
-    data.get(from..).is_some_and(|rest| rest.windows(2).rev().any(|pair| pair == [0xff, marker::EOI]))
+/// Names the process that a frame header stands for, of those that are not read.
+const fn process(code: u8) -> &'static str {
+    match code {
+        0xc3 => "lossless JPEG",
+        0xc5..=0xc7 => "hierarchical JPEG",
+        0xc9 => "JPEG with arithmetic coding",
+        0xca => "progressive JPEG with arithmetic coding",
+        0xcb => "lossless JPEG with arithmetic coding",
+        0xcd..=marker::SOF15 => "hierarchical JPEG with arithmetic coding",
+        _ => "JPEG-LS",
+    }
 }

@@ -25,6 +25,20 @@ const MAX_TAKEN: u32 = 25;
 pub(super) enum Class {
     Dc,
     Ac,
+    /// The first bits of AC coefficients in a progressive scan.
+    First,
+    /// A further bit of them.
+    Refinement,
+}
+
+impl Class {
+    /// Returns the bits of an index.
+    const fn bits(self) -> u32 {
+        match self {
+            Self::Dc => DC_BITS,
+            Self::Ac | Self::First | Self::Refinement => BITS,
+        }
+    }
 }
 
 /// A Huffman table.
@@ -51,10 +65,7 @@ impl Table {
             class,
         };
         let mut single = [Symbols::NONE; SIZE];
-        let bits = match class {
-            Class::Dc => DC_BITS,
-            Class::Ac => BITS,
-        };
+        let bits = class.bits();
         let (mut code, mut index) = (0_u32, 0_usize);
         for (length, &count) in (1_u32..).zip(spec.counts) {
             table.offsets[length as usize] = index as i32 - code as i32;
@@ -72,7 +83,8 @@ impl Table {
                 }
                 code += 1;
             }
-            if code > 1 << length {
+            // No code consists of ones alone.
+            if count > 0 && code >= 1 << length {
                 return Err(Problem::corrupt(spec.offset, "a Huffman table with more codes than there are"));
             }
             index += usize::from(count);
@@ -80,7 +92,7 @@ impl Table {
             code <<= 1;
         }
         match class {
-            Class::Dc => table.symbols = single,
+            Class::Dc | Class::First | Class::Refinement => table.symbols = single,
             Class::Ac => table.pack(&single),
         }
         Ok(table)
@@ -131,19 +143,40 @@ impl Table {
         self.skips[(bits >> (64 - BITS)) as usize]
     }
 
-    /// Returns the one symbol at the top of `bits`, whatever its length: the bits it takes, its value, and how far it
-    /// moves the position; none for bits that are no code.
+    /// Returns the one symbol at the top of `bits`, whatever its length. Bits that are no code are taken as libjpeg takes
+    /// them: 17 of them, for the symbol 0.
     #[cold]
-    pub(super) fn symbol(&self, bits: u64) -> Option<(u32, i32, u32)> {
-        let top = (bits >> 48) as u32;
-        let length = (1..=16).find(|&length| top < self.limits[length])?;
-        let index = (top >> (16 - length)) as i32 + self.offsets[length];
-        let (size, advance) = meaning(self.class, *self.values.get(index as usize)?);
-        let value = (bits << length >> 1 >> (63 - size)) as i32;
-        let is_negative = bits << length >> 63 == 0;
-        let value = if is_negative { value + 1 - (1 << size) } else { value };
-        Some((length as u32 + size, value, advance))
+    pub(super) fn symbol(&self, bits: u64) -> LongSymbol {
+        let (symbol, is_code) = self.long(bits);
+        LongSymbol { taken: symbol.taken(), value: symbol.value(bits), advance: symbol.advance(), is_code }
     }
+
+    /// Returns the same as the symbol of an index, and whether the bits are a code.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn long(&self, bits: u64) -> (Symbols, bool) {
+        let top = (bits >> 48) as u32;
+        let found = (1..=16).find(|&length| top < self.limits[length]);
+        let symbol = found.and_then(|length| {
+            let index = (top >> (16 - length)) as i32 + self.offsets[length];
+            Some((length as u32, *self.values.get(index as usize)?))
+        });
+        let (length, value) = symbol.unwrap_or((17, 0));
+        let (size, advance) = meaning(self.class, value);
+        (Symbols::new(length, size, advance), symbol.is_some())
+    }
+}
+
+/// A symbol whose code may be longer than an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LongSymbol {
+    /// The bits of code and value.
+    pub(super) taken: u32,
+    pub(super) value: i32,
+    /// How far it moves the position.
+    pub(super) advance: u32,
+    /// Whether the bits were a code.
+    pub(super) is_code: bool,
 }
 
 /// Returns the size of a symbol's value and how far it moves the position.
@@ -151,10 +184,14 @@ const fn meaning(class: Class, symbol: u8) -> (u32, u32) {
     let (run, size) = (symbol as u32 >> 4, symbol as u32 & 15);
     match (class, run, size) {
         (Class::Dc, ..) => (size, 0),
-        (Class::Ac, 15, 0) => (0, 16),
-        // Other runs without a value mean something in progressive files only; libjpeg ends the block there.
+        (Class::Ac | Class::First | Class::Refinement, 15, 0) => (0, 16),
+        // Runs without a value mean something in progressive files only; libjpeg ends the block there.
         (Class::Ac, _, 0) => (0, END_OF_BLOCK),
-        (Class::Ac, ..) => (size, run + 1),
+        // The value is the lower bits of the number of blocks that end.
+        (Class::First | Class::Refinement, _, 0) => (run, END_OF_BLOCK),
+        // A coefficient that gets its first bit; libjpeg takes any size for this one.
+        (Class::Refinement, ..) => (1, run + 1),
+        (Class::Ac | Class::First, ..) => (size, run + 1),
     }
 }
 
@@ -216,10 +253,12 @@ mod tests {
             // All ones as value are the largest, all zeros the smallest.
             let ones = if size == 0 { 0 } else { ((1_u64 << size) - 1) << (64 - length - size) };
             let largest = (1 << size) - 1;
-            assert_eq!(table.symbol(top | ones), Some((length + size, largest, expected)), "{length}");
-            assert_eq!(table.symbol(top), Some((length + size, -largest, expected)), "{length}");
+            let symbol = LongSymbol { taken: length + size, value: largest, advance: expected, is_code: true };
+            assert_eq!(table.symbol(top | ones), symbol, "{length}");
+            assert_eq!(table.symbol(top), LongSymbol { value: -largest, ..symbol }, "{length}");
         }
-        assert_eq!(table.symbol(u64::MAX), None);
+        let none = LongSymbol { taken: 17, value: 0, advance: END_OF_BLOCK, is_code: false };
+        assert_eq!(table.symbol(u64::MAX), none);
         assert!(table.symbols(u64::MAX).is_none());
     }
 

@@ -76,10 +76,17 @@ pub(super) fn blocks(blocks: &[Block], quant: &[u16; 64], out: &mut [u8], stride
     }
 }
 
-fn samples(coefficients: &Block, quant: &[u16; 64]) -> [[u8; 8]; 8] {
+/// Transforms one block.
+pub(super) fn samples(coefficients: &Block, quant: &[u16; 64]) -> [[u8; 8]; 8] {
     let input = dequantised(coefficients, quant);
     let mut between = [[0; 8]; 8];
+    let is_flat = coefficients[8..].iter().all(|&coefficient| coefficient == 0);
     for column in 0..8 {
+        if is_flat {
+            // Where nothing stands below the first row, the vector code takes a short way, which wraps.
+            between.iter_mut().for_each(|row| row[column] = input[column] << PASS1_BITS);
+            continue;
+        }
         let values = pass(std::array::from_fn(|row| input[row * 8 + column]));
         for (row, value) in values.into_iter().enumerate() {
             between[row][column] = descale(value, CONST_BITS - PASS1_BITS);

@@ -46,24 +46,36 @@
 mod avx2;
 mod bits;
 mod block;
+mod body;
+mod coefficients;
 mod colour;
 mod decoder;
 mod error;
 mod exif;
-mod fallback;
+mod first;
 mod format;
 mod frame;
 mod header;
 mod huffman;
 mod idct;
+mod intervals;
+mod inverse;
+mod marker;
+mod pass;
 mod plane;
+mod precision;
+mod progressive;
 mod reduced;
+mod refinement;
 mod scale;
 mod scan;
+mod segments;
+mod smooth;
 mod standard;
 mod symbols;
 mod tables;
 mod vector;
+mod walk;
 
 pub(super) use self::{
     format::{Jpeg, OpenJpeg},

@@ -84,18 +84,25 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    /// Makes room for what `layout` needs. The samples are those of anything, unless they have to be `grey`.
-    pub(super) fn reset(&mut self, layout: Layout, grey: bool) {
-        let edge = layout.edge as usize;
-        let len = layout.columns.len() * layout.rows.len() * edge * edge;
+    /// Makes room for what `layout` needs. The samples are those of anything.
+    pub(super) fn reset(&mut self, layout: Layout) {
         self.layout = layout;
+        let len = self.len();
         if self.samples.len() < len {
             self.samples = Vec::new();
             self.samples = vec![0; len];
         }
-        if grey {
-            self.samples[..len].fill(128);
-        }
+    }
+
+    /// Makes all samples grey, which is what zeros are transformed to.
+    pub(super) fn make_grey(&mut self) {
+        let len = self.len();
+        self.samples[..len].fill(128);
+    }
+
+    fn len(&self) -> usize {
+        let Layout { edge, rows, .. } = &self.layout;
+        self.stride() * rows.len() * *edge as usize
     }
 
     fn stride(&self) -> usize {

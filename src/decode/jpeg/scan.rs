@@ -3,13 +3,15 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    bits::{Bits, Segments},
+    bits::Bits,
     block::{self, Block, Tables},
-    error::{Problem, Result},
-    frame::Frame,
+    error::{Damage, Problem, Result},
+    frame::{COMPONENTS, Frame},
     header::{Headers, Scan},
     huffman::{Cache, Class, Table},
+    intervals::Interval,
     plane::Plane,
+    segments::{End, Segments},
     standard::standard,
 };
 
@@ -35,6 +37,9 @@ pub(super) struct Part {
 /// cache beside the tables.
 pub(super) const GROUP: u32 = 4;
 
+/// How many bits libjpeg may read ahead.
+const AHEAD: usize = 64;
+
 impl Part {
     /// Returns the needed blocks of a group of MCUs, by rows: the column and row of the first, counted among all that
     /// are needed, and their indices among the coefficients.
@@ -56,8 +61,9 @@ impl Part {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) parts: Vec<Part>,
-    /// MCUs in a row.
+    /// MCUs in a row, and rows of them.
     width: u32,
+    height: u32,
     /// The MCUs that hold needed blocks.
     columns: Range<u32>,
     pub(super) rows: Range<u32>,
@@ -79,6 +85,7 @@ impl Plan {
         let mut plan = Self {
             parts: Vec::with_capacity(scan.components().len()),
             width: frame.mcus_in_row(),
+            height: frame.rows_of_mcus(),
             columns: 0..0,
             rows: 0..0,
             restart_interval: headers.restart_interval,
@@ -89,20 +96,17 @@ impl Plan {
             // The MCU of a single component is one block, and only blocks within the image are coded.
             let (h, v) = if is_interleaved { (layout.h, layout.v) } else { (1, 1) };
             if !is_interleaved {
-                plan.width = layout.blocks.width;
+                (plan.width, plan.height) = (layout.blocks.width, layout.blocks.height);
             }
             let missing = || Problem::corrupt(scan.start, "a scan without one of its Huffman tables");
             let spec = |class, table: usize| {
-                let given = match class {
-                    Class::Dc => headers.tables.dc[table],
-                    Class::Ac => headers.tables.ac[table],
-                };
+                let given = headers.tables.huffman(class == Class::Dc, table);
                 given.or_else(|| standard(class, table)).ok_or_else(missing)
             };
             let dc = cache.table(Class::Dc, spec(Class::Dc, component.dc)?)?;
             let ac = cache.table(Class::Ac, spec(Class::Ac, component.ac)?)?;
-            let quant = headers.tables.quant[usize::from(frame.components()[component.index].quant)]
-                .ok_or_else(|| Problem::corrupt(scan.start, "a scan without its quantisation table"))?;
+            let quant = headers.tables.quantisation(frame.components()[component.index].quant);
+            let quant = quant.ok_or_else(|| Problem::corrupt(scan.start, "a scan without its quantisation table"))?;
             let (columns, rows) = (layout.columns.clone(), layout.rows.clone());
             let joined = |all: &Range<u32>, part: &Range<u32>, to: u32| {
                 let part = part.start / to..part.end.div_ceil(to);
@@ -115,6 +119,16 @@ impl Plan {
             plan.parts.push(Part { index: component.index, h, v, columns, rows, start, dc, ac, quant });
         }
         Ok(plan)
+    }
+
+    /// Returns how many restart intervals the scan has, 1 where it has no restarts.
+    pub(super) fn intervals(&self) -> u32 {
+        let interval = if self.restart_interval == 0 { self.mcus() } else { self.restart_interval.into() };
+        self.mcus().div_ceil(interval) as u32
+    }
+
+    fn mcus(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
     }
 
     /// Returns how many blocks a group of MCUs has.
@@ -135,23 +149,24 @@ pub(super) struct Reader<'a> {
     plan: &'a Plan,
     segments: &'a Segments,
     data: &'a [u8],
-    /// The bytes of the current segment, and the position in them.
+    /// The bytes of the current restart interval, and the position in them.
     bytes: &'a [u8],
     bits: Bits<'a>,
-    segment: usize,
+    interval: u32,
     /// The MCUs that were read, in all.
     mcu: u64,
-    /// Whether data that ends too early is taken for zeros.
-    pads: bool,
+    /// Whether the interval's bits are used up, so that the rest of its blocks stay zero.
     has_ended: bool,
-    dc: [i32; 3],
+    dc: [i32; COMPONENTS],
+    damage: &'a mut Damage,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(plan: &'a Plan, segments: &'a Segments, data: &'a [u8], pads: bool) -> Self {
+    pub(super) fn new(plan: &'a Plan, segments: &'a Segments, data: &'a [u8], damage: &'a mut Damage) -> Self {
         let bytes = segments.get(0).unwrap_or_default();
         let bits = Bits::new(bytes);
-        Self { plan, segments, data, bytes, bits, segment: 0, mcu: 0, pads, has_ended: false, dc: [0; 3] }
+        let dc = [0; COMPONENTS];
+        Self { plan, segments, data, bytes, bits, interval: 0, mcu: 0, has_ended: false, dc, damage }
     }
 
     /// Decodes the needed blocks of a group of MCUs, which are zero at first. Groups are asked for in their order.
@@ -171,13 +186,12 @@ impl<'a> Reader<'a> {
                 for v in 0..part.v {
                     let is_needed = part.rows.contains(&(row * part.v + v));
                     for h in 0..part.h {
-                        let read = if is_needed && part.columns.contains(&(column * part.h + h)) {
+                        if is_needed && part.columns.contains(&(column * part.h + h)) {
                             let block = &mut coefficients[first + h as usize];
-                            block::decode(&mut self.bits, self.bytes, tables, &mut self.dc[at], block)
+                            block::decode(&mut self.bits, self.bytes, tables, &mut self.dc[at], block);
                         } else {
-                            block::skip(&mut self.bits, self.bytes, tables, &mut self.dc[at])
-                        };
-                        read.ok_or_else(|| self.bad_code())?;
+                            block::skip(&mut self.bits, self.bytes, tables, &mut self.dc[at]);
+                        }
                     }
                     first += (GROUP * part.h) as usize;
                 }
@@ -190,9 +204,10 @@ impl<'a> Reader<'a> {
     /// Passes over all MCUs before MCU `target`.
     #[inline(always)]
     fn skip_to(&mut self, target: u64) -> Result<()> {
-        let interval = u64::from(self.plan.restart_interval);
-        if interval > 0 && target / interval > self.mcu.div_ceil(interval) {
-            self.mcu = target / interval * interval;
+        let length = u64::from(self.plan.restart_interval);
+        if length > 0 && target / length > self.mcu.div_ceil(length) {
+            let first = self.segments.last_with_data((target / length) as u32);
+            self.mcu = self.mcu.max(u64::from(first) * length);
         }
         while self.mcu < target {
             self.restart()?;
@@ -203,7 +218,7 @@ impl<'a> Reader<'a> {
             for (at, part) in self.plan.parts.iter().enumerate() {
                 let tables = Tables { dc: &part.dc, ac: &part.ac };
                 for _ in 0..part.h * part.v {
-                    block::skip(&mut self.bits, self.bytes, tables, &mut self.dc[at]).ok_or_else(|| self.bad_code())?;
+                    block::skip(&mut self.bits, self.bytes, tables, &mut self.dc[at]);
                 }
             }
             self.finish_mcu()?;
@@ -211,56 +226,72 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Goes to the next segment where one begins.
+    /// Goes to the next restart interval where one begins.
     #[inline(always)]
     fn restart(&mut self) -> Result<()> {
-        let interval = u64::from(self.plan.restart_interval);
-        if interval == 0 || self.mcu == 0 || !self.mcu.is_multiple_of(interval) {
+        let length = u64::from(self.plan.restart_interval);
+        if length == 0 || self.mcu == 0 || !self.mcu.is_multiple_of(length) {
             return Ok(());
         }
-        self.enter((self.mcu / interval) as usize)
+        self.enter((self.mcu / length) as u32)
     }
 
     #[cold]
-    fn enter(&mut self, segment: usize) -> Result<()> {
-        self.dc = [0; 3];
-        self.segment = segment;
-        match self.segments.get(segment) {
-            Some(bytes) => {
-                self.bytes = bytes;
-                self.bits = Bits::new(bytes);
-                self.has_ended = false;
-            }
-            None if self.pads => self.has_ended = true,
-            None => return Err(Problem::end_of_data(self.segments.file_end())),
+    fn enter(&mut self, interval: u32) -> Result<()> {
+        if interval == self.interval + 1 {
+            self.look_for_rest()?;
         }
+        self.dc = [0; COMPONENTS];
+        self.interval = interval;
+        let own = self.segments.get(interval);
+        self.bytes = own.unwrap_or_default();
+        self.bits = Bits::new(self.bytes);
+        // Without data of its own, an interval is what the one before made of its end.
+        self.has_ended &= own.is_none();
         Ok(())
     }
 
     #[inline(always)]
     fn finish_mcu(&mut self) -> Result<()> {
         self.mcu += 1;
-        if self.bits.is_beyond() {
-            return self.overrun();
+        if self.bits.is_beyond() || self.bits.has_nonsense() {
+            return self.look_at_damage();
         }
         Ok(())
     }
 
+    /// Ends the interval where its bits are used up, and takes note of damage.
     #[cold]
-    fn overrun(&mut self) -> Result<()> {
-        if self.pads {
-            self.has_ended = true;
-            return Ok(());
-        }
-        Err(Problem::end_of_data(self.segments.offset(self.data, self.segment, self.bytes.len())))
+    fn look_at_damage(&mut self) -> Result<()> {
+        self.has_ended |= self.stretch().look_at_damage(&mut self.bits, self.damage)?;
+        Ok(())
     }
 
+    /// Takes note of bytes that are left of an interval whose MCUs are all read.
+    fn look_for_rest(&mut self) -> Result<()> {
+        if self.has_ended { Ok(()) } else { self.stretch().look_for_rest(&self.bits, self.damage) }
+    }
+
+    /// Returns the current restart interval.
+    const fn stretch(&self) -> Interval<'a> {
+        Interval { segments: self.segments, data: self.data, number: self.interval, bytes: self.bytes }
+    }
+
+    /// Ends a scan. Where no marker follows it, the rest is read too, to see whether the file ends too early.
     #[cold]
-    fn bad_code(&self) -> Problem {
-        if self.bits.is_beyond() {
-            return Problem::end_of_data(self.segments.offset(self.data, self.segment, self.bytes.len()));
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let all = self.plan.mcus();
+        match self.segments.end() {
+            End::Marker if self.mcu < all => Ok(()),
+            End::Marker => self.look_for_rest(),
+            End::File => {
+                self.skip_to(all)?;
+                // By then libjpeg has asked for so many bits more.
+                if self.bits.position(self.bytes) + AHEAD > self.bytes.len() * 8 {
+                    return self.damage.ended(self.data.len());
+                }
+                self.look_for_rest()
+            }
         }
-        let offset = self.segments.offset(self.data, self.segment, self.bits.position(self.bytes) / 8);
-        Problem::corrupt(offset, "bits that are no Huffman code")
     }
 }

@@ -9,7 +9,7 @@ pub(super) const fn standard(class: Class, table: usize) -> Option<HuffmanSpec<'
         (Class::Dc, 1) => Some(CHROMINANCE_DC),
         (Class::Ac, 0) => Some(LUMINANCE_AC),
         (Class::Ac, 1) => Some(CHROMINANCE_AC),
-        (Class::Dc | Class::Ac, _) => None,
+        (Class::Dc | Class::Ac | Class::First | Class::Refinement, _) => None,
     }
 }
 

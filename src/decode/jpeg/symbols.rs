@@ -51,8 +51,9 @@ impl Symbols {
         self.0 & 63
     }
 
+    /// Returns the size of the last symbol's value.
     #[inline(always)]
-    const fn size(self) -> u32 {
+    pub(super) const fn size(self) -> u32 {
         self.0 >> 6 & 15
     }
 
@@ -69,6 +70,12 @@ impl Symbols {
         // Values whose first bit is 0 are negative. Twice the value, less this, is negative for those alone.
         let below = above as i32 + 1;
         value + (below & ((2 * value + below) >> 31))
+    }
+
+    /// Returns the bits of the last symbol's value, where the first one's code stands at the top of `bits`.
+    #[inline(always)]
+    pub(super) const fn bits(self, bits: u64) -> u32 {
+        (bits >> (self.0.wrapping_neg() & 63)) as u32 & !(u32::MAX << self.size())
     }
 
     /// Returns the value of the first of two symbols.

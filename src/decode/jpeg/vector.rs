@@ -6,6 +6,9 @@ use super::{block::Block, idct};
 pub(super) trait Vector: Copy {
     /// Transforms blocks that lie side by side; writes their pixels to `out`, whose rows are `stride` bytes apart.
     fn idct(self, blocks: &[Block], quant: &[u16; 64], out: &mut [u8], stride: usize);
+
+    /// Spreads the lowest bits of `bits` over the positions of those that are one in `mask`; the others are zero.
+    fn deposit(self, bits: u64, mask: u64) -> u64;
 }
 
 /// What every processor has.
@@ -16,6 +19,18 @@ impl Vector for Portable {
     #[inline]
     fn idct(self, blocks: &[Block], quant: &[u16; 64], out: &mut [u8], stride: usize) {
         idct::blocks(blocks, quant, out, stride);
+    }
+
+    #[inline]
+    fn deposit(self, mut bits: u64, mut mask: u64) -> u64 {
+        let mut found = 0;
+        while mask != 0 && bits != 0 {
+            let lowest = mask & mask.wrapping_neg();
+            found |= lowest * (bits & 1);
+            bits >>= 1;
+            mask ^= lowest;
+        }
+        found
     }
 }
 
@@ -38,6 +53,10 @@ impl Avx2 {
 #[cfg(not(target_arch = "x86_64"))]
 impl Vector for Avx2 {
     fn idct(self, _: &[Block], _: &[u16; 64], _: &mut [u8], _: usize) {
+        match self {}
+    }
+
+    fn deposit(self, _: u64, _: u64) -> u64 {
         match self {}
     }
 }

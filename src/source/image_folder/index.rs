@@ -1,7 +1,7 @@
 //! Finding the files of an image folder, and keeping them in flat buffers that forked workers share.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs, io,
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
@@ -18,7 +18,7 @@ const EXTENSIONS: [&[u8]; 9] = [b".jpg", b".jpeg", b".png", b".ppm", b".bmp", b"
 /// The samples' paths relative to the root, and their labels.
 #[derive(Debug)]
 pub(super) struct Index {
-    classes: Vec<String>,
+    classes: Vec<OsString>,
     paths: Vec<u8>,
     /// Where each path ends.
     ends: Vec<u64>,
@@ -34,9 +34,9 @@ impl Index {
         for (label, class) in class_folders(root)?.into_iter().enumerate() {
             let before = index.ends.len();
             index.add_class(root, &class, label as i64)?;
-            let name = String::from_utf8_lossy(&class).into_owned();
+            let name = OsString::from_vec(class);
             if index.ends.len() == before {
-                empty.push(format!("`{name}`"));
+                empty.push(format!("`{}`", name.display()));
             }
             index.classes.push(name);
         }
@@ -58,7 +58,7 @@ impl Index {
         self.ends.len() as u64
     }
 
-    pub(super) fn classes(&self) -> &[String] {
+    pub(super) fn classes(&self) -> &[OsString] {
         &self.classes
     }
 
@@ -229,6 +229,20 @@ mod tests {
             ("b/sub-x/a.tif", 1),
         ];
         assert_eq!(paths(&Index::build(root.path()).unwrap()), expected);
+    }
+
+    #[test]
+    fn classes_keep_the_bytes_of_their_names() {
+        let root = tree(&["z/1.jpg"]);
+        for (name, file) in [(&b"caf\xe9"[..], "a.jpg"), (b"caf\xe8", "b.jpg")] {
+            let folder = root.path().join(OsStr::from_bytes(name));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join(file), "x").unwrap();
+        }
+        let index = Index::build(root.path()).unwrap();
+        let names: Vec<&[u8]> = index.classes().iter().map(|name| name.as_bytes()).collect();
+        assert_eq!(names, [&b"caf\xe8"[..], b"caf\xe9", b"z"]);
+        assert_eq!(index.path(0), b"caf\xe8/b.jpg");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
     python tests/data/malformed/make.py
 
-needs Pillow. The test `malformed_files_are_errors_or_lenient` in `src/decode/tests.rs` says what becomes of each.
+needs Pillow. What Pillow makes of a file is written beside it (`.ppm`), where Pillow reads it; the test
+`malformed_files_are_read_as_pillow_reads_them` in `src/decode/tests.rs` asks for the same.
 """
 
 import io
@@ -23,6 +24,7 @@ def saved(**options: object) -> bytes:
 
 BASE = saved(subsampling="4:2:0")
 RESTARTS = saved(subsampling="4:4:4", restart_marker_blocks=2)
+LONG = saved(subsampling="4:4:4")
 
 
 def at(marker: int, data: bytes = BASE) -> int:
@@ -43,7 +45,26 @@ def without(marker: int) -> bytes:
     return data
 
 
+def zero_code_of_one_bit() -> bytes:
+    """A file whose codes say that each block differs from the one before as much as it can."""
+    dc = b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0f"
+    ac = b"\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+    tables = b"".join(b"\xff\xc4\0\x14" + kind + codes for kind, codes in ((b"\0", dc), (b"\x10", ac)))
+    frame = b"\xff\xc0\0\x0b\x08\0\x14\0\x24\x01\x01\x11\0"
+    scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0"
+    # 0, fifteen ones, 0: a difference of 32767 and the end of the block, for each of the fifteen blocks.
+    bits = ("0" + "1" * 15 + "0") * 15
+    data = int(bits + "1" * (-len(bits) % 8), 2).to_bytes(-(-len(bits) // 8), "big").replace(b"\xff", b"\xff\0")
+    return BASE[:SOF] + frame + tables + scan + data + b"\xff\xd9"
+
+
+def restart(number: int) -> int:
+    """The place of a restart marker of a file with many."""
+    return at(0xD0 + number, RESTARTS)
+
+
 SOF, SOS, DHT, DQT, SCAN = at(0xC0), at(0xDA), at(0xC4), at(0xDB), at(0xDA) + 14
+MIDDLE = (SCAN + len(LONG)) // 2
 FILES = {
     "ends_after_start": BASE[:2],
     "ends_in_a_segment": BASE[: DQT + 20],
@@ -92,8 +113,58 @@ FILES = {
     "bytes_after_the_end": BASE + bytes(50) + b"\xff\xd8\xff",
     "lossless": patched(SOF + 1, b"\xc3"),
     "arithmetic": patched(SOF + 1, b"\xc9"),
+    "bytes_of_the_scan_missing": LONG[: MIDDLE] + LONG[MIDDLE + 5 :],
+    "bytes_too_many_in_the_scan": LONG[: MIDDLE] + b"\x12\x34\x56\x78\x9a" * 2 + LONG[MIDDLE :],
+    "codes_that_are_none_in_the_scan": patched(MIDDLE, b"\xff\x00" * 3, LONG),
+    "coefficients_behind_the_last": patched(MIDDLE, bytes.fromhex("fdbfb7f6fedfdbfb7f6f"), LONG),
+    "differences_that_overflow": zero_code_of_one_bit(),
+    "end_marker_in_the_scan": LONG[: MIDDLE] + b"\xff\xd9",
+    "end_marker_behind_stray_bytes": LONG[:-2] + b"\x01\x02\x03" + LONG[-2:],
+    "stray_bytes_for_the_end_marker": LONG[:-2] + bytes(40),
+    "segment_cut_for_the_end_marker": LONG[:-2] + b"\xff\xe1\x01",
+    "frame_header_in_the_scan": patched(MIDDLE, b"\xff\xc0", LONG),
+    "restart_marker_without_restarts": patched(MIDDLE, b"\xff\xd3", LONG),
+    "unknown_marker_in_the_scan": patched(MIDDLE, b"\xff\x05", LONG),
+    "unknown_marker_before_the_scan": BASE[:SOS] + b"\xff\xf3\0\x04\0\0" + BASE[SOS:],
+    "comment_in_the_scan": patched(MIDDLE, b"\xff\xfe\0\x07", LONG),
+    "cut_comment_in_the_scan": patched(MIDDLE, b"\xff\xfe\xf0\x07", LONG),
+    "huffman_table_of_all_codes": patched(DHT + 5, b"\x00\x04" + bytes(14)),
+    "second_scan": LONG[:-2] + LONG[at(0xDA, LONG) :],
+    "second_start": BASE[:SOF] + b"\xff\xd8" + BASE[SOF:],
+    "second_frame_header_behind_the_scan": BASE[:-2] + BASE[SOF : SOF + 19] + BASE[-2:],
+    "comment_of_length_one": BASE[:DQT] + b"\xff\xfe\0\x01" + BASE[DQT:],
+    "scan_of_other_coefficients": patched(SOS + 11, b"\x01\x05\x21"),
+    "restart_repeated": RESTARTS[: restart(2)] + RESTARTS[restart(1) : restart(2)] + RESTARTS[restart(2) :],
+    "restart_segment_missing": RESTARTS[: restart(1)] + RESTARTS[restart(2) :],
+    "restart_segments_missing": RESTARTS[: restart(1)] + RESTARTS[restart(3) :],
+    "restart_segments_missing_at_the_end": RESTARTS[: restart(4)] + b"\xff\xd9",
+    "restart_far_away": patched(restart(1) + 1, b"\xd4", RESTARTS),
+    "restart_of_an_earlier_one": patched(restart(2) + 1, b"\xd0", RESTARTS),
+    "restart_made_an_unknown_marker": patched(restart(2) + 1, b"\x33", RESTARTS),
+    "restart_made_a_comment": patched(restart(2) + 1, b"\xfe", RESTARTS),
+    "restart_segment_too_long": RESTARTS[: restart(3)] + b"\xa5" * 9 + RESTARTS[restart(3) :],
+    "restart_segment_too_short": RESTARTS[: restart(3) - 4] + RESTARTS[restart(3) :],
 }
+
+# What Pillow reads, and stokehold does not.
+OTHER_KINDS = ["arithmetic"]
+
+
+def pillows(data: bytes) -> bytes | None:
+    """What Pillow reads, as a PPM, or None."""
+    file = io.BytesIO()
+    try:
+        Image.open(io.BytesIO(data)).convert("RGB").save(file, "PPM")
+    except (OSError, Image.DecompressionBombError):
+        return None
+    return file.getvalue()
+
 
 if __name__ == "__main__":
     for name, data in FILES.items():
-        (Path(__file__).parent / f"{name}.jpg").write_bytes(data)
+        path = Path(__file__).parent / f"{name}.jpg"
+        path.write_bytes(data)
+        path.with_suffix(".ppm").unlink(missing_ok=True)
+        read = pillows(data)
+        if read is not None and name not in OTHER_KINDS:
+            path.with_suffix(".ppm").write_bytes(read)
