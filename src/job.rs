@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    budget::Budget,
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
@@ -49,6 +50,11 @@ const REPLACE_OP: u64 = u64::MAX - 1;
 /// How many samples are tried for one row before its batch fails after all.
 pub const MAX_ATTEMPTS: u32 = 16;
 
+/// The most worker processes of a loader, decoding threads of a worker, and decoding threads of all workers.
+const MAX_WORKERS: u64 = 1024;
+const MAX_THREADS_OF_WORKER: u64 = 256;
+const MAX_THREADS: u64 = 4096;
+
 /// The parts of a loader's configuration that the workers and the coordinator need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +75,9 @@ pub struct Options {
     pub num_workers: u32,
     /// Decoding threads of each worker.
     pub threads_per_worker: u32,
+    /// The most bytes that a sample may take while it is made; none for [`Budget::DEFAULT`].
+    #[serde(default)]
+    pub max_sample_bytes: Option<u64>,
     /// What becomes of bad samples.
     pub on_error: OnError,
     /// How long a worker may go without finishing a row before it is replaced; as data, in seconds.
@@ -87,6 +96,7 @@ impl Default for Options {
             world_size: 1,
             num_workers: 0,
             threads_per_worker: 1,
+            max_sample_bytes: None,
             on_error: OnError::Raise,
             stall_timeout: Duration::from_mins(1),
         }
@@ -130,13 +140,41 @@ impl Options {
         if self.rank >= self.world_size {
             return Err(Error::Config(format!("rank {} is not below world_size {}", self.rank, self.world_size)));
         }
-        if self.num_workers > 1024 {
-            return Err(Error::Config(format!("num_workers must be at most 1024, not {}", self.num_workers)));
+        self.validate_threads()?;
+        if self.max_sample_bytes == Some(0) {
+            return Err(Error::config("max_sample_bytes must be at least 1, not 0"));
         }
         if self.stall_timeout.is_zero() {
             return Err(Error::config("stall_timeout must be more than 0 seconds"));
         }
         Ok(())
+    }
+
+    /// So many that all processors of a large machine are busy; more of them do nothing but get in each other's way.
+    fn validate_threads(&self) -> Result<()> {
+        let Self { num_workers, threads_per_worker, .. } = *self;
+        let counts = [
+            ("num_workers", u64::from(num_workers), MAX_WORKERS),
+            ("threads_per_worker", u64::from(threads_per_worker), MAX_THREADS_OF_WORKER),
+            ("num_workers * threads_per_worker", u64::from(num_workers) * u64::from(threads_per_worker), MAX_THREADS),
+        ];
+        match counts.into_iter().find(|&(_, count, most)| count > most) {
+            None => Ok(()),
+            Some((name, count, most)) => Err(Error::Config(format!("{name} must be at most {most}, not {count}"))),
+        }
+    }
+
+    /// Returns the budget of a sample, in bytes.
+    pub fn sample_bytes(&self) -> u64 {
+        self.max_sample_bytes.unwrap_or(Budget::DEFAULT)
+    }
+
+    /// Returns what samples in work may take together, as far as there is to be memory for it: each thread's budget where
+    /// one was asked for. By default no more than one sample is supposed to be that large.
+    pub fn bytes_in_work(&self) -> u64 {
+        let Self { num_workers, threads_per_worker, max_sample_bytes, .. } = *self;
+        let threads = u64::from(num_workers.max(1)) * u64::from(threads_per_worker);
+        max_sample_bytes.map_or(Budget::DEFAULT, |bytes| bytes.saturating_mul(threads))
     }
 
     /// Returns the sampler over a source of `len` samples.
@@ -153,4 +191,25 @@ pub struct LoaderDescription {
     pub pipeline: Option<PipelineSpec>,
     /// How samples become batches.
     pub options: Options,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_threads_than_a_machine_can_use_are_refused() {
+        let with = |num_workers, threads_per_worker| {
+            Options { num_workers, threads_per_worker, ..Options::default() }
+                .validate()
+                .map_err(|error| error.to_string())
+        };
+        for (workers, threads) in [(0, 256), (1024, 4), (16, 256), (1024, 1)] {
+            assert_eq!(with(workers, threads), Ok(()));
+        }
+        assert_eq!(with(0, 5000), Err("threads_per_worker must be at most 256, not 5000".into()));
+        assert_eq!(with(1025, 1), Err("num_workers must be at most 1024, not 1025".into()));
+        assert_eq!(with(1024, 5), Err("num_workers * threads_per_worker must be at most 4096, not 5120".into()));
+        assert_eq!(with(u32::MAX, u32::MAX), Err(format!("num_workers must be at most 1024, not {}", u32::MAX)));
+    }
 }

@@ -32,10 +32,13 @@
 //!
 //! Modules are declared lowest first, and use only those above them; a test enforces that.
 
+pub mod budget;
 pub mod buffer;
 pub mod counters;
+pub mod descriptor;
 pub mod error;
 pub mod geometry;
+pub mod panics;
 pub mod spec;
 
 pub mod pixel;
@@ -71,7 +74,7 @@ pub mod loader;
 mod python;
 
 pub use crate::{
-    decode::{Corrupt, Cutout, DecodeImage, Truncated, decode_jpeg},
+    decode::{Corrupt, Cutout, DecodeImage, Mode, Truncated, decode_jpeg},
     error::{Error, Result, SampleError, Stage},
     field::{Field, Kind},
     geometry::{Rect, Size},

@@ -4,18 +4,16 @@
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::field::{Scratch, Times};
 use crate::{
+    budget::Budget,
     error::{Failure, Result, Stage},
     field::{self, Compiled, Field, Payload, Recipe, Sample},
+    panics,
     rng::Key,
     source::{Bytes, Source, SourceSpec},
     spec::FieldSpec,
@@ -56,6 +54,7 @@ impl PipelineSpec {
 pub struct Pipeline {
     source: Arc<dyn Source>,
     compiled: Compiled,
+    sample_bytes: u64,
 }
 
 impl Pipeline {
@@ -65,7 +64,18 @@ impl Pipeline {
     /// Those of [`Compiled::of`].
     pub fn new(source: Arc<dyn Source>, recipe: &Recipe) -> Result<Self> {
         let compiled = Compiled::of(source.fields(), recipe)?;
-        Ok(Self { source, compiled })
+        Ok(Self { source, compiled, sample_bytes: Budget::DEFAULT })
+    }
+
+    /// Sets the [budget](Budget) of a sample, in bytes.
+    #[must_use]
+    pub fn with_sample_bytes(self, sample_bytes: u64) -> Self {
+        Self { sample_bytes, ..self }
+    }
+
+    /// Returns the [budget](Budget) of a sample, in bytes.
+    pub fn sample_bytes(&self) -> u64 {
+        self.sample_bytes
     }
 
     /// Returns the source.
@@ -123,10 +133,14 @@ impl Pipeline {
         }
         let mut stage = Stage::Transform;
         let payload = |field| self.source.field(field, key.index, record);
-        let mut sample = Sample { key, payload: &payload, rows, scratch, times, stage: &mut stage };
+        let mut budget = Budget::new(self.sample_bytes);
+        budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
+        let mut sample = Sample { key, payload: &payload, rows, scratch, times, stage: &mut stage, budget };
         // The scratch holds nothing but bytes to be overwritten, so a panic leaves nothing broken behind.
-        let filled = catch_unwind(AssertUnwindSafe(|| self.compiled.fill(&mut sample)));
-        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {}", panic_text(&*panic)))))
+        let filled = panics::caught(|| self.compiled.fill(&mut sample));
+        let taken = sample.budget.taken() - record.len() as u64;
+        sample.scratch.settle(taken);
+        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))))
     }
 
     /// Applies the transforms of whole batches, in place. `fields` are all rows of each field, as
@@ -137,17 +151,9 @@ impl Pipeline {
     /// anything.
     pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) -> Result<(), Failure> {
         // The rows are given up after a panic, and nothing else is touched.
-        let finished = catch_unwind(AssertUnwindSafe(|| self.compiled.finish(key, fields, rows)));
-        finished.map_err(|panic| Failure::new(Stage::Transform, format!("panicked: {}", panic_text(&*panic))))
+        panics::caught(|| self.compiled.finish(key, fields, rows))
+            .map_err(|panic| Failure::new(Stage::Transform, format!("panicked: {panic}")))
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
 }
 
 #[cfg(test)]

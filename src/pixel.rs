@@ -168,6 +168,17 @@ impl fmt::Display for PixelType {
     }
 }
 
+/// The weights of red, green and blue in grey, in 65,536ths: those of ITU-R BT.601.
+pub const LUMA_WEIGHTS: [u32; 3] = [19_595, 38_470, 7_471];
+
+/// Returns the grey of a colour of at most 16 bits, rounded: that of Pillow's mode "L".
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+pub const fn luma([red, green, blue]: [u32; 3]) -> u32 {
+    let [of_red, of_green, of_blue] = LUMA_WEIGHTS;
+    (red * of_red + green * of_green + blue * of_blue + (1 << 15)) >> 16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -113,10 +113,10 @@ pub struct FieldSpec {
 /// The leading axes of a field that vary from sample to sample, and the room for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ragged {
-    /// How many axes vary: 1 for a list, 2 for an image of (height, width).
+    /// How many axes vary: 1 for a list, 2 for an image of (height, width), 3 for one whose channels vary too.
     pub axes: usize,
     /// How many positions along them a row has room for, their extents multiplied: entries of a list, pixels of an
-    /// image.
+    /// image, values of one whose channels vary too.
     pub capacity: usize,
 }
 
@@ -171,7 +171,11 @@ impl FieldSpec {
         let places = extents.iter().try_fold(1_usize, |places, &extent| places.checked_mul(extent));
         let Some(places) = places.filter(|&places| places <= capacity) else {
             let extents: Vec<String> = extents.iter().map(usize::to_string).collect();
-            let what = if axes == 1 { "entries" } else { "pixels" };
+            let what = match axes {
+                1 => "entries",
+                2 => "pixels",
+                _ => "values",
+            };
             return Err(format!(
                 "field `{}` needs room for {} {what}, and its capacity is {capacity}: raise capacity[{:?}]",
                 self.name,

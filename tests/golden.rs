@@ -312,7 +312,7 @@ fn annotated() -> SharedArrays {
     let image = || "image".to_owned();
     let columns = vec![
         (Field::new("labels", List { dtype: DType::Int64, shape: vec![], capacity: 0 }), Values::Runs(labels)),
-        (Field::new("mask", Mask { image: image() }), Values::Files(masks)),
+        (Field::new("mask", Mask::of(image())), Values::Files(masks)),
         (
             Field::new("boxes", BoundingBoxes { image: image(), format: BoxFormat::Xywh, capacity: 0 }),
             Values::Runs(boxes),

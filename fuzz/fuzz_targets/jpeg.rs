@@ -23,6 +23,7 @@ fuzz_target!(|input: &[u8]| {
         apply_exif_orientation: options & 4 != 0,
         corrupt: if options & 8 != 0 { Corrupt::Error } else { Corrupt::Decode },
         max_pixels: MAX_PIXELS,
+        ..DecodeImage::default()
     };
     let Ok(encoded) = Encoded::open(data, options) else { return };
     let all = encoded.size();

@@ -1,7 +1,7 @@
 """The native half of stokehold. Use the names that `stokehold` gives; these are its parts."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -15,6 +15,7 @@ __all__ = [
     "Loader",
     "Memory",
     "SlotsExhaustedError",
+    "StdioTaken",
     "Table",
     "WorkerError",
     "__version__",
@@ -25,6 +26,7 @@ __all__ = [
     "decode_jpeg",
     "image_folder_classes",
     "init",
+    "print_line",
     "serve",
 ]
 
@@ -53,12 +55,20 @@ def decode_jpeg(
     out: npt.NDArray[np.uint8] | None = None,
 ) -> tuple[int, int, bytearray | npt.NDArray[np.uint8]]:
     """Returns height, width and the pixels; these are `out` where it is given."""
+
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
 def init() -> None: ...
+def print_line(descriptor: int, line: str) -> None: ...
 def serve() -> None: ...
+
+@final
+class StdioTaken:
+    """As long as it lives, what is opened gets none of the numbers 0 to 2, and programs that are started have them."""
+
+    def __new__(cls) -> StdioTaken: ...
 
 @final
 class Table:
@@ -128,8 +138,13 @@ class Batch:
 
 @final
 class Loader:
-    def __new__(cls, description: str, table: Table | None, coordinator: tuple[str, str, str]) -> Loader:
-        """Starts what a description says, in JSON. `table` holds the samples where it names no source."""
+    def __new__(
+        cls, description: str, table: Table | None, coordinator: tuple[str, str, str], report: Callable[[str], None]
+    ) -> Loader:
+        """Starts what a description says, in JSON. `table` holds the samples where it names no source.
+
+        `report` is called with each line that coordinator and workers report, while the loader is looked after.
+        """
     @property
     def fields(self) -> list[tuple[str, str, list[int | None], int | None]]: ...
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ __all__ = ["AnnotationFile", "Image", "Object"]
 
 BOX_NUMBERS: Final = 4
 """x, y, width and height."""
+LARGEST: Final = 1e38
+"""What a batch holds as ``float32``, sums of two included."""
 SHOWN: Final = 80
 """How many characters of an entry an error shows."""
 
@@ -97,7 +98,7 @@ class AnnotationFile:
         seen = set()
         for number, entry in enumerate(self._list(content, "images")):
             key = entry.get("id")
-            if isinstance(key, bool) or not isinstance(key, int | str | float):
+            if isinstance(key, bool) or not (isinstance(key, int | str) or _is_number(key)):
                 raise self.error(f"has an image without a usable id: number {number}, {_short(entry)}")
             name = entry.get("file_name")
             if not isinstance(name, str) or not name:
@@ -159,7 +160,7 @@ class AnnotationFile:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
 def _whole(value: object) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from struct import pack
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -52,13 +53,14 @@ class Segmentations(Column):
         self.most = max((len(objects) for _, _, objects in rows), default=0)
         words, ends = bytearray(), []
         for height, width, objects in rows:
-            words += np.array([height, width, len(objects)], np.uint32).tobytes()
+            words += pack("=3I", height, width, len(objects))
             for number, found in objects:
-                words += np.array([number, len(found)], np.uint32).tobytes()
+                words += pack("=2I", number, len(found))
                 for kind, values in found:
-                    words += np.array([kind, len(values)], np.uint32).tobytes() + values.tobytes()
+                    words += pack("=2I", kind, len(values))
+                    words += values.data
             ends.append(len(words))
-        self.words, self.ends = np.frombuffer(bytes(words), np.uint8), np.array(ends, np.uint64)
+        self.words, self.ends = np.frombuffer(words, np.uint8), np.array(ends, np.uint64)
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
@@ -92,10 +94,11 @@ def parts(segmentation: object, height: int, width: int) -> list[Part]:
 def _polygons(polygons: list[Any]) -> Iterator[Part]:
     for number, polygon in enumerate(polygons):
         try:
-            corners = np.array(polygon, np.float64)
-        except (TypeError, ValueError, OverflowError):
-            corners = np.empty((0, 0))
-        if corners.ndim != 1 or not all(type(value) in (int, float) for value in polygon):
+            corners = np.array(polygon if isinstance(polygon, list) else None)
+        except ValueError:
+            corners = np.array(None)
+        # Texts and nulls make arrays of other kinds.
+        if corners.ndim != 1 or (corners.size and corners.dtype.kind not in "iuf"):
             raise ValueError(f"has a polygon that is not a list of numbers: number {number}")
         # To pycocotools, the first one says what they all are.
         if number == 0 and len(corners) <= BOX_NUMBERS:
@@ -103,8 +106,9 @@ def _polygons(polygons: list[Any]) -> Iterator[Part]:
         if not (np.abs(corners) <= FARTHEST).all():
             raise ValueError(f"has a polygon that reaches further than {FARTHEST:.0f} pixels: number {number}")
         # A last number without a partner is nothing to pycocotools.
-        corners = corners[: len(corners) // 2 * 2]
-        yield POLYGON, np.trunc(FINENESS * corners + 0.5).astype(np.int32)
+        corners = corners[: len(corners) // 2 * 2].astype(np.float64)
+        # Rounded as a cast rounds, towards zero.
+        yield POLYGON, (FINENESS * corners + 0.5).astype(np.int32)
 
 
 def _runs(runs: object, height: int, width: int) -> Part:

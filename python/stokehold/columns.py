@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Column", "Stored", "column", "field_name", "flat", "rows", "runs"]
+__all__ = ["Column", "Stored", "column", "field_name", "flat", "rows"]
 
 
 class Stored(NamedTuple):
@@ -48,7 +48,7 @@ class _Bytes(Column):
 
     def stored(self) -> Stored:
         """Returns the bytes."""
-        return Stored("runs", runs(self.rows))
+        return Stored("runs", _runs(self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -111,15 +111,18 @@ def rows(name: str, given: object) -> Rows:
     """Returns an array as a column.
 
     Raises:
+        TypeError: It is a column already.
         ValueError: It is a scalar.
     """
+    if isinstance(given, Column):
+        raise TypeError(f"column `{name}` is one of {type(given).__name__}, which a Table takes, and Arrays do not")
     array = np.asarray(given)
     if array.ndim == 0:
         raise ValueError(f"array `{name}` is a scalar; it needs a first axis of rows")
     return Rows(array)
 
 
-def runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
+def _runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
     """Returns runs of bytes, one after the other, and where each ends."""
     ends = np.cumsum([len(row) for row in rows], dtype=np.uint64)
     return np.frombuffer(b"".join(rows), np.uint8), ends

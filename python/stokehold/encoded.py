@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from stokehold.columns import Column, Stored, runs
+from stokehold.columns import Column, Stored
 
 __all__ = ["Images", "Masks"]
 
@@ -27,56 +27,71 @@ class _Encoded(Column):
         owner = type(self).__name__
         if isinstance(rows, str | bytes | os.PathLike):
             raise TypeError(f"{owner}: rows must be a sequence of paths, arrays or encoded bytes, not one of them")
-        found = [self._row(at, row) for at, row in enumerate(rows)]
-        kinds = [kind for kind, _ in found]
-        if len(set(kinds)) > 1:
-            other = next(at for at, kind in enumerate(kinds) if kind != kinds[0])
-            raise TypeError(
-                f"{owner}: row 0 is {_KINDS[kinds[0]]} and row {other} {_KINDS[kinds[other]]}: all rows are paths, or "
-                "none is; read the files into bytes"
-            )
-        self.by = kinds[0] if kinds else "files"
-        self.rows = [data for _, data in found]
+        self.by: Literal["files", "runs"] = "files"
+        # One copy: there may be as much as fits into memory.
+        self.data, ends = bytearray(), []
+        here = b""
+        for at, row in enumerate(rows):
+            by: Literal["files", "runs"] = "files" if isinstance(row, str | os.PathLike) else "runs"
+            if at and by != self.by:
+                raise TypeError(
+                    f"{owner}: row 0 is {_KINDS[self.by]} and row {at} {_KINDS[by]}: all rows are paths, or none is; "
+                    "read the files into bytes"
+                )
+            self.by = by
+            if isinstance(row, str | os.PathLike):
+                path = os.fsencode(row)
+                if not path or b"\0" in path:
+                    raise ValueError(f"{owner}: row {at} is {row!r}, which is no path")
+                if not path.startswith(b"/"):
+                    # It means the same wherever the program goes.
+                    here = here or os.fsencode(Path.cwd()) + b"/"
+                    self.data += here
+                self.data += path
+            else:
+                self._add(f"{owner}: row {at}", row)
+            ends.append(len(self.data))
+        self.ends = np.array(ends, np.uint64)
 
-    def _row(self, at: int, row: object) -> tuple[str, bytes]:
-        owner = type(self).__name__
-        if isinstance(row, str | os.PathLike):
-            path = os.fsencode(row)
-            if not path or b"\0" in path:
-                raise ValueError(f"{owner}: row {at} is {row!r}, which is no path")
-            # It means the same wherever the program goes.
-            return "files", path if path.startswith(b"/") else os.fsencode(Path.cwd()) + b"/" + path
-        if isinstance(row, bytes | bytearray | memoryview):
-            data = bytes(row)
-            if not data:
-                raise ValueError(f"{owner}: row {at} has no bytes")
-            return "runs", data
+    def _add(self, name: str, row: object) -> None:
+        """Adds a row that is in memory."""
         if isinstance(row, np.ndarray):
-            return "runs", _netpbm(self._pixels(row, f"{owner}: row {at}"))
-        kind = f"{type(row).__module__}.{type(row).__qualname__}"
-        raise TypeError(f"{owner}: row {at} must be a path, a NumPy array or the bytes of an image file, not {kind}")
+            pixels = self._pixels(row, name)
+            self.data += _netpbm_header(pixels)
+            # 16 bits are big-endian.
+            self.data += pixels.astype(pixels.dtype.newbyteorder(">"), order="C", copy=False).data
+        elif isinstance(row, bytes | bytearray | memoryview):
+            before = len(self.data)
+            self.data += row
+            if len(self.data) == before:
+                raise ValueError(f"{name} has no bytes")
+        else:
+            kind = f"{type(row).__module__}.{type(row).__qualname__}"
+            raise TypeError(f"{name} must be a path, a NumPy array or the bytes of an image file, not {kind}")
 
     def _pixels(self, array: npt.NDArray[Any], row: str) -> npt.NDArray[Any]:
         """Returns an array as an image file can hold it, or raises ``ValueError`` where none can."""
         raise NotImplementedError
 
     def stored(self) -> Stored:
-        """Returns the paths, or the bytes."""
-        return Stored("files" if self.by == "files" else "runs", runs(self.rows))
+        """Returns the paths, or the bytes, and where each ends."""
+        return Stored(self.by, (np.frombuffer(self.data, np.uint8), self.ends))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.ends)
 
 
 _KINDS: Final = {"files": "a path", "runs": "in memory"}
-_TUPLES: Final = {1: "GRAYSCALE", 2: "GRAYSCALE_ALPHA", 3: "RGB", 4: "RGB_ALPHA"}
+_SHORT: Final = {1: "P5", 3: "P6"}
+_LONG: Final = {2: "GRAYSCALE_ALPHA", 4: "RGB_ALPHA"}
+_INDICES: Final = ("uint8", "uint16", "int32")
 
 
 class Images(_Encoded):
     """A column of images: files, arrays in memory, or the bytes of image files.
 
-    Their field is decoded to ``uint8`` (H, W, 3). Where the transforms fix no size, the images keep their own and the
-    field is ragged: give the loader its ``capacity``, in pixels.
+    Their field is decoded to ``uint8`` (H, W, 3), or to what `DecodeImage` says. Where the transforms fix no size, the
+    images keep their own and the field is ragged: give the loader its ``capacity``, in pixels.
 
     Args:
         rows: For each sample a path; or a NumPy array (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4) of ``uint8``
@@ -108,32 +123,39 @@ class Images(_Encoded):
 class Masks(_Encoded):
     """A column of class indices: files, arrays in memory, or the bytes of image files.
 
-    Files are palette PNG, or 8-bit grey in PNG, BMP, TIFF or PNM. Their field is decoded to ``uint8`` (H, W), and
-    follows the geometry of its image, with the same draws and by the nearest pixel (that whose centre is nearest,
-    Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes no geometry of its own; `ToDtype` may be given.
-    What a padding or a turn adds has the image's ``fill`` where that is one number, and is 0 where it is one for each
-    channel. A mask of another size than its image is an error.
+    Files have a palette or are grey, in PNG, GIF, BMP, TIFF or PNM. Indices are those of the file: of grey of 1, 2 or 4
+    bits they are the numbers 0 to 1, 3 or 15, which are not spread to 255. Colours, alpha and lossy formats are bad
+    samples.
+
+    Their field is decoded to `dtype` (H, W), and follows the geometry of its image, with the same draws and by the
+    nearest pixel (that whose centre is nearest, Pillow's ``NEAREST`` and torchvision's ``NEAREST_EXACT``). It takes no
+    geometry of its own; `ToDtype` may be given. What a padding or a turn adds has the image's ``fill`` where that is
+    one index of 8 bits, and is 0 where it is not. A mask of another size than its image is an error.
 
     Args:
-        rows: For each sample a path; or a NumPy array (H, W) or (H, W, 1) of booleans or integers, 0 to 65535; or the
-            ``bytes`` of an image file. Arrays and bytes may be mixed, and are copied into the table; paths go alone.
-            Indices of an array that are above 255 make it a mask of 16 bits.
+        rows: For each sample a path; or a NumPy array (H, W) or (H, W, 1) of booleans or integers; or the ``bytes`` of
+            an image file. Arrays and bytes may be mixed, and are copied into the table; paths go alone. Indices of an
+            array are 0 to 255, or to 65535 where `dtype` is another than ``"uint8"``.
         image: The column of the images, ``"image"`` by default.
+        dtype: The dtype of the indices: ``"uint8"``, the default, for which masks of 16 bits are bad samples, or
+            ``"uint16"`` or ``"int32"``, which take those of instances too.
 
     Raises:
         TypeError: A row is something else, or paths are mixed with what is not.
-        ValueError: An array has another shape or dtype, or an index that is out of range.
+        ValueError: An array has another shape or dtype, or an index that is out of range; or another `dtype`.
     """
 
     image: str
 
-    def __init__(self, rows: Rows, image: str = "image") -> None:
+    def __init__(self, rows: Rows, image: str = "image", dtype: npt.DTypeLike = "uint8") -> None:
+        self.image, self.dtype = image, np.dtype(dtype)
+        if self.dtype.name not in _INDICES:
+            raise ValueError(f"Masks: dtype = {self.dtype.name} must be one of {', '.join(_INDICES)}")
         super().__init__(rows)
-        self.image = image
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
-        return {"kind": "mask", "image": self.image}
+        return {"kind": "mask", "image": self.image, "dtype": self.dtype.name}
 
     def _pixels(self, array: npt.NDArray[Any], row: str) -> npt.NDArray[Any]:
         if array.dtype.kind not in "biu":
@@ -143,16 +165,19 @@ class Masks(_Encoded):
                 low, high = int(array.min()), int(array.max())
             case shape:
                 raise ValueError(f"{row} has shape {shape}; masks are of shape (H, W) or (H, W, 1)")
-        if low < 0 or high > np.iinfo(np.uint16).max:
-            raise ValueError(f"{row} has the index {low if low < 0 else high}; masks hold 0 to 65535")
+        most = np.iinfo(np.uint8 if self.dtype == np.uint8 else np.uint16).max
+        if low < 0 or high > most:
+            index = low if low < 0 else high
+            raise ValueError(f"{row} has the index {index}; masks of {self.dtype} hold 0 to {most}")
         return array.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
 
 
-def _netpbm(array: npt.NDArray[Any]) -> bytes:
-    """Returns an image file of these pixels that is nothing but a header and they."""
+def _netpbm_header(array: npt.NDArray[Any]) -> bytes:
+    """Returns what makes an image file of the pixels that follow."""
     height, width, *rest = array.shape
     channels = rest[0] if rest else 1
-    sizes = f"WIDTH {width}\nHEIGHT {height}\nDEPTH {channels}\nMAXVAL {np.iinfo(array.dtype).max}"
-    header = f"P7\n{sizes}\nTUPLTYPE {_TUPLES[channels]}\nENDHDR\n"
-    # 16 bits are big-endian.
-    return header.encode() + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    largest = np.iinfo(array.dtype).max
+    if channels in _SHORT:
+        return f"{_SHORT[channels]} {width} {height} {largest}\n".encode()
+    sizes = f"WIDTH {width}\nHEIGHT {height}\nDEPTH {channels}\nMAXVAL {largest}"
+    return f"P7\n{sizes}\nTUPLTYPE {_LONG[channels]}\nENDHDR\n".encode()

@@ -14,6 +14,7 @@ from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.columns import field_name
 from stokehold.mix import BatchTransform, specs
+from stokehold.reports import tell
 from stokehold.sources import Source
 from stokehold.transforms import Transform
 
@@ -52,7 +53,8 @@ class FieldSpec(NamedTuple):
     shape: tuple[int | None, ...]
     """The shape of one sample; None for an axis that varies from sample to sample, which makes the field ragged."""
     capacity: int | None = None
-    """Of a ragged field, what a row has room for along its varying axes: entries of a list, pixels of an image."""
+    """Of a ragged field, what a row has room for along its varying axes: entries of a list, pixels of an image,
+    values of one whose channels vary too."""
 
 
 class Loader:
@@ -62,6 +64,10 @@ class Loader:
     on its place in the epoch, with `batch_transforms`), never on the number of workers, on workers that were killed,
     or on where an epoch was resumed. Arguments that
     torch's ``DataLoader`` has are spelled as there.
+
+    What coordinator and workers report, such as a worker that stalls, goes to the logger ``stokehold`` as a warning
+    while you wait for a batch, ask for `stats` or `close`. Where logging is not configured, it is printed to standard
+    error, unless that would have to wait: a pipe that nobody reads stops nothing.
 
     Args:
         source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table` or `CocoDetection`.
@@ -81,14 +87,21 @@ class Loader:
             name stand before it.
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
-            width) of an image whose transforms fix no size. A list has room for the source's longest one by default. A
-            sample that needs more is a bad one, and goes by `on_error`.
-        num_workers: Worker processes; 0 does the work in this process when a batch is asked for; ``"auto"`` takes the
-            processors that affinity and cgroup allow, shared among the ranks of this machine (``LOCAL_WORLD_SIZE``).
-        threads_per_worker: Decoding threads of each worker.
+            width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
+            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`.
+        num_workers: Worker processes, at most 1024; 0 does the work in this process when a batch is asked for;
+            ``"auto"`` takes the processors that affinity and cgroup allow, shared among the ranks of this machine
+            (``LOCAL_WORLD_SIZE``).
+        threads_per_worker: Decoding threads of each worker, at most 256, and at most 4096 of all workers together.
         prefetch: Batches that may be finished ahead of the one in your hands, in total (not per worker).
         memory_limit: How large the arena, and so everything that is buffered, may become: bytes, or text such as
             ``"512MiB"``. It begins with ``prefetch`` + 2 slots and grows when you hold batches.
+        max_sample_bytes: The most memory that a sample may take while it is made, in bytes or text such as ``"256MiB"``:
+            its files, what decoding and transforming it allocates, and its pixels. A sample that needs more is a bad
+            one, which is told from its files' sizes and headers, and goes by `on_error`. None is 1 GiB: a large
+            photograph of 100 megapixels takes half of that. Where samples are files, there must be memory for one
+            such sample beside the slots when the loader is made, or, if you give a number, for one in each thread
+            that decodes.
         rank: This trainer's number; None takes ``RANK``, as torchrun sets it, else 0.
         world_size: The number of trainers; None takes ``WORLD_SIZE``, else 1.
         output: What fields of a batch are: ``"numpy"``, ``"torch"`` or ``"jax"`` arrays, all without a copy.
@@ -96,14 +109,15 @@ class Loader:
             can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
             comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic.
         stall_timeout: Seconds that a worker may go without finishing a sample before it is reported, killed and
-            replaced.
+            replaced; and that the coordinator may go without an answer before it is killed and ``WorkerError`` raised.
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
         RuntimeError: There are to be workers, and ``sys.executable`` is empty.
         WorkerError: There are to be workers, and ``sys.executable`` is no interpreter; see `freeze_support`.
         OSError: The source cannot be opened (``FileNotFoundError`` and so on), or a process cannot be started.
-        MemoryError: The arena does not fit under ``memory_limit``, a cgroup's limit or the machine's free memory.
+        MemoryError: The arena does not fit under ``memory_limit``, or arena and samples of ``max_sample_bytes`` not under
+            a cgroup's limit or the machine's free memory.
     """
 
     def __init__(
@@ -122,6 +136,7 @@ class Loader:
         threads_per_worker: int = 1,
         prefetch: int = 4,
         memory_limit: int | str = "2GiB",
+        max_sample_bytes: int | str | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         output: Output = "numpy",
@@ -148,6 +163,8 @@ class Loader:
             "on_error": on_error,
             "stall_timeout": _seconds("stall_timeout", stall_timeout),
         }
+        if max_sample_bytes is not None:
+            options["max_sample_bytes"] = _bytes("max_sample_bytes", max_sample_bytes)
         if num_workers and not sys.executable:
             raise RuntimeError(_FROZEN.format(sys.executable))
         description = {
@@ -162,12 +179,12 @@ class Loader:
             },
             "options": options,
             "prefetch": _count("prefetch", prefetch),
-            "memory_limit": _bytes(memory_limit),
+            "memory_limit": _bytes("memory_limit", memory_limit),
         }
         self.source = source
         self.output: Output = output
         coordinator = (sys.executable or "", _native.__file__, _FROZEN.format(sys.executable))
-        self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator)
+        self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator, tell)
         self._num_workers = num_workers
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
@@ -224,7 +241,7 @@ class Loader:
         """Makes the next iteration go on where `state_dict` was taken; nothing is replayed.
 
         Raises:
-            ValueError: The state is of another version, seed, order or source.
+            ValueError: The state is of another version, seed, order or source, or its cursor is beyond the end.
         """
         self._native.load_state(json.dumps(dict(state_dict)))
 
@@ -234,10 +251,12 @@ class Loader:
         ``batches``, ``samples``: handed out. ``wait_seconds``: how long you waited for them. ``ready_slots``: batches
         that are finished and wait for you. ``slots``, ``held_slots``, ``arena_bytes``: slots in all, those that you
         hold, and their size. ``read_seconds``, ``decode_seconds``, ``transform_seconds``: sums over the workers.
-        ``damaged_images``: damaged files that were decoded all the same (see `DecodeImage`). ``restarts``: workers that
-        were replaced. ``failed_samples``, ``quarantine``: how many failed, and which first. ``endings``: how workers
-        ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``: what of its description the source
-        passed over or filled in, by name, such as the ``annotations_without_image`` of a COCO file.
+        ``damaged_images``: damaged files that were decoded all the same (see `DecodeImage`). ``dropped_alpha``,
+        ``dropped_colour``, ``reduced_depth``, ``widened_depth``: images that have more, or less, than `DecodeImage`
+        keeps. ``restarts``: workers that were replaced. ``failed_samples``, ``quarantine``: how many failed, and which
+        first. ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``: what
+        of its description the source passed over or filled in, by name, such as the ``annotations_without_image`` of a
+        COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
         return stats | {"source": dict(self.source.counters)}
@@ -325,7 +344,9 @@ def _integer(name: str, value: int) -> int:
 
 def _count(name: str, value: int) -> int:
     count = _integer(name, value)
-    if not 0 <= count < (2**64 if name in {"seed", "epoch"} else 2**32):
+    # Another epoch follows each one.
+    limit = {"seed": 2**64, "epoch": 2**64 - 1}.get(name, 2**32)
+    if not 0 <= count < limit:
         raise ValueError(f"{name} is out of range: {count}")
     return count
 
@@ -340,13 +361,13 @@ def _seconds(name: str, value: float) -> float:
     return seconds
 
 
-def _bytes(limit: int | str) -> int:
+def _bytes(name: str, limit: int | str) -> int:
     if isinstance(limit, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", limit)
         if match is None or match[2].lower() not in _UNITS:
-            raise ValueError(f"memory_limit must be bytes or text such as '512MiB', not {limit!r}")
+            raise ValueError(f"{name} must be bytes or text such as '512MiB', not {limit!r}")
         limit = int(float(match[1]) * _UNITS[match[2].lower()])
-    limit = _integer("memory_limit", limit)
+    limit = _integer(name, limit)
     if not 0 < limit < 2**63:
-        raise ValueError(f"memory_limit is out of range: {limit}")
+        raise ValueError(f"{name} is out of range: {limit}")
     return limit

@@ -23,11 +23,7 @@ use crate::{
     protocol::{Channel, Incoming, Reply, Request},
     shm::{Arena, Mailbox, Progress, SlotLayout},
     source::Source,
-    sys::{
-        poll::Watch,
-        process::{self, Parent},
-        socket::Sent,
-    },
+    sys::{poll::Watch, process::Parent, report::report, socket::Sent},
 };
 
 /// How long the workers may take to end once the loader does.
@@ -45,6 +41,7 @@ fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
 
 /// The coordinator of a pool.
 pub(super) struct Coordinator {
+    pub(super) trainer: Arc<Parent>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) mailbox: Mailbox,
     pub(super) arena: Arena,
@@ -64,15 +61,21 @@ pub(super) struct Coordinator {
 
 impl Coordinator {
     /// Returns the coordinator of an opened source, whose workers are started.
-    pub(super) fn new(pipeline: Arc<Pipeline>, options: Options, mailbox: Mailbox, arena: Arena) -> Result<Self> {
+    pub(super) fn new(
+        pipeline: Arc<Pipeline>,
+        options: Options,
+        (mailbox, arena): (Mailbox, Arena),
+        trainer: Arc<Parent>,
+    ) -> Result<Self> {
         let sampler = options.sampler(pipeline.source().len());
         let (slots, min_run) = (arena.slots() as u32, min_run(&pipeline, arena.layout()));
         let schedule_options = ScheduleOptions { on_error: options.on_error, min_run, finishes: pipeline.finishes() };
         let (schedule, actions) = Schedule::new(sampler.clone(), schedule_options, options.num_workers, slots);
         let num_workers = options.num_workers;
-        let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler);
+        let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler, Arc::clone(&trainer));
         let stats = PoolStats { counters: Counters::of(Pipeline::counters()), ..PoolStats::default() };
         let mut coordinator = Self {
+            trainer,
             pipeline,
             mailbox,
             arena,
@@ -99,11 +102,11 @@ impl Coordinator {
     }
 
     /// Serves until the trainer is gone, and returns the exit status.
-    pub(super) fn run(mut self, channel: Channel<Reply, Request>, trainer: &Parent) -> i32 {
+    pub(super) fn run(mut self, channel: Channel<Reply, Request>) -> i32 {
         let mut watch = Watch::default();
         let mut next_check = Instant::now();
         let failed = loop {
-            match self.turn(&channel, trainer, &mut watch, &mut next_check) {
+            match self.turn(&channel, &mut watch, &mut next_check) {
                 Ok(true) => {}
                 Ok(false) => break None,
                 Err(error) => {
@@ -117,28 +120,22 @@ impl Coordinator {
         // The trainer need not wait for the workers to see that the loader is closed.
         let left = self.supervisor.end_all(END_GRACE);
         if !left.is_empty() {
-            process::report(&format!("workers that cannot be killed, most likely waiting for a device: pids {left:?}"));
+            report(&format!("workers that cannot be killed, most likely waiting for a device: pids {left:?}"));
         }
         failed.map_or(0, |error| {
-            process::report(&format!("coordinator ends: {error}"));
+            report(&format!("coordinator ends: {error}"));
             1
         })
     }
 
     /// Waits for something to happen and deals with it. Returns false when the loader is to end.
-    fn turn(
-        &mut self,
-        channel: &Channel<Reply, Request>,
-        trainer: &Parent,
-        watch: &mut Watch,
-        next_check: &mut Instant,
-    ) -> Result<bool> {
+    fn turn(&mut self, channel: &Channel<Reply, Request>, watch: &mut Watch, next_check: &mut Instant) -> Result<bool> {
         watch.clear();
         let socket = watch.add(channel.as_fd(), !self.outbox.is_empty());
-        let trainer_end = trainer.pidfd().map(|fd| watch.add(fd, false));
+        let trainer_end = self.trainer.pidfd().map(|fd| watch.add(fd, false));
         let workers = self.supervisor.watch(watch);
         watch.wait(Some(self.patience(*next_check, trainer_end.is_none())))?;
-        if trainer.gone() || trainer_end.is_some_and(|end| watch.readable(end)) {
+        if self.trainer.gone() || trainer_end.is_some_and(|end| watch.readable(end)) {
             return Ok(false);
         }
         for (worker, socket, end) in workers {
@@ -154,7 +151,7 @@ impl Coordinator {
         }
         if Instant::now() >= *next_check {
             for (worker, line) in self.supervisor.check_stalls(&self.schedule.assignments(), &self.arena) {
-                process::report(&line);
+                report(&line);
                 self.take_in(Event::Condemned { worker });
             }
             *next_check = Instant::now() + self.supervisor.stall_tick();

@@ -26,7 +26,8 @@ use crate::{
     sys::{
         limits,
         poll::{Watch, WatchKey},
-        process,
+        process::{self, Parent},
+        report,
     },
     worker::{Filler, Worker},
 };
@@ -40,15 +41,16 @@ pub(super) struct Supervisor {
     pipeline: Arc<Pipeline>,
     options: Options,
     sampler: Sampler,
+    trainer: Arc<Parent>,
     workers: BTreeMap<u32, WorkerProcess>,
     oom_kills: u64,
     last_check: Instant,
 }
 
 impl Supervisor {
-    pub(super) fn new(pipeline: Arc<Pipeline>, options: Options, sampler: Sampler) -> Self {
-        let now = Instant::now();
-        Self { pipeline, options, sampler, workers: BTreeMap::new(), oom_kills: limits::oom_kills(), last_check: now }
+    pub(super) fn new(pipeline: Arc<Pipeline>, options: Options, sampler: Sampler, trainer: Arc<Parent>) -> Self {
+        let (workers, oom_kills, last_check) = (BTreeMap::new(), limits::oom_kills(), Instant::now());
+        Self { pipeline, options, sampler, trainer, workers, oom_kills, last_check }
     }
 
     /// Forks a worker.
@@ -61,8 +63,10 @@ impl Supervisor {
             process::fork_child(|| {
                 let kept = arena.segments().iter().map(|segment| segment.as_fd().as_raw_fd());
                 let own = [theirs.as_fd().as_raw_fd(), mailbox.memory().as_fd().as_raw_fd()];
+                let others =
+                    [report::descriptor(), self.trainer.pidfd().map(|fd| fd.as_raw_fd())].into_iter().flatten();
                 let sources = self.pipeline.source().descriptors();
-                process::close_others(&kept.chain(own).chain(sources).collect::<Vec<_>>());
+                process::close_others(&kept.chain(own).chain(others).chain(sources).collect::<Vec<_>>());
                 process::set_name("stokehold-work");
                 process::be_expendable();
                 if !process::die_with(parent) {
@@ -78,6 +82,8 @@ impl Supervisor {
                     sampler: self.sampler.clone(),
                     threads: self.options.threads_per_worker,
                     seat,
+                    trainer: Arc::clone(&self.trainer),
+                    coordinator: parent,
                 };
                 worker.run()
             })

@@ -7,7 +7,7 @@
 use bytemuck::{AnyBitPattern, NoUninit, cast_slice, cast_slice_mut};
 
 use super::image::Image;
-use crate::pixel::{Channels, Depth, PixelType};
+use crate::pixel::{Channels, Depth, LUMA_WEIGHTS, PixelType, luma};
 
 /// A channel's value.
 trait Value: AnyBitPattern + NoUninit {
@@ -18,20 +18,11 @@ trait Value: AnyBitPattern + NoUninit {
     fn luma(colour: [Self; 3]) -> Self;
 }
 
-/// The weights of red, green and blue in grey, in 65,536ths: those of ITU-R BT.601.
-const WEIGHTS: [u32; 3] = [19_595, 38_470, 7_471];
-
-/// Returns the grey of a colour of at most 16 bits, rounded.
-fn whole_luma(colour: [u32; 3]) -> u32 {
-    let [red, green, blue] = WEIGHTS;
-    (colour[0] * red + colour[1] * green + colour[2] * blue + (1 << 15)) >> 16
-}
-
 impl Value for u8 {
     const WHITE: Self = Self::MAX;
 
     fn luma(colour: [Self; 3]) -> Self {
-        whole_luma(colour.map(u32::from)) as Self
+        luma(colour.map(u32::from)) as Self
     }
 }
 
@@ -39,7 +30,7 @@ impl Value for u16 {
     const WHITE: Self = Self::MAX;
 
     fn luma(colour: [Self; 3]) -> Self {
-        whole_luma(colour.map(u32::from)) as Self
+        luma(colour.map(u32::from)) as Self
     }
 }
 
@@ -47,7 +38,7 @@ impl Value for f32 {
     const WHITE: Self = 1.0;
 
     fn luma(colour: [Self; 3]) -> Self {
-        let weighed = colour.into_iter().zip(WEIGHTS).map(|(value, weight)| f64::from(value) * f64::from(weight));
+        let weighed = colour.into_iter().zip(LUMA_WEIGHTS).map(|(value, weight)| f64::from(value) * f64::from(weight));
         (weighed.sum::<f64>() / 65_536.0) as Self
     }
 }
@@ -63,9 +54,10 @@ pub(super) fn is_kept(from: PixelType, to: PixelType) -> bool {
 /// The reason why there are no such pixels.
 pub(super) fn check(from: PixelType, to: PixelType) -> Result<(), String> {
     match (from.depth, to.depth) {
-        (Depth::F32, Depth::U8 | Depth::U16) => {
-            Err(format!("its pixels are {from}, which have no meaning in {}", to.depth.dtype()))
-        }
+        (Depth::F32, Depth::U8 | Depth::U16) => Err(format!(
+            "its pixels are {from}, which {} does not hold; decode with dtype=\"float32\"",
+            to.depth.dtype()
+        )),
         (Depth::U8 | Depth::U16, _) | (Depth::F32, Depth::F32) => Ok(()),
     }
 }
@@ -76,18 +68,20 @@ pub(super) fn check(from: PixelType, to: PixelType) -> Result<(), String> {
 /// As of [`check`].
 pub(super) fn convert(from: &Image, to: PixelType, out: &mut Image) -> Result<(), String> {
     let (size, pixel) = (from.size(), from.pixel());
-    let (from, out) = (from.pixels(), out.reset(size, to));
+    let is_damaged = from.is_damaged();
+    let (from, bytes) = (from.pixels(), out.reset(size, to));
     let channels = (pixel.channels, to.channels);
     match (pixel.depth, to.depth) {
-        (Depth::U8, Depth::U8) => map::<u8, u8>(from, out, channels, |value| value),
-        (Depth::U8, Depth::U16) => map::<u8, u16>(from, out, channels, u16::from),
-        (Depth::U8, Depth::F32) => map::<u8, f32>(from, out, channels, f32::from),
-        (Depth::U16, Depth::U8) => map::<u16, u8>(from, out, channels, |value| (value >> 8) as u8),
-        (Depth::U16, Depth::U16) => map::<u16, u16>(from, out, channels, |value| value),
-        (Depth::U16, Depth::F32) => map::<u16, f32>(from, out, channels, f32::from),
-        (Depth::F32, Depth::F32) => map::<f32, f32>(from, out, channels, |value| value),
+        (Depth::U8, Depth::U8) => map::<u8, u8>(from, bytes, channels, |value| value),
+        (Depth::U8, Depth::U16) => map::<u8, u16>(from, bytes, channels, u16::from),
+        (Depth::U8, Depth::F32) => map::<u8, f32>(from, bytes, channels, f32::from),
+        (Depth::U16, Depth::U8) => map::<u16, u8>(from, bytes, channels, |value| (value >> 8) as u8),
+        (Depth::U16, Depth::U16) => map::<u16, u16>(from, bytes, channels, |value| value),
+        (Depth::U16, Depth::F32) => map::<u16, f32>(from, bytes, channels, f32::from),
+        (Depth::F32, Depth::F32) => map::<f32, f32>(from, bytes, channels, |value| value),
         (Depth::F32, Depth::U8 | Depth::U16) => return check(pixel, to),
     }
+    out.set_damaged(is_damaged);
     Ok(())
 }
 
@@ -160,6 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_converted_is_as_damaged_as_it_was() {
+        let (mut image, mut out) = (Image::default(), Image::default());
+        for is_damaged in [true, false] {
+            image.reset(Size { height: 1, width: 1 }, PixelType::GREY8).fill(7);
+            image.set_damaged(is_damaged);
+            convert(&image, PixelType::RGB8, &mut out).unwrap();
+            assert_eq!((out.is_damaged(), out.pixels()), (is_damaged, &[7; 3][..]));
+        }
+    }
+
+    #[test]
     fn channels_come_and_go_as_in_pillow() {
         let pixel = [10_u8, 100, 200, 7];
         let expected = |from: Channels, to: Channels| {
@@ -199,6 +204,6 @@ mod tests {
         assert_eq!(converted::<u16, f32>(&[7], sixteen, with_alpha).unwrap(), [7.0, 65_535.0]);
         assert_eq!(converted::<f32, f32>(&[7.0], float, with_alpha).unwrap(), [7.0, 1.0]);
         let refused = converted::<f32, u8>(&[0.5], float, eight).unwrap_err();
-        assert_eq!(refused, "its pixels are grey of float32, which have no meaning in uint8");
+        assert_eq!(refused, "its pixels are grey of float32, which uint8 does not hold; decode with dtype=\"float32\"");
     }
 }

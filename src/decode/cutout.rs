@@ -6,17 +6,19 @@ use ndarray::Array3;
 
 use super::{
     decoder::Decoder,
-    format::{Bad, Format, Opened},
+    format::{Bad, Format, Memory, Opened, Wanted},
     jpeg::{Jpeg, OpenJpeg, Scale},
     options::DecodeImage,
     recognise::recognise,
 };
 use crate::{
+    budget::Budget,
     error::{Error, Failure, Result, Stage},
     geometry::{Rect, Size},
+    pixel::PixelType,
 };
 
-/// Decodes a JPEG to (height, width, 3), red, green and blue; the pixels of a baseline file are those of libjpeg-turbo.
+/// Decodes a JPEG to (height, width, 3), red, green and blue; the pixels are those of libjpeg-turbo.
 ///
 /// `scale` is 1, 2, 4 or 8: by how much the image is made smaller on the way. `region` is the part that is wanted, in
 /// pixels of the smaller image; decoding it takes less time than the whole.
@@ -62,7 +64,7 @@ impl<'a> Cutout<'a> {
     ///
     /// # Errors
     /// A [`Failure`] of the decode stage, for bytes that are no JPEG, a broken header, another divisor than 1, 2, 4 and
-    /// 8, or a region that does not lie in the smaller image.
+    /// 8, a region that does not lie in the smaller image, or one that takes more than [`Budget::DEFAULT`] to decode.
     pub fn open(data: &'a [u8], region: Option<Rect>, divisor: u32) -> Result<Self, Failure> {
         let failure = |reason: String| Err(Failure::new(Stage::Decode, reason));
         let Some(scale) = Scale::of_divisor(divisor) else {
@@ -80,6 +82,9 @@ impl<'a> Cutout<'a> {
             let Size { height, width } = size;
             return failure(format!("{region:?}: it does not lie in the image of {width}x{height} pixels"));
         }
+        let Memory { beside, .. } = jpeg.memory(Wanted { region, reduced_to: None });
+        let needed = beside.saturating_add(region.size.area().saturating_mul(PixelType::RGB8.size() as u64));
+        Budget::new(options.max_bytes).take(needed, "decoding").map_err(|reason| Bad::from(reason).of(&Jpeg))?;
         Ok(Self { jpeg, region, scale })
     }
 

@@ -3,11 +3,12 @@
 use super::{
     convert::{convert, is_kept},
     encoded::Encoded,
-    format::{Bad, Wanted},
-    image::{Image, stored_region, turned_size},
+    format::Bad,
+    image::Image,
     kept::Kept,
 };
 use crate::{
+    budget::Budget,
     error::{Failure, Stage},
     geometry::{Rect, Size},
 };
@@ -35,19 +36,15 @@ impl Decoder {
     ///
     /// # Errors
     /// A [`Failure`] of the decode stage that names the format, what is wrong and, in a JPEG, where; or for a region that
-    /// is empty or does not lie in the image.
+    /// is empty or does not lie in the image; or for one that takes more memory than the options allow.
     pub fn decode(&mut self, encoded: Encoded<'_>, region: Rect, reduced_to: Option<Size>) -> Result<&Image, Failure> {
         if region.intersection(encoded.size()) != Some(region) {
             return Err(Failure::new(Stage::Decode, format!("{region:?}: it does not lie in the image")));
         }
-        let wanted = Wanted {
-            region: stored_region(region, encoded.size(), encoded.orientation),
-            reduced_to: reduced_to
-                .filter(|_| encoded.options.scaled_decode)
-                .map(|size| turned_size(size, encoded.orientation)),
-        };
-        let pixel = encoded.pixel();
-        let Encoded { format, file, orientation, .. } = encoded;
+        let (wanted, pixel, needed) =
+            (encoded.wanted(region, reduced_to), encoded.pixel(), encoded.memory(region, reduced_to));
+        let Encoded { format, file, orientation, options, .. } = encoded;
+        Budget::new(options.max_bytes).take(needed, "decoding").map_err(|reason| Bad::from(reason).of(format))?;
         file.decode(wanted, &mut self.kept, &mut self.image).map_err(|bad| bad.of(format))?;
         let mut image = &self.image;
         if !is_kept(image.pixel(), pixel) {

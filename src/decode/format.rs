@@ -34,18 +34,34 @@ pub(super) trait Opened {
     /// Returns the size in pixels, as they are stored.
     fn size(&self) -> Size;
 
-    /// Returns the EXIF orientation, from 1 to 8; 1 where there is none, or it cannot be read.
-    fn orientation(&mut self) -> u8;
+    /// Returns the orientation by which the image is turned, from 1 to 8: that of its EXIF where that is wanted; that of
+    /// a TIFF, which is part of the format, in any case.
+    fn orientation(&self, by_exif: bool) -> u8;
 
     /// Returns what the file's pixels are: of a palette, what its colours are.
     fn pixel(&self) -> PixelType;
 
+    /// Returns what [`decode`](Self::decode) takes of memory, at most, by what the header says.
+    fn memory(&self, wanted: Wanted) -> Memory;
+
     /// Makes `out` the image: all of it, or, where that saves time, what is wanted alone.
     ///
     /// Its pixels are what [`pixel`](Self::pixel) says, or hold the same values in more channels: grey as equal colours,
-    /// and colours with a fourth that means nothing. What was asked for is made of them elsewhere. The size is within
+    /// and colours with a fourth that means nothing. Where 8 bits were asked for, 16 may have become 8, if a format has its
+    /// own way for that. What was asked for is made of them elsewhere. The size is within
     /// the limit. `kept` holds what formats use again.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad>;
+}
+
+/// What decoding a file takes of memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// The size of the image that comes out.
+    pub(super) size: Size,
+    /// What its pixels are.
+    pub(super) pixel: PixelType,
+    /// The bytes that the decoder takes beside it.
+    pub(super) beside: u64,
 }
 
 /// What is wanted of an image.
@@ -71,6 +87,13 @@ impl Bad {
     pub(super) fn of(self, format: &dyn Format) -> Failure {
         let failure = Failure::new(Stage::Decode, format!("as {}: {}", format.name(), self.reason));
         Failure { offset: self.offset, ..failure }
+    }
+}
+
+impl Bad {
+    /// Returns that the file ends too early.
+    pub(super) fn end_of_data() -> Self {
+        Self::from("unexpected end of data".to_owned())
     }
 }
 

@@ -1,28 +1,34 @@
 //! Encoded masks to class indices.
 
-use super::{mask::Mask, options::DecodeImage, recognise::recognise};
-use crate::error::{Failure, Stage};
+use super::{image::Image, mask::Mask, options::DecodeImage, recognise::recognise};
+use crate::{
+    error::{Failure, Stage},
+    pixel::Depth,
+};
 
-/// Decodes a mask into `out`: a palette's indices, or the values of a grey image, which Pillow gives as well.
+/// Decodes a mask in memory of `mask` to an image of one channel, of 8 or of 16 bits: a palette's indices, or the values
+/// of a grey image as the file has them, which are not spread to 8 bits where they have fewer.
 ///
 /// # Errors
-/// A [`Failure`] of the decode stage for bytes that are no image, and for an image with colours, alpha or 16 bits:
-/// none of them is an index.
-pub fn decode_mask(data: &[u8], out: &mut Mask) -> Result<(), Failure> {
+/// A [`Failure`] of the decode stage for bytes that are no image, for an image with colours or alpha, which are no
+/// indices, and for one of 16 bits where 8 are asked for.
+pub fn decode_mask<'a>(data: &[u8], depth: Depth, mask: &'a mut Mask) -> Result<&'a Image, Failure> {
     let failed = |reason| Failure::new(Stage::Decode, reason);
     let format = recognise(data)?;
     let name = format.name();
     let Some(read) = format.mask() else {
         return Err(failed(format!("as a mask: {name} changes the indices; use PNG")));
     };
-    read(data, DecodeImage::default(), out).map_err(|reason| failed(format!("as a mask in {name}: {reason}")))
+    let failed = |reason| failed(format!("as a mask in {name}: {reason}"));
+    read(data, DecodeImage::default(), mask).map_err(failed)?;
+    mask.indices(depth).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
 
-    use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb};
+    use image::{DynamicImage, ImageBuffer, ImageFormat, Rgb};
     use png::{BitDepth, ColorType};
 
     use super::*;
@@ -43,9 +49,14 @@ mod tests {
     fn indices(data: &[u8]) -> Result<Vec<u8>, String> {
         let mut mask = Mask::default();
         mask.reset(Size { height: 9, width: 9 }).fill(0xee);
-        decode_mask(data, &mut mask).map_err(|failure| failure.reason)?;
-        assert_eq!(mask.size(), Size { height: 2, width: 3 });
-        Ok(mask.indices().to_vec())
+        let image = decode_mask(data, Depth::U8, &mut mask).map_err(|failure| failure.reason)?;
+        assert_eq!(image.size(), Size { height: 2, width: 3 });
+        Ok(image.pixels().to_vec())
+    }
+
+    fn deep_indices(data: &[u8]) -> Vec<u16> {
+        let mut mask = Mask::default();
+        bytemuck::cast_slice(decode_mask(data, Depth::U16, &mut mask).unwrap().pixels()).to_vec()
     }
 
     #[test]
@@ -66,24 +77,32 @@ mod tests {
             indices(&encoded(ColorType::Grayscale, BitDepth::Eight, &[5, 255, 2, 3, 2, 1])).unwrap(),
             [5, 255, 2, 3, 2, 1]
         );
-        assert_eq!(
-            indices(&encoded(ColorType::Grayscale, BitDepth::Two, &[0b0001_1000, 0b1110_0100])).unwrap(),
-            [0, 85, 170, 255, 170, 85]
-        );
     }
 
     #[test]
-    fn other_formats_give_8_bit_grey() {
-        let image = DynamicImage::from(ImageBuffer::from_fn(3, 2, |x, y| Luma([(x + 3 * y) as u8])));
-        for format in [ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Pnm] {
-            let mut bytes = Cursor::new(Vec::new());
-            image.write_to(&mut bytes, format).unwrap();
-            let found = indices(&bytes.into_inner());
-            assert!(
-                found == Ok(vec![0, 1, 2, 3, 4, 5]) || found.unwrap_err().contains("no class indices"),
-                "{format:?}"
-            );
+    fn grey_of_few_bits_is_not_spread() {
+        for (depth, data, expected) in [
+            (BitDepth::One, &[0b0110_0000, 0b1000_0000][..], [0, 1, 1, 1, 0, 0]),
+            (BitDepth::Two, &[0b0001_1000, 0b1110_0100], [0, 1, 2, 3, 2, 1]),
+            (BitDepth::Four, &[0x01, 0x20, 0xfe, 0x10], [0, 1, 2, 15, 14, 1]),
+        ] {
+            assert_eq!(indices(&encoded(ColorType::Grayscale, depth, data)).unwrap(), expected);
+            let deep = deep_indices(&encoded(ColorType::Grayscale, depth, data));
+            assert_eq!(deep, expected.map(u16::from));
         }
+    }
+
+    #[test]
+    fn instances_of_16_bits_are_kept_where_asked_for() {
+        let values = [0_u16, 1, 255, 256, 40_000, 65_535];
+        let data = values.map(u16::to_be_bytes);
+        let file = encoded(ColorType::Grayscale, BitDepth::Sixteen, data.as_flattened());
+        assert_eq!(deep_indices(&file), values);
+        let refused = indices(&file).unwrap_err();
+        assert!(
+            refused.ends_with("has 16 bits; for such indices, give the mask dtype \"uint16\" or \"int32\""),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -93,8 +112,6 @@ mod tests {
             .write_to(&mut bytes, ImageFormat::Png)
             .unwrap();
         assert!(indices(&bytes.into_inner()).unwrap_err().starts_with("as a mask in PNG: has colours"));
-        let deep = encoded(ColorType::Grayscale, BitDepth::Sixteen, &[0; 12]);
-        assert!(indices(&deep).unwrap_err().contains("16 bits"));
         assert!(indices(&[0xff, 0xd8, 0xff]).unwrap_err().contains("JPEG changes the indices"));
         let whole = encoded(ColorType::Indexed, BitDepth::Eight, &[0, 1, 2, 3, 2, 1]);
         assert!(indices(&whole[..whole.len() - 20]).is_err());

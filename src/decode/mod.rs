@@ -1,11 +1,12 @@
-//! Encoded images to 8-bit RGB pixels.
+//! Encoded images to pixels, by default of 8-bit RGB.
 //!
 //! The format is found in the first bytes, never in the file's name. Dimensions are checked against a limit
-//! before any memory is taken for pixels. Images come out as Pillow's `convert("RGB")` would give them: alpha
-//! is dropped, grey is repeated, 16 bits are cut to the high 8.
+//! before any memory is taken for pixels. Images come out as Pillow's `convert` would give them: alpha is dropped, grey
+//! is repeated; 16 bits are cut to the high 8, unless a deeper dtype is asked for.
 //!
 //! Lowest first: [`image`], [`mask`], [`options`] and [`kept`] are what formats take and give, [`format`](self::format)
-//! says what one is, [`convert`] makes the pixels that were asked for of those that a
+//! says what one is, [`directory`] reads tags, as TIFF and EXIF have them, [`orientation`] finds how an image is to be
+//! turned, [`palette`] makes colours of indices, [`convert`] makes the pixels that were asked for of those that a
 //! file has, [`raster`] holds what those share that the `image` crate decodes, then come the formats, each in
 //! its file, [`recognise`] with the list of them, and [`encoded`], [`decoder`], [`decode_mask`](self::decode_mask) and
 //! [`cutout`], which take any.
@@ -14,6 +15,7 @@ mod bmp;
 mod convert;
 mod cutout;
 mod decoder;
+mod directory;
 mod encoded;
 mod format;
 mod gif;
@@ -22,7 +24,10 @@ mod jpeg;
 mod kept;
 mod mask;
 mod mask_decoder;
+mod mended;
 mod options;
+mod orientation;
+mod palette;
 mod png;
 mod pnm;
 mod raster;
@@ -38,7 +43,7 @@ pub use self::{
     image::Image,
     mask::Mask,
     mask_decoder::decode_mask,
-    options::{Corrupt, DecodeImage, MAX_PIXELS, Truncated},
+    options::{Corrupt, DecodeImage, MAX_PIXELS, Mode, Truncated},
     segments::Segments,
 };
 

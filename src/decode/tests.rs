@@ -1,12 +1,20 @@
 use proptest::prelude::*;
 
-use super::{Corrupt, Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Truncated};
+use super::{
+    Corrupt, Cutout, DecodeImage, Decoder, Encoded, Image, MAX_PIXELS, Mask, Mode, Truncated, decode_mask,
+    format::{Bad, Wanted},
+    kept::Kept,
+    recognise::recognise,
+};
 use crate::{
+    budget::Budget,
     error::Failure,
     geometry::{Rect, Size},
+    pixel::{Depth, PixelType},
+    spec::DType,
 };
 
-const FILES: [(&str, &[u8], &[u8]); 6] = [
+const FILES: [(&str, &[u8], &[u8]); 8] = [
     ("420", include_bytes!("../../tests/data/420.jpg"), include_bytes!("../../tests/data/420.ppm")),
     ("444", include_bytes!("../../tests/data/444.jpg"), include_bytes!("../../tests/data/444.ppm")),
     ("grey", include_bytes!("../../tests/data/grey.jpg"), include_bytes!("../../tests/data/grey.ppm")),
@@ -16,6 +24,12 @@ const FILES: [(&str, &[u8], &[u8]); 6] = [
         include_bytes!("../../tests/data/progressive.jpg"),
         include_bytes!("../../tests/data/progressive.ppm"),
     ),
+    (
+        "first_scan",
+        include_bytes!("../../tests/data/first_scan.jpg"),
+        include_bytes!("../../tests/data/first_scan.ppm"),
+    ),
+    ("thirds", include_bytes!("../../tests/data/thirds.jpg"), include_bytes!("../../tests/data/thirds.ppm")),
     ("cmyk", include_bytes!("../../tests/data/cmyk.jpg"), include_bytes!("../../tests/data/cmyk.ppm")),
 ];
 /// How many of the files are baseline and have no inks, so that what is missing of them is grey.
@@ -26,6 +40,10 @@ const STRICT: DecodeImage = DecodeImage {
     corrupt: Corrupt::Error,
     apply_exif_orientation: false,
     max_pixels: MAX_PIXELS,
+    max_bytes: Budget::DEFAULT,
+    mode: Mode::Rgb,
+    dtype: DType::UInt8,
+    channels: None,
 };
 
 /// What Pillow does.
@@ -42,9 +60,41 @@ fn read(data: &[u8], options: DecodeImage) -> Result<(Size, Vec<u8>), Failure> {
     Decoder::default().decode(encoded, region, None).map(|image| (image.size(), rgb(image)))
 }
 
+/// Decodes a file to the pixels that it has, of at most a million.
+pub(super) fn decoded(data: &[u8]) -> Result<(PixelType, Vec<u8>), String> {
+    decoded_as(DType::Float32, data)
+}
+
+/// Decodes a file to the pixels that it has, or, where 8 bits are wanted, may have been reduced to.
+pub(super) fn decoded_as(dtype: DType, data: &[u8]) -> Result<(PixelType, Vec<u8>), String> {
+    let options = DecodeImage { max_pixels: 1 << 20, dtype, ..STRICT };
+    let format = recognise(data).map_err(|failure| failure.reason)?;
+    let read = || {
+        let file = format.open(data, options)?;
+        options.check_size(file.size())?;
+        let wanted = Wanted { region: Rect::whole(file.size()), reduced_to: None };
+        let mut image = Image::default();
+        file.decode(wanted, &mut Kept::default(), &mut image)?;
+        Ok((image.pixel(), image.pixels().to_vec()))
+    };
+    read().map_err(|bad: Bad| bad.of(format).reason)
+}
+
+/// Decodes a mask to class indices of 8 bits.
+pub(super) fn indices(data: &[u8]) -> Result<Vec<u8>, String> {
+    let mut mask = Mask::default();
+    decode_mask(data, Depth::U8, &mut mask).map(|image| image.pixels().to_vec()).map_err(|failure| failure.reason)
+}
+
+/// Decodes a mask to class indices of 16 bits.
+pub(super) fn deep_indices(data: &[u8]) -> Result<Vec<u16>, String> {
+    let mut mask = Mask::default();
+    let image = decode_mask(data, Depth::U16, &mut mask).map_err(|failure| failure.reason)?;
+    Ok(bytemuck::cast_slice(image.pixels()).to_vec())
+}
+
 fn ppm(data: &[u8]) -> (Size, Vec<u8>) {
-    let image = ::image::load_from_memory(data).unwrap().into_rgb8();
-    (Size { height: image.height(), width: image.width() }, image.into_raw())
+    (Encoded::open(data, STRICT).unwrap().size(), decoded(data).unwrap().1)
 }
 
 #[test]
@@ -345,4 +395,25 @@ proptest! {
         });
         prop_assert_eq!(&found[0], &found[1]);
     }
+}
+
+#[test]
+fn what_decoding_takes_is_asked_for_first() {
+    for (file, data, _) in FILES {
+        let open = |max_bytes| Encoded::open(data, DecodeImage { max_bytes, ..STRICT }).unwrap();
+        let whole = Rect::whole(open(1).size());
+        let needed = open(1).memory(whole, None);
+        assert!(needed > whole.size.area() * 3, "{file}");
+        let failure = Decoder::default().decode(open(needed - 1), whole, None).unwrap_err();
+        let reason = format!("as JPEG: decoding needs {needed} bytes, and max_sample_bytes is {}", needed - 1);
+        assert_eq!(failure.reason, reason);
+        assert!(Decoder::default().decode(open(needed), whole, None).is_ok());
+    }
+}
+
+#[test]
+fn a_part_takes_less_than_the_whole() {
+    let encoded = Encoded::open(FILES[0].1, STRICT).unwrap();
+    let part = Rect { top: 0, left: 0, size: Size { height: 8, width: 8 } };
+    assert!(encoded.memory(part, None) < encoded.memory(Rect::whole(encoded.size()), None));
 }

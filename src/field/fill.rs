@@ -7,11 +7,16 @@ use std::{
 
 use super::scratch::Scratch;
 use crate::{
+    budget::Budget,
     counters::Counters,
     error::{Failure, Stage},
+    geometry::Size,
     rng::Key,
-    transform::Moves,
+    transform::{Moves, table_bytes},
 };
+
+/// The part of a sample's budget that the weights of a resize may take: a sixteenth.
+const TABLES_PART: u64 = 16;
 
 /// Fills rows of a field, and of those that follow it.
 pub(super) trait Fill: Debug + Send + Sync {
@@ -45,12 +50,37 @@ pub struct Sample<'a, 'r> {
     pub times: &'a mut Times,
     /// The stage in work, for an error that does not say it.
     pub stage: &'a mut Stage,
+    /// What of the sample's budget is left: the record has its part.
+    pub budget: Budget,
 }
 
 impl<'a> Sample<'a, '_> {
     /// Returns what the source gives for a field.
     pub(super) fn payload(&self, at: usize) -> &'a [u8] {
         (self.payload)(at)
+    }
+
+    /// Takes bytes of the sample's budget, before they are allocated.
+    pub(super) fn take(&mut self, bytes: u64, what: &str) -> Result<(), Failure> {
+        self.budget.take(bytes, what).map_err(|reason| Failure::new(*self.stage, reason))
+    }
+
+    /// Takes what it takes to resize an image, whose pixels have so many bytes.
+    pub(super) fn take_resize(&mut self, from: Size, to: Size, pixel: usize) -> Result<(), Failure> {
+        // Weights are worth memory in proportion to pixels only; one of a very long edge is hardly an image.
+        let (tables, most) = (table_bytes(from, to), self.budget.limit() / TABLES_PART);
+        if tables > most {
+            let Size { height, width } = from;
+            let reason = format!(
+                "resizing {width}x{height} pixels needs {tables} bytes of weights, and a {TABLES_PART}th of \
+                 max_sample_bytes is {most}"
+            );
+            return Err(Failure::new(*self.stage, reason));
+        }
+        // The result, and before it the image that has the result's width already.
+        let half = Size { height: from.height, width: to.width };
+        let pixels = to.area().saturating_add(half.area()).saturating_mul(pixel as u64);
+        self.take(tables.saturating_add(pixels), "resizing")
     }
 
     /// Returns the row of a field.

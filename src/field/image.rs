@@ -9,22 +9,35 @@ use super::{
     kind::{FieldKind, Followed, Payload, Request, Role},
 };
 use crate::{
+    counters::Counters,
     decode::{DecodeImage, Decoder, Encoded},
     error::{Failure, Result, Stage},
-    pixel::PixelType,
+    pixel::{Channels, PixelType},
     spec::FieldSpec,
-    transform::{self, Chain, ImageInput, ImageShape, Moves, Pixels, Region, Workspace},
+    transform::{self, Chain, ImageInput, ImageShape, Moves, Numbered, Pixels, Region, Workspace},
 };
 
-/// An image file's bytes, decoded to (height, width, 3) `uint8`.
+/// An image file's bytes, decoded to (height, width, channels): three of `uint8`, or what [`DecodeImage`] says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {}
 
 /// Counts damaged files that were decoded all the same.
 const DAMAGED_IMAGES: &str = "damaged_images";
 
+/// Counts images whose alpha was dropped.
+const DROPPED_ALPHA: &str = "dropped_alpha";
+
+/// Counts images whose colours were made grey.
+const DROPPED_COLOUR: &str = "dropped_colour";
+
+/// Counts images of 16 bits of which 8 were kept.
+const REDUCED_DEPTH: &str = "reduced_depth";
+
+/// Counts images whose numbers lie in a deeper dtype than theirs, where white is another number.
+const WIDENED_DEPTH: &str = "widened_depth";
+
 /// What may be counted while rows are filled.
-pub(super) const COUNTERS: &[&str] = &[DAMAGED_IMAGES];
+pub(super) const COUNTERS: &[&str] = &[DAMAGED_IMAGES, DROPPED_ALPHA, DROPPED_COLOUR, REDUCED_DEPTH, WIDENED_DEPTH];
 
 impl FieldKind for Image {
     fn payload(&self, _name: &str) -> Result<Payload> {
@@ -43,16 +56,9 @@ impl FieldKind for Image {
             [first, rest @ ..] if let transform::Role::Decoding(options) = first.role => (options, rest),
             all => (DecodeImage::default(), all),
         };
-        let input = ImageInput {
-            name: request.name,
-            shape: ImageShape { size: None, pixel: PixelType::RGB8 },
-            has_channel_axis: true,
-            capacity: request.capacity,
-            is_followed: request.is_followed,
-        };
-        let chain = Chain::compile(input, ops)?;
-        let spec = chain.output().clone();
-        Ok((spec, Role::Image(Box::new(ImageFill { at: request.at, decoding, chain, followers: Vec::new() }))))
+        let chains = Chains::compile(request, decoding, ops)?;
+        let spec = chains.spec().clone();
+        Ok((spec, Role::Image(Box::new(ImageFill { at: request.at, decoding, chains, followers: Vec::new() }))))
     }
 
     fn describe(&self, name: &str) -> String {
@@ -60,11 +66,53 @@ impl FieldKind for Image {
     }
 }
 
+/// The compiled operations: one chain, or one each for images of 1 to 4 channels, where each file has its own. All chains
+/// have the same output.
+#[derive(Debug)]
+struct Chains(Vec<Chain>);
+
+impl Chains {
+    fn compile(request: Request<'_>, decoding: DecodeImage, ops: &[Numbered]) -> Result<Self> {
+        let compile = |pixel, varies_in_channels| {
+            let input = ImageInput {
+                name: request.name,
+                shape: ImageShape { size: None, pixel },
+                has_channel_axis: true,
+                capacity: request.capacity,
+                is_followed: request.is_followed,
+                varies_in_channels,
+            };
+            Chain::compile(input, ops)
+        };
+        if let Some(pixel) = decoding.pixel() {
+            return Ok(Self(vec![compile(pixel, false)?]));
+        }
+        let all = |varies| -> Result<Vec<Chain>> {
+            let channels = (1..).map_while(Channels::of);
+            channels.map(|channels| compile(PixelType::new(channels, decoding.depth()), varies)).collect()
+        };
+        let varying = all(true)?;
+        // Operations may leave as many channels of all, as `Grayscale` does.
+        let same = all(false).ok().filter(|all| all.iter().all(|chain| chain.output() == all[0].output()));
+        Ok(Self(same.unwrap_or(varying)))
+    }
+
+    fn spec(&self) -> &FieldSpec {
+        self.0[0].output()
+    }
+
+    /// Returns the chain of images of these pixels.
+    fn of(&self, pixel: PixelType) -> &Chain {
+        let one_each = self.0.len() > 1;
+        &self.0[if one_each { pixel.channels.count() - 1 } else { 0 }]
+    }
+}
+
 #[derive(Debug)]
 struct ImageFill {
     at: usize,
     decoding: DecodeImage,
-    chain: Chain,
+    chains: Chains,
     followers: Vec<Box<dyn Follow>>,
 }
 
@@ -102,18 +150,38 @@ impl ImageFill {
     ) -> Result<(), Failure> {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
-        let encoded = Encoded::open(sample.payload(self.at), self.decoding)?;
+        let options = DecodeImage { max_bytes: sample.budget.left(), ..self.decoding };
+        let encoded = Encoded::open(sample.payload(self.at), options)?;
+        count(&encoded, &mut sample.times.counters);
+        let chain = self.chains.of(encoded.pixel());
         // What becomes of the image is drawn before it is decoded, so that only what is needed is.
         *sample.stage = Stage::Transform;
-        let Region { part, resized } = self.chain.plan(encoded.size(), sample.key, space)?;
+        let Region { part, resized } = chain.plan(encoded.size(), sample.key, space)?;
+        if let Some(to) = resized {
+            sample.take_resize(part.size, to, encoded.pixel().size())?;
+        }
         *sample.stage = Stage::Decode;
+        sample.take(encoded.memory(part, resized), "decoding")?;
         let pixels = decoder.decode(encoded, part, resized)?;
         sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
         let until = Instant::now();
         sample.times.decode += until - start;
         *sample.stage = Stage::Transform;
-        self.chain.render(Pixels::of(pixels), space, sample.row(self.at))?;
+        chain.render(Pixels::of(pixels), space, sample.row(self.at))?;
         sample.times.transform += until.elapsed();
         Ok(())
+    }
+}
+
+/// Counts what a file has beyond what it is decoded to, and what else is worth knowing of it.
+fn count(encoded: &Encoded<'_>, counters: &mut Counters) {
+    let (has, becomes) = (encoded.has(), encoded.pixel());
+    for (name, is_so) in [
+        (DROPPED_ALPHA, has.channels.has_alpha() && !becomes.channels.has_alpha()),
+        (DROPPED_COLOUR, has.channels.is_colour() && !becomes.channels.is_colour()),
+        (REDUCED_DEPTH, has.depth.size() > becomes.depth.size()),
+        (WIDENED_DEPTH, has.depth.size() < becomes.depth.size()),
+    ] {
+        counters.add(name, u64::from(is_so));
     }
 }

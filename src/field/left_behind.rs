@@ -33,7 +33,7 @@ pub(super) fn check(fields: &[Field], ops: &[Vec<Numbered>], recipe: &Recipe) ->
                     image_ops.iter().find(|op| moves(op)).map_or("transforms", |op| op.name)
                 )));
             }
-            let is_apart = is_named(name, tensor) && !recipe.draws.contains_key(name) && of != name;
+            let is_apart = is_named(name, tensor) && !recipe.draws.contains_key(name);
             if let Some(op) = own_ops.iter().find(|op| is_random(op))
                 && is_apart
                 && image_ops.iter().any(is_random)

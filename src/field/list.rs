@@ -67,7 +67,7 @@ pub(super) fn spec(name: &str, dtype: DType, shape: &[usize], capacity: usize) -
 /// Compiles a field of this spec, whose payload is its entries.
 pub(super) fn compile_list(mut spec: FieldSpec, request: Request<'_>) -> Result<(FieldSpec, Role)> {
     let takes = format!(
-        "takes uint8 images of shape [H, W, 3], [H, W, 1] or [H, W], not {} of shape {:?}",
+        "takes images of uint8, uint16 or float32 and of one shape, [H, W] or [H, W, C], not lists of {} of shape {:?}",
         spec.dtype, spec.shape
     );
     request.without_ops(&takes)?;

@@ -12,17 +12,47 @@ use crate::{
     decode::{self, decode_mask},
     error::{Failure, Result, Stage},
     geometry::Size,
-    pixel::PixelType,
-    spec::FieldSpec,
-    transform::{self, Chain, ImageInput, ImageShape, Moves, Numbered, OnMask, Pixels, Workspace},
+    pixel::{Channels, Depth, PixelType},
+    spec::{DType, FieldSpec},
+    transform::{
+        self, Chain, ImageInput, ImageShape, Moves, Numbered, OnMask, Pixels, Transform, Workspace, ops::ToDtype,
+    },
 };
 
-/// An image file's bytes, decoded to (height, width) class indices, `uint8`. It takes the geometry of its image, with the
-/// same draws and by the nearest pixel.
+/// An image file's bytes, decoded to (height, width) class indices. It takes the geometry of its image, with the same draws
+/// and by the nearest pixel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mask {
     /// The field of the image.
     pub image: String,
+    /// The dtype of the indices: `uint8`, or `uint16` or `int32`, which take files of 16 bits too.
+    #[serde(default = "eight_bits")]
+    pub dtype: DType,
+}
+
+/// What indices may be.
+const DTYPES: [DType; 3] = [DType::UInt8, DType::UInt16, DType::Int32];
+
+const fn eight_bits() -> DType {
+    DType::UInt8
+}
+
+impl Mask {
+    /// Returns masks of `uint8` that follow the images of a field.
+    pub fn of(image: impl Into<String>) -> Self {
+        Self { image: image.into(), dtype: eight_bits() }
+    }
+}
+
+/// Returns the depth in which indices of a dtype are decoded and moved.
+fn depth(dtype: DType) -> Depth {
+    if dtype == DType::UInt8 { Depth::U8 } else { Depth::U16 }
+}
+
+/// Returns what makes the dtype of the indices of what is decoded.
+fn cast(dtype: DType) -> Option<Numbered> {
+    let cast = Transform::ToDtype(ToDtype { dtype, scale: false });
+    (dtype == DType::Int32).then(|| Numbered { at: 0, op: 0, name: cast.name(), role: cast.role() })
 }
 
 /// What may be counted while rows are filled.
@@ -41,9 +71,12 @@ impl FieldKind for Mask {
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it is no list")?;
-        let chain = chain(request, &self.image)?;
+        if !DTYPES.contains(&self.dtype) {
+            return Err(request.refused(format!("a mask is of uint8, uint16 or int32, not of {}", self.dtype)));
+        }
+        let chain = chain(request, &self.image, self.dtype)?;
         let spec = chain.output().clone();
-        Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, chain }))))
+        Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, dtype: self.dtype, chain }))))
     }
 
     fn describe(&self, name: &str) -> String {
@@ -52,7 +85,7 @@ impl FieldKind for Mask {
 }
 
 /// Returns the chain of a field of class indices: the geometry of its image, then what is asked of itself.
-pub(super) fn chain(request: Request<'_>, image: &str) -> Result<Chain> {
+pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<Chain> {
     // Keyed as the image's operations, so that they draw the same.
     let followed = request.image_ops.iter().filter_map(|op| Some(Numbered { role: moved(op)?, ..op.clone() }));
     let mut ops: Vec<Numbered> = followed.collect();
@@ -67,13 +100,15 @@ pub(super) fn chain(request: Request<'_>, image: &str) -> Result<Chain> {
             )));
         }
     }
+    ops.extend(cast(dtype));
     ops.extend_from_slice(request.ops);
     let input = ImageInput {
         name: request.name,
-        shape: ImageShape { size: None, pixel: PixelType::GREY8 },
+        shape: ImageShape { size: None, pixel: PixelType::new(Channels::Grey, depth(dtype)) },
         has_channel_axis: false,
         capacity: request.capacity,
         is_followed: false,
+        varies_in_channels: false,
     };
     Chain::compile(input, &ops)
 }
@@ -101,6 +136,7 @@ pub(super) fn check_size(name: &str, size: Size, moves: &Moves) -> Result<(), Fa
 #[derive(Debug)]
 struct MaskFill {
     at: usize,
+    dtype: DType,
     chain: Chain,
 }
 
@@ -124,14 +160,16 @@ impl MaskFill {
     ) -> Result<(), Failure> {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
-        decode_mask(sample.payload(self.at), mask)?;
-        let size = mask.size();
+        let indices = decode_mask(sample.payload(self.at), depth(self.dtype), mask)?;
+        let size = indices.size();
+        // The indices, and as much while they are unpacked. The format has kept to the limit on pixels.
+        sample.take(2 * size.area() * self.dtype.size() as u64, "decoding a mask")?;
         check_size(&self.chain.output().name, size, moves)?;
         let decoded = Instant::now();
         sample.times.decode += decoded - start;
         *sample.stage = Stage::Transform;
         self.chain.plan(size, sample.key, space)?;
-        self.chain.render(Pixels::new(mask.indices(), size, PixelType::GREY8), space, sample.row(self.at))?;
+        self.chain.render(Pixels::of(indices), space, sample.row(self.at))?;
         sample.times.transform += decoded.elapsed();
         Ok(())
     }

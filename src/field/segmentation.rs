@@ -13,7 +13,7 @@ use crate::{
     decode::Segments,
     error::{Failure, Result, Stage},
     pixel::PixelType,
-    spec::{FieldSpec, Ragged},
+    spec::{DType, FieldSpec, Ragged},
     transform::{Chain, Moves, Pixels, Workspace, failure},
 };
 
@@ -52,15 +52,15 @@ impl FieldKind for Segmentation {
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         if self.merged {
             request.alone("it is one mask")?;
-            let chain = mask::chain(request, &self.image)?;
+            let chain = mask::chain(request, &self.image, DType::UInt8)?;
             let spec = chain.output().clone();
             let fill = SegmentationFill { at: request.at, spec: spec.clone(), chain, merged: true };
             return Ok((spec, Role::Follower(Box::new(fill))));
         }
-        let fixed = mask::chain(Request { capacity: None, ..request }, &self.image);
+        let fixed = mask::chain(Request { capacity: None, ..request }, &self.image, DType::UInt8);
         let (chain, ragged) = match (fixed, request.capacity) {
             (Ok(chain), given) => (chain, Ragged { axes: 1, capacity: given.unwrap_or(self.capacity) }),
-            (Err(_), Some(capacity)) => (mask::chain(request, &self.image)?, Ragged { axes: 3, capacity }),
+            (Err(_), Some(capacity)) => (mask::chain(request, &self.image, DType::UInt8)?, Ragged { axes: 3, capacity }),
             (Err(error), None) => return Err(error),
         };
         let spec = FieldSpec { ragged: Some(ragged), ..chain.output().clone() };

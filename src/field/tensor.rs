@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Failure, Result},
     geometry::Size,
-    pixel::PixelType,
+    pixel::{Channels, Depth, PixelType},
     spec::{DType, FieldSpec},
     transform::{Chain, ImageInput, ImageShape, Numbered, Pixels, Workspace, failure},
 };
@@ -62,6 +62,7 @@ pub(super) fn compile_tensor(spec: FieldSpec, request: Request<'_>) -> Result<(F
         has_channel_axis: spec.shape.len() == 3,
         capacity: request.capacity,
         is_followed: false,
+        varies_in_channels: false,
     };
     let chain = Chain::compile(input, request.ops)?;
     let spec = chain.output().clone();
@@ -70,20 +71,22 @@ pub(super) fn compile_tensor(spec: FieldSpec, request: Request<'_>) -> Result<(F
 
 fn not_an_image(spec: &FieldSpec, op: &Numbered, request: Request<'_>) -> crate::error::Error {
     request.refused(format!(
-        "{} takes uint8 images of shape [H, W, 3], [H, W, 1] or [H, W], not {} of shape {:?}",
+        "{} takes images of uint8, uint16 or float32 and of shape [H, W] or [H, W, C], with 1 to 4 channels, not {} of \
+         shape {:?}",
         op.name, spec.dtype, spec.shape
     ))
 }
 
 /// Returns the size and the pixels of a tensor that is an image.
 fn image_shape(spec: &FieldSpec) -> Option<(Size, PixelType)> {
-    let (height, width, pixel) = match spec.shape[..] {
-        [height, width] | [height, width, 1] => (height, width, PixelType::GREY8),
-        [height, width, 3] => (height, width, PixelType::RGB8),
+    let (height, width, count) = match spec.shape[..] {
+        [height, width] => (height, width, 1),
+        [height, width, count] => (height, width, count),
         _ => return None,
     };
     let size = Size { height: u32::try_from(height).ok()?, width: u32::try_from(width).ok()? };
-    (spec.dtype == DType::UInt8 && size.area() > 0).then_some((size, pixel))
+    let pixel = PixelType::new(Channels::of(count)?, Depth::of(spec.dtype)?);
+    (size.area() > 0).then_some((size, pixel))
 }
 
 /// Copies the payload.

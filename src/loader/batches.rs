@@ -25,7 +25,12 @@ impl Iterator for Batches<'_> {
             Ok(generation) => generation,
             Err(error) => return Some(Err(error)),
         };
-        let next = self.loader.next(generation, &mut || Ok(())).transpose();
+        let mut tick = || {
+            self.loader.print_reports();
+            Ok(())
+        };
+        let next = self.loader.next(generation, &mut tick).transpose();
+        self.loader.print_reports();
         if matches!(next, Some(Ok(_) | Err(Error::Sample(_) | Error::SlotsExhausted(_)))) {
             self.generation = Some(Ok(generation));
         }

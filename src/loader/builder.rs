@@ -16,7 +16,7 @@ use super::{
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
-    field::Recipe,
+    field::{Payload, Recipe},
     job::{LoaderDescription, OnError, Options},
     pipeline::{Pipeline, PipelineSpec},
     shm::SlotLayout,
@@ -99,6 +99,9 @@ impl Builder {
         num_workers: u32,
         /// Sets the decoding threads of each worker. Default: 1.
         threads_per_worker: u32,
+        /// Sets the most bytes that a sample may take while it is made: its files, what decoding and transforming it
+        /// allocates, and its pixels. A larger one is a bad sample. Default: none, for 1 GiB.
+        max_sample_bytes: Option<u64>,
         /// Sets what becomes of bad samples. Default: their batch fails.
         on_error: OnError,
         /// Sets how long a worker may go without finishing a sample before it is replaced. Default: 60 s.
@@ -176,10 +179,13 @@ impl Builder {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
         let Self { input, recipe, options, prefetch, memory_limit, launch } = self;
-        let opened = Opened::of(input, recipe)?;
+        let opened = Opened::of(input, recipe, options.sample_bytes())?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
         let budget = ArenaBudget { prefetch, memory_limit };
         budget.check(&layout)?;
+        if opened.reads_files() {
+            budget.check_samples(&layout, &options)?;
+        }
         let (backend, facts) = if options.num_workers == 0 {
             let pipeline = opened.pipeline()?;
             let facts = SourceFacts::of(pipeline.source());
@@ -206,21 +212,29 @@ struct Opened {
     spec: Option<PipelineSpec>,
     arrays: Option<SharedArrays>,
     custom: Option<Arc<Pipeline>>,
+    sample_bytes: u64,
 }
 
 impl Opened {
-    fn of(input: Input, recipe: Recipe) -> Result<Self> {
+    fn of(input: Input, recipe: Recipe, sample_bytes: u64) -> Result<Self> {
         let (source, arrays) = match input {
             Input::Spec(spec) => (spec, None),
             Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
             Input::Custom(source) => {
                 let pipeline = Pipeline::new(source, &recipe)?;
-                let fields = pipeline.fields().to_vec();
-                return Ok(Self { fields, spec: None, arrays: None, custom: Some(Arc::new(pipeline)) });
+                let (fields, pipeline) = (pipeline.fields().to_vec(), pipeline.with_sample_bytes(sample_bytes));
+                return Ok(Self { fields, spec: None, arrays: None, custom: Some(Arc::new(pipeline)), sample_bytes });
             }
         };
         let spec = PipelineSpec { source, recipe };
-        Ok(Self { fields: spec.fields()?, spec: Some(spec), arrays, custom: None })
+        Ok(Self { fields: spec.fields()?, spec: Some(spec), arrays, custom: None, sample_bytes })
+    }
+
+    /// Tells whether samples are files, which may make any amount of memory necessary.
+    fn reads_files(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| {
+            spec.source.fields().iter().any(|field| matches!(field.payload(), Ok(Payload::Encoded)))
+        })
     }
 
     /// Opens the source in this process.
@@ -228,7 +242,7 @@ impl Opened {
         let bytes = self.arrays.as_ref().map(SharedArrays::bytes);
         match (&self.custom, &self.spec) {
             (Some(pipeline), _) => Ok(Arc::clone(pipeline)),
-            (None, Some(spec)) => Ok(Arc::new(spec.clone().open(bytes)?)),
+            (None, Some(spec)) => Ok(Arc::new(spec.clone().open(bytes)?.with_sample_bytes(self.sample_bytes))),
             (None, None) => Err(Error::config("a loader needs a source")),
         }
     }

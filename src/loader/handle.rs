@@ -27,6 +27,7 @@ use crate::{
     sampler::Sampler,
     shm::SlotRef,
     spec::FieldSpec,
+    sys::report,
 };
 
 /// How a batch is made.
@@ -183,9 +184,9 @@ impl Loader {
     /// Makes the next iteration begin where `state` was taken, with any number of workers, batch size and world size.
     ///
     /// # Errors
-    /// [`Error::Config`] for a state of another version, seed, order or source.
+    /// [`Error::Config`] for a state of another version, seed, order or source, or with a cursor beyond its end.
     pub fn load_state(&self, state: &State) -> Result<()> {
-        state.check(&State::new(&self.sampler, &self.classes, 0, 0))?;
+        state.check(&State::new(&self.sampler, &self.classes, 0, 0), self.sampler.len)?;
         lock(&self.iterations).load(state.epoch, state.cursor);
         Ok(())
     }
@@ -209,6 +210,22 @@ impl Loader {
                 return Ok(stats);
             }
             self.wait(tick)?;
+        }
+    }
+
+    /// Returns what coordinator and workers have reported since the last call, a line each: workers that stall, say.
+    ///
+    /// Where nobody asks, they go to standard error, unless that would have to wait.
+    pub fn take_reports(&self) -> Vec<String> {
+        // In a fork of the trainer they are not its to take.
+        let handle = self.handle.as_ref().filter(|_| self.owner == std::process::id());
+        handle.map(PoolHandle::take_reports).unwrap_or_default()
+    }
+
+    /// Writes what has been reported to standard error.
+    pub(super) fn print_reports(&self) {
+        for line in self.take_reports() {
+            report::report(&line);
         }
     }
 
@@ -248,6 +265,7 @@ impl Loader {
 impl Drop for Loader {
     fn drop(&mut self) {
         self.close();
+        self.print_reports();
     }
 }
 

@@ -4,8 +4,10 @@
 
 use std::{
     ffi::{CStr, CString, OsStr, OsString},
-    os::fd::AsFd,
-    os::unix::ffi::OsStrExt,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +18,9 @@ use crate::{
     pipeline::Pipeline,
     sys::{
         process::{self, Child},
+        report,
         socket::Socket,
+        stdio,
     },
 };
 
@@ -60,9 +64,10 @@ pub fn init() {
     }
 }
 
-/// Serves the trainer at the other end of standard input, and returns the exit status.
+/// Serves the trainer at the other end of standard input, and returns the exit status. Standard output and error are to
+/// be a pipe that does not make a writer wait, as [`Launch`] makes it.
 pub fn serve_stdin() -> i32 {
-    match process::take_stdin() {
+    match report::report_to_stderr().and_then(|()| stdio::take_stdin()) {
         Ok(socket) => coordinator::serve(socket, None),
         Err(_) => 2,
     }
@@ -84,26 +89,26 @@ fn refuse_second_start() -> Result<()> {
     let Some(advice) = mark() else { return Ok(()) };
     let what = format!("a program that was started as a coordinator builds a loader: {}", advice.display());
     if process::stdin_is_socket() {
-        process::report(&what);
+        report::report(&what);
         process::exit_now(IS_NONE);
     }
     Err(Error::Usage(what))
 }
 
 impl Launch {
-    /// Starts the coordinator at the other end of `socket`, which is handed over.
-    pub(super) fn start(&self, socket: Socket, pipeline: Option<Arc<Pipeline>>) -> Result<Child> {
+    /// Starts the coordinator at the other end of `socket`, which is handed over, as is the pipe for its reports.
+    pub(super) fn start(&self, socket: Socket, reports: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> Result<Child> {
         match self {
             Self::Reexec => {
                 refuse_second_start()?;
                 let path = std::env::current_exe().map_err(|error| Error::sys("find this program's file", error))?;
                 let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::config("a path has no NUL"))?;
                 let name = CString::new(NAME).map_err(|_| Error::config("a name has no NUL"))?;
-                process::spawn(&path, &[name], (MARK, &self.mark()?), socket.as_fd())
+                process::spawn(&path, &[name], (MARK, &self.mark()?), socket.as_fd(), reports.as_fd())
             }
             Self::Program { program, args, .. } => {
                 refuse_second_start()?;
-                process::spawn(program, args, (MARK, &self.mark()?), socket.as_fd())
+                process::spawn(program, args, (MARK, &self.mark()?), socket.as_fd(), reports.as_fd())
             }
             Self::Fork => {
                 let threads = process::thread_count();
@@ -115,7 +120,12 @@ impl Launch {
                 }
                 let fd = socket.into_fd();
                 // SAFETY: this process has one thread, as was just seen.
-                unsafe { process::fork_child(move || coordinator::serve(fd, pipeline)) }
+                unsafe {
+                    process::fork_child(move || {
+                        report::report_to(reports);
+                        coordinator::serve(fd, pipeline)
+                    })
+                }
             }
         }
     }

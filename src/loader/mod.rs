@@ -12,6 +12,7 @@ mod launch;
 mod lock;
 mod pool;
 mod pool_handle;
+mod pulse;
 mod slots;
 mod state;
 mod stats;

@@ -13,6 +13,7 @@ use super::{
     launch::Launch,
     lock::lock,
     pool_handle::{PoolHandle, SlotReturn},
+    pulse::{Pulse, Silence},
     slots::ArenaBudget,
     stats::{Stats, TrainerStats},
     tick::{TICK, Tick},
@@ -29,7 +30,8 @@ use crate::{
         limits,
         memory::SharedMemory,
         poll,
-        process::{Child, Ended},
+        process::{self, Child, Ended},
+        report::{self, Reports},
         socket::Socket,
     },
 };
@@ -44,6 +46,8 @@ const MAILBOX_BYTES: usize = 8 << 20;
 pub(super) struct Pool {
     slot_return: Arc<SlotReturn>,
     child: Arc<Mutex<Child>>,
+    reports: Arc<Mutex<Reports>>,
+    pulse: Pulse,
     arena: Arena,
     mailbox: Mailbox,
     /// Messages that came while another was waited for.
@@ -71,7 +75,7 @@ impl Pool {
         budget: ArenaBudget,
         tick: Tick<'_>,
     ) -> Result<(Self, SourceFacts)> {
-        limits::check_descriptors(8)?;
+        limits::check_descriptors(10)?;
         let mut arena = Arena::new(layout);
         let segment = arena.grow(budget.initial_slots())?;
         let mailbox = Mailbox::create(1, MAILBOX_BYTES)?;
@@ -81,10 +85,13 @@ impl Pool {
             return Err(Error::Config(format!("the loader's description of {} bytes is too long", text.len())));
         }
         let (ours, theirs) = Socket::pair()?;
-        let child = launch.start(theirs, pipeline)?;
+        let (reports, told) = report::pipe()?;
+        let child = launch.start(theirs, told, pipeline)?;
         let mut pool = Self {
             slot_return: Arc::new(SlotReturn::over(Channel::over(ours))),
             child: Arc::new(Mutex::new(child)),
+            reports: Arc::new(Mutex::new(reports)),
+            pulse: Pulse::new(description.options.stall_timeout),
             arena,
             mailbox,
             inbox: VecDeque::new(),
@@ -113,7 +120,8 @@ impl Pool {
     ) -> Result<SourceFacts> {
         let len = self.mailbox.write(0, description);
         let channel = &self.slot_return.channel;
-        let mut sent = channel.send_with(&Request::Boot { len }, self.mailbox.memory().as_fd())?;
+        let boot = Request::Boot { len, by_main_thread: process::is_main_thread() };
+        let mut sent = channel.send_with(&boot, self.mailbox.memory().as_fd())?;
         if let Some(bytes) = bytes {
             sent &= channel.send_with(&Request::Bytes, bytes.as_fd())?;
         }
@@ -135,7 +143,11 @@ impl Pool {
     }
 
     pub(super) fn handle(&self) -> PoolHandle {
-        PoolHandle { slot_return: Arc::clone(&self.slot_return), child: Arc::clone(&self.child) }
+        PoolHandle {
+            slot_return: Arc::clone(&self.slot_return),
+            child: Arc::clone(&self.child),
+            reports: Arc::clone(&self.reports),
+        }
     }
 
     /// Returns why the pool is over, now that its socket has ended.
@@ -145,12 +157,13 @@ impl Pool {
         }
         let ended = lock(&self.child).wait(TICK);
         let how = ended.map_or_else(|| "hung up".to_owned(), |ended| ended.to_string());
+        let words = self.last_words();
         let reason = match (&self.advice, ended) {
             (Some(advice), Some(Ended::Exited(_) | Ended::Unknown) | None) => {
-                format!("the coordinator {how} before it answered; {advice}")
+                format!("the coordinator {how} before it answered{words}; {advice}")
             }
             (Some(_), Some(Ended::Killed(_))) | (None, _) => {
-                format!("the coordinator {how}; held batches stay valid, make a new loader to go on")
+                format!("the coordinator {how}{words}; held batches stay valid, make a new loader to go on")
             }
         };
         self.over = Some(reason.clone());
@@ -162,9 +175,14 @@ impl Pool {
         if let Some(reason) = &self.over {
             return Err(Error::Worker(reason.clone()));
         }
-        self.slot_return.send_releases();
+        // One that is gone is found below, behind what it has sent.
+        self.slot_return.send_unsent()?;
         loop {
-            match self.slot_return.channel.recv(false)? {
+            let incoming = self.slot_return.channel.recv(false)?;
+            if let Incoming::Message(_) = incoming {
+                self.pulse.felt();
+            }
+            match incoming {
                 Incoming::Message(Reply::Over { len }) => {
                     self.over = Some("the pool is over".into());
                     let error: PoolError = self.read(len)?;
@@ -187,6 +205,49 @@ impl Pool {
         }
     }
 
+    /// Returns the last thing that the coordinator has said, in parentheses.
+    fn last_words(&self) -> String {
+        let last = lock(&self.reports).last().map(ToOwned::to_owned);
+        last.map_or_else(String::new, |line| format!(" (its last words: {line})"))
+    }
+
+    /// Makes sure, where nothing has come, that the coordinator is still at work.
+    fn check_pulse(&mut self) -> Result<()> {
+        match self.pulse.check() {
+            Silence::Short => Ok(()),
+            // Its answer shows that it lives.
+            Silence::Long => self.ask_stats().map(drop),
+            Silence::Dead => Err(self.end_silent("does not answer")),
+        }
+    }
+
+    /// The same before the coordinator has opened the source, which may take any time and be no fault: while it is
+    /// stopped, it does not do that.
+    fn check_boot(&mut self) -> Result<()> {
+        let pid = lock(&self.child).pid();
+        if !process::is_stopped(pid) {
+            self.pulse.felt();
+        }
+        match self.pulse.check() {
+            Silence::Short | Silence::Long => Ok(()),
+            Silence::Dead => Err(self.end_silent("is stopped")),
+        }
+    }
+
+    fn end_silent(&mut self, how: &str) -> Error {
+        let child = lock(&self.child);
+        let (pid, limit) = (child.pid(), self.pulse.limit().as_secs_f64());
+        let reason = format!(
+            "the coordinator (pid {pid}) {how} since more than {limit} s ({}), and is ended; held batches stay valid, \
+             make a new loader to go on",
+            process::describe(pid)
+        );
+        child.kill();
+        drop(child);
+        self.over = Some(reason.clone());
+        Error::Worker(reason)
+    }
+
     /// Tells whether the coordinator has ended without a sign: another process may hold a copy of its socket.
     fn is_gone(&mut self) -> bool {
         let ended = lock(&self.child).ended().is_some();
@@ -199,21 +260,25 @@ impl Pool {
             if let Some(reply) = self.receive()? {
                 return Ok(reply);
             }
+            self.check_boot()?;
             poll::readable(self.slot_return.channel.as_fd(), TICK)?;
             tick()?;
         }
     }
 
-    fn send(&mut self, request: &Request) -> Result<()> {
+    fn send(&mut self, request: Request, memory: Option<Arc<SharedMemory>>) -> Result<()> {
         if self.slot_return.is_closed() {
             return Err(Error::Usage("this loader is closed".into()));
         }
-        if self.slot_return.channel.send(request)? { Ok(()) } else { Err(self.ended()) }
+        if let Some(reason) = &self.over {
+            return Err(Error::Worker(reason.clone()));
+        }
+        if self.slot_return.send(request, memory)? { Ok(()) } else { Err(self.ended()) }
     }
 
     /// Begins an iteration; batches of earlier ones that nobody has taken go back.
     pub(super) fn start(&mut self, generation: u64, epoch: u64, cursor: u64) -> Result<()> {
-        self.send(&Request::Start { generation, epoch, cursor })?;
+        self.send(Request::Start { generation, epoch, cursor }, None)?;
         while let Some(reply) = self.inbox.pop_front() {
             self.discard(reply)?;
         }
@@ -265,6 +330,7 @@ impl Pool {
                 Some(other) => self.discard(other)?,
                 None => {
                     self.make_room()?;
+                    self.check_pulse()?;
                     return Ok(None);
                 }
             }
@@ -282,8 +348,7 @@ impl Pool {
         let more = self.budget.growth(&self.arena);
         let refused = match (more > 0).then(|| self.arena.grow(more)).transpose() {
             Ok(Some(segment)) => {
-                let sent = self.slot_return.channel.send_with(&Request::Segment, segment.as_fd())?;
-                return if sent { Ok(()) } else { Err(self.ended()) };
+                return self.send(Request::Segment, Some(segment));
             }
             Ok(None) => None,
             Err(error) => Some(error),
@@ -297,7 +362,7 @@ impl Pool {
 
     /// Asks for the statistics; returns the request's number.
     pub(super) fn ask_stats(&mut self) -> Result<u64> {
-        self.send(&Request::Stats)?;
+        self.send(Request::Stats, None)?;
         self.asked += 1;
         Ok(self.asked)
     }
@@ -308,6 +373,9 @@ impl Pool {
             self.inbox.push_back(reply);
         }
         let answer = if self.answered >= request { self.answer.clone() } else { None };
+        if answer.is_none() {
+            self.check_pulse()?;
+        }
         Ok(answer.map(|of_pool| self.stats(waits, of_pool)))
     }
 

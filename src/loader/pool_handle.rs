@@ -15,7 +15,7 @@ use crate::{
     error::Result,
     protocol::{Channel, Reply, Request},
     shm::GiveBack,
-    sys::{poll, process::Child, socket::Sent},
+    sys::{memory::SharedMemory, poll, process::Child, report::Reports, socket::Sent},
 };
 
 /// The part of a pool that batches keep: the way to give their slots back.
@@ -25,8 +25,8 @@ pub(super) struct SlotReturn {
     owner: u32,
     held: AtomicUsize,
     closed: AtomicBool,
-    /// Slots whose release found the socket full.
-    unsent: Mutex<VecDeque<u32>>,
+    /// Requests that found the socket full, with the memory that goes along.
+    unsent: Mutex<VecDeque<(Request, Option<Arc<SharedMemory>>)>>,
 }
 
 impl SlotReturn {
@@ -50,16 +50,28 @@ impl SlotReturn {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Sends the releases that there is room for. Never waits: a view may die anywhere, with any lock held.
-    pub(super) fn send_releases(&self) {
+    /// Sends a request, now or as soon as there is room for it. Returns false if the coordinator is gone.
+    pub(super) fn send(&self, request: Request, memory: Option<Arc<SharedMemory>>) -> Result<bool> {
+        lock(&self.unsent).push_back((request, memory));
+        self.send_unsent()
+    }
+
+    /// Sends the requests that there is room for. Never waits: a view may die anywhere, with any lock held, and the
+    /// coordinator may be stopped. Returns false if it is gone.
+    pub(super) fn send_unsent(&self) -> Result<bool> {
         let mut unsent = lock(&self.unsent);
-        while let Some(&slot) = unsent.front() {
-            // A coordinator that is gone needs no slots.
-            if !matches!(self.channel.try_send(&Request::Release { slot }), Ok(Sent::Yes)) {
-                return;
+        while let Some((request, memory)) = unsent.front() {
+            let sent = match memory {
+                Some(memory) => self.channel.try_send_with(request, memory.as_fd())?,
+                None => self.channel.try_send(request)?,
+            };
+            match sent {
+                Sent::Yes => drop(unsent.pop_front()),
+                Sent::Full => break,
+                Sent::Gone => return Ok(false),
             }
-            unsent.pop_front();
         }
+        Ok(true)
     }
 }
 
@@ -69,8 +81,8 @@ impl GiveBack for SlotReturn {
         if self.owner == std::process::id() {
             self.held.fetch_sub(1, Ordering::AcqRel);
             if !self.is_closed() {
-                lock(&self.unsent).push_back(slot);
-                self.send_releases();
+                // A coordinator that is gone needs no slots.
+                let _ = self.send(Request::Release { slot }, None);
             }
         }
     }
@@ -81,12 +93,18 @@ impl GiveBack for SlotReturn {
 pub(super) struct PoolHandle {
     pub(super) slot_return: Arc<SlotReturn>,
     pub(super) child: Arc<Mutex<Child>>,
+    pub(super) reports: Arc<Mutex<Reports>>,
 }
 
 impl PoolHandle {
     /// Waits until the coordinator has sent something, for a while.
     pub(super) fn wait(&self) -> Result<()> {
         poll::readable(self.slot_return.channel.as_fd(), TICK).map(drop)
+    }
+
+    /// Returns what coordinator and workers have reported since the last call.
+    pub(super) fn take_reports(&self) -> Vec<String> {
+        lock(&self.reports).take()
     }
 
     pub(super) fn close(&self) {

@@ -2,8 +2,9 @@
 
 use crate::{
     error::{Error, Result},
+    job::Options,
     shm::{Arena, SlotLayout},
-    sys::limits::ByteSize,
+    sys::limits::{self, ByteSize},
 };
 
 /// What limits the number of slots.
@@ -37,6 +38,13 @@ impl ArenaBudget {
             ByteSize(need),
             ByteSize(memory_limit)
         )))
+    }
+
+    /// Checks that there is memory for the samples in work beside the first slots.
+    pub(super) fn check_samples(self, layout: &SlotLayout, options: &Options) -> Result<()> {
+        let (samples, slots) = (options.bytes_in_work(), (self.initial_slots() * layout.bytes()) as u64);
+        let what = format!("a loader whose samples may take {} (max_sample_bytes) beside its slots", ByteSize(samples));
+        limits::check_memory_of(samples.saturating_add(slots), &what, "max_sample_bytes, batch_size or prefetch")
     }
 
     /// Returns how many slots to add under the limit: as many as there are, so that few segments hold many slots.

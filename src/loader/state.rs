@@ -44,18 +44,28 @@ impl State {
         Self { version: VERSION, fingerprint, seed: sampler.seed, epoch, cursor }
     }
 
-    pub(super) fn check(&self, own: &Self) -> Result<()> {
+    /// Checks that a loader whose state is `own` at its beginning, over so many samples, can go on here.
+    pub(super) fn check(&self, own: &Self, samples: u64) -> Result<()> {
         let what = if self.version != own.version {
             format!("has version {}, and this stokehold reads version {}", self.version, own.version)
         } else if self.seed != own.seed {
             format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
         } else if self.fingerprint != own.fingerprint {
             "was taken from another source, or with another value of shuffle".to_owned()
+        } else if self.cursor > samples {
+            format!("has cursor {}, and the source has {samples} samples", self.cursor)
+        } else if self.epoch == u64::MAX {
+            format!("has epoch {}, and no epoch could follow it", self.epoch)
         } else {
             return Ok(());
         };
         Err(Error::Config(format!("this state cannot be resumed: it {what}")))
     }
+}
+
+/// The last epoch, which nobody reaches by counting, comes again.
+fn after(epoch: u64) -> u64 {
+    epoch.saturating_add(1)
 }
 
 /// The iterations of a loader: the one that is going on, and where the next one begins.
@@ -77,7 +87,7 @@ struct CurrentIteration {
 impl Iterations {
     /// Begins an iteration and returns its number and partition.
     pub(super) fn begin(&mut self, sampler: &Sampler) -> (u64, Partition) {
-        let after = self.current.as_ref().map_or((0, 0), |current| (current.partition.epoch() + 1, 0));
+        let after = self.current.as_ref().map_or((0, 0), |current| (after(current.partition.epoch()), 0));
         let (epoch, cursor) = self.next.take().unwrap_or(after);
         let partition = sampler.partition(epoch, cursor);
         self.generation += 1;
@@ -128,7 +138,7 @@ impl Iterations {
         match (&self.next, &self.current) {
             (Some(next), _) => *next,
             (None, None) => (0, 0),
-            (None, Some(CurrentIteration { partition, finished: true, .. })) => (partition.epoch() + 1, 0),
+            (None, Some(CurrentIteration { partition, finished: true, .. })) => (after(partition.epoch()), 0),
             (None, Some(CurrentIteration { partition, delivered, .. })) => {
                 (partition.epoch(), partition.cursor_after(*delivered))
             }
@@ -175,10 +185,18 @@ mod tests {
     fn a_state_says_why_it_does_not_fit() {
         let classes = [OsString::from("a"), OsString::from("b")];
         let own = State::new(&sampler(), &classes, 0, 0);
-        assert!(State { epoch: 7, cursor: 9, ..own.clone() }.check(&own).is_ok());
-        let reason = |state: State| state.check(&own).unwrap_err().to_string();
+        for (epoch, cursor) in [(7, 9), (u64::MAX - 1, 10)] {
+            assert!(State { epoch, cursor, ..own.clone() }.check(&own, 10).is_ok());
+        }
+        let reason = |state: State| state.check(&own, 10).unwrap_err().to_string();
         assert!(reason(State { version: 9, ..own.clone() }).contains("version 9"));
         assert!(reason(State { seed: 1, ..own.clone() }).contains("seed 1"));
+        for cursor in [11, u64::MAX] {
+            assert!(
+                reason(State { cursor, ..own.clone() }).contains(&format!("cursor {cursor}, and the source has 10"))
+            );
+        }
+        assert!(reason(State { epoch: u64::MAX, ..own.clone() }).contains("no epoch could follow"));
         assert!(reason(State::new(&sampler(), &classes[..1], 0, 0)).contains("another source"));
         assert!(reason(State::new(&Sampler { shuffle: false, ..sampler() }, &classes, 0, 0)).contains("shuffle"));
     }

@@ -44,7 +44,8 @@ pub struct Stats {
     /// Seconds that they spent transforming and writing.
     pub transform_seconds: f64,
     /// What was counted while rows were made, by name: `damaged_images` are damaged files that were decoded all the
-    /// same.
+    /// same; `dropped_alpha`, `dropped_colour`, `reduced_depth` and `widened_depth` are images that have more, or less,
+    /// than [`DecodeImage`](crate::DecodeImage) keeps.
     pub counters: BTreeMap<String, u64>,
     /// Workers that were started to replace others.
     pub restarts: u64,

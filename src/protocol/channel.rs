@@ -68,6 +68,14 @@ impl<S: Wire, R: Wire> Channel<S, R> {
         self.socket.send_with(&message.frame().encode(), fd)
     }
 
+    /// Sends a message with a descriptor if there is room for it now.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for what the system refuses.
+    pub fn try_send_with(&self, message: &S, fd: BorrowedFd<'_>) -> Result<Sent> {
+        self.socket.try_send_with(&message.frame().encode(), fd)
+    }
+
     /// Ends the conversation for both sides, also while other values of this process keep the descriptor.
     pub fn shut_down(&self) {
         self.socket.shut_down();

@@ -178,6 +178,8 @@ pub enum Request {
     Boot {
         /// The description's length.
         len: u32,
+        /// Whether the thread that has started the coordinator lives as long as the trainer.
+        by_main_thread: bool,
     },
     /// The descriptor of the source's shared bytes comes with this message.
     Bytes,
@@ -307,7 +309,9 @@ impl Wire for Request {
             Self::Release { slot } => Frame { kind: 22, slot, ..Frame::default() },
             Self::Segment => Frame { kind: 23, ..Frame::default() },
             Self::Stats => Frame { kind: 24, ..Frame::default() },
-            Self::Boot { len } => Frame { kind: 25, n: len, ..Frame::default() },
+            Self::Boot { len, by_main_thread } => {
+                Frame { kind: 25, n: len, a: u64::from(by_main_thread), ..Frame::default() }
+            }
             Self::Bytes => Frame { kind: 26, ..Frame::default() },
         }
     }
@@ -319,7 +323,7 @@ impl Wire for Request {
             22 => Some(Self::Release { slot }),
             23 => Some(Self::Segment),
             24 => Some(Self::Stats),
-            25 => Some(Self::Boot { len: n }),
+            25 => Some(Self::Boot { len: n, by_main_thread: a != 0 }),
             26 => Some(Self::Bytes),
             _ => None,
         }
@@ -428,7 +432,7 @@ mod tests {
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);
             round_trip(Request::Stats);
-            round_trip(Request::Boot { len: n });
+            round_trip(Request::Boot { len: n, by_main_thread: n % 2 == 0 });
             round_trip(Request::Bytes);
             round_trip(Reply::Up { len: n });
             round_trip(Reply::Over { len: n });

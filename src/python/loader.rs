@@ -3,7 +3,6 @@
 use std::{
     ffi::{CString, OsString},
     os::unix::ffi::OsStrExt,
-    sync::Arc,
 };
 
 use pyo3::{
@@ -36,12 +35,17 @@ fn check_signals() -> PyResult<()> {
     Python::attach(|py| py.check_signals())
 }
 
-/// Calls into the core while the interpreter is detached, and looks at Python's signals whenever the core asks.
-fn waiting<T: Send>(py: Python<'_>, run: impl FnOnce(loader::Tick<'_>) -> Result<T> + Send) -> PyResult<T> {
+/// Calls into the core while the interpreter is detached, and looks at Python's signals, and does what else there is to do,
+/// whenever the core asks.
+fn waiting<T: Send>(
+    py: Python<'_>,
+    run: impl FnOnce(loader::Tick<'_>) -> Result<T> + Send,
+    mut tick: impl FnMut() -> PyResult<()> + Send,
+) -> PyResult<T> {
     let mut interrupted = None;
     let result = py.detach(|| {
         run(&mut || {
-            check_signals().map_err(|error| {
+            check_signals().and_then(|()| tick()).map_err(|error| {
                 interrupted = Some(error);
                 Error::Usage("interrupted".into())
             })
@@ -58,23 +62,46 @@ type FieldArgs = (String, &'static str, Vec<Option<usize>>, Option<usize>);
 
 /// The native loader; see `stokehold.Loader`.
 #[pyclass(frozen, module = "stokehold._native")]
-pub(super) struct Loader(Arc<loader::Loader>);
+pub(super) struct Loader {
+    loader: loader::Loader,
+    report: Py<PyAny>,
+}
+
+impl Loader {
+    /// Passes on what coordinator and workers have reported.
+    fn report(&self) -> PyResult<()> {
+        let lines = self.loader.take_reports();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        Python::attach(|py| lines.into_iter().try_for_each(|line| self.report.call1(py, (line,)).map(drop)))
+    }
+
+    /// Calls into the core, and passes on what is reported before and meanwhile.
+    fn waiting<T: Send>(&self, py: Python<'_>, run: impl FnOnce(loader::Tick<'_>) -> Result<T> + Send) -> PyResult<T> {
+        // Not afterwards: an error of the reporting would take the place of a batch.
+        self.report()?;
+        waiting(py, run, || self.report())
+    }
+}
 
 #[pymethods]
 impl Loader {
     /// Starts what a description says, in JSON. `table` holds the samples where it names no source; `coordinator` are
-    /// the paths of the interpreter and of this module, and what to tell where that is no interpreter.
+    /// the paths of the interpreter and of this module, and what to tell where that is no interpreter; `report` is
+    /// called with each line that coordinator and workers report, while the loader is looked after.
     #[new]
     fn new(
         py: Python<'_>,
         description: &str,
         table: Option<&Bound<'_, Table>>,
         coordinator: (OsString, OsString, String),
+        report: Py<PyAny>,
     ) -> PyResult<Self> {
         let description: Description = super::from_json("a loader's description", description)?;
         let table = table.map(|table| table.get().0.clone());
         let builder = Builder::described(description, table)?.launch(launch(coordinator)?);
-        waiting(py, |tick| builder.build_with(tick)).map(|loader| Self(Arc::new(loader)))
+        waiting(py, |tick| builder.build_with(tick), || Ok(())).map(|loader| Self { loader, report })
     }
 
     /// The fields of a batch: (name, dtype, shape of one row, capacity), None for axes that vary, and no capacity where
@@ -86,63 +113,63 @@ impl Loader {
             let shape = varying.chain(field.shape.iter().copied().map(Some)).collect();
             (field.name.clone(), field.dtype.name(), shape, field.ragged.map(|ragged| ragged.capacity))
         };
-        self.0.spec().iter().map(field).collect()
+        self.loader.spec().iter().map(field).collect()
     }
 
     /// The number of samples of the source.
     #[getter]
     fn samples(&self) -> u64 {
-        self.0.samples()
+        self.loader.samples()
     }
 
     /// The names of the classes.
     #[getter]
     fn classes(&self) -> Vec<OsString> {
-        self.0.classes().to_vec()
+        self.loader.classes().to_vec()
     }
 
     /// The number of batches of a whole epoch.
     #[getter]
     fn batches(&self) -> u64 {
-        self.0.batches()
+        self.loader.batches()
     }
 
     /// The current epoch, or the next one if none is going on.
     #[getter]
     fn epoch(&self) -> u64 {
-        self.0.epoch()
+        self.loader.epoch()
     }
 
     /// Begins an epoch and returns the iteration's number.
     fn begin(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(py.detach(|| self.0.begin())?)
+        Ok(py.detach(|| self.loader.begin())?)
     }
 
     /// Returns the next batch of an iteration, or None at its end.
     fn next(&self, py: Python<'_>, iteration: u64) -> PyResult<Option<Batch>> {
-        Ok(waiting(py, |tick| self.0.next(iteration, tick))?.map(Batch))
+        Ok(self.waiting(py, |tick| self.loader.next(iteration, tick))?.map(Batch))
     }
 
     /// Makes the next iteration begin with this epoch.
     fn set_epoch(&self, epoch: u64) {
-        self.0.set_epoch(epoch);
+        self.loader.set_epoch(epoch);
     }
 
     /// Returns the loader's state as JSON.
     fn state(&self) -> PyResult<String> {
-        serde_json::to_string(&self.0.state()).map_err(|error| Error::Protocol(error.to_string()).into())
+        serde_json::to_string(&self.loader.state()).map_err(|error| Error::Protocol(error.to_string()).into())
     }
 
     /// Loads a state from JSON.
     fn load_state(&self, state: &str) -> PyResult<()> {
         let state =
             serde_json::from_str(state).map_err(|error| Error::Config(format!("not a loader's state: {error}")))?;
-        Ok(self.0.load_state(&state)?)
+        Ok(self.loader.load_state(&state)?)
     }
 
     /// Returns what the loader has done so far.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = waiting(py, |tick| self.0.stats(tick))?;
+        let stats = self.waiting(py, |tick| self.loader.stats(tick))?;
         let dict = PyDict::new(py);
         dict.set_item("batches", stats.batches)?;
         dict.set_item("samples", stats.samples)?;
@@ -173,8 +200,9 @@ impl Loader {
     }
 
     /// Ends the pool.
-    fn close(&self, py: Python<'_>) {
-        py.detach(|| self.0.close());
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.loader.close());
+        self.report()
     }
 }
 

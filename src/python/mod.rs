@@ -9,15 +9,19 @@ mod images;
 mod loader;
 mod memory;
 mod rows;
+mod stdio;
 mod table;
+
+use std::ffi::c_int;
 
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
 use crate::{
     error::Error,
+    panics,
     source::{ImageFolder, Source},
-    sys::limits,
+    sys::{limits, report},
     transform::{BatchTransform, Transform},
 };
 
@@ -36,13 +40,17 @@ mod _native {
         init,
         loader::Loader,
         memory::Memory,
+        print_line,
         rows::copy_rows,
         serve,
+        stdio::StdioTaken,
         table::Table,
     };
 
     #[pymodule_init]
     fn add_version(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        // The hook of the standard library that is linked into this module; it is nobody else's.
+        super::panics::report_with(super::report::report);
         super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
     }
 }
@@ -75,6 +83,12 @@ fn auto_workers(ranks: usize) -> usize {
 #[pyfunction]
 fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<std::ffi::OsString>> {
     Ok(py.detach(|| ImageFolder::open(&root).map(|folder| folder.classes().to_vec()))?)
+}
+
+/// Writes a line to a descriptor of somebody else, unless that would have to wait.
+#[pyfunction]
+fn print_line(descriptor: c_int, line: &str) {
+    report::print(descriptor, line);
 }
 
 /// Serves the trainer at the other end of standard input, as its coordinator, and ends this process.

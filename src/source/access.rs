@@ -35,11 +35,12 @@ pub trait Source: Debug + Send + Sync {
     /// Tells whether [`fetch`](Self::fetch) may wait for a device, so that reading ahead pays.
     fn does_io(&self) -> bool;
 
-    /// Reads sample `index` into `record`, which it clears first.
+    /// Reads sample `index` into `record`, which it clears first, and which is to become no longer than `most` bytes.
     ///
     /// # Errors
-    /// A [`Failure`] of the read stage, with the errno where there is one.
-    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure>;
+    /// A [`Failure`] of the read stage, with the errno where there is one. A sample that is longer is one, told before
+    /// memory is taken for it.
+    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure>;
 
     /// Returns the bytes of field `field` of sample `index`, whose record has been fetched.
     fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8];

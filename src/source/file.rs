@@ -1,23 +1,26 @@
 //! Reading a whole regular file to the end of a buffer that is used again.
 
 use std::{
-    fs::{FileType, OpenOptions},
+    fs::{File, FileType, OpenOptions},
     io::{self, Read},
-    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
     path::Path,
 };
 
-use crate::error::{Failure, Stage};
+use crate::{
+    descriptor::beyond_stdio,
+    error::{Failure, Stage},
+};
 
-/// The largest file that is read as one sample. A larger one is more likely a mistake than an image.
-pub(super) const MAX_FILE_BYTES: u64 = 1 << 30;
-
-/// Reads the file at `path` to the end of `record`.
-pub(super) fn append(path: &Path, record: &mut Vec<u8>) -> Result<(), Failure> {
+/// Reads the file at `path` to the end of `record`, which is to become no longer than `most` bytes.
+pub(super) fn append(path: &Path, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
     // Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
-    let file =
-        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| cannot_open(path, &error))?;
+    let open = || OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = beyond_stdio(File::as_raw_fd, open).map_err(|error| cannot_open(path, &error))?;
     let metadata = file.metadata().map_err(|error| Failure::io("", &error))?;
     if !metadata.is_file() {
         return Err(not_regular(metadata.file_type()));
@@ -26,13 +29,14 @@ pub(super) fn append(path: &Path, record: &mut Vec<u8>) -> Result<(), Failure> {
     if size == 0 {
         return Err(Failure::new(Stage::Read, "the file is empty (0 bytes)"));
     }
-    if size > MAX_FILE_BYTES {
-        return Err(Failure::new(
-            Stage::Read,
-            format!("the file has {size} bytes, more than the {MAX_FILE_BYTES} allowed"),
-        ));
+    let before = record.len();
+    if size > most.saturating_sub(before as u64) {
+        let others = if before > 0 { format!(", after {before} bytes that were read before") } else { String::new() };
+        let reason = format!("the file has {size} bytes{others}, and max_sample_bytes is {most}");
+        return Err(Failure::new(Stage::Read, reason));
     }
-    record.reserve(size as usize);
+    // Not twice as much as before, which is what growing by parts takes.
+    record.reserve_exact(size as usize);
     let read = file.take(size).read_to_end(record).map_err(|error| Failure::io("", &error))?;
     if read as u64 != size {
         return Err(Failure::new(
@@ -74,7 +78,7 @@ mod tests {
     use super::*;
 
     fn reason(path: &Path) -> String {
-        append(path, &mut Vec::new()).unwrap_err().reason
+        append(path, &mut Vec::new(), 1000).unwrap_err().reason
     }
 
     #[test]
@@ -84,7 +88,7 @@ mod tests {
         fs::write(&path, "abc").unwrap();
         let mut record = Vec::with_capacity(4096);
         record.extend_from_slice(b"before ");
-        append(&path, &mut record).unwrap();
+        append(&path, &mut record, 10).unwrap();
         assert_eq!(record, b"before abc");
         assert_eq!(record.capacity(), 4096);
     }
@@ -94,12 +98,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("empty"), "").unwrap();
-        fs::File::create(at("huge")).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+        fs::File::create(at("huge")).unwrap().set_len(1001).unwrap();
+        fs::write(at("three"), "abc").unwrap();
         let _socket = UnixListener::bind(at("socket")).unwrap();
         assert!(Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
 
         assert_eq!(reason(&at("empty")), "the file is empty (0 bytes)");
-        assert!(reason(&at("huge")).contains("more than the 1073741824 allowed"));
+        assert_eq!(reason(&at("huge")), "the file has 1001 bytes, and max_sample_bytes is 1000");
+        let mut record = vec![0; 998];
+        let failure = append(&at("three"), &mut record, 1000).unwrap_err();
+        assert_eq!(
+            failure.reason,
+            "the file has 3 bytes, after 998 bytes that were read before, and max_sample_bytes is 1000"
+        );
+        assert_eq!(record.len(), 998);
         assert_eq!(reason(&at("socket")), "is a socket, not a regular file");
         assert_eq!(reason(&at("fifo")), "is a FIFO, not a regular file");
         assert_eq!(reason(folder.path()), "is a directory, not a regular file");

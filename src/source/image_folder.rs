@@ -20,7 +20,8 @@ use crate::{
 /// The class names are the sorted names of the root's folders. A class's samples are found by a sorted walk
 /// that follows symbolic links, and are the files with the extension of an image. A link to a folder above
 /// itself is not followed, and a folder that cannot be listed is an error; torchvision goes round the first
-/// until the path is too long and leaves out the second silently.
+/// until the path is too long and leaves out the second silently. Links that lead to one folder over more than 64
+/// paths of a class are an error too.
 ///
 /// The fields are `image`, an encoded image, and `label`, an `int64` scalar.
 #[derive(Debug)]
@@ -71,9 +72,9 @@ impl Source for ImageFolder {
         true
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
+    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
         record.clear();
-        file::append(&self.path(index), record)
+        file::append(&self.path(index), record, most)
     }
 
     fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
@@ -97,14 +98,15 @@ mod tests {
         }
         let folder = ImageFolder::open(root.path()).unwrap();
         let mut record = vec![0; 100];
-        folder.fetch(1, &mut record).unwrap();
+        folder.fetch(1, &mut record, 1).unwrap();
         assert_eq!(folder.len(), 2);
         assert_eq!(folder.classes(), ["a", "b"]);
         assert_eq!(folder.field(0, 1, &record), b"1");
         assert_eq!(folder.field(1, 1, &record), 1_i64.to_ne_bytes());
+        assert!(folder.fetch(0, &mut record, 1).unwrap_err().reason.contains("has 2 bytes"));
         assert_eq!(folder.key(1), root.path().join("b/x.jpg").to_str().unwrap());
 
         fs::remove_file(root.path().join("b/x.jpg")).unwrap();
-        assert_eq!(folder.fetch(1, &mut record).unwrap_err().errno, Some(libc::ENOENT));
+        assert_eq!(folder.fetch(1, &mut record, 1).unwrap_err().errno, Some(libc::ENOENT));
     }
 }

@@ -198,12 +198,12 @@ impl Source for Table {
         self.file_columns > 0
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
+    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
         record.clear();
         record.resize(self.file_columns * END_BYTES, 0);
         let files = self.columns.iter().filter_map(|column| Some((column, self.path(column, index)?)));
         for (number, (column, path)) in files.enumerate() {
-            file::append(path, record).map_err(|mut failure| {
+            file::append(path, record, most).map_err(|mut failure| {
                 if number > 0 {
                     // The sample goes by the name of its first file.
                     failure.reason = format!("{} `{}`: {}", column.field.name, path.display(), failure.reason);
@@ -286,7 +286,7 @@ mod tests {
         let columns = [
             column("image", Image {}, Stored::Files(images)),
             column("x", Tensor { dtype: DType::UInt8, shape: vec![] }, Stored::Rows(offset)),
-            column("mask", Mask { image: "image".to_owned() }, Stored::Files(masks)),
+            column("mask", Mask::of("image"), Stored::Files(masks)),
             column("pairs", numbers(DType::Int8, &[2], 3), Stored::Runs(values)),
         ];
         let json = serde_json::to_string(&columns).unwrap();
@@ -294,13 +294,13 @@ mod tests {
         let table = Table::open(2, &columns, Some(Arc::new(bytes))).unwrap();
 
         let mut record = b"old".to_vec();
-        table.fetch(0, &mut record).unwrap();
+        table.fetch(0, &mut record, 100).unwrap();
         let fields: Vec<&[u8]> = (0..4).map(|field| table.field(field, 0, &record)).collect();
         assert_eq!(fields, [b"image a", &[7][..], b"mask", b"123456"]);
         assert_eq!((table.field(3, 1, &[]), table.field(1, 1, &[])), (&[][..], &[8][..]));
         assert_eq!(table.key(1), path("b"));
         assert_eq!(table.fields()[3].to_string(), "pairs: int8[?, 2] with room for 3");
-        let failure = table.fetch(1, &mut record).unwrap_err();
+        let failure = table.fetch(1, &mut record, 100).unwrap_err();
         let kind = failure.errno.map(|errno| std::io::Error::from_raw_os_error(errno).kind());
         assert_eq!(kind, Some(std::io::ErrorKind::NotFound));
         assert!(failure.reason.starts_with(&format!("mask `{}`: ", path("gone"))), "{}", failure.reason);

@@ -26,11 +26,23 @@ pub struct MemoryLimit {
 /// # Errors
 /// [`Error::Memory`] with the need, the limit and what is left under it.
 pub fn check_memory(need: u64, what: &str) -> Result<()> {
-    let limits = memory_limits(Path::new("/"));
+    check(need, what, "batch_size or prefetch", memory_limits(Path::new("/"), true))
+}
+
+/// Checks that `need` bytes, of which some are private, fit under every limit of this process; `lower` names what to lower
+/// if they do not.
+///
+/// # Errors
+/// As [`check_memory`].
+pub fn check_memory_of(need: u64, what: &str, lower: &str) -> Result<()> {
+    check(need, what, lower, memory_limits(Path::new("/"), false))
+}
+
+fn check(need: u64, what: &str, lower: &str, limits: Vec<MemoryLimit>) -> Result<()> {
     match limits.into_iter().filter(|limit| limit.left < need).min_by_key(|limit| limit.left) {
         None => Ok(()),
         Some(MemoryLimit { by, left }) => Err(Error::Memory(format!(
-            "{what} needs {} but {by} leaves {}; lower batch_size or prefetch, or raise the limit",
+            "{what} needs {} but {by} leaves {}; lower {lower}, or raise the limit",
             ByteSize(need),
             ByteSize(left)
         ))),
@@ -51,14 +63,16 @@ pub fn check_descriptors(need: u64) -> Result<()> {
     Err(Error::sys(call, nix::errno::Errno::EMFILE))
 }
 
-/// Returns every limit on memory that can be read, under a root that is `/` but for tests.
-fn memory_limits(root: &Path) -> Vec<MemoryLimit> {
+/// Returns every limit on memory that can be read, under a root that is `/` but for tests; those on files too if they are
+/// what is `shared`.
+fn memory_limits(root: &Path, shared: bool) -> Vec<MemoryLimit> {
     let mut limits = cgroup_limits(root);
     if let Some(left) = mem_available(root) {
         limits.push(MemoryLimit { by: "the machine (MemAvailable)".into(), left });
     }
     for (resource, name) in [(Resource::RLIMIT_AS, "RLIMIT_AS"), (Resource::RLIMIT_FSIZE, "RLIMIT_FSIZE")] {
-        if let Ok((soft, _)) = getrlimit(resource)
+        if (shared || resource == Resource::RLIMIT_AS)
+            && let Ok((soft, _)) = getrlimit(resource)
             && soft != libc::RLIM_INFINITY
         {
             let used = if resource == Resource::RLIMIT_AS { address_space(root) } else { 0 };

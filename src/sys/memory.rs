@@ -6,7 +6,7 @@ use std::{
     ffi::CString,
     fs::File,
     ops::Range,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     slice,
 };
 
@@ -22,7 +22,10 @@ use nix::{
 };
 
 use super::retry;
-use crate::error::{Error, Result};
+use crate::{
+    descriptor::beyond_stdio,
+    error::{Error, Result},
+};
 
 /// Memory that is mapped here and that other processes may map through its descriptor.
 ///
@@ -44,7 +47,7 @@ impl SharedMemory {
     /// # Errors
     /// [`Error::Sys`] where the memory cannot be created, sized or mapped.
     pub fn create(name: &str, len: usize) -> Result<Self> {
-        let (file, sealable) = create_file(name)?;
+        let (file, sealable) = beyond_stdio(|(file, _): &(File, bool)| file.as_raw_fd(), || create_file(name))?;
         let size =
             i64::try_from(len).map_err(|_| Error::Memory(format!("{len} bytes are more than a file can hold")))?;
         retry(&format!("ftruncate to {len} bytes"), || ftruncate(&file, size))?;

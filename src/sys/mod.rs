@@ -2,7 +2,8 @@
 //!
 //! What this layer promises to those above it:
 //! - an interrupted call is tried again;
-//! - every descriptor is close-on-exec, and nothing has a name: no path, no `shm_open`;
+//! - every descriptor is close-on-exec and none of the standard ones, and nothing has a name: no path, no `shm_open`;
+//! - nothing waits for whoever reads standard output or error;
 //! - an error names the call;
 //! - where a kernel or a sandbox refuses a newer call, an older one does the work.
 //!
@@ -12,7 +13,9 @@ pub mod limits;
 pub mod memory;
 pub mod poll;
 pub mod process;
+pub mod report;
 pub mod socket;
+pub mod stdio;
 
 use nix::errno::Errno;
 

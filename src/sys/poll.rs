@@ -59,6 +59,12 @@ impl Watch {
     pub fn readable(&self, WatchKey(entry): WatchKey) -> bool {
         self.fds[entry].revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
+
+    /// Tells whether the descriptor of this key can be written, and somebody may read it.
+    pub fn writable(&self, WatchKey(entry): WatchKey) -> bool {
+        let is = |event| self.fds[entry].revents & event != 0;
+        is(libc::POLLOUT) && !is(libc::POLLERR | libc::POLLNVAL)
+    }
 }
 
 /// Waits until `fd` can be read or the time is up; returns whether it can.

@@ -20,11 +20,14 @@ use nix::{
         signal::{SigHandler, Signal, kill, signal},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid, fork, getppid},
+    unistd::{ForkResult, Pid, fork, getppid, gettid},
 };
 
-use super::{poll, retry};
-use crate::error::{Error, Result};
+use super::poll;
+use crate::{
+    descriptor::beyond_stdio,
+    error::{Error, Result},
+};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +151,18 @@ impl Parent {
         self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
+    /// Returns the process's id.
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Waits for the parent to end; returns false at once where the kernel cannot tell.
+    pub fn wait(&self) -> bool {
+        let Some(fd) = self.pidfd() else { return false };
+        while !poll::readable(fd, Duration::MAX).unwrap_or(true) {}
+        true
+    }
+
     /// Tells whether this process has been handed to another parent, which means that its own has ended.
     pub fn gone(&self) -> bool {
         getppid() != self.pid
@@ -155,11 +170,14 @@ impl Parent {
 }
 
 fn pidfd_open(pid: Pid) -> Option<OwnedFd> {
-    // SAFETY: the call takes two integers; the descriptor it returns belongs to nobody else.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0);
-        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd as RawFd))
-    }
+    let open = || {
+        // SAFETY: the call takes two integers; the descriptor it returns belongs to nobody else.
+        unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0);
+            if fd >= 0 { Ok(OwnedFd::from_raw_fd(fd as RawFd)) } else { Err(()) }
+        }
+    };
+    beyond_stdio(AsRawFd::as_raw_fd, open).ok()
 }
 
 /// Returns the number of threads of this process.
@@ -192,17 +210,26 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Starts a program with `stdin` as its standard input and this process's environment, with a variable added.
+/// Starts a program with `stdin` as its standard input, `output` as its standard output and error, and this process's
+/// environment, with a variable added.
 ///
 /// Copies nothing of this process, so it is as quick in a trainer of 100 GB as in a small one.
 ///
 /// # Errors
 /// [`Error::Sys`] where the program cannot be started.
-pub fn spawn(program: &CStr, args: &[CString], (name, value): (&CStr, &CStr), stdin: BorrowedFd<'_>) -> Result<Child> {
+pub fn spawn(
+    program: &CStr,
+    args: &[CString],
+    (name, value): (&CStr, &CStr),
+    stdin: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+) -> Result<Child> {
     let call = format!("posix_spawn of {}", program.to_string_lossy());
     let start = || {
         let mut files = PosixSpawnFileActions::init()?;
-        files.add_dup2(stdin.as_raw_fd(), 0)?;
+        for (fd, standard) in [(stdin, 0), (output, 1), (output, 2)] {
+            files.add_dup2(fd.as_raw_fd(), standard)?;
+        }
         let variable = |name: &[u8], value: &[u8]| CString::new([name, b"=", value].concat()).ok();
         let env: Vec<CString> = std::env::vars_os()
             .filter(|(other, _)| other.as_bytes() != name.to_bytes())
@@ -217,29 +244,6 @@ pub fn spawn(program: &CStr, args: &[CString], (name, value): (&CStr, &CStr), st
 /// Tells whether standard input is a socket, as in a process that [`spawn`] has started.
 pub fn stdin_is_socket() -> bool {
     fs::metadata("/proc/self/fd/0").is_ok_and(|metadata| metadata.file_type().is_socket())
-}
-
-/// Takes the socket that [`spawn`] passed as standard input, and puts `/dev/null` there.
-///
-/// # Errors
-/// [`Error::Sys`] where the descriptors cannot be moved.
-pub fn take_stdin() -> Result<OwnedFd> {
-    let raw = retry("fcntl(F_DUPFD_CLOEXEC)", || {
-        nix::fcntl::fcntl(std::io::stdin(), nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(3))
-    })?;
-    // SAFETY: the call above has just made this descriptor; nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-    let null = fs::File::options().read(true).write(true).open("/dev/null");
-    let null = null.map_err(|error| Error::sys("open /dev/null", error))?;
-    retry("dup2", || nix::unistd::dup2_stdin(&null))?;
-    // A trainer without them would have messages for people written into whatever is opened next.
-    if nix::fcntl::fcntl(std::io::stdout(), nix::fcntl::FcntlArg::F_GETFD).is_err() {
-        retry("dup2", || nix::unistd::dup2_stdout(&null))?;
-    }
-    if nix::fcntl::fcntl(std::io::stderr(), nix::fcntl::FcntlArg::F_GETFD).is_err() {
-        retry("dup2", || nix::unistd::dup2_stderr(&null))?;
-    }
-    Ok(fd)
 }
 
 /// Closes every descriptor but standard input, output, error and those in `keep`.
@@ -271,12 +275,30 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Makes this process die with its parent, which must be `parent` and must have only one thread.
+/// Makes this process die with its parent, which must be `parent`: more exactly, with the thread that has started it.
 ///
 /// Returns false if the parent is gone already.
 pub fn die_with(parent: i32) -> bool {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     getppid().as_raw() == parent
+}
+
+/// Kills the parent of this process, if that is still `parent`.
+pub fn kill_parent(parent: i32) {
+    // The parent of a process cannot be a stranger with the same id: while it was there, the id was taken.
+    if getppid().as_raw() == parent {
+        let _ = kill(Pid::from_raw(parent), Signal::SIGKILL);
+    }
+}
+
+/// Takes [`die_with`] back: the thread that has started this process may end before its process does.
+pub fn outlive_parent() {
+    let _ = prctl::set_pdeathsig(None);
+}
+
+/// Tells whether this is the first thread of its process, which ends when the process does.
+pub fn is_main_thread() -> bool {
+    gettid() == Pid::this()
 }
 
 /// Makes this process deaf to what a terminal or a batch system sends to the whole process group, and gives all other
@@ -324,18 +346,21 @@ pub fn be_expendable() {
     let _ = prctl::set_no_new_privs();
 }
 
-/// Writes one line to standard error at once, past every buffer and lock.
-pub fn report(line: &str) {
-    let _ = nix::unistd::write(std::io::stderr(), format!("stokehold: {line}\n").as_bytes());
+/// Tells whether another process is stopped: by a signal, or by a debugger.
+pub fn is_stopped(pid: i32) -> bool {
+    matches!(state(pid).as_str(), "T" | "t")
+}
+
+fn state(pid: i32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The command's name, in parentheses, may hold anything; the state follows the last one.
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or("?").to_owned()
 }
 
 /// Returns what the kernel says of another process: its state letter and, where readable, where it waits.
 pub fn describe(pid: i32) -> String {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let stat = read("stat");
-    // The command's name, in parentheses, may hold anything; the state follows the last one.
-    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).unwrap_or("?").to_owned();
-    let waits = read("wchan");
+    let (state, waits) = (state(pid), read("wchan"));
     let stack = read("stack").lines().take(4).map(str::trim).collect::<Vec<_>>().join(" < ");
     match (waits.trim(), stack.as_str()) {
         ("" | "0", "") => format!("state {state}"),
@@ -357,7 +382,7 @@ mod tests {
     fn a_spawned_program_is_watched_and_reaped() {
         let null = fs::File::open("/dev/null").unwrap();
         let args = ["sh", "-c", "exit $MARK"].map(|arg| CString::new(arg).unwrap());
-        let mut child = spawn(c"/bin/sh", &args, (c"MARK", c"7"), null.as_fd()).unwrap();
+        let mut child = spawn(c"/bin/sh", &args, (c"MARK", c"7"), null.as_fd(), null.as_fd()).unwrap();
         assert_eq!(child.wait(Duration::from_secs(10)), Some(Ended::Exited(7)));
         assert_eq!(child.ended(), Some(Ended::Exited(7)));
     }
@@ -366,7 +391,7 @@ mod tests {
     fn a_program_that_goes_on_is_killed_after_its_grace() {
         let null = fs::File::open("/dev/null").unwrap();
         let args = ["sleep", "1000"].map(|arg| CString::new(arg).unwrap());
-        let mut child = spawn(c"/bin/sleep", &args, (c"MARK", c"7"), null.as_fd()).unwrap();
+        let mut child = spawn(c"/bin/sleep", &args, (c"MARK", c"7"), null.as_fd(), null.as_fd()).unwrap();
         assert_eq!(child.ended(), None);
         assert_eq!(child.end(Duration::from_millis(20)), Some(Ended::Killed(9)));
     }
@@ -374,7 +399,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let null = fs::File::open("/dev/null").unwrap();
-        let error = spawn(c"/no/such/program", &[], (c"MARK", c"7"), null.as_fd()).unwrap_err();
+        let error = spawn(c"/no/such/program", &[], (c"MARK", c"7"), null.as_fd(), null.as_fd()).unwrap_err();
         assert!(error.to_string().contains("/no/such/program"), "{error}");
     }
 

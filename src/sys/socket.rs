@@ -16,7 +16,10 @@ use nix::{
 };
 
 use super::retry;
-use crate::error::{Error, Result};
+use crate::{
+    descriptor::beyond_stdio,
+    error::{Error, Result},
+};
 
 /// One end of a `SOCK_SEQPACKET` pair: one send is one receive, in order, or the end of the stream.
 #[derive(Debug)]
@@ -41,8 +44,9 @@ impl Socket {
     /// # Errors
     /// [`Error::Sys`] where the system has no descriptors left.
     pub fn pair() -> Result<(Self, Self)> {
-        let (one, two) =
-            retry("socketpair", || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC))?;
+        let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
+        let lowest = |(one, two): &(OwnedFd, OwnedFd)| one.as_raw_fd().min(two.as_raw_fd());
+        let (one, two) = beyond_stdio(lowest, || retry("socketpair", pair))?;
         Ok((Self { fd: one }, Self { fd: two }))
     }
 
@@ -82,13 +86,23 @@ impl Socket {
     /// # Errors
     /// [`Error::Sys`] for anything else that the system refuses.
     pub fn send_with(&self, message: &[u8], fd: BorrowedFd<'_>) -> Result<bool> {
+        self.send_with_flags(message, fd, MsgFlags::MSG_NOSIGNAL).map(|sent| sent != Sent::Gone)
+    }
+
+    /// Sends one message along with a descriptor if there is room for it now.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for anything that is not a full buffer or a lost peer.
+    pub fn try_send_with(&self, message: &[u8], fd: BorrowedFd<'_>) -> Result<Sent> {
+        self.send_with_flags(message, fd, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn send_with_flags(&self, message: &[u8], fd: BorrowedFd<'_>, flags: MsgFlags) -> Result<Sent> {
         let fds = [fd.as_raw_fd()];
         let rights = [ControlMessage::ScmRights(&fds)];
-        let sent = classify("sendmsg", || {
-            sendmsg::<()>(self.fd.as_raw_fd(), &[IoSlice::new(message)], &rights, MsgFlags::MSG_NOSIGNAL, None)
-                .map(drop)
-        })?;
-        Ok(sent != Sent::Gone)
+        classify("sendmsg", || {
+            sendmsg::<()>(self.fd.as_raw_fd(), &[IoSlice::new(message)], &rights, flags, None).map(drop)
+        })
     }
 
     /// Receives one message into `buffer`; one that is longer is cut.

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::fill::Fill;
-use crate::rng::Draws;
+use crate::{
+    pixel::{Depth, PixelType},
+    rng::Draws,
+};
 
 /// The largest edge that a transform may ask for; as large as a JPEG can be.
 pub(super) const MAX_EDGE: u32 = 65_535;
@@ -59,24 +62,28 @@ pub(super) const fn half() -> f64 {
 }
 
 /// The default of a `fill` that is always given.
-pub(super) fn zero_fill() -> Vec<u8> {
-    vec![0]
+pub(super) fn zero_fill() -> Vec<f32> {
+    vec![0.0]
 }
 
 /// The default of a `fill` that may be none.
 #[expect(clippy::unnecessary_wraps, reason = "the default of an optional argument")]
-pub(super) fn black() -> Option<Vec<u8>> {
+pub(super) fn black() -> Option<Vec<f32>> {
     Some(zero_fill())
 }
 
 /// Returns a value for each channel.
-pub(super) fn channels(fill: Option<&[u8]>) -> Option<Fill> {
-    fill.map(|fill| Fill(std::array::from_fn(|channel| f32::from(fill[channel.min(fill.len() - 1)]))))
+pub(super) fn channels(fill: Option<&[f32]>) -> Option<Fill> {
+    fill.map(|fill| Fill(std::array::from_fn(|channel| fill[channel.min(fill.len() - 1)])))
 }
 
-/// Returns the fill of a mask: that of its image, where it is one value.
-pub(super) fn single(fill: Option<&[u8]>) -> Option<Vec<u8>> {
-    fill.filter(|fill| fill.len() == 1).map(<[u8]>::to_vec)
+/// Returns the fill of a mask: that of its image, where it is one value that is an index of 8 bits.
+pub(super) fn single(fill: Option<&[f32]>) -> Option<Vec<f32>> {
+    fill.filter(|fill| matches!(fill, [value] if is_whole(*value, 255.0))).map(<[f32]>::to_vec)
+}
+
+fn is_whole(value: f32, most: f32) -> bool {
+    value.fract() == 0.0 && (0.0..=most).contains(&value)
 }
 
 /// Returns the bounds that one number stands for, or two: `[-x, x]`.
@@ -162,16 +169,40 @@ pub(super) fn check_center(center: Option<[f64; 2]>) -> Result<(), String> {
 }
 
 /// Checks how pixels are taken where an image is moved by fractions of one.
-pub(super) fn check_warp(interpolation: Interpolation, fill: Option<&[u8]>) -> Result<(), String> {
+pub(super) fn check_warp(interpolation: Interpolation, fill: Option<&[f32]>) -> Result<(), String> {
     if !matches!(interpolation, Interpolation::Nearest | Interpolation::Bilinear) {
         return Err("interpolation must be nearest or bilinear".into());
     }
     check_fill(fill)
 }
 
-pub(super) fn check_fill(fill: Option<&[u8]>) -> Result<(), String> {
+/// Checks a fill, as far as it can be checked without knowing the images.
+pub(super) fn check_fill(fill: Option<&[f32]>) -> Result<(), String> {
     match fill {
-        None | Some([_] | [_, _, _]) => Ok(()),
-        Some(fill) => Err(format!("fill must be one value or three, not {}", fill.len())),
+        Some([] | [_, _, _, _, _, ..]) => {
+            Err(format!("fill must be one value or one per channel, not {}", fill.map_or(0, <[f32]>::len)))
+        }
+        Some(values) if !values.iter().all(|value| value.is_finite()) => Err("fill must be finite".to_owned()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Checks a fill of images of these pixels.
+pub(super) fn check_fill_of(fill: Option<&[f32]>, pixel: PixelType) -> Result<(), String> {
+    let (values, count) = (fill.unwrap_or_default(), pixel.channels.count());
+    if values.len() > 1 && values.len() != count {
+        return Err(format!("fill has {} values, the image {count} channels", values.len()));
+    }
+    let most = match pixel.depth {
+        Depth::U8 => f32::from(u8::MAX),
+        Depth::U16 => f32::from(u16::MAX),
+        Depth::F32 => return Ok(()),
+    };
+    match values.iter().find(|value| !is_whole(**value, most)) {
+        None => Ok(()),
+        Some(value) => {
+            let dtype = pixel.depth.dtype();
+            Err(format!("fill = {value} must be a whole number from 0 to {most} where images are {dtype}"))
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! Blurring and sharpening, by the arithmetic of torchvision's kernels for `uint8` tensors.
 
+use bytemuck::{cast_slice, cast_slice_mut};
+
 use super::{
     canvas::Canvas,
-    edit::{Edit, Spare},
+    edit::{Edit, Spare, change_colours},
+    value::Value,
     vector::{rounded, truncated, vectorised},
 };
-use crate::geometry::Size;
+use crate::{geometry::Size, pixel::Depth};
 
 /// Blurs by a Gaussian.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,8 +29,17 @@ impl Edit for Blur {
 
     fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
         let (size, channels) = (image.size, image.pixel.channels.count());
-        let Spare { canvas, floats } = spare;
-        gaussian(image.pixels(), size, channels, self.kernel, self.sigma, floats, canvas.reset(size, image.pixel));
+        let Spare { canvas, floats, .. } = spare;
+        let (from, to) = (image.pixels(), canvas.reset(size, image.pixel));
+        match image.pixel.depth {
+            Depth::U8 => self.gaussian(from, size, channels, &BYTES, floats, to),
+            Depth::U16 => {
+                self.gaussian(cast_slice(from), size, channels, &Loops::<u16>::of(), floats, cast_slice_mut(to));
+            }
+            Depth::F32 => {
+                self.gaussian(cast_slice(from), size, channels, &Loops::<f32>::of(), floats, cast_slice_mut(to));
+            }
+        }
         std::mem::swap(image, canvas);
     }
 }
@@ -46,50 +58,78 @@ impl Edit for Sharpness {
     }
 
     fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
-        let (size, channels) = (image.size, image.pixel.channels.count());
-        let canvas = &mut spare.canvas;
-        smooth(image.pixels(), size, channels, (1.0 - self.0) as f32, canvas.reset(size, image.pixel));
-        std::mem::swap(image, canvas);
+        change_colours(image, spare, |image, spare| {
+            let (size, channels) = (image.size, image.pixel.channels.count());
+            let canvas = &mut spare.canvas;
+            smooth(image.pixels(), size, channels, (1.0 - self.0) as f32, canvas.reset(size, image.pixel));
+            std::mem::swap(image, canvas);
+        });
     }
 }
 
-/// Writes the image blurred by a Gaussian of `kernel` (width, height) taps; the edges are continued by reflection.
-fn gaussian(
-    image: &[u8],
-    size: Size,
-    channels: usize,
-    kernel: [u32; 2],
-    sigma: f32,
-    scratch: &mut Vec<f32>,
-    out: &mut [u8],
-) {
-    let (across, down) = (kernel[0] as usize, kernel[1] as usize);
-    let row = size.width as usize * channels;
-    scratch.clear();
-    scratch.resize(across + down + row + (across - 1) * channels + row, 0.0);
-    let (weights, sums) = scratch.split_at_mut(across + down);
-    let (horizontal, vertical) = weights.split_at_mut(across);
-    fill_weights(horizontal, sigma);
-    fill_weights(vertical, sigma);
-    let (padded, sums) = sums.split_at_mut(row + (across - 1) * channels);
-    for (y, out) in out.chunks_exact_mut(row).enumerate() {
-        let edge = across / 2 * channels;
-        padded[edge..edge + row].fill(0.0);
-        for (at, weight) in vertical.iter().enumerate() {
-            let from = reflected(y as i64 + at as i64 - down as i64 / 2, size.height) * row;
-            add_bytes(&mut padded[edge..edge + row], *weight, &image[from..from + row]);
+/// What is done to the values of a row, by their type.
+struct Loops<T> {
+    /// Adds values, weighed, to sums.
+    add: fn(&mut [f32], f32, &[T]),
+    /// Writes sums as values.
+    round: fn(&[f32], &mut [T]),
+}
+
+/// The loops over bytes, which are vectorised.
+const BYTES: Loops<u8> = Loops { add: add_bytes, round };
+
+impl<T: Value> Loops<T> {
+    fn of() -> Self {
+        let add = |sums: &mut [f32], weight: f32, values: &[T]| {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value.number());
+        };
+        let round = |sums: &[f32], out: &mut [T]| {
+            sums.iter().zip(out).for_each(|(sum, out)| *out = T::nearest(*sum));
+        };
+        Self { add, round }
+    }
+}
+
+impl Blur {
+    /// Writes the image blurred; the edges are continued by reflection.
+    fn gaussian<T>(
+        &self,
+        image: &[T],
+        size: Size,
+        channels: usize,
+        loops: &Loops<T>,
+        scratch: &mut Vec<f32>,
+        out: &mut [T],
+    ) {
+        let Self { kernel, sigma } = *self;
+        let (across, down) = (kernel[0] as usize, kernel[1] as usize);
+        let row = size.width as usize * channels;
+        scratch.clear();
+        scratch.resize(across + down + row + (across - 1) * channels + row, 0.0);
+        let (weights, sums) = scratch.split_at_mut(across + down);
+        let (horizontal, vertical) = weights.split_at_mut(across);
+        fill_weights(horizontal, sigma);
+        fill_weights(vertical, sigma);
+        let (padded, sums) = sums.split_at_mut(row + (across - 1) * channels);
+        for (y, out) in out.chunks_exact_mut(row).enumerate() {
+            let edge = across / 2 * channels;
+            padded[edge..edge + row].fill(0.0);
+            for (at, weight) in vertical.iter().enumerate() {
+                let from = reflected(y as i64 + at as i64 - down as i64 / 2, size.height) * row;
+                (loops.add)(&mut padded[edge..edge + row], *weight, &image[from..from + row]);
+            }
+            for step in 1..=across / 2 {
+                let (left, right) = ((across / 2 - step) * channels, edge + row + (step - 1) * channels);
+                padded.copy_within(edge + step * channels..edge + (step + 1) * channels, left);
+                let from = edge + row - (step + 1) * channels;
+                padded.copy_within(from..from + channels, right);
+            }
+            sums.fill(0.0);
+            for (at, weight) in horizontal.iter().enumerate() {
+                add(sums, *weight, &padded[at * channels..at * channels + row]);
+            }
+            (loops.round)(sums, out);
         }
-        for step in 1..=across / 2 {
-            let (left, right) = ((across / 2 - step) * channels, edge + row + (step - 1) * channels);
-            padded.copy_within(edge + step * channels..edge + (step + 1) * channels, left);
-            let from = edge + row - (step + 1) * channels;
-            padded.copy_within(from..from + channels, right);
-        }
-        sums.fill(0.0);
-        for (at, weight) in horizontal.iter().enumerate() {
-            add(sums, *weight, &padded[at * channels..at * channels + row]);
-        }
-        round(sums, out);
     }
 }
 
@@ -198,7 +238,11 @@ mod tests {
                 .map(|at| (at as u8).wrapping_mul(91).wrapping_add(seed) ^ (at >> 3) as u8)
                 .collect();
             let mut out = vec![0; image.len()];
-            gaussian(&image, size, channels, kernel, sigma, &mut Vec::new(), &mut out);
+            Blur { kernel, sigma }.gaussian(&image, size, channels, &BYTES, &mut Vec::new(), &mut out);
+            let mut deep = vec![0_u16; image.len()];
+            let wide: Vec<u16> = image.iter().map(|&value| u16::from(value)).collect();
+            Blur { kernel, sigma }.gaussian(&wide, size, channels, &Loops::of(), &mut Vec::new(), &mut deep);
+            prop_assert!(deep.iter().zip(&out).all(|(deep, byte)| *deep == u16::from(*byte)));
             let weights = kernel.map(|len| {
                 let mut weights = vec![0.0; len as usize];
                 fill_weights(&mut weights, sigma);

@@ -36,13 +36,19 @@ impl Canvas {
     /// Leaves out a fourth channel that means nothing.
     pub(super) fn pack(&mut self) {
         if self.pixel.channels == Channels::Rgbx {
-            let (from, to) = (self.pixel.size(), self.pixel.meant().size());
-            let pixels = self.pixels_mut();
-            for at in 0..pixels.len() / from {
-                pixels.copy_within(at * from..at * from + to, at * to);
-            }
-            self.pixel = self.pixel.meant();
+            self.keep(Channels::Rgb);
         }
+    }
+
+    /// Keeps the first channels of each pixel, which are these.
+    pub(super) fn keep(&mut self, channels: Channels) {
+        let kept = PixelType { channels, ..self.pixel };
+        let (from, to) = (self.pixel.size(), kept.size());
+        let pixels = self.pixels_mut();
+        for at in 0..pixels.len() / from {
+            pixels.copy_within(at * from..at * from + to, at * to);
+        }
+        self.pixel = kept;
     }
 
     const fn len(&self) -> usize {

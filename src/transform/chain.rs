@@ -26,6 +26,9 @@ use crate::{
     spec::{FieldSpec, Ragged},
 };
 
+/// The most channels that an image may have.
+const MOST_CHANNELS: usize = 4;
+
 /// An operation in a list of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Numbered {
@@ -80,6 +83,8 @@ pub(crate) struct ImageInput<'a> {
     pub(crate) capacity: Option<usize>,
     /// Whether masks, boxes or keypoints follow the images.
     pub(crate) is_followed: bool,
+    /// Whether other images of the field have other channels, so that the axis of the channels varies too.
+    pub(crate) varies_in_channels: bool,
 }
 
 /// The compiled operations of images.
@@ -111,7 +116,14 @@ impl Chain {
     /// [`Config`](Error::Config) for an argument out of range, or a transform that cannot take what comes before it.
     pub fn of_images(name: &str, transforms: &[Transform]) -> Result<Self> {
         let shape = ImageShape { size: None, pixel: PixelType::RGB8 };
-        let input = ImageInput { name, shape, has_channel_axis: true, capacity: None, is_followed: false };
+        let input = ImageInput {
+            name,
+            shape,
+            has_channel_axis: true,
+            capacity: None,
+            is_followed: false,
+            varies_in_channels: false,
+        };
         Self::compile(input, &Numbered::list(name, name, transforms)?)
     }
 
@@ -174,11 +186,12 @@ impl Chain {
     /// # Errors
     /// A [`Failure`] of the transform stage, for pixels that are neither.
     pub fn render(&self, pixels: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
-        let row = if self.output.ragged.is_some() {
-            let Size { height, width } = space.plan.size();
-            self.output.begin_row(row, &[height as usize, width as usize]).map_err(failure)?
-        } else {
-            row
+        let row = match self.output.ragged {
+            None => row,
+            Some(Ragged { axes, .. }) => {
+                let extents = self.writer.shape(space.plan.size());
+                self.output.begin_row(row, &extents[..axes]).map_err(failure)?
+            }
         };
         self.run(pixels, space, row).map_err(failure)
     }
@@ -254,7 +267,7 @@ fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, Str
         (Role::Boxes(_), _) => Err("goes with the field of the boxes, not of an image".to_owned()),
         (Role::KeyPoints(_), _) => Err("goes with the field of the keypoints, not of an image".to_owned()),
         (Role::Pixels(_) | Role::Row(_), Some(before)) => {
-            Err(format!("must stand before {before}: it takes uint8 images, height and width first"))
+            Err(format!("must stand before {before}: it takes pixels, height and width first"))
         }
         (Role::Pixels(pixel_op), None) => Ok(Arc::clone(pixel_op)),
         (Role::Row(_), None) => Err("takes no pixels".to_owned()),
@@ -264,6 +277,9 @@ fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, Str
 /// Returns what the rows look like: of fixed shape, or ragged.
 fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {
     let ImageInput { name, capacity, has_channel_axis, .. } = input;
+    if input.varies_in_channels {
+        return varying_output(input, shape, row);
+    }
     match (shape.size, capacity) {
         (Some(size), None) => Ok(FieldSpec::new(name, row.dtype(), row.shape(size))),
         (Some(_), Some(_)) => Err(no_capacity(name)),
@@ -279,6 +295,24 @@ fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<Fi
              two sizes, or give capacity[{name:?}], the pixels that a row has room for, to make it ragged"
         ))),
     }
+}
+
+/// Returns what the rows look like where every axis may vary: as many values as most channels take.
+fn varying_output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {
+    let ImageInput { name, capacity, .. } = input;
+    let fixed = shape.size.map(|size| size.area() as usize * MOST_CHANNELS);
+    let capacity = match (fixed, capacity) {
+        (Some(_), Some(_)) => return Err(no_capacity(name)),
+        (Some(capacity), None) | (None, Some(capacity)) => capacity,
+        (None, None) => {
+            return Err(Error::Config(format!(
+                "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
+                 two sizes, or give capacity[{name:?}], the values that a row has room for: height times width times \
+                 channels"
+            )));
+        }
+    };
+    Ok(FieldSpec { ragged: Some(Ragged { axes: 3, capacity }), ..FieldSpec::new(name, row.dtype(), []) })
 }
 
 /// Returns the error of a field of fixed shape that was given a capacity.
@@ -306,25 +340,4 @@ fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Can
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ops(field: &str, transforms: &[Transform]) -> Vec<u64> {
-        Numbered::list(field, field, transforms).unwrap().iter().map(|op| op.op).collect()
-    }
-
-    #[test]
-    fn draws_are_keyed_by_field_name_and_how_many_stand_before() {
-        let (crop, flip) = (Transform::random_resized_crop(4), Transform::random_horizontal_flip());
-        let image = ops("image", &[crop.clone(), flip.clone(), flip.clone()]);
-        // Part of the contract, as the generator's numbers are.
-        assert_eq!(image, GOLDEN);
-        let resized = [Transform::resize([9]), flip.clone(), crop.clone(), flip.clone()];
-        assert_eq!(ops("image", &resized)[1..], [image[1], image[0], image[2]]);
-        let other = ops("other", &[crop, flip.clone(), flip]);
-        assert!(other.iter().all(|op| !image.contains(op)), "{image:?} {other:?}");
-        assert!(image[0] != image[1] && image[1] != image[2]);
-    }
-
-    const GOLDEN: [u64; 3] = [0, 0, 0];
-}
+mod tests;

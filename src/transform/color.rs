@@ -1,14 +1,18 @@
 //! Colour operations on 8-bit images, by the arithmetic of torchvision's kernels for `uint8` tensors.
 //!
-//! Values are computed in `f32` and truncated, as there. Where torch fuses a multiplication with an addition, a value on
+//! Values are computed in `f32` and truncated, as there; but where an image becomes grey, its shades are those of Pillow's
+//! mode "L", whose weights add up to one, so that grey stays as it is. Alpha is left as it is. Where torch fuses a multiplication with an addition, a value on
 //! the brink of the next can differ by one.
 
 use super::{
     canvas::Canvas,
-    edit::{Edit, Spare},
+    edit::{Edit, Spare, change_colours},
     vector::{truncated, vectorised},
 };
-use crate::{geometry::Size, pixel::PixelType};
+use crate::{
+    geometry::Size,
+    pixel::{self, Channels, PixelType},
+};
 
 /// A change of colours, drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,9 +42,11 @@ impl Edit for Color {
         true
     }
 
-    fn apply(&self, image: &mut Canvas, _spare: &mut Spare) {
-        let channels = image.pixel.channels.count();
-        self.change(image.pixels_mut(), channels);
+    fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
+        change_colours(image, spare, |image, _| {
+            let channels = image.pixel.channels.count();
+            self.change(image.pixels_mut(), channels);
+        });
     }
 }
 
@@ -84,11 +90,11 @@ fn luma(red: u8, green: u8, blue: u8) -> f32 {
     0.2989 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
 }
 
-/// To one channel.
+/// To shades of grey without alpha, in one channel or in three equal ones.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct GrayChannel;
+pub(super) struct ToGray(pub(super) Channels);
 
-impl Edit for GrayChannel {
+impl Edit for ToGray {
     fn output(&self, image: Size) -> Size {
         image
     }
@@ -97,15 +103,33 @@ impl Edit for GrayChannel {
         true
     }
 
-    fn apply(&self, image: &mut Canvas, _spare: &mut Spare) {
-        if image.pixel == PixelType::RGB8 {
-            let pixels = image.pixels_mut();
-            for at in 0..pixels.len() / 3 {
-                pixels[at] = luma(pixels[3 * at], pixels[3 * at + 1], pixels[3 * at + 2]) as u8;
+    fn apply(&self, image: &mut Canvas, spare: &mut Spare) {
+        let is_colour = image.pixel.channels.is_colour();
+        image.keep(if is_colour { Channels::Rgb } else { Channels::Grey });
+        match (is_colour, self.0.is_colour()) {
+            (true, true) => gray(image.pixels_mut()),
+            (true, false) => {
+                let pixels = image.pixels_mut();
+                for at in 0..pixels.len() / 3 {
+                    pixels[at] = shade([pixels[3 * at], pixels[3 * at + 1], pixels[3 * at + 2]]);
+                }
+                image.pixel = PixelType::GREY8;
             }
-            image.pixel = PixelType::GREY8;
+            (false, true) => {
+                let out = spare.canvas.reset(image.size, PixelType::RGB8).as_chunks_mut::<3>().0;
+                out.iter_mut().zip(image.pixels()).for_each(|(to, value)| *to = [*value; 3]);
+                std::mem::swap(image, &mut spare.canvas);
+            }
+            (false, false) => {}
         }
     }
+}
+
+/// Returns the shade of grey of a colour.
+#[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+#[inline(always)]
+fn shade(colour: [u8; 3]) -> u8 {
+    pixel::luma(colour.map(u32::from)) as u8
 }
 
 vectorised! {
@@ -132,7 +156,7 @@ vectorised! {
 vectorised! {
     fn gray(image: &mut [u8]) {
         for pixel in image.as_chunks_mut::<3>().0 {
-            *pixel = [truncated(luma(pixel[0], pixel[1], pixel[2])); 3];
+            *pixel = [shade(*pixel); 3];
         }
     }
 }
@@ -288,7 +312,7 @@ mod tests {
     fn one_channel_is_left_of_three() {
         let mut image = Canvas::default();
         image.reset(Size { height: 1, width: 2 }, PixelType::RGB8).copy_from_slice(&[10, 100, 200, 255, 0, 51]);
-        GrayChannel.apply(&mut image, &mut Spare::default());
+        ToGray(Channels::Grey).apply(&mut image, &mut Spare::default());
         assert_eq!((image.pixels(), image.pixel), (&[84, 82][..], PixelType::GREY8));
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use super::canvas::Canvas;
-use crate::geometry::Size;
+use crate::{geometry::Size, pixel::Channels};
 
 /// A change of pixels, drawn.
 pub(crate) trait Edit: Debug + Send {
@@ -17,10 +17,34 @@ pub(crate) trait Edit: Debug + Send {
     fn apply(&self, image: &mut Canvas, spare: &mut Spare);
 }
 
+/// Changes the colours of an image, or its grey, and leaves alpha as it is. The change leaves size and pixels.
+pub(super) fn change_colours(image: &mut Canvas, spare: &mut Spare, change: impl FnOnce(&mut Canvas, &mut Spare)) {
+    let whole = image.pixel;
+    if !whole.channels.has_alpha() {
+        change(image, spare);
+        return;
+    }
+    let (bytes, depth) = (whole.size(), whole.depth.size());
+    spare.alpha.clear();
+    spare.alpha.extend(image.pixels().chunks_exact(bytes).flat_map(|pixel| &pixel[bytes - depth..]));
+    image.keep(if whole.channels.is_colour() { Channels::Rgb } else { Channels::Grey });
+    change(image, spare);
+    let Spare { canvas, alpha, .. } = spare;
+    let pixels = canvas.reset(image.size, whole).chunks_exact_mut(bytes);
+    for ((to, colours), alpha) in pixels.zip(image.pixels().chunks_exact(bytes - depth)).zip(alpha.chunks_exact(depth))
+    {
+        let (to_colours, to_alpha) = to.split_at_mut(bytes - depth);
+        to_colours.copy_from_slice(colours);
+        to_alpha.copy_from_slice(alpha);
+    }
+    std::mem::swap(image, canvas);
+}
+
 /// Memory for what an edit needs beside the image.
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
     /// For a second image, which the edit may swap with the first.
     pub(super) canvas: Canvas,
     pub(super) floats: Vec<f32>,
+    alpha: Vec<u8>,
 }

@@ -1,23 +1,23 @@
 //! What becomes of each element: the casts and the normalisation of a chain, compiled.
 //!
-//! The input of the last pass is 8-bit. To `float32` and `bfloat16`, whatever a chain does to single elements
+//! For pixels of 8 bits there are fast loops. To `float32` and `bfloat16`, whatever a chain does to single elements
 //! is one line per channel, `(value - zero) / step` in `f32`: exact but for the rounding of `zero`, of `step` and of the
 //! result, so that it lies as near to the true value as torchvision's `(value / 255 - mean) / std` in `f32` does, within
 //! 2^-22 of the larger of the value and `mean / std`. For other dtypes it is a table of 256 values per channel.
-
-use half::{bf16, f16};
 
 use std::{fmt::Debug, sync::Arc};
 
 use super::{
     args::Layout,
+    encode::{Encode, Step},
     pixels::Pixels,
+    values::{self, Becomes},
     write::{self, Float, Line, Table},
 };
 use crate::{
     buffer::Buffer,
     geometry::Size,
-    pixel::{Channels, PixelType},
+    pixel::{Channels, Depth, PixelType},
     rng::{Draws, Key},
     spec::DType,
 };
@@ -26,7 +26,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct RowSteps {
     dtype: DType,
-    channels: usize,
+    /// What the pixels are.
+    pixel: PixelType,
     /// Whether the image has a channel axis, (height, width, channels), or none.
     has_channel_axis: bool,
     layout: Layout,
@@ -49,27 +50,26 @@ pub(crate) struct Row<'a> {
     pub(super) layout: Layout,
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    /// From 0 to 255 to 0 to 1.
-    Scale,
-    Normalize {
-        mean: Vec<f32>,
-        std: Vec<f32>,
-    },
-}
-
 impl RowSteps {
-    /// Returns the elements of an 8-bit image.
+    /// Returns the elements of an image.
     pub(super) const fn new(pixel: PixelType, has_channel_axis: bool) -> Self {
         Self {
             dtype: pixel.depth.dtype(),
-            channels: pixel.channels.count(),
+            pixel,
             has_channel_axis,
             layout: Layout::Hwc,
             steps: Vec::new(),
             edits: Vec::new(),
         }
+    }
+
+    const fn channels(&self) -> usize {
+        self.pixel.channels.count()
+    }
+
+    /// Tells whether the elements are the image's whole numbers still.
+    fn is_raw(&self) -> bool {
+        self.dtype == self.pixel.depth.dtype() && !self.dtype.is_float()
     }
 
     /// Returns the dtype of the elements so far.
@@ -84,12 +84,7 @@ impl RowSteps {
 
     /// Returns the shape of the row of an image of this size.
     pub(super) fn shape(&self, size: Size) -> Vec<usize> {
-        let (height, width) = (size.height as usize, size.width as usize);
-        match (self.has_channel_axis, self.layout) {
-            (false, _) => vec![height, width],
-            (true, Layout::Hwc) => vec![height, width, self.channels],
-            (true, Layout::Chw) => vec![self.channels, height, width],
-        }
+        row_shape(size, self.has_channel_axis.then(|| self.channels()), self.layout)
     }
 
     /// Adds `ToLayout`.
@@ -111,9 +106,17 @@ impl RowSteps {
         if self.dtype.is_float() && !dtype.is_float() {
             return Err(format!("cannot turn {} back into {dtype}: convert once, to the dtype wanted", self.dtype));
         }
-        if self.dtype == DType::UInt8 && scale {
-            self.steps.push(Step::Scale);
-        } else if self.dtype != DType::UInt8 && self.dtype != dtype && !self.dtype.is_float() {
+        if self.is_raw() {
+            let fits = !(self.dtype == DType::UInt16 && matches!(dtype, DType::UInt8 | DType::Int8 | DType::Int16));
+            match self.pixel.depth {
+                Depth::U16 if !fits => {
+                    return Err(format!("cannot turn {} into {dtype}, which does not hold its values", self.dtype));
+                }
+                Depth::U8 if scale => self.steps.push(Step::Scale { white: 255.0 }),
+                Depth::U16 if scale => self.steps.push(Step::Scale { white: 65_535.0 }),
+                Depth::U8 | Depth::U16 | Depth::F32 => {}
+            }
+        } else if self.dtype != dtype && !self.dtype.is_float() {
             return Err(format!("cannot turn {} into {dtype}: convert once, to the dtype wanted", self.dtype));
         }
         self.dtype = dtype;
@@ -122,14 +125,14 @@ impl RowSteps {
 
     /// Adds `Normalize`.
     pub(super) fn normalize(&mut self, mean: &[f32], std: &[f32]) -> Result<(), String> {
-        if mean.len() != 1 && mean.len() != self.channels {
-            return Err(format!("mean and std have {} values, the image {} channels", mean.len(), self.channels));
+        if mean.len() != 1 && mean.len() != self.channels() {
+            return Err(format!("mean and std have {} values, the image {} channels", mean.len(), self.channels()));
         }
-        if self.dtype == DType::UInt8 {
+        if self.is_raw() {
             self.cast(DType::Float32, true)?;
         }
         if !self.dtype.is_float() {
-            return Err(format!("takes uint8 or floating-point images, not {}", self.dtype));
+            return Err(format!("takes uint8, uint16 or floating-point images, not {}", self.dtype));
         }
         self.steps.push(Step::Normalize { mean: mean.to_vec(), std: std.to_vec() });
         Ok(())
@@ -142,19 +145,29 @@ impl RowSteps {
                 "random values are normally distributed: they need a floating-point dtype, not {}",
                 self.dtype
             )),
-            Some(values) if values.len() != 1 && values.len() != self.channels => {
-                Err(format!("value has {} values, the image {} channels", values.len(), self.channels))
+            Some(values) if values.len() != 1 && values.len() != self.channels() => {
+                Err(format!("value has {} values, the image {} channels", values.len(), self.channels()))
             }
-            Some(values) if !self.dtype.is_float() && values.iter().any(|value| !(0.0..=255.0).contains(value)) => {
-                Err(format!("value must lie between 0 and 255 where images are {}", self.dtype))
+            Some(values)
+                if !self.dtype.is_float() && values.iter().any(|value| !(0.0..=self.most()).contains(value)) =>
+            {
+                Err(format!("value must lie between 0 and {} where images are {}", self.most(), self.dtype))
             }
             Some(_) | None => Ok(()),
         }
     }
 
+    /// Returns the largest value of whole numbers.
+    const fn most(&self) -> f64 {
+        match self.pixel.depth {
+            Depth::U8 => 255.0,
+            Depth::U16 | Depth::F32 => 65_535.0,
+        }
+    }
+
     /// Returns what becomes of a value that is set after so many steps.
     fn encode_after(&self, steps: usize) -> Encode {
-        Encode { dtype: self.dtype, steps: self.steps[steps..].to_vec() }
+        Encode::new(self.dtype, self.steps[steps..].to_vec())
     }
 
     /// Returns the last pass that gives these elements in this layout.
@@ -164,13 +177,17 @@ impl RowSteps {
         } else {
             (self.dtype == DType::Float32).then_some(Float::F32)
         };
-        let lines: Option<Vec<Line>> = (0..self.channels).map(|channel| self.line(channel)).collect();
-        let map = match (float, lines) {
-            (Some(float), Some(lines)) => Map::Float(float, lines),
-            (Some(_) | None, _) => self.tables(),
+        let lines: Option<Vec<Line>> = (0..self.channels()).map(|channel| self.line(channel)).collect();
+        let map = match (float, lines, self.pixel) {
+            (Some(float), Some(lines), PixelType::GREY8 | PixelType::RGB8) => Map::Float(float, lines),
+            (_, _, PixelType::GREY8 | PixelType::RGB8) => self.tables(),
+            (_, _, pixel) if self.dtype == pixel.depth.dtype() && self.steps.is_empty() => Map::Values(Becomes::Same),
+            (Some(float), Some(lines), _) => Map::Values(Becomes::Lines(float, lines)),
+            (Some(_) | None, _, _) => Map::Values(Becomes::Encoded(self.encode_after(0))),
         };
         let edits = self.edits.iter().map(|(steps, op, edit)| (self.encode_after(*steps), *op, Arc::clone(edit)));
-        RowWriter { layout: self.layout, channels: self.channels, map, edits: edits.collect() }
+        let axis = self.has_channel_axis.then(|| self.channels());
+        RowWriter { layout: self.layout, channels: self.channels(), axis, map, edits: edits.collect() }
     }
 
     /// Returns the steps on a channel as one, where its numbers are ordinary ones.
@@ -178,7 +195,7 @@ impl RowSteps {
         let (mut zero, mut step) = (0.0_f64, 1.0_f64);
         for operation in &self.steps {
             match operation {
-                Step::Scale => step *= 255.0,
+                Step::Scale { white } => step *= f64::from(*white),
                 Step::Normalize { mean, std } => {
                     let at = if mean.len() == 1 { 0 } else { channel };
                     zero += f64::from(mean[at]) * step;
@@ -203,66 +220,18 @@ impl RowSteps {
 
     fn table<const N: usize>(&self, encode: &Encode) -> Vec<Table<N>> {
         let element = |channel, value| std::array::from_fn(|at| encode.bytes(channel, value)[at]);
-        (0..self.channels).map(|channel| std::array::from_fn(|value| element(channel, value as f64))).collect()
+        (0..self.channels()).map(|channel| std::array::from_fn(|value| element(channel, value as f64))).collect()
     }
 }
 
-/// What becomes of a single value: some steps in `f64`, then one rounding to the dtype of the result.
-#[derive(Clone, Debug)]
-pub(crate) struct Encode {
-    dtype: DType,
-    steps: Vec<Step>,
-}
-
-impl Encode {
-    /// Returns the size of an element in bytes.
-    pub(super) const fn element(&self) -> usize {
-        self.dtype.size()
+/// Returns the shape of an image, whose channel axis has this extent if there is one.
+fn row_shape(size: Size, channels: Option<usize>, layout: Layout) -> Vec<usize> {
+    let (height, width) = (size.height as usize, size.width as usize);
+    match (channels, layout) {
+        (None, _) => vec![height, width],
+        (Some(channels), Layout::Hwc) => vec![height, width, channels],
+        (Some(channels), Layout::Chw) => vec![channels, height, width],
     }
-
-    /// Returns the element, in the first bytes of eight.
-    pub(super) fn bytes(&self, channel: usize, value: f64) -> [u8; 8] {
-        fn first<const N: usize>(bytes: [u8; N]) -> [u8; 8] {
-            let mut all = [0; 8];
-            all[..N].copy_from_slice(&bytes);
-            all
-        }
-        let value = self.steps.iter().fold(value, |value, step| match step {
-            Step::Scale => value / 255.0,
-            Step::Normalize { mean, std } => {
-                let at = if mean.len() == 1 { 0 } else { channel };
-                (value - f64::from(mean[at])) / f64::from(std[at])
-            }
-        });
-        match self.dtype {
-            DType::Bool => first([u8::from(value != 0.0)]),
-            DType::UInt8 | DType::Int8 => first((value as u8).to_ne_bytes()),
-            DType::UInt16 => first((value as u16).to_ne_bytes()),
-            DType::Int16 => first((value as i16).to_ne_bytes()),
-            DType::UInt32 => first((value as u32).to_ne_bytes()),
-            DType::Int32 => first((value as i32).to_ne_bytes()),
-            DType::UInt64 => first((value as u64).to_ne_bytes()),
-            DType::Int64 => first((value as i64).to_ne_bytes()),
-            DType::Float16 => first(f16::from_f32(to_odd(value)).to_ne_bytes()),
-            DType::BFloat16 => first(bf16::from_f32(to_odd(value)).to_ne_bytes()),
-            DType::Float32 => first((value as f32).to_ne_bytes()),
-            DType::Float64 => first(value.to_ne_bytes()),
-        }
-    }
-}
-
-/// Rounds to `f32` so that a second rounding, to 16 bits, gives what one alone would have given: a number that is none in
-/// `f32` goes to that of its two neighbours whose last bit is 1 (Boldo and Melquiond, "Emulation of FMA and
-/// correctly rounded sums: proved algorithms using rounding to odd").
-fn to_odd(value: f64) -> f32 {
-    let near = value as f32;
-    let error = value - f64::from(near);
-    if error == 0.0 || !near.is_finite() || near.to_bits() & 1 == 1 {
-        return near;
-    }
-    // The neighbour on the other side of the value. Away from zero is up, for either sign.
-    let outwards = (error > 0.0) == near.is_sign_positive();
-    f32::from_bits(if outwards { near.to_bits() + 1 } else { near.to_bits() - 1 })
 }
 
 /// The last pass of a chain, which writes the row.
@@ -270,6 +239,8 @@ fn to_odd(value: f64) -> f32 {
 pub(super) struct RowWriter {
     layout: Layout,
     channels: usize,
+    /// The extent of the channel axis, where there is one.
+    axis: Option<usize>,
     map: Map,
     /// What is done to the row afterwards, each with what its draws are keyed by.
     edits: Vec<(Encode, u64, Arc<dyn RowEdit>)>,
@@ -284,9 +255,16 @@ enum Map {
     Two(Vec<Table<2>>),
     Four(Vec<Table<4>>),
     Eight(Vec<Table<8>>),
+    /// For pixels other than one or three channels of 8 bits.
+    Values(Becomes),
 }
 
 impl RowWriter {
+    /// Returns the shape of the row of an image of this size.
+    pub(super) fn shape(&self, size: Size) -> Vec<usize> {
+        row_shape(size, self.axis, self.layout)
+    }
+
     /// Does to a row that has been written what is to be done then.
     pub(super) fn edit(&self, key: Key, size: Size, row: &mut [u8]) {
         for (encode, op, edit) in &self.edits {
@@ -297,7 +275,7 @@ impl RowWriter {
 
     /// Tells whether the pass would only copy an image that is not flipped.
     pub(super) fn is_copy(&self) -> bool {
-        matches!((&self.map, self.layout), (Map::Bytes, Layout::Hwc))
+        matches!((&self.map, self.layout), (Map::Bytes | Map::Values(Becomes::Same), Layout::Hwc))
     }
 
     /// Writes the image, flipped where asked, to a row of the batch: every byte of it.
@@ -322,13 +300,14 @@ impl RowWriter {
             Map::Two(tables) => write::mapped(from, flip, self.layout, tables, out),
             Map::Four(tables) => write::mapped(from, flip, self.layout, tables, out),
             Map::Eight(tables) => write::mapped(from, flip, self.layout, tables, out),
+            Map::Values(becomes) => values::write(from, flip, self.layout, becomes, out),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use half::{bf16, f16};
 
     use super::*;
     use crate::geometry::Size;
@@ -402,31 +381,6 @@ mod tests {
         assert_eq!(cast(DType::Float16, true)[2..4], f16::from_f32(0.2).to_ne_bytes());
         assert_eq!(cast(DType::BFloat16, true)[2..4], bf16::from_f32(0.2).to_ne_bytes());
         assert_eq!(cast(DType::Bool, false)[..3], [0, 1, 1]);
-    }
-
-    #[test]
-    fn a_value_beyond_the_middle_by_a_hair_is_rounded_up() {
-        // Between 1 and its neighbour in `float16`, by less than `f32` can tell.
-        let middle = 1.0 + 2.0_f64.powi(-11);
-        let rounded = [0.0, 2.0_f64.powi(-50), -2.0_f64.powi(-50)].map(|hair| f16::from_f32(to_odd(middle + hair)));
-        assert_eq!(rounded, [f16::ONE, f16::from_bits(f16::ONE.to_bits() + 1), f16::ONE]);
-    }
-
-    proptest! {
-        #[test]
-        fn two_roundings_are_one(mantissa in 1.0..2.0_f64, exponent in -100..100_i32, negative: bool, middle: bool) {
-            let mut value = mantissa * 2.0_f64.powi(exponent) * if negative { -1.0 } else { 1.0 };
-            if middle {
-                // Half way between two numbers of 8 bits, or next to that.
-                value = f64::from_bits((value.to_bits() & !0x1fff_ffff_ffff | 0x1000_0000_0000) + (value.to_bits() & 2) - 1);
-            }
-            let error = |half: bf16| (half.to_f64() - value).abs();
-            let found = bf16::from_f32(to_odd(value));
-            for neighbour in [found.to_bits() - 1, found.to_bits() + 1].map(bf16::from_bits) {
-                let nearer = error(found).total_cmp(&error(neighbour));
-                prop_assert!(nearer.is_lt() || found.to_bits() & 1 == 0 && nearer.is_eq());
-            }
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::pixel::{Depth, PixelType};
 
 /// The bytes of the largest pixel: four values of four bytes.
-const LARGEST: usize = 16;
+pub(super) const LARGEST: usize = 16;
 
 /// A value for each channel that an image may have. `f32` holds every value of 8 and 16 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -15,6 +15,7 @@ mod chain;
 mod color;
 mod edit;
 mod elements;
+mod encode;
 mod fill;
 mod motion;
 mod op;
@@ -23,6 +24,9 @@ mod pixels;
 mod plan;
 mod render;
 mod sample;
+mod tables;
+mod value;
+mod values;
 mod vector;
 mod view;
 mod write;
@@ -34,6 +38,7 @@ pub use self::{
     chain::{Chain, Workspace},
     ops::Transform,
     pixels::Pixels,
+    tables::table_bytes,
     view::Region,
 };
 pub(crate) use self::{

@@ -6,7 +6,7 @@ use super::{boxes::BoxSteps, elements::RowSteps, plan::Plan};
 use crate::{
     decode::DecodeImage,
     geometry::Size,
-    pixel::PixelType,
+    pixel::{Depth, PixelType},
     rng::{Draws, Key},
 };
 
@@ -24,7 +24,7 @@ pub(super) trait Operation {
 pub(crate) enum Role {
     /// To encoded images, before there are pixels.
     Decoding(DecodeImage),
-    /// To 8-bit pixels, height and width first.
+    /// To pixels, height and width first.
     Pixels(Arc<dyn PixelOp>),
     /// To the elements of the row that the pixels become.
     Row(Arc<dyn RowOp>),
@@ -43,7 +43,20 @@ pub(crate) struct ImageShape {
     pub(crate) pixel: PixelType,
 }
 
-/// An operation on 8-bit pixels.
+impl ImageShape {
+    /// Refuses images that are not of 8 bits.
+    pub(super) fn check_eight_bits(&self) -> Result<(), String> {
+        let PixelType { channels, depth } = self.pixel;
+        match depth {
+            Depth::U8 => Ok(()),
+            Depth::U16 | Depth::F32 => {
+                Err(format!("takes uint8 images, not {} of {} channels", depth.dtype(), channels.count()))
+            }
+        }
+    }
+}
+
+/// An operation on pixels.
 pub(crate) trait PixelOp: Debug + Send + Sync {
     /// Returns what the images become.
     ///

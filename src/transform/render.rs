@@ -27,6 +27,8 @@ pub(super) struct Renderer {
     part: Buffer,
     /// What was resized in width and is still to be in height.
     narrow: Buffer,
+    /// A copy of what lies where its values cannot be read.
+    aligned: Buffer,
 }
 
 impl Renderer {
@@ -120,6 +122,14 @@ impl Renderer {
         out: &mut [u8],
         size: Size,
     ) -> Result<(), String> {
+        if input.bytes().as_ptr().align_offset(input.pixel().depth.size()) != 0 {
+            let mut aligned = std::mem::take(&mut self.aligned);
+            let pixels = aligned.grown(input.size().area() as usize * input.pixel().size());
+            copy(input, pixels);
+            let resized = self.resize(Pixels::new(pixels, input.size(), input.pixel()), crop, filter, out, size);
+            self.aligned = aligned;
+            return resized;
+        }
         if filter == FilterType::Bilinear || size.width == crop.size.width || size.height == crop.size.height {
             return resize(&mut self.resizer, input, crop, filter, out, size);
         }
@@ -315,6 +325,24 @@ mod tests {
         cut(&mut view, crop);
         assert!(view.resize(size(4, 4), Interpolation::Bilinear).is_none());
         assert_eq!(shown(&view, Pixels::new(&image, size(20, 20), PixelType::RGB8)), [0; 48]);
+    }
+
+    #[test]
+    fn values_may_lie_anywhere() {
+        let pixel = PixelType::new(Channels::Grey, Depth::U16);
+        let mut view = View::whole(size(9, 8));
+        assert!(view.resize(size(4, 5), Interpolation::Bicubic).is_none());
+        let image = noise(size(9, 8), 2);
+        let mut buffer = vec![0_u64; 20];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut buffer);
+        let found = [0, 1].map(|start| {
+            bytes[start..start + image.len()].copy_from_slice(&image);
+            let mut out = vec![0_u16; 20];
+            let from = Pixels::new(&bytes[start..start + image.len()], size(9, 8), pixel);
+            Renderer::default().render(&view, from, bytemuck::cast_slice_mut(&mut out)).unwrap();
+            out
+        });
+        assert_eq!(found[0], found[1]);
     }
 
     #[test]

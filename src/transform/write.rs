@@ -109,6 +109,15 @@ pub(super) struct Line {
     pub(super) step: f32,
 }
 
+impl Line {
+    /// Returns what becomes of a value.
+    #[expect(clippy::inline_always, reason = "it is part of vectorised loops")]
+    #[inline(always)]
+    pub(super) fn at(self, value: f32) -> f32 {
+        (value - self.zero) / self.step
+    }
+}
+
 /// A floating-point dtype that `f32` is rounded to. Rounding to `float16` takes longer than a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Float {
@@ -175,8 +184,7 @@ fn block<const N: usize>(row: &[[u8; N]], at: usize, flip: bool) -> [[u8; BLOCK]
 fn encode(values: &[u8; BLOCK], line: impl Fn(usize) -> Line, float: Float, out: &mut [u8]) {
     let mut floats = [0.0; BLOCK];
     for at in 0..BLOCK {
-        let Line { zero, step } = line(at);
-        floats[at] = (f32::from(values[at]) - zero) / step;
+        floats[at] = line(at).at(f32::from(values[at]));
     }
     match float {
         Float::F32 => {

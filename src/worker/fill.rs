@@ -12,6 +12,9 @@ use crate::{
     shm::{Progress, RowMut, SlotMut},
 };
 
+/// The largest record whose memory is kept for the next one.
+const KEPT_BYTES: usize = 8 << 20;
+
 /// A row and what belongs there.
 #[derive(Clone, Copy, Debug)]
 pub struct RowTask<'a> {
@@ -69,7 +72,8 @@ impl Filler {
         Candidate { index, read }
     }
 
-    /// Writes a row from its first candidate, which has been fetched, or from the next ones by policy.
+    /// Writes a row from its first candidate, which has been fetched, or from the next ones by policy. What the record holds
+    /// afterwards is arbitrary.
     pub fn fill(
         &self,
         task: RowTask<'_>,
@@ -100,6 +104,9 @@ impl Filler {
             row.set_index(index);
             read = self.read(index, record, report);
         }
+        if record.capacity() > KEPT_BYTES {
+            *record = Vec::new();
+        }
         row.mark(Progress::Done);
     }
 
@@ -119,12 +126,12 @@ impl Filler {
     }
 
     fn read(&self, index: u64, record: &mut Vec<u8>, report: &mut RunReport) -> Result<(), Failure> {
-        let source = self.pipeline.source();
+        let (source, most) = (self.pipeline.source(), self.pipeline.sample_bytes());
         if !source.does_io() {
-            return source.fetch(index, record);
+            return source.fetch(index, record, most);
         }
         let begun = Instant::now();
-        let fetched = source.fetch(index, record);
+        let fetched = source.fetch(index, record, most);
         report.read += begun.elapsed();
         fetched
     }

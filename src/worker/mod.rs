@@ -5,6 +5,7 @@
 //! does: when its socket closes, or when the kernel kills it.
 
 mod fill;
+mod in_flight;
 mod report;
 mod serve;
 

@@ -6,11 +6,12 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     fill::{Candidate, Filler, RowTask},
+    in_flight::InFlight,
     report::RunReport,
 };
 use crate::{
@@ -19,7 +20,11 @@ use crate::{
     protocol::{Channel, Command, Fill, Incoming, Report, Work},
     sampler::{Partition, Sampler},
     shm::{Arena, Mailbox, RowMut, SlotMut},
-    sys::{memory::SharedMemory, process},
+    sys::{
+        memory::SharedMemory,
+        process::{self, Parent},
+        report,
+    },
 };
 
 /// Everything a worker needs.
@@ -39,31 +44,45 @@ pub struct Worker {
     pub threads: u32,
     /// This worker's seat, which decides where it begins to populate the arena.
     pub seat: u32,
+    /// The trainer, and the coordinator that is to end when it does.
+    pub trainer: Arc<Parent>,
+    /// The coordinator's process id.
+    pub coordinator: i32,
 }
 
 impl Worker {
     /// Serves until the coordinator is gone; returns the exit status.
     pub fn run(self) -> i32 {
-        populate(&self.arena, self.seat);
+        stand_by(&self);
         let reads_ahead = self.filler.pipeline().source().does_io() || self.threads > 1;
         let served = if reads_ahead { serve_ahead(self) } else { serve_inline(self) };
         match served {
             Ok(()) => 0,
             Err(error) => {
-                process::report(&format!("worker ends: {error}"));
+                report::report(&format!("worker ends: {error}"));
                 1
             }
         }
     }
 }
 
-/// Maps the arena's pages on a thread of its own, so that no batch waits for page faults.
-fn populate(arena: &Arena, seat: u32) {
-    let segments = arena.segments().to_vec();
-    let slot = arena.layout().bytes();
-    let _ = thread::Builder::new().name("populate".into()).stack_size(64 << 10).spawn(move || {
+/// How long a coordinator may take to end its workers once the trainer has ended.
+const END_GRACE: Duration = Duration::from_millis(500);
+
+/// Does on a thread of its own what nobody waits for: maps the arena's pages, so that no batch waits for page faults, and
+/// ends a coordinator that is left behind.
+fn stand_by(worker: &Worker) {
+    let segments = worker.arena.segments().to_vec();
+    let (slot, seat) = (worker.arena.layout().bytes(), worker.seat as usize);
+    let (trainer, coordinator) = (Arc::clone(&worker.trainer), worker.coordinator);
+    let _ = thread::Builder::new().name("stand-by".into()).stack_size(64 << 10).spawn(move || {
         for segment in segments {
-            populate_segment(&segment, slot, seat as usize);
+            populate_segment(&segment, slot, seat);
+        }
+        if trainer.wait() {
+            // Nearly always the coordinator ends this process now; one that is stopped does nothing, for ever.
+            thread::sleep(END_GRACE);
+            process::kill_parent(coordinator);
         }
     });
 }
@@ -166,6 +185,8 @@ struct Fetched {
     row: RowMut,
     running: Arc<Running>,
     record: Vec<u8>,
+    /// The record's length.
+    len: usize,
     candidate: Candidate,
 }
 
@@ -191,15 +212,19 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))?;
     let (to_decode, tasks) = flume::bounded::<Task>(READ_AHEAD);
     let (used, spare) = flume::unbounded::<Vec<u8>>();
-    let channel = Arc::new(channel);
+    let (channel, in_flight) = (Arc::new(channel), Arc::new(InFlight::default()));
     for _ in 0..threads {
-        let (tasks, used, filler) = (tasks.clone(), used.clone(), filler.clone());
+        let (tasks, used, filler, in_flight) = (tasks.clone(), used.clone(), filler.clone(), Arc::clone(&in_flight));
         let (channel, mailbox) = (Arc::clone(&channel), mailbox.clone());
         pool.spawn(move || {
             let mut scratch = filler.pipeline().scratch();
             for task in tasks {
                 match task {
-                    Task::Row(fetched) => decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox),
+                    Task::Row(fetched) => {
+                        let len = fetched.len;
+                        decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox);
+                        in_flight.remove(len);
+                    }
                     Task::Batch(fill, partition, rows) => {
                         let mut run = RunReport::default();
                         filler.finish(&partition, fill.batch, rows, &mut run);
@@ -222,12 +247,14 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         }
         let running = Arc::new(Running { fill, partition, left: Mutex::new((fill.run.rows, RunReport::default())) });
         for mut row in rows.into_rows() {
+            in_flight.wait();
             let mut record = spare.try_recv().unwrap_or_default();
             let mut run = RunReport::default();
             let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
             let candidate = filler.fetch(row_task, &mut row, &mut record, &mut run);
             running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(run);
-            let fetched = Fetched { row, running: Arc::clone(&running), record, candidate };
+            in_flight.add(record.len());
+            let fetched = Fetched { row, running: Arc::clone(&running), len: record.len(), record, candidate };
             to_decode.send(Task::Row(fetched)).map_err(gone)?;
         }
     }
@@ -242,7 +269,7 @@ fn decode(
     channel: &Channel<Report, Command>,
     mailbox: &Mailbox,
 ) {
-    let Fetched { mut row, running, mut record, candidate } = fetched;
+    let Fetched { mut row, running, mut record, candidate, .. } = fetched;
     let row_task = RowTask { partition: &running.partition, batch: running.fill.batch, attempt: running.fill.attempt };
     let mut run = RunReport::default();
     filler.fill(row_task, &mut row, &mut record, candidate, scratch, &mut run);

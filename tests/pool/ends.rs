@@ -40,7 +40,7 @@ pub(crate) const TRAINERS: &[Test] = &[
 pub(crate) const WITHOUT_INIT: &str = "trainer_without_init";
 
 /// A loader in the middle of an epoch.
-fn busy_loader() -> stokehold::Loader {
+fn busy_loader() -> Loader {
     let loader = loader_of(Numbers::new(100_000, slowly(Duration::from_millis(1))), 2).build().unwrap();
     assert_eq!(loader.iter().take(3).count(), 3);
     loader

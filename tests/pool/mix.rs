@@ -63,7 +63,7 @@ impl Source for Pictures {
         self.does_io
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
+    fn fetch(&self, index: u64, record: &mut Vec<u8>, _: u64) -> Result<(), Failure> {
         if self.slow == Some(index) {
             thread::sleep(Duration::from_millis(200));
         }

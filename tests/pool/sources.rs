@@ -72,7 +72,7 @@ impl Source for Numbers {
         true
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>) -> Result<(), Failure> {
+    fn fetch(&self, index: u64, record: &mut Vec<u8>, _: u64) -> Result<(), Failure> {
         record.clear();
         (self.event)(index)?;
         match &self.file {

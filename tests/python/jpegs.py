@@ -207,7 +207,7 @@ class _Coder:
             self.ended = 0
 
     def finished(self, layout: Layout) -> bytes:
-        """Returns the scan with its Huffman tables, whose codes are of all lengths, the longest for the rare symbols."""
+        """Returns the scan with its Huffman tables, whose codes have all lengths, the longest for rare symbols."""
         self._end_run()
         data, codes = b"", dict[tuple[int, int], str]()
         for kind in (0, 1):

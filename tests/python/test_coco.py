@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda f: f["annotations"][1].update(bbox=[1, 2, 3, float("nan")]),
         "not four numbers",
     ),
+    "a box beyond float32": (lambda f: f["annotations"][1].update(bbox=[1, 2, 3, 1e39]), "not four numbers"),
+    "a box beyond float64": (lambda f: f["annotations"][1].update(bbox=[1, 2, 3, 10**400]), "not four numbers"),
     "a box that is none": (lambda f: f["annotations"][1].update(bbox=7), "annotation 12 of image 2"),
     "no class": (
         lambda f: f["annotations"][1].pop("category_id"),
@@ -303,9 +306,11 @@ def drawn(path: Path) -> tuple[list[npt.NDArray[np.uint8]], list[list[int]]]:
     """The masks that pycocotools draws for each image, and their categories."""
     coco = pytest.importorskip("pycocotools.coco").COCO(str(path))
     rows = [coco.loadAnns(coco.getAnnIds(number)) for number in (1, 2)]
-    return [np.stack([coco.annToMask(each) for each in row]) for row in rows], [
-        [each["category_id"] for each in row] for row in rows
-    ]
+    with warnings.catch_warnings():
+        # Its arrays are older than NumPy's newest rules.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        masks = [np.stack([coco.annToMask(each) for each in row]) for row in rows]
+    return masks, [[each["category_id"] for each in row] for row in rows]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -354,7 +359,7 @@ def test_masks_follow_their_image_as_files_of_masks_do(folder: Path) -> None:
 
 def test_masks_go_with_their_boxes(folder: Path) -> None:
     source = sh.CocoDetection(folder, segmented(folder, 60), masks=True)
-    crop: dict[str, Any] = {"image": [sh.RandomCrop(16)]}
+    crop: dict[str, Any] = {"image": [sh.CenterCrop(16)]}
     options: dict[str, Any] = {"seed": 3, "batch_size": 2, "num_workers": 0}
     with sh.Loader(source, transforms=crop, **options) as loader:
         (whole,) = loader

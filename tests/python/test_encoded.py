@@ -114,6 +114,31 @@ def test_masks_in_memory_are_indices() -> None:
         assert [row.tolist() for row in batch["mask"]] == [index.tolist(), (index > 30).tolist()] + [index.tolist()] * 2
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int32"])
+def test_masks_of_instances_in_memory(dtype: str) -> None:
+    index = (np.arange(63) * 1040).reshape(7, 9)
+    masks = sh.Masks([index, index % 256], dtype=dtype)
+    table = sh.Table({"image": sh.Images([np.zeros((7, 9, 3), np.uint8)] * 2), "mask": masks})
+    with sh.Loader(table, batch_size=2, capacity={"image": ROOM, "mask": ROOM}, num_workers=0) as loader:
+        (batch,) = loader
+        assert [row.tolist() for row in batch["mask"]] == [index.tolist(), (index % 256).tolist()]
+        assert batch["mask"][0].dtype == dtype
+    with pytest.raises(ValueError, match=f"row 0 has the index 65536; masks of {dtype} hold 0 to 65535"):
+        sh.Masks([np.array([[0, 65536]])], dtype=dtype)
+
+
+@pytest.mark.parametrize("channels", [None, 3, 4])
+def test_images_of_16_bits_in_memory_keep_them(channels: int | None) -> None:
+    shape = (7, 9) if channels is None else (7, 9, channels)
+    array = np.random.default_rng(1).integers(0, 65536, shape, np.uint16)
+    mode = {None: "L", 3: "RGB", 4: "RGBA"}[channels]
+    table = sh.Table({"image": sh.Images([array])})
+    chain = {"image": [sh.DecodeImage(mode=mode, dtype="uint16")]}
+    with sh.Loader(table, transforms=chain, capacity={"image": ROOM}, num_workers=0) as loader:
+        (batch,) = loader
+        assert np.array_equal(np.squeeze(batch["image"][0]), array)
+
+
 IMAGE = np.zeros((4, 5, 3), np.uint8)
 BAD: dict[str, tuple[type[sh.Images | sh.Masks], Any, type[Exception], str]] = {
     "mixed with paths": (sh.Images, [IMAGE, "a.png"], TypeError, "Images: row 0 is in memory and row 1 a path: all"),
@@ -127,7 +152,12 @@ BAD: dict[str, tuple[type[sh.Images | sh.Masks], Any, type[Exception], str]] = {
     "no path": (sh.Images, ["a", ""], ValueError, "Images: row 1 is '', which is no path"),
     "a colour mask": (sh.Masks, [IMAGE], ValueError, r"Masks: row 0 has shape \(4, 5, 3\)"),
     "an index below 0": (sh.Masks, [np.array([[0, -1]])], ValueError, "Masks: row 0 has the index -1"),
-    "an index that is too large": (sh.Masks, [np.array([[0, 65536]])], ValueError, "Masks: row 0 has the index 65536"),
+    "an index that is too large": (
+        sh.Masks,
+        [np.array([[0, 256]])],
+        ValueError,
+        "row 0 has the index 256; .* 0 to 255",
+    ),
     "fractions of a mask": (sh.Masks, [np.zeros((2, 2))], ValueError, "Masks: row 0 has dtype float64"),
 }
 
@@ -144,26 +174,28 @@ def test_what_cannot_be_decoded_is_named_by_its_row() -> None:
     with sh.Loader(table, capacity={"image": ROOM}, num_workers=0) as loader:
         batches = iter(loader)
         next(batches)
-        with pytest.raises(sh.DecodeError, match=r"sample 1 \(row 1\).*is not an image format"):
+        with pytest.raises(sh.DecodeError, match=r"sample 1 \(`row 1`\): is not an image format"):
             next(batches)
 
 
 def test_an_array_that_seems_to_belong_to_an_image_is_not_left_behind() -> None:
     images = np.zeros((8, 6, 6, 3), np.uint8)
     flip = {"image": [sh.RandomHorizontalFlip(1.0)]}
-    for source in (
-        sh.Arrays({"image": images, "mask": images[..., 0]}),
-        sh.Arrays({"image": images, "depth": images[..., 0].astype(np.float32)}),
-        sh.Arrays({"image": images, "boxes": np.zeros((8, 5, 4), np.float32)}),
-        sh.Table({"image": images, "keypoints": np.zeros((8, 17, 2))}),
-        sh.Table({"image": sh.Images(images), "mask": images[..., 0]}),
+    room: dict[str, Any] = {"capacity": {"image": 36}}
+    for name, source, options in (
+        ("mask", sh.Arrays({"image": images, "mask": images[..., 0]}), {}),
+        ("depth", sh.Arrays({"image": images, "depth": images[..., 0].astype(np.float32)}), {}),
+        ("boxes", sh.Arrays({"image": images, "boxes": np.zeros((8, 5, 4), np.float32)}), {}),
+        ("keypoints", sh.Table({"image": images, "keypoints": np.zeros((8, 17, 2))}), {}),
+        ("mask", sh.Table({"image": sh.Images(images), "mask": images[..., 0]}), room),
     ):
-        name = next(name for name in ("mask", "depth", "boxes", "keypoints") if name in repr(source))
-        options: dict[str, Any] = {"capacity": {"image": 36}} if "encoded" in repr(source) else {}
         with pytest.raises(ValueError, match=f"field `{name}` is an array, which does not follow `image`"):
             sh.Loader(source, transforms=flip, num_workers=0, **options)
     source = sh.Arrays({"image": images, "mask": images[..., 0]})
     with sh.Loader(source, transforms=flip | {"mask": []}, num_workers=0) as loader:
         assert loader.spec["mask"].shape == (6, 6)
+    column: Any = sh.Images(images)
+    with pytest.raises(TypeError, match="column `image` is one of Images, which a Table takes, and Arrays do not"):
+        sh.Arrays({"image": column})
     with pytest.raises(ValueError, match=r"column `mask` belongs to column `image`, which has no images; give that as"):
         sh.Table({"image": images, "mask": sh.Masks(images[..., 0])})

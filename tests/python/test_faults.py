@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_a_worker_may_end_by_any_signal(folder: Path, number: signal.Signals) ->
         assert eventually(lambda: loader.stats()["restarts"] == 1)
 
 
-def test_a_stopped_worker_is_reported_and_replaced(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_stopped_worker_is_reported_and_replaced(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     expected = values(image_loader(folder, num_workers=0, batch_size=2), epochs=2)
     with image_loader(folder, num_workers=2, batch_size=2, prefetch=2, stall_timeout=1) as loader:
         batches = iter(loader)
@@ -82,20 +83,20 @@ def test_a_stopped_worker_is_reported_and_replaced(folder: Path, capfd: pytest.C
         assert eventually(lambda: loader.stats()["restarts"] == 1)
         assert not is_running(stopped)
         assert "stalled" in loader.stats()["endings"][0]
-    report = capfd.readouterr().err
+    (report,) = [record.getMessage() for record in caplog.records if record.name == "stokehold"]
     assert f"worker 0 (pid {stopped}) stalled: no sample finished in 1 s" in report
     assert "state T" in report
     assert "in hand: sample " in report
 
 
-def test_an_idle_worker_does_not_stall(arrays: sh.Arrays, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_idle_worker_does_not_stall(arrays: sh.Arrays, caplog: pytest.LogCaptureFixture) -> None:
     with sh.Loader(arrays, batch_size=5, num_workers=2, prefetch=1, stall_timeout=1) as loader:
         batches = iter(loader)
         next(batches)
         time.sleep(2.5)
         assert order(batches) == list(range(5, 50))
         assert loader.stats()["restarts"] == 0
-    assert capfd.readouterr().err == ""
+    assert caplog.records == []
 
 
 def test_a_killed_coordinator_ends_the_pool(folder: Path) -> None:
@@ -127,6 +128,60 @@ def test_a_stopped_coordinator_does_not_stop_close(arrays: sh.Arrays) -> None:
     os.kill(pids[0], signal.SIGSTOP)
     loader.close()
     assert eventually(lambda: not any(map(is_running, pids)))
+
+
+@pytest.mark.parametrize("what", ["next", "stats", "many epochs"])
+def test_a_coordinator_that_does_not_answer_is_an_error_that_names_it(arrays: sh.Arrays, what: str) -> None:
+    with sh.Loader(arrays, num_workers=2, prefetch=1, stall_timeout=0.5) as loader:
+        batches = iter(loader)
+        held = next(batches)
+        pids = pool_pids(loader)
+        os.kill(pids[0], signal.SIGSTOP)
+        named = rf"the coordinator \(pid {pids[0]}\) does not answer .*state T.*held batches stay valid"
+        if what == "many epochs":
+            # More beginnings than a socket has room for.
+            for _ in range(2000):
+                batches = iter(loader)
+        with pytest.raises(sh.WorkerError, match=named):
+            _ = list(batches) if what != "stats" else [loader.stats()]
+        assert eventually(lambda: not any(map(is_running, pids)))
+        assert held.rows == 1
+        with pytest.raises(sh.WorkerError, match=named):
+            iter(loader)
+
+
+def test_a_coordinator_that_is_stopped_at_its_start_is_an_error_that_names_it(arrays: sh.Arrays) -> None:
+    stopped: list[int] = []
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text().split()
+
+    def stop() -> None:
+        while not stopped:
+            for child in children.read_text().split():
+                if child not in before:
+                    os.kill(int(child), signal.SIGSTOP)
+                    stopped.append(int(child))
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    with pytest.raises(sh.WorkerError, match=r"the coordinator \(pid \d+\) is stopped .*state T"):
+        sh.Loader(arrays, num_workers=1, stall_timeout=0.5)
+    stopper.join()
+    assert eventually(lambda: not any(map(is_running, stopped)))
+
+
+def test_a_coordinator_that_is_slow_to_answer_is_waited_for(arrays: sh.Arrays) -> None:
+    with sh.Loader(arrays, num_workers=1, prefetch=1, stall_timeout=1000) as loader:
+        expected = order(loader)
+        loader.set_epoch(0)
+        batches = iter(loader)
+        seen = order([next(batches)])
+        coordinator = pool_pids(loader)[0]
+        os.kill(coordinator, signal.SIGSTOP)
+        resume = threading.Timer(1, os.kill, (coordinator, signal.SIGCONT))
+        resume.start()
+        assert seen + order(batches) == expected
+        resume.join()
 
 
 # The trainer.
@@ -164,6 +219,41 @@ def test_nothing_outlives_a_killed_trainer(number: signal.Signals, busy: str) ->
         assert process.wait(PATIENCE_SECONDS) == -number
         assert eventually(lambda: not any(map(is_running, pids)))
     assert eventually(lambda: shared_files() == [])
+
+
+@pytest.mark.parametrize("stopped", ["the coordinator", "all of them", "the coordinator of a loader made in a thread"])
+def test_nothing_outlives_a_killed_trainer_though_it_is_stopped(stopped: str) -> None:
+    code = SERVE
+    if "thread" in stopped:
+        code = """
+made = []
+thread = threading.Thread(target=lambda: made.append(loader(prefetch=2)))
+thread.start()
+thread.join()
+pool = made[0]
+say(json.dumps(pids(pool)))
+"""
+    with trainer(code + "time.sleep(1000)") as process:
+        pids = started(process)
+        for pid in pids if stopped == "all of them" else pids[:1]:
+            os.kill(pid, signal.SIGSTOP)
+        assert eventually(lambda: psutil.Process(pids[0]).status() == psutil.STATUS_STOPPED)
+        process.kill()
+        process.wait()
+        assert eventually(lambda: not any(map(is_running, pids)))
+
+
+def test_a_loader_outlives_the_thread_that_made_it() -> None:
+    code = """
+made = []
+thread = threading.Thread(target=lambda: made.append(loader()))
+thread.start()
+thread.join()
+time.sleep(0.3)
+assert orders(made[0]) == orders(loader(num_workers=0))
+"""
+    status, _, err = run_trainer(code)
+    assert (status, err) == (0, "")
 
 
 def test_nothing_outlives_a_trainer_whose_socket_a_fork_holds_open() -> None:
@@ -292,6 +382,82 @@ def test_the_interpreter_ends_as_it_should(end: str) -> None:
         assert eventually(lambda: not any(map(is_running, pids)))
         if end not in {"an exception", "an exception in a thread"}:
             assert err == ""
+
+
+# Closed standard descriptors.
+
+
+CLOSED = """
+import warnings
+warnings.simplefilter("ignore")
+expected = orders(loader(num_workers=0))
+reports = os.dup(1)
+closed = [CLOSED]
+for number in closed:
+    os.close(number)
+def shout():
+    for number in closed:
+        try:
+            os.write(number, b"a line that somebody prints\\n" * 40)
+        except OSError:
+            pass
+def standard(pid):
+    found = []
+    for number in range(3):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except OSError:
+            pass
+    return [path for path in found if path.startswith(("/memfd:", "socket:", "anon_inode:"))]
+"""
+
+CLOSED_NATIVE = """
+pool = loader(num_workers=WORKERS, prefetch=2)
+seen = []
+for batch in pool:
+    shout()
+    seen.append(batch["x"].tobytes())
+assert seen == expected
+own = [os.getpid(), *filter(None, pids(pool))]
+ours = sum(map(standard, own), [])
+"""
+
+CLOSED_DROP_IN = """
+import torch
+from stokehold.torch import DataLoader
+class Rows:
+    def __len__(self):
+        return 100
+    def __getitem__(self, index):
+        shout()
+        return np.full(50_000 if index == 60 else 100, index)
+rows = Rows() if "START" == "fork" else torch.utils.data.TensorDataset(torch.arange(100).repeat(1000, 1).T)
+batches = iter(DataLoader(rows, batch_size=1, num_workers=2, multiprocessing_context="START"))
+seen = []
+for batch in batches:
+    shout()
+    seen += (batch if "START" == "fork" else batch[0])[:, 0].tolist()
+assert seen == list(range(100)), seen
+own = [os.getpid(), *(worker.pid for worker in batches._workers)]
+ours = sum(map(standard, own), [])
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "closed"),
+    [
+        *((kind, closed) for kind in ("0 workers", "2 workers", "fork") for closed in ("0", "1", "2", "0, 1, 2")),
+        pytest.param("spawn", "0, 1, 2", marks=pytest.mark.thorough),
+    ],
+)
+def test_what_is_printed_to_a_closed_descriptor_goes_nowhere(kind: str, closed: str) -> None:
+    if kind in {"fork", "spawn"}:
+        pytest.importorskip("torch")
+        code = CLOSED_DROP_IN.replace("START", kind)
+    else:
+        code = CLOSED_NATIVE.replace("WORKERS", kind[0])
+    status, out, err = run_trainer(CLOSED.replace("CLOSED", closed) + code + "os.write(reports, str(ours).encode())")
+    assert (status, out) == (0, "[]"), err
 
 
 # Refused system calls.

@@ -39,9 +39,12 @@ def pictures(draw: st.DrawFn) -> npt.NDArray[np.uint8]:
 def by_pillow(draw: st.DrawFn) -> bytes:
     image = Image.fromarray(draw(pictures()))
     options: dict[str, Any] = {"quality": draw(QUALITIES), "optimize": draw(st.booleans())}
-    kind = draw(st.sampled_from(["colour", "grey", "rgb"]))
+    options["progressive"] = draw(st.booleans())
+    kind = draw(st.sampled_from(["colour", "grey", "rgb", "inks"]))
     if kind == "grey":
         image = image.convert("L")
+    elif kind == "inks":
+        image = image.convert("CMYK")
     elif kind == "rgb":
         options["keep_rgb"] = True
     else:
@@ -93,24 +96,15 @@ def test_pixels_and_regions_are_those_of_libjpeg_turbo(data: bytes, box: tuple[f
 @given(data=by_pillow())
 def test_scaled_pixels_are_those_of_libjpeg_turbo(data: bytes, scale: Any) -> None:
     image = Image.open(io.BytesIO(data))
-    size = (-(-image.width // scale), -(-image.height // scale))
+    whole, size = image.size, (-(-image.width // scale), -(-image.height // scale))
     image.draft(image.mode, size)
-    if image.size != size:
+    if image.size != size or size == whole:
         return  # Pillow did not scale as much: the image is smaller than a block.
     expected = np.asarray(image.convert("RGB"))
 
     found = sh.decode_jpeg(data, scale=scale)
 
     np.testing.assert_array_equal(found, expected)
-
-
-def test_other_kinds_of_jpeg_are_decoded_too() -> None:
-    image = Image.fromarray(PHOTOGRAPHS[0][:100, :120])
-    for data in (_saved(image, progressive=True), _saved(image.convert("CMYK"))):
-        difference = sh.decode_jpeg(data).astype(int) - _pillow(data)
-        assert np.abs(difference).mean() < 1
-        assert sh.decode_jpeg(data, (10, 20, 5, 6)).tolist() == sh.decode_jpeg(data)[10:15, 20:26].tolist()
-        assert sh.decode_jpeg(data, scale=4).shape == (25, 30, 3)
 
 
 def test_scans_of_one_component_each_are_read() -> None:

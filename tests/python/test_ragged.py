@@ -265,7 +265,7 @@ def test_mistakes_are_named_at_once(rows: dict[str, Any], files: dict[str, list[
         ),
         ({"transforms": {"image": [sh.ToLayout("CHW")]}}, "stay HWC"),
         ({"transforms": {"mask": [sh.CenterCrop(4)]}}, "field `mask` follows `image`: it takes the CenterCrop"),
-        ({"transforms": {"boxes": [sh.CenterCrop(4)]}}, "CenterCrop takes uint8 images"),
+        ({"transforms": {"boxes": [sh.CenterCrop(4)]}}, "CenterCrop takes images of uint8, uint16 or float32"),
     ):
         with pytest.raises(ValueError, match=message):
             ragged_loader(source, 1, **options)

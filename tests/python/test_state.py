@@ -186,3 +186,25 @@ def test_a_state_of_another_order_or_source_is_refused(arrays: sh.Arrays, folder
             other.load_state_dict(state)
     with image_loader(folder, seed=5, num_workers=1) as images, pytest.raises(ValueError, match="another source"):
         images.load_state_dict(state)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("cursor", [LEN + 1, 2 * LEN, 2**63, 2**64 - 1])
+def test_a_cursor_beyond_the_end_is_refused(cursor: int, workers: int) -> None:
+    with loader(num_workers=workers) as second:
+        with pytest.raises(ValueError, match=f"has cursor {cursor}, and the source has {LEN} samples"):
+            second.load_state_dict(second.state_dict() | {"cursor": cursor})
+        # The end itself is where a loader is after its last batch.
+        second.load_state_dict(second.state_dict() | {"cursor": LEN})
+        assert order(second) == []
+        assert len(order(second)) == LEN
+
+
+def test_the_last_epoch_of_all_is_refused() -> None:
+    with loader() as second:
+        with pytest.raises(ValueError, match="no epoch could follow"):
+            second.load_state_dict(second.state_dict() | {"epoch": 2**64 - 1})
+        with pytest.raises(ValueError, match="epoch is out of range"):
+            second.set_epoch(2**64 - 1)
+        second.set_epoch(2**64 - 2)
+        assert len(order(second)) == LEN

@@ -6,7 +6,9 @@ import os
 import pickle
 import re
 import signal
+import sys
 import time
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,8 @@ def test_a_batch_that_ends_two_workers_raises(tmp_path: Path) -> None:
     for life in range(5):
         (tmp_path / str(life)).touch()
     loader = DataLoader(Deadly(tmp_path), batch_size=4, num_workers=2)
-    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly") as caught:
+    said = r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly: killed by signal: Killed\."
+    with pytest.raises(RuntimeError, match=said) as caught:
         list(loader)
     assert "[20, 21, 22, 23]" in caught.value.__notes__[0]
     assert re.fullmatch(r"DataLoader worker \(pid \d+\) is killed by signal: Killed\.", str(caught.value.__cause__))
@@ -184,6 +187,94 @@ def test_what_cannot_be_sent_is_an_error_and_no_hang() -> None:
     with pytest.raises(said.type, match=re.escape(str(said.value))):
         next(iterator)
     assert next(iterator) == [4]
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+@pytest.mark.parametrize("kind", ["DataLoader", "StatefulDataLoader"])
+def test_what_cannot_be_sent_or_received_is_an_error_of_its_batch(kind: str) -> None:
+    loader = getattr(pytest.importorskip("stokehold.torch"), kind)
+    for dataset in (Unsendable(), Unreceivable()):
+        iterator = iter(loader(dataset, num_workers=2, collate_fn=nothing))
+        assert [next(iterator) for _ in range(3)] == [[0], [1], [2]]
+        with pytest.raises((ValueError, AttributeError, pickle.PicklingError), match=r"<lambda>|of the worker's"):
+            next(iterator)
+        assert list(iterator) == [[4], [5], [6], [7]]
+
+
+class Own:
+    """Something that only the process that made it can read."""
+
+    def __reduce__(self) -> Any:
+        return made_in, (os.getpid(),)
+
+
+def made_in(pid: int) -> Any:
+    if pid != os.getpid():
+        raise ValueError("of the worker's")
+    return Own()
+
+
+class Unreceivable(Dataset[Any]):
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        return Own() if index == 3 else index
+
+
+class Raises(Dataset[Any]):
+    """Raises exceptions of classes that cannot be pickled, or that only the worker has."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 0:
+            raise_one(self.how)
+        return index
+
+
+def raise_one(how: str) -> None:
+    class BrokenRecordError(KeyError if how == "key" else ValueError):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            if how == "several":
+                _, _ = parts
+
+    if how == "module":
+        module = types.ModuleType("of_the_worker")
+        sys.modules["of_the_worker"] = module
+        BrokenRecordError.__module__, BrokenRecordError.__qualname__ = module.__name__, "BrokenRecordError"
+        module.BrokenRecordError = BrokenRecordError  # type: ignore[attr-defined]
+    raise BrokenRecordError(*["record 17", "is broken"][: 2 if how == "several" else 1])
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+@pytest.mark.parametrize("kind", ["DataLoader", "StatefulDataLoader"])
+@pytest.mark.parametrize(("how", "base"), [("value", ValueError), ("key", KeyError), ("module", ValueError)])
+def test_an_exception_of_a_class_that_cannot_be_pickled_keeps_its_reason(kind: str, how: str, base: type) -> None:
+    iterator = iter(getattr(pytest.importorskip("stokehold.torch"), kind)(Raises(how), num_workers=1))
+    with pytest.raises(base, match="record 17") as caught:
+        next(iterator)
+    assert caught.type.__name__ == "BrokenRecordError"
+    assert str(caught.value).startswith("Caught BrokenRecordError in DataLoader worker process 0.")
+    assert "in __getitem__" in str(caught.value)
+    assert caught.value.__notes__ == ["stokehold: sample index 0"]
+    assert next(iterator).tolist() == [1]
+
+
+def test_an_exception_that_needs_several_arguments_keeps_its_reason() -> None:
+    with pytest.raises(ValueError, match=r"(?s)Caught BrokenRecordError in DataLoader worker process 0.*is broken"):
+        next(iter(DataLoader(Raises("several"), num_workers=1)))
+
+
+@pytest.mark.parametrize("at", ["collate_fn", "worker_init_fn"])
+def test_an_exception_of_any_function_keeps_its_reason(at: str) -> None:
+    with pytest.raises(ValueError, match="record 17"):
+        next(iter(DataLoader(range(2), num_workers=1, **{at: lambda _: raise_one("value")})))
 
 
 class Holds(Dataset[Any]):

@@ -269,7 +269,7 @@ def test_a_trainer_that_ends_in_the_middle(then: str, persistent: bool) -> None:
 @pytest.mark.parametrize("how", ["interrupt", "interrupt group", "terminate group", "kill"])
 def test_a_trainer_that_is_ended(how: str, persistent: bool) -> None:
     trainer, workers = run("pass", persistent)
-    assert len(workers) == 2
+    assert len(workers) == 3  # With their template.
     number = {"interrupt": signal.SIGINT, "terminate": signal.SIGTERM, "kill": signal.SIGKILL}[how.split(maxsplit=1)[0]]
     if "group" in how:
         os.killpg(trainer.pid, number)

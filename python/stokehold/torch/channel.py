@@ -81,11 +81,14 @@ class _Receiver:
 
     def receive(self) -> tuple[memoryview, list[int]] | None:
         """Returns a message and its descriptors; none at the other side's end."""
+        # None of what comes may get the number of a closed standard descriptor: somebody may print just then.
+        taken = _native.StdioTaken()
         try:
             received = self._receive()
         except ConnectionError:
             # Said once, where the other side has ended with messages unread. What it sent before that comes still.
             received = self._receive()
+        del taken
         size, rights, _, _ = received
         descriptors = array.array("i")
         for level, kind, data in rights:
@@ -110,7 +113,9 @@ class Channel:
         self._known: set[int] = set()
         self._unsent: deque[tuple[list[bytes], list[Any]]] = deque()
         self._sending = threading.Lock()
+        taken = _native.StdioTaken()
         self.end, self.worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        del taken
         self.end.setblocking(False)
         self._receiver = _Receiver(self.end)
         self.stacks = Stacks()
@@ -192,7 +197,8 @@ class Channel:
 
     def unanswered(self) -> list[Sent]:
         """Returns the tasks and words of this epoch that the worker has not answered."""
-        return [sent for sent in self.sent if sent.generation == self.generation]
+        # Where PyTorch pins memory, a thread of its own receives answers meanwhile.
+        return [sent for sent in tuple(self.sent) if sent.generation == self.generation]
 
     def close(self) -> None:
         """Ends the connection. The worker may still write to its slots."""

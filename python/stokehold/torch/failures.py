@@ -46,7 +46,9 @@ def _known(bases: list[bytes], module: str, name: str) -> Any:
             base = pickle.loads(pickled)
             if (base.__module__, base.__qualname__) == (module, name):
                 return base
-            return type(name.rpartition(".")[2], (base,), {"__module__": module, "__qualname__": name})
+            # The text is PyTorch's; KeyError would show its line feeds as two characters each.
+            own = {"__module__": module, "__qualname__": name, "__str__": BaseException.__str__}
+            return type(name.rpartition(".")[2], (base,), own)
         except Exception:  # noqa: BLE001, S112 (what an import or a base class does is somebody else's)
             continue
     raise TypeError(f"{name} is no exception")

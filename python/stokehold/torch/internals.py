@@ -16,6 +16,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import stokehold
+from stokehold.torch.warned import users_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["are_known", "departures"]
 
 PARTS: Final = {
+    "BaseIterator": "torch.utils.data.dataloader:_BaseDataLoaderIter",
     "CHECK_INTERVAL": "torch.utils.data._utils:MP_STATUS_CHECK_INTERVAL",
     "DATASET_STATE": "torchdata.stateful_dataloader.incremental_state:_DATASET_STATE",
     "DatasetKind": "torch.utils.data:_DatasetKind",
@@ -68,6 +70,9 @@ _ITERATOR: Final = {
     "_try_put_index": Code(("self",), uses=("_next_index", "_index_queues", "put")),
 }
 
+COLLATED: Final = ("tensor", "numpy_array", "numpy_scalar", "float", "int", "str")
+"""Kinds of samples with a function in PyTorch's table."""
+
 CODE: Final[dict[str, Code]] = {
     "torch.utils.data:DataLoader.__init__": Code(uses=("_dataset_kind", "_iterator")),
     "torch.utils.data:DataLoader._get_iterator": Code(("self",), uses=("check_worker_number_rationality",)),
@@ -85,8 +90,11 @@ CODE: Final[dict[str, Code]] = {
     f"{PARTS['collation']}:default_collate": Code(uses=("collate", "default_collate_fn_map")),
     **{
         f"{PARTS['collation']}:{name}": Code(("batch",), ("collate_fn_map",))
-        for name in ("collate", "collate_numpy_array_fn", "collate_tensor_fn")
+        for name in ("collate", *(f"collate_{kind}_fn" for kind in COLLATED))
     },
+    f"{PARTS['BaseIterator']}.__init__": Code(("self", "loader"), uses=("warnings", "_sampler_iter", "_base_seed")),
+    f"{PARTS['BaseIterator']}.__next__": Code(("self",), uses=("_next_data", "_num_yielded")),
+    "torch.utils.data:DataLoader.check_worker_number_rationality": Code(("self",)),
     f"{PARTS['TorchIterator']}.__init__": Code(("self", "loader"), uses=(*_ASKS, "_reset")),
     **{f"{PARTS['TorchIterator']}.{name}": code for name, code in _ITERATOR.items()},
     "torchdata.stateful_dataloader.worker:_worker_loop": Code(
@@ -143,7 +151,7 @@ def are_known(package: str) -> bool:
         warnings.warn(
             f"stokehold {stokehold.__version__} does not know the inner parts of {package} "
             f"{metadata.version(package)}, whose own workers load the data instead: {'; '.join(found)}",
-            stacklevel=4,
+            stacklevel=users_level(),
         )
     return not found
 

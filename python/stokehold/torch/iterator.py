@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+from queue import Empty
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import torch
 
 from stokehold.torch.channel import WORD, Gone
 from stokehold.torch.failures import Unsent
-from stokehold.torch.internals import CHECK_INTERVAL, DatasetKind, ExceptionWrapper, TorchIterator, remove_worker_pids
+from stokehold.torch.internals import (
+    CHECK_INTERVAL,
+    BaseIterator,
+    DatasetKind,
+    ExceptionWrapper,
+    TorchIterator,
+    remove_worker_pids,
+)
 from stokehold.torch.template import LostError
+from stokehold.torch.warned import at_the_users_line
 from stokehold.torch.workers import Workers
 
 if TYPE_CHECKING:
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 
     from stokehold.torch.loader import DataLoader
 
-__all__ = ["SlotIterator", "Slots"]
+__all__ = ["Pointing", "SlotIterator", "Slots"]
 
 IDLE_DEATHS: Final = 3
 """How many workers may end, one after the other in one place, without having had anything to do."""
@@ -44,6 +53,7 @@ class Slots:
     _index_queues: list[Any]
     _worker_pids_set: bool
     _shutdown: bool
+    _data_queue: Any
 
     def __init__(self, loader: DataLoader[Any], *args: Any) -> None:
         self._restarts = loader.on_worker_death == "restart" and loader._dataset_kind == DatasetKind.Map
@@ -59,6 +69,7 @@ class Slots:
             # PyTorch's handler of signals would raise, wherever the trainer is.
             remove_worker_pids(id(self))
             self._worker_pids_set = False
+        self._pool.keep()
 
     def _reset(self, loader: Any, *args: Any, **kwargs: Any) -> None:
         # Batches are numbered from 0 again, and what is on its way belongs to no batch of this epoch.
@@ -77,7 +88,10 @@ class Slots:
         while True:
             if self._gone:
                 self._replace_all()
-            answered, data = super()._try_get_data(timeout)  # type: ignore[misc]
+            if self._restarts:
+                answered, data = self._listen(timeout)
+            else:
+                answered, data = super()._try_get_data(timeout)  # type: ignore[misc]
             if not answered:
                 return False, None
             (generation, number), batch = data
@@ -87,6 +101,17 @@ class Slots:
                 if self._suspect is not None and number == self._suspect:
                     self._suspect = None
                 return True, (number, self._failed(number, batch.failure) if isinstance(batch, Unsent) else batch)
+
+    def _listen(self, timeout: float) -> tuple[bool, Any]:
+        """Waits for an answer, as PyTorch's does, which however takes a worker for lost that is yet to be replaced."""
+        try:
+            return True, self._data_queue.get(timeout=timeout)
+        except Empty:
+            pass
+        # A process that a worker has started may hide its end.
+        ended = [at for at, worker in enumerate(self._workers) if self._workers_status[at] and not worker.is_alive()]
+        unseen = [at for at in ended if at not in self._gone]
+        return bool(unseen), ((0, Gone(unseen[0])), None) if unseen else None
 
     def _failed(self, number: Any, failure: Any) -> Any:
         """Returns what an iterator takes for a batch that failed. The beginning of an epoch raises instead."""
@@ -132,10 +157,10 @@ class Slots:
             process.kill()
             process.join()
         channel.release()
-        cause = tasks[0][0] if tasks else ("idle", worker)
+        cause: Any = tasks[0][0] if tasks else ("idle", worker)
         self._deaths[cause] = self._deaths.get(cause, 0) + 1
-        lost: str | None = None
-        if self._restarts and self._deaths[cause] < (2 if tasks else IDLE_DEATHS):
+        lost = self._irreplaceable(worker)
+        if self._restarts and lost is None and self._deaths[cause] < (2 if tasks else IDLE_DEATHS):
             try:
                 self._index_queues[worker], self._workers[worker] = self._pool.again(worker)
             except LostError as error:
@@ -143,6 +168,7 @@ class Slots:
             else:
                 if tasks:
                     self._suspect = cause
+                self._pool.results.forget(channel)
                 channel.close()
                 self._gone.remove(worker)
                 for each in sent:
@@ -151,6 +177,10 @@ class Slots:
         self._mark_worker_as_unavailable(worker)  # type: ignore[attr-defined]
         self._end = _End(process.pid, process.exitcode, tasks, lost)
         self._end.raise_it()
+
+    def _irreplaceable(self, worker: int) -> str | None:  # noqa: ARG002 (of this iterator's, each is like the other)
+        """Says why a worker had something that no other one has."""
+        return None
 
     def _process_data(self, data: Any, *args: Any) -> Any:
         try:
@@ -210,5 +240,16 @@ class _End(NamedTuple):
         return f"is {self._how()}" if self.exitcode < 0 else f"exited unexpectedly with {self._how()}"
 
 
-class SlotIterator(Slots, TorchIterator):
+class Pointing(BaseIterator):
+    """Goes behind an iterator, whose warnings then name the user's line."""
+
+    __init__ = at_the_users_line(BaseIterator.__init__)
+    __next__ = at_the_users_line(BaseIterator.__next__)
+
+
+class _PointingTorch(TorchIterator, Pointing):
+    __init__ = at_the_users_line(TorchIterator.__init__)
+
+
+class SlotIterator(Slots, _PointingTorch):
     """PyTorch's iterator over slots."""

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader as TorchDataLoader
 
 from stokehold.torch.internals import are_known
 from stokehold.torch.memory import Arena
+from stokehold.torch.warned import at_the_users_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,9 +35,9 @@ class DataLoader(TorchDataLoader[T_co]):
         dataset: A map-style or an iterable dataset.
         batch_size: PyTorch's, as all that are not named here.
         on_worker_death: What happens when a worker ends that should not: ``"restart"``, the default, starts another one
-            that does the unfinished batches, with a dataset as it was at the beginning and the worker's seeds;
-            ``"raise"`` raises, as PyTorch does. A batch that ends two workers raises, and so do iterable datasets,
-            whose worker cannot say how far it had come.
+            that does the unfinished batches, with the dataset as it was when the iterator was made and the worker's
+            seeds; ``"raise"`` raises, as PyTorch does. A batch that ends two workers raises, and so do iterable
+            datasets, whose worker cannot say how far it had come.
         **others: Arguments of a later PyTorch.
 
     Raises:
@@ -94,6 +95,10 @@ class DataLoader(TorchDataLoader[T_co]):
         )
         self.on_worker_death = on_worker_death
         self._arena = Arena()
+
+    def check_worker_number_rationality(self) -> None:
+        """Warns, as PyTorch does, where there are more workers than processors; at the user's line."""
+        at_the_users_line(TorchDataLoader.check_worker_number_rationality)(self)
 
     def _get_iterator(self) -> Any:
         if self.num_workers == 0 or not are_known("torch"):

@@ -59,10 +59,19 @@ class _Order:
 
     def state_dict(self) -> dict[str, int]:
         """Returns the epoch, and the position in the order of all ranks."""
-        position = self._start + self._yielded * self._sampler.num_replicas
+        # What evens the ranks out lies behind the end.
+        end = len(self._sampler.dataset)
+        position = min(self._start + self._yielded * self._sampler.num_replicas, end)
         return {"epoch": self._sampler.epoch, "position": position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on from there."""
+        """Goes on from there.
+
+        Raises:
+            ValueError: The position is none of this dataset.
+        """
+        count = len(self._sampler.dataset)
+        if not 0 <= state["position"] <= count:
+            raise ValueError(f"a state has position {state['position']}, and the dataset has {count} samples")
         self._sampler.set_epoch(state["epoch"])
         self._begin(state["position"])

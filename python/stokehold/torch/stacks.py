@@ -9,6 +9,8 @@ import time
 from multiprocessing.reduction import DupFd
 from typing import Any, Final
 
+from stokehold import _native
+
 __all__ = ["Stacks"]
 
 ASK: Final = signal.SIGRTMAX - 3
@@ -22,7 +24,9 @@ class Stacks:
     """A file without a name into which a worker writes its stacks."""
 
     def __init__(self, descriptor: int | None = None) -> None:
+        taken = _native.StdioTaken()
         self._file = os.memfd_create("stokehold-stacks") if descriptor is None else descriptor
+        del taken
 
     def register(self) -> None:
         """Makes this process answer when it is asked, from whatever it is doing."""

@@ -29,7 +29,7 @@ class StatefulDataLoader(DataLoader[T_co], TorchdataLoader[T_co]):
     Args:
         dataset: A map-style or an iterable dataset.
         batch_size: torchdata's, as all that are not named here.
-        on_worker_death: As of `DataLoader`. A worker that ends while it starts raises.
+        on_worker_death: As of `DataLoader`. A map-style dataset with a state of its own in each worker raises too.
 
     Raises:
         ValueError: As PyTorch's, and for another `on_worker_death`.

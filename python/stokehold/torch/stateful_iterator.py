@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from stokehold.torch.internals import DATASET_STATE, DatasetKind, TorchdataIterator
-from stokehold.torch.iterator import Slots
+from stokehold.torch.iterator import Pointing, Slots
 
 __all__ = ["StatefulIterator", "for_workers"]
 
 
-class StatefulIterator(Slots, TorchdataIterator):
+class StatefulIterator(Slots, TorchdataIterator, Pointing):
     """torchdata's iterator over slots."""
 
     def _failed(self, number: Any, failure: Any) -> Any:
         return super()._failed(number, failure), self._task_info[number][0], None
+
+    def _irreplaceable(self, worker: int) -> str | None:
+        state = self._worker_snapshots[self._worker_key(worker)].get_state()[DATASET_STATE]
+        return None if state is None else "its dataset has a state, which only that worker knew"
 
 
 def for_workers(state: dict[str, Any] | None, loader: Any) -> dict[str, Any] | None:

@@ -11,8 +11,10 @@ import sys
 from contextlib import suppress
 from multiprocessing import current_process
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stokehold import _native
 from stokehold.torch.internals import CHECK_INTERVAL
 
 if TYPE_CHECKING:
@@ -44,10 +46,12 @@ class Template:
     """
 
     def __init__(self, context: Any, begin: Callable[[int, int, int], None], inherited: Sequence[Any]) -> None:
+        taken = _native.StdioTaken()
         self._end, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = context.Process(target=_serve, args=(context, begin, end, [self._end, *inherited]))
         self._process.daemon = True
         self._process.start()
+        del taken
         end.close()
 
     def fork(self, seat: int, end: int, stacks: int) -> Forked:
@@ -56,7 +60,9 @@ class Template:
         Raises:
             LostError: The template has ended.
         """
+        taken = _native.StdioTaken()
         told, tells = os.pipe()
+        del taken
         try:
             with suppress(OSError):
                 socket.send_fds(self._end, [NUMBER.pack(seat)], [end, stacks, tells])
@@ -92,8 +98,9 @@ class Forked:
         pid = self._listen(PATIENCE)
         if pid is None:
             os.close(told)
-            raise LostError("the process that keeps the dataset as it was has ended")
+            raise LostError("the process that keeps the dataset as it was has ended, or can start no other")
         self.pid = pid
+        taken = _native.StdioTaken()
         try:
             self._handle = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -101,6 +108,7 @@ class Forked:
             self._finish()
         else:
             self._ended.register(self._handle, select.POLLIN)
+        del taken
 
     @property
     def exitcode(self) -> int | None:
@@ -220,6 +228,8 @@ class _Server:
 def _serve(context: Any, begin: Callable[[int, int, int], None], end: socket.socket, inherited: list[Any]) -> None:
     for each in inherited:
         each.close()
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text("stokehold-templ")
     # A process that ends with the trainer may have no others, by itself.
     current_process().daemon = False
     server = _Server(context, begin, end)
@@ -227,6 +237,8 @@ def _serve(context: Any, begin: Callable[[int, int, int], None], end: socket.soc
         server.serve()
     finally:
         server.end_all()
+        # What the trainer would do at its own end is not for this process to do.
+        os._exit(0)
 
 
 def _leave(*_: object) -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
-import select
 import socket
-import time
-from collections import deque
 from contextlib import suppress
 from multiprocessing.reduction import DupFd
-from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import default_collate, get_worker_info
 
 from stokehold import _native
-from stokehold.torch.channel import Channel, Gone, WorkerEnd
+from stokehold.torch.channel import Channel, WorkerEnd
 from stokehold.torch.collate import MapFetcher, SlotCollate
 from stokehold.torch.internals import DatasetKind
 from stokehold.torch.kept import Kept
+from stokehold.torch.results import Results
 from stokehold.torch.stacks import Stacks
 from stokehold.torch.template import LostError, Template
 
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
 
     from stokehold.torch.loader import DataLoader
 
-__all__ = ["Results", "Workers"]
+__all__ = ["Workers"]
 
 
 class Flag:
@@ -55,98 +51,6 @@ def _flag(descriptor: Any) -> Flag:
     return Flag(_native.Memory.open(descriptor.detach()))
 
 
-class Results:
-    """The batches of all workers, in the order in which they come. To PyTorch's iterator it is the queue of results."""
-
-    def __init__(self) -> None:
-        self.channels: list[Channel] = []
-        """Those of the workers that there are, by their seats."""
-        self.generation = 0
-        """The number of the epoch: what comes from an earlier one is not part of this one."""
-        self._poll = select.poll()
-        self._by_descriptor: dict[int, Channel] = {}
-        self._full: set[Channel] = set()
-        self._ready: deque[tuple[Any, Any]] = deque()
-        self._word = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poll.register(self._word, select.POLLIN)
-
-    def add(self, channel: Channel) -> None:
-        """Listens to a worker, perhaps in another one's place."""
-        channel.generation = self.generation
-        if channel.worker < len(self.channels):
-            self.channels[channel.worker] = channel
-        else:
-            self.channels.append(channel)
-        self._by_descriptor[channel.end.fileno()] = channel
-        self._poll.register(channel.end, select.POLLIN)
-        # A thread that is waiting already does not know of it.
-        os.eventfd_write(self._word, 1)
-
-    def advance(self) -> None:
-        """Begins another epoch."""
-        self.generation += 1
-        for channel in self.channels:
-            channel.generation = self.generation
-
-    def put(self, word: Any) -> None:
-        """Adds a word of PyTorch's own, for the thread that pins memory."""
-        self._ready.append(word)
-        os.eventfd_write(self._word, 1)
-
-    def get(self, timeout: float | None = None) -> Any:
-        """Returns a generation with the number of a task, and its batch; or with `Gone`, and nothing.
-
-        Raises:
-            queue.Empty: Nothing came in time.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._ready:
-            for channel in tuple(self._by_descriptor.values()):
-                self._listen(channel, full=not channel.flush())
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            events = self._poll.poll(None if left is None else left * 1000)
-            if not events and left is not None and left <= 0:
-                raise Empty
-            for descriptor, event in events:
-                if descriptor == self._word:
-                    os.eventfd_read(self._word)
-                elif event & ~select.POLLOUT:
-                    self._receive(self._by_descriptor[descriptor])
-        return self._ready.popleft()
-
-    def _listen(self, channel: Channel, *, full: bool) -> None:
-        """Also waits until a full socket takes more."""
-        if full != (channel in self._full):
-            (self._full.add if full else self._full.discard)(channel)
-            self._poll.modify(channel.end, select.POLLIN | select.POLLOUT if full else select.POLLIN)
-
-    def _receive(self, channel: Channel) -> None:
-        answer = channel.receive()
-        if answer is None:
-            self.forget(channel)
-            answer = (self.generation, Gone(channel.worker)), None
-        self._ready.append(answer)
-
-    def forget(self, channel: Channel) -> None:
-        """Listens to a worker no longer."""
-        if self._by_descriptor.pop(channel.end.fileno(), None) is not None:
-            self._poll.unregister(channel.end)
-            self._full.discard(channel)
-
-    def cancel_join_thread(self) -> None:
-        """Nothing: there is no thread."""
-
-    def close(self) -> None:
-        """Ends all connections."""
-        for channel in self.channels:
-            if channel.end.fileno() >= 0:
-                self.forget(channel)
-                channel.close()
-        if self._word >= 0:
-            os.close(self._word)
-            self._word = -1
-
-
 class Worker:
     """A worker's process, and the trainer's end of its socket."""
 
@@ -160,7 +64,8 @@ class Worker:
         setattr(self._process, name, value)
 
     def start(self) -> None:
-        """Starts the worker."""
+        """Starts the worker, with standard descriptors also where this process has none."""
+        taken = _native.StdioTaken()
         try:
             self._process.start()
         except (TypeError, AttributeError, pickle.PicklingError) as error:
@@ -169,9 +74,9 @@ class Worker:
                     f"stokehold: the dataset's attribute `{name}` cannot be sent to a worker that is spawned"
                 )
             raise
+        del taken
         # The last one that holds it is the worker, so that its end is seen.
         self._channel.worker_end.close()
-        self._pool.started()
 
 
 def _unpicklable(value: object) -> list[str]:
@@ -195,7 +100,6 @@ class Workers:
         self._arena = loader._arena
         self._made: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._asked = False
-        self._left = itertools.count(loader.num_workers - 1, -1)
         self._forks = context.get_start_method() == "fork"
         self._restarts = restarts
         self._template: Template | None = None
@@ -221,9 +125,9 @@ class Workers:
         channel = next(each for each in args if isinstance(each, Channel))
         return Worker(self._process(channel, target, args), channel, self)
 
-    def started(self) -> None:
-        """Notes that a worker has been started. With the last one, what they began with is kept for others."""
-        if next(self._left) == 0 and self._restarts and self._forks:
+    def keep(self) -> None:
+        """Keeps what the workers began with, for others. Now that they have tasks, they need not wait for it."""
+        if self._restarts and self._forks and self._template is None:
             self._template = Template(self._context, self._begin, self._open())
 
     def again(self, worker: int) -> tuple[Channel, Any]:
@@ -243,6 +147,7 @@ class Workers:
         return channel, process
 
     def _replacement(self, channel: Channel) -> Any:
+        self.keep()
         if self._template is not None:
             return self._template.fork(channel.worker, channel.worker_end.fileno(), channel.stacks.fileno())
         if not self._kept.is_kept:

@@ -14,7 +14,8 @@ __all__ = ["ColorJitter", "GaussianBlur", "Grayscale", "RandomGrayscale"]
 class ColorJitter(Transform):
     """Changes brightness, contrast, saturation and hue in random order, as torchvision's ``ColorJitter``.
 
-    Takes and returns ``uint8`` (H, W, C). Images of one channel have neither saturation nor hue.
+    Takes and returns ``uint8`` (H, W, C). Alpha, the last of 2 or 4 channels, stays as it is. Images of one channel
+    have neither saturation nor hue; with two, asking for either is an error of the loader.
 
     Args:
         brightness: A number ``x`` for a factor between ``max(0, 1 - x)`` and ``1 + x``, or the factor's bounds; none by
@@ -36,9 +37,11 @@ class ColorJitter(Transform):
 
 @dataclass(frozen=True)
 class Grayscale(Transform):
-    """Converts an image to shades of grey, as torchvision's ``Grayscale``.
+    """Converts an image to shades of grey, as torchvision's ``Grayscale`` does with Pillow's images.
 
-    Takes ``uint8`` (H, W, C) and returns ``uint8`` (H, W, num_output_channels).
+    Takes ``uint8`` (H, W, C) and returns ``uint8`` (H, W, num_output_channels). The shades are those of Pillow's mode
+    "L", so that grey stays as it is. (Those of torchvision's kernels for tensors, whose weights add up to 0.9999, are
+    lower by one for most greys.) Alpha is dropped.
 
     Args:
         num_output_channels: 1 by default, or 3 for three equal channels.
@@ -54,7 +57,7 @@ class Grayscale(Transform):
 class RandomGrayscale(Transform):
     """Converts an image to shades of grey with probability `p`, as torchvision's ``RandomGrayscale``.
 
-    Takes and returns ``uint8`` (H, W, C): the three channels become equal.
+    Takes and returns ``uint8`` (H, W, C): the three colours become equal, to the shades of `Grayscale`; alpha stays.
 
     Args:
         p: The probability, 0.1 by default.
@@ -70,8 +73,8 @@ class RandomGrayscale(Transform):
 class GaussianBlur(Transform):
     """Blurs an image by a Gaussian of random width, as torchvision's ``GaussianBlur``.
 
-    Takes and returns ``uint8`` (H, W, C). The edges are continued by reflection, so half of the kernel must be smaller
-    than the image; otherwise it is an error of the sample.
+    Takes and returns (H, W, C), of which every channel is blurred. The edges are continued by reflection, so half of
+    the kernel must be smaller than the image; otherwise it is an error of the sample.
 
     Args:
         kernel_size: The number of taps, odd: one for both directions, or (width, height).

@@ -13,6 +13,7 @@ __all__ = [
     "IMAGENET_STD",
     "DecodeImage",
     "Layout",
+    "Mode",
     "Normalize",
     "RandomErasing",
     "ToDtype",
@@ -21,6 +22,10 @@ __all__ = [
 
 Layout: TypeAlias = Literal["HWC", "CHW"]
 """The place of the channel axis: last, or first."""
+
+
+Mode: TypeAlias = Literal["RGB", "L", "LA", "RGBA", "unchanged"]
+"""The channels of decoded pixels: Pillow's names, or those that each file has."""
 
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -47,10 +52,26 @@ class DecodeImage(Transform):
             it, counted in ``stats()`` as ``damaged_images``, or ``"error"``. Examples are a JPEG with bits that are no
             Huffman code or with restart markers missing, and a PNG with a wrong checksum or without its end. Damage is
             noticed where a file is read: a crop may leave it out.
+        mode: Which channels the pixels have, with the meaning of Pillow's modes and torchvision's ``ImageReadMode``:
+            ``"RGB"`` (the default), ``"L"`` (grey), ``"LA"``, ``"RGBA"``, or ``"unchanged"`` for those of each file, of
+            a palette those of its colours; CMYK is RGB. Alpha is dropped and not blended, an alpha that a file lacks is
+            opaque, grey is repeated, and colours become grey as by Pillow's ``convert("L")``, for every format.
+        dtype: ``"uint8"`` (the default), ``"uint16"`` or ``"float32"``. A dtype that is deeper than a file holds the
+            file's numbers as they are: the white of 8 bits is 255 in any dtype. Of 16 bits, ``"uint8"`` holds the
+            high byte, as Pillow does for colours (its ``convert`` cuts 16-bit grey off at 255). Floating-point files
+            need ``"float32"``; with another dtype they are bad samples.
+        channels: With ``"unchanged"``, how many channels every file has, 1 to 4; a file with others is a bad sample.
+            None, the default, leaves them open: then the field is ragged in height, width and channels, and its
+            `capacity`, where the transforms fix no size, counts values: height times width times channels.
+
+    What a file has beyond the mode and the dtype is counted in ``Loader.stats()``: images in ``"dropped_alpha"`` and
+    ``"dropped_colour"``, in ``"reduced_depth"`` those of 16 bits whose low byte was dropped, and in ``"widened_depth"``
+    those whose numbers lie in a deeper dtype, where white is another number.
 
     Raises:
-        ValueError: A `truncated` or `corrupt` that is neither, or a `max_pixels` below 1. On a field that is no encoded image, or
-            behind another transform, the loader raises it.
+        ValueError: A `truncated`, `corrupt`, `mode` or `dtype` that is none of these, a `max_pixels` below 1, or
+            `channels` outside 1 to 4 or with another mode. On a field that is no encoded image, or behind another
+            transform, the loader raises it.
     """
 
     scaled_decode: bool = False
@@ -58,6 +79,9 @@ class DecodeImage(Transform):
     apply_exif_orientation: bool = False
     max_pixels: int = 178_956_970
     corrupt: Literal["decode", "error"] = "decode"
+    mode: Mode = "RGB"
+    dtype: Literal["uint8", "uint16", "float32"] = "uint8"
+    channels: int | None = None
 
 
 def _erased(value: object) -> list[float] | None:
@@ -98,8 +122,8 @@ class RandomErasing(Transform):
 class Normalize(Transform):
     """Subtracts `mean` and divides by `std` by channel, as torchvision's ``Normalize``.
 
-    A ``uint8`` image is first scaled to [0, 1], which is what ``ToDtype("float32", scale=True)``
-    does, and becomes ``float32``; a floating-point dtype set before is kept. The shape stays.
+    A ``uint8`` or ``uint16`` image is first scaled to [0, 1], which is what ``ToDtype("float32", scale=True)``
+    does, and becomes ``float32``; a floating-point image is not scaled, and its dtype is kept. The shape stays.
 
     Args:
         mean: One value per channel, or one for all.
@@ -116,11 +140,15 @@ class Normalize(Transform):
 
 @dataclass(frozen=True)
 class ToDtype(Transform):
-    """Converts the elements of a ``uint8`` image, as torchvision's v2 ``ToDtype``. The shape stays.
+    """Converts the elements of an image, as torchvision's v2 ``ToDtype``. The shape stays.
+
+    Takes ``uint8``, ``uint16`` and ``float32``. A ``float32`` image does not become one of integers, nor ``uint16`` one
+    of a smaller integer: decode with the dtype wanted.
 
     Args:
-        dtype: NumPy's name of the dtype, or ``"bfloat16"``.
-        scale: Whether 0 to 255 becomes 0 to 1, False by default; for floating-point dtypes only.
+        dtype: NumPy's name of the dtype, or ``"bfloat16"``. scale: Whether 0 to 255, or 0 to 65535 of ``uint16``,
+        becomes 0 to 1, False by default; for floating-point dtypes
+            only. Values that are floating-point already stay.
 
     Raises:
         ValueError: An unknown dtype, or ``scale=True`` with one that is not floating-point.

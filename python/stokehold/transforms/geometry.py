@@ -39,7 +39,7 @@ PaddingMode: TypeAlias = Literal["constant", "edge", "reflect", "symmetric"]
 class Resize(Transform):
     """Resizes an image, as torchvision's ``Resize`` with ``antialias=True``.
 
-    Takes ``uint8`` (H, W, C) and returns ``uint8`` (h, w, C).
+    Takes (H, W, C) and returns (h, w, C).
 
     Args:
         size: One number for the shorter side, which keeps the aspect ratio, or (height, width).
@@ -61,7 +61,7 @@ class Resize(Transform):
 class CenterCrop(Transform):
     """Cuts out the centre of an image, as torchvision's ``CenterCrop``; a smaller image is padded with zeros.
 
-    Takes ``uint8`` (H, W, C) and returns ``uint8`` (height, width, C).
+    Takes (H, W, C) and returns (height, width, C).
 
     Args:
         size: One number for a square, or (height, width).
@@ -77,7 +77,7 @@ class CenterCrop(Transform):
 class RandomResizedCrop(Transform):
     """Cuts out a random box and resizes it, as torchvision's ``RandomResizedCrop`` with ``antialias=True``.
 
-    Takes ``uint8`` (H, W, C) and returns ``uint8`` (height, width, C).
+    Takes (H, W, C) and returns (height, width, C).
 
     Args:
         size: One number for a square, or (height, width).
@@ -100,7 +100,7 @@ class RandomResizedCrop(Transform):
 class RandomHorizontalFlip(Transform):
     """Mirrors an image left to right with probability `p`, as torchvision's ``RandomHorizontalFlip``.
 
-    Takes and returns ``uint8`` (H, W, C).
+    Takes and returns (H, W, C).
 
     Args:
         p: The probability, 0.5 by default.
@@ -116,7 +116,7 @@ class RandomHorizontalFlip(Transform):
 class RandomVerticalFlip(Transform):
     """Mirrors an image upside down with probability `p`, as torchvision's ``RandomVerticalFlip``.
 
-    Takes and returns ``uint8`` (H, W, C).
+    Takes and returns (H, W, C).
 
     Args:
         p: The probability, 0.5 by default.
@@ -137,7 +137,7 @@ def _border(padding: object) -> list[int]:
 class RandomCrop(Transform):
     """Cuts out a box of fixed size at a random place, as torchvision's ``RandomCrop``.
 
-    Takes ``uint8`` (H, W, C) and returns ``uint8`` (height, width, C). An image that is smaller, after it has been
+    Takes (H, W, C) and returns (height, width, C). An image that is smaller, after it has been
     padded, is an error of its sample.
 
     Args:
@@ -145,7 +145,8 @@ class RandomCrop(Transform):
         padding: A border that is added before: one number for all sides, (left and right, top and bottom), or (left,
             top, right, bottom); none by default.
         pad_if_needed: Whether an image that is smaller is padded by what it lacks, on both sides; False by default.
-        fill: The value of a constant border, 0 to 255, or one per channel; 0 by default.
+        fill: The value of a constant border, in the units of the image (0 to 255 where it is ``uint8``), or one per
+            channel; 0 by default.
         padding_mode: What the border is made of, ``"constant"`` by default. Where torchvision refuses to mirror a
             border wider than the image, the mirroring is repeated, as NumPy's ``pad`` does.
 
@@ -156,7 +157,7 @@ class RandomCrop(Transform):
     size: int | Sequence[int]
     padding: int | Sequence[int] | None = field(default=None, metadata=as_plain(_border))
     pad_if_needed: bool = False
-    fill: int | Sequence[int] = 0
+    fill: float | Sequence[float] = 0
     padding_mode: PaddingMode = "constant"
 
 
@@ -164,12 +165,13 @@ class RandomCrop(Transform):
 class Pad(Transform):
     """Adds a border to an image, as torchvision's ``Pad``.
 
-    Takes ``uint8`` (H, W, C) and returns ``uint8`` (H + top + bottom, W + left + right, C).
+    Takes (H, W, C) and returns (H + top + bottom, W + left + right, C).
 
     Args:
         padding: The border in pixels: one number for all sides, (left and right, top and bottom), or (left, top, right,
             bottom); not negative.
-        fill: The value of a constant border, 0 to 255, or one per channel; 0 by default.
+        fill: The value of a constant border, in the units of the image (0 to 255 where it is ``uint8``), or one per
+            channel; 0 by default.
         padding_mode: What the border is made of, ``"constant"`` by default; see `RandomCrop`.
 
     Raises:
@@ -177,7 +179,7 @@ class Pad(Transform):
     """
 
     padding: int | Sequence[int]
-    fill: int | Sequence[int] = 0
+    fill: float | Sequence[float] = 0
     padding_mode: PaddingMode = "constant"
 
 
@@ -185,7 +187,7 @@ class Pad(Transform):
 class RandomRotation(Transform):
     """Rotates an image by a random angle, as torchvision's ``RandomRotation``.
 
-    Takes ``uint8`` (H, W, C) and returns the same shape, or with `expand` one that depends on the angle; end then with
+    Takes (H, W, C) and returns the same shape, or with `expand` one that depends on the angle; end then with
     `CenterCrop` or alike.
 
     Args:
@@ -193,7 +195,8 @@ class RandomRotation(Transform):
         interpolation: ``"nearest"`` by default, or ``"bilinear"``.
         expand: Whether the result grows to hold the whole image; False by default.
         center: The fixed point (x, y), in pixels from the upper left corner; the centre by default.
-        fill: What lies outside the image, 0 to 255, or one value per channel; 0 by default. With ``"bilinear"``, `None`
+        fill: What lies outside the image, in its units (0 to 255 where it is ``uint8``), or one value per channel; 0 by
+            default. With ``"bilinear"``, `None`
             is black too, but weighs the mixed edge once instead of twice, as torchvision does.
 
     Raises:
@@ -204,14 +207,14 @@ class RandomRotation(Transform):
     interpolation: Interpolation = "nearest"
     expand: bool = False
     center: Sequence[float] | None = None
-    fill: int | Sequence[int] | None = 0
+    fill: float | Sequence[float] | None = 0
 
 
 @dataclass(frozen=True)
 class RandomAffine(Transform):
     """Rotates, moves, scales and shears an image at random, as torchvision's ``RandomAffine``.
 
-    Takes and returns ``uint8`` (H, W, C).
+    Takes and returns (H, W, C).
 
     Args:
         degrees: A number ``x`` for an angle between ``-x`` and ``x``, or its bounds; clockwise.
@@ -233,7 +236,7 @@ class RandomAffine(Transform):
     scale: Sequence[float] | None = None
     shear: float | Sequence[float] | None = None
     interpolation: Interpolation = "nearest"
-    fill: int | Sequence[int] | None = 0
+    fill: float | Sequence[float] | None = 0
     center: Sequence[float] | None = None
 
 
@@ -241,7 +244,7 @@ class RandomAffine(Transform):
 class RandomPerspective(Transform):
     """Shows an image from another point of view, as torchvision's ``RandomPerspective``.
 
-    Takes and returns ``uint8`` (H, W, C). Where the corners that were drawn span no area, as with tiny images and a
+    Takes and returns (H, W, C). Where the corners that were drawn span no area, as with tiny images and a
     `distortion_scale` near 1, the image stays as it is; torchvision raises an error.
 
     Args:
@@ -258,4 +261,4 @@ class RandomPerspective(Transform):
     distortion_scale: float = 0.5
     p: float = 0.5
     interpolation: Interpolation = "bilinear"
-    fill: int | Sequence[int] | None = 0
+    fill: float | Sequence[float] | None = 0

@@ -16,7 +16,8 @@ __all__ = ["AutoAugment", "RandAugment", "TrivialAugmentWide"]
 class RandAugment(Transform):
     """Applies operations drawn from fourteen, all of one magnitude, as torchvision's ``RandAugment``.
 
-    Takes and returns ``uint8`` (H, W, C).
+    Takes and returns ``uint8`` (H, W, C). Colours change as in `ColorJitter`; alpha, the last of 2 or 4 channels, takes
+    the geometry alone.
 
     Args:
         num_ops: How many operations follow each other, 2 by default.
@@ -33,14 +34,15 @@ class RandAugment(Transform):
     magnitude: int = 9
     num_magnitude_bins: int = 31
     interpolation: Interpolation = "nearest"
-    fill: int | Sequence[int] | None = None
+    fill: float | Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
 class TrivialAugmentWide(Transform):
     """Applies one of fourteen operations with a random magnitude, as torchvision's ``TrivialAugmentWide``.
 
-    Takes and returns ``uint8`` (H, W, C).
+    Takes and returns ``uint8`` (H, W, C). Colours change as in `ColorJitter`; alpha, the last of 2 or 4 channels, takes
+    the geometry alone.
 
     Args:
         num_magnitude_bins: How many magnitudes there are, 31 by default.
@@ -53,14 +55,15 @@ class TrivialAugmentWide(Transform):
 
     num_magnitude_bins: int = 31
     interpolation: Interpolation = "nearest"
-    fill: int | Sequence[int] | None = None
+    fill: float | Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
 class AutoAugment(Transform):
     """Applies two operations of a published policy, as torchvision's ``AutoAugment``.
 
-    Takes and returns ``uint8`` (H, W, C).
+    Takes and returns ``uint8`` (H, W, C). Colours change as in `ColorJitter`; alpha, the last of 2 or 4 channels, takes
+    the geometry alone.
 
     Args:
         policy: The data set for which the policy was found: ``"imagenet"``, which is the default, ``"cifar10"`` or
@@ -74,4 +77,4 @@ class AutoAugment(Transform):
 
     policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
     interpolation: Interpolation = "nearest"
-    fill: int | Sequence[int] | None = None
+    fill: float | Sequence[float] | None = None

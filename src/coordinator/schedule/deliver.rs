@@ -36,7 +36,7 @@ impl Schedule {
     pub(super) fn advance(&mut self) {
         let Some(last) = self.epochs.back() else { return };
         if last.generation.is_some() && last.next.0 >= last.partition.batches() {
-            let epoch = last.partition.epoch() + 1;
+            let Some(epoch) = last.partition.epoch().checked_add(1) else { return };
             if self.sampler.partition(epoch, 0).batches() > 0 {
                 self.begin(None, epoch, 0);
             }

@@ -60,6 +60,11 @@ impl Vector for Avx2 {
         // SAFETY: `self` was made where the processor was found to have BMI2.
         unsafe { _pdep_u64(bits, mask) }
     }
+
+    #[inline(always)]
+    fn nth(self, bits: u64, number: u32) -> u64 {
+        self.deposit(1 << (bits.count_ones().wrapping_sub(number + 1) & 63), bits)
+    }
 }
 
 /// [`idct::blocks`](super::idct::blocks), two blocks at once, each in a half of the registers.
@@ -211,9 +216,21 @@ fn transposed(v: [__m256i; 8]) -> [__m256i; 8] {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::vector::Portable, *};
 
     proptest! {
+        #[test]
+        fn bits_are_those_of_the_portable_code(bits: u64, mask: u64, number in 0..64_u32) {
+            let Some(avx2) = Avx2::new() else { return Ok(()) };
+            prop_assert_eq!(avx2.deposit(bits, mask), Portable.deposit(bits, mask));
+            if number < mask.count_ones() {
+                let found = avx2.nth(mask, number);
+                prop_assert_eq!(found, Portable.nth(mask, number));
+                prop_assert_eq!((found.count_ones(), found & mask), (1, found));
+                prop_assert_eq!((mask & (found << 1).wrapping_neg()).count_ones(), number);
+            }
+        }
+
         #[test]
         fn transforms_are_those_of_the_portable_code(
             values in prop::collection::vec(prop_oneof![Just(0_i16), -300..300_i16, any::<i16>()], 3 * 64),

@@ -48,6 +48,14 @@ impl<'a> File<'a> {
         self.frame.components().len() == 1
     }
 
+    /// Tells whether later scans refine earlier ones, so that coefficients of the whole image are kept.
+    pub(super) const fn is_refined(&self) -> bool {
+        match self.frame.process {
+            Process::Sequential => false,
+            Process::Progressive => true,
+        }
+    }
+
     /// Returns the size in pixels.
     pub(super) const fn size(&self) -> Size {
         self.frame.size

@@ -70,7 +70,7 @@ impl Damage {
     }
 
     /// Tells whether there was any.
-    pub(super) const fn is_found(&self) -> bool {
+    pub(super) const fn is_found(self) -> bool {
         self.is_found
     }
 }

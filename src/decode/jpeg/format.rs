@@ -3,15 +3,15 @@
 use super::{
     decoder::{Decoder, File},
     error::{Damage, Problem},
-    exif,
     scale::Scale,
 };
 use crate::{
     decode::{
-        format::{Bad, Format, Opened, ReadMask, Wanted},
+        format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
         image::Image,
         kept::Kept,
         options::DecodeImage,
+        orientation,
     },
     geometry::{Rect, Size},
     pixel::PixelType,
@@ -70,25 +70,46 @@ impl Opened for OpenJpeg<'_> {
         self.file.size()
     }
 
-    fn orientation(&mut self) -> u8 {
-        exif::orientation(self.data)
+    fn orientation(&self, by_exif: bool) -> u8 {
+        if by_exif { orientation::of_jpeg(self.data) } else { 1 }
     }
 
     fn pixel(&self) -> PixelType {
         if self.file.is_grey() { PixelType::GREY8 } else { PixelType::RGB8 }
     }
 
+    fn memory(&self, wanted: Wanted) -> Memory {
+        let (_, region) = own_part(self.size(), wanted);
+        // The planes of three components, up to two blocks of 16 samples larger on each side; the coefficients of a row of
+        // blocks, or of the whole image where later scans refine them; and the entropy-coded data without stuffing, in
+        // memory that grows by doubling.
+        let planes = grown(region.size, 64).saturating_mul(3);
+        let rows = if self.file.is_refined() { self.size() } else { Size { height: 32, ..self.size() } };
+        let coefficients = grown(rows, 64).saturating_mul(2 * 3);
+        let beside = planes.saturating_add(coefficients).saturating_add(2 * self.data.len() as u64);
+        Memory { size: region.size, pixel: PixelType::RGBX8, beside }
+    }
+
     /// Reads the region alone, and smaller where it may.
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
-        let Wanted { region, reduced_to } = wanted;
-        let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
-        let region = scale.region(region, scale.of(self.size()));
+        let (scale, region) = own_part(self.size(), wanted);
         // Four bytes a pixel are resized faster than three.
         let pixels = out.reset(region.size, PixelType::RGBX8);
         let is_damaged = kept.get::<Decoder>().decode::<4>(&self.file, region, scale, pixels)?;
         out.set_damaged(is_damaged);
         Ok(())
     }
+}
+
+/// Returns how much smaller our own decoder makes an image of this size, and the part of that which it gives.
+fn own_part(size: Size, Wanted { region, reduced_to }: Wanted) -> (Scale, Rect) {
+    let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
+    (scale, scale.region(region, scale.of(size)))
+}
+
+/// Returns the area of an image whose edges are so much longer.
+fn grown(Size { height, width }: Size, by: u32) -> u64 {
+    u64::from(height.saturating_add(by)) * u64::from(width.saturating_add(by))
 }
 
 impl From<Problem> for Bad {

@@ -200,9 +200,9 @@ impl<'a> Headers<'a> {
         if !(1..=frame.components().len()).contains(&count) || length != 2 * count + 4 {
             return corrupt(wrong_length);
         }
-        let list = body.take(2 * count, wrong_length)?;
+        let parts = body.take(2 * count, wrong_length)?;
         let mut components = [ScanComponent::default(); COMPONENTS];
-        for (at, &[id, tables]) in list.as_chunks::<2>().0.iter().enumerate() {
+        for (at, &[id, tables]) in parts.as_chunks::<2>().0.iter().enumerate() {
             // As for libjpeg, those of equal numbers come in their order.
             let found = frame.components().iter().enumerate().skip(at).find(|(_, component)| component.id == id);
             let Some((index, _)) = found else {

@@ -84,7 +84,9 @@ pub(super) fn samples(coefficients: &Block, quant: &[u16; 64]) -> [[u8; 8]; 8] {
     for column in 0..8 {
         if is_flat {
             // Where nothing stands below the first row, the vector code takes a short way, which wraps.
-            between.iter_mut().for_each(|row| row[column] = input[column] << PASS1_BITS);
+            for row in &mut between {
+                row[column] = input[column] << PASS1_BITS;
+            }
             continue;
         }
         let values = pass(std::array::from_fn(|row| input[row * 8 + column]));

@@ -7,15 +7,42 @@
 //! - One look-up gives two symbols, and leaves no branch but that at the end of the block.
 //! - Stuffed bytes are taken out beforehand, so that reading bits takes no branch either.
 //!
-//! Pixels are those of libjpeg-turbo with its defaults (`islow`, fancy upsampling), bit for bit; the tests compare
-//! every layout. Covered are baseline and extended sequential files of 8 bits with one or three components, in one
-//! scan or several, with any sampling factors whose ratios are whole. All others are left to another decoder.
+//! Pixels are those of libjpeg-turbo with its defaults (`islow`, fancy upsampling, block smoothing), bit for bit; the
+//! tests compare every layout. Covered are sequential and progressive files of 8 bits with one, three or four components,
+//! with any scans, and any sampling factors whose ratios are whole. All others are errors that name the process.
 //!
-//! From bottom to top: [`frame`], [`tables`], [`header`] and [`exif`] read markers, [`huffman`] builds tables of
-//! [`symbols`], [`bits`] and [`block`] take the entropy code apart, [`scan`] knows which blocks are needed, [`idct`] (or
-//! [`reduced`]) makes them samples, [`plane`] and [`colour`] make samples pixels. [`decoder`] goes through a file with
-//! these; [`fallback`] takes the files that it leaves out, and [`format`](self::format) chooses between the two. [`avx2`]
-//! holds the unsafe code, all of it.
+//! From bottom to top: [`frame`], [`tables`] and [`header`] read markers, [`huffman`] builds tables of
+//! [`symbols`], [`segments`] and [`bits`] take the entropy code apart. Of a sequential scan, [`scan`] knows which blocks
+//! are needed and [`block`] reads them. Of a progressive one, [`walk`] goes through its MCUs, [`first`] and [`refinement`]
+//! read a block's part in it, [`pass`](self::pass) knows which of them; [`progressive`] reads all scans into
+//! [`coefficients`], knows from [`precision`] what is missing, and [`smooth`] estimates that. [`idct`] (or [`reduced`])
+//! makes coefficients samples, [`plane`] and [`colour`] make samples pixels. [`decoder`] goes through a file with these.
+//! [`avx2`] holds the unsafe code, all of it.
+//!
+//! # Progressive files
+//!
+//! All of a scan's code above the region's end has to be read, since the code of a later scan depends on which
+//! coefficients are not zero. So that is kept for every block, in one word; coefficients are kept for the region alone,
+//! and for two blocks around it, whose means smoothing looks at. With the word, a refinement reads the bits of all
+//! coefficients that a symbol passes over at once, and finds the symbol's zero without a loop (`pdep`).
+//!
+//! Milliseconds per image of 24 photographs (500x400, 47 KB, 4:2:0, Pillow's scans), least of 15 rounds, on one core of a
+//! shared Intel Xeon of 2.1 GHz (Sapphire Rapids), alternating with libjpeg-turbo (simplejpeg 1.9.0) in one process:
+//!
+//! | what | ms |
+//! | --- | --: |
+//! | libjpeg-turbo, whole | 2.34 |
+//! | whole | 1.53 |
+//! | random crops as in W1, mean | 1.19 |
+//! | the entropy code alone, which is the limit for a crop at the lower edge | 1.15 |
+//! | the same photographs as sequential files, whole | 0.60 |
+//! | whole, without vector instructions and `pdep`, the zero found bit by bit from the top | 3.29 |
+//! | the same, from the bottom | 22.6 |
+//!
+//! Damage is read through as libjpeg does it, with the same pixels: [`marker`] and [`body`] say what of a marker segment is
+//! an error, [`segments`] finds restart intervals again where markers are missing, [`error`] keeps count. Two things are
+//! otherwise. Where libjpeg-turbo meets two fill bytes before a stuffed zero, it may leave coefficients behind that are in
+//! no data. And of a file that ends behind its last block without any marker, it may or may not ask for eight bytes more.
 //!
 //! # What was tried
 //!
@@ -51,7 +78,6 @@ mod coefficients;
 mod colour;
 mod decoder;
 mod error;
-mod exif;
 mod first;
 mod format;
 mod frame;

@@ -54,3 +54,21 @@ impl Precision {
         if scans > 1 { self.before } else { [UNKNOWN; SEEN] }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scans_are_noted_with_what_was_known_before() {
+        let mut precision = Precision::default();
+        assert!(!precision.has_dc() && precision.is_coarse());
+        precision.note(Band { first: 0, last: 0, high: 0, low: 1 }, 0);
+        assert_eq!((precision.has_dc(), precision.before(1)[1], precision.before(2)[1]), (true, UNKNOWN, 0));
+        precision.note(Band { first: 1, last: 63, high: 0, low: 2 }, 1);
+        precision.note(Band { first: 1, last: 63, high: 2, low: 1 }, 2);
+        assert_eq!((precision.now()[..3].to_vec(), precision.before(3)[1]), (vec![1, 1, 1], 2));
+        precision.note(Band { first: 1, last: 63, high: 1, low: 0 }, 3);
+        assert!(!precision.is_coarse());
+    }
+}

@@ -111,8 +111,7 @@ fn natural(at: u32) -> usize {
 /// Returns bit `number` of those that are one, from the top on; 0 where there are fewer.
 #[inline(always)]
 fn nth(vector: impl Vector, bits: u64, number: u32) -> u64 {
-    let count = bits.count_ones();
-    if number >= count { 0 } else { vector.deposit(1 << (count - 1 - number), bits) }
+    if number < bits.count_ones() { vector.nth(bits, number) } else { 0 }
 }
 
 /// Reads a bit for each that is one in `of`; returns those of them for which it is one, too.

@@ -35,7 +35,7 @@ pub(super) enum End {
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     bytes: Vec<u8>,
-    segments: Vec<Segment>,
+    all: Vec<Segment>,
     /// Where in the file the data starts and ends.
     file: std::ops::Range<usize>,
     end: End,
@@ -51,13 +51,13 @@ impl Segments {
     /// where damage is refused.
     pub(super) fn read(&mut self, data: &[u8], start: usize, intervals: u32, damage: &mut Damage) -> Result<()> {
         self.bytes.clear();
-        self.segments.clear();
+        self.all.clear();
         (self.file, self.end) = (start..data.len(), End::File);
         let (mut at, mut interval) = (start, 0);
         loop {
             let segment = at;
             at = self.take(data, at);
-            self.segments.push(Segment { interval, start: segment, end: self.bytes.len() });
+            self.all.push(Segment { interval, start: segment, end: self.bytes.len() });
             loop {
                 let Some(&code) = data.get(at + 1) else {
                     return if interval + 1 < intervals { damage.ended(data.len()) } else { Ok(()) };
@@ -115,35 +115,34 @@ impl Segments {
     /// Returns the last restart interval, of `interval` and those before it, that has data of its own. One that has
     /// none is read as zeros, or not at all where the one before it was too short.
     pub(super) fn last_with_data(&self, interval: u32) -> u32 {
-        self.segments[self.number(interval)].interval
+        self.all[self.number(interval)].interval
     }
 
     /// Returns the bytes of a restart interval, where it has any of its own.
     #[inline]
     pub(super) fn get(&self, interval: u32) -> Option<&[u8]> {
         let number = self.number(interval);
-        let Segment { interval: found, end, .. } = self.segments[number];
-        (found == interval)
-            .then(|| &self.bytes[number.checked_sub(1).map_or(0, |before| self.segments[before].end)..end])
+        let Segment { interval: found, end, .. } = self.all[number];
+        (found == interval).then(|| &self.bytes[number.checked_sub(1).map_or(0, |before| self.all[before].end)..end])
     }
 
     /// Returns the segment of an interval, or else of the last one before that has one.
     fn number(&self, interval: u32) -> usize {
         // Where no marker is missing, the number is the interval.
-        match self.segments.get(interval as usize) {
+        match self.all.get(interval as usize) {
             Some(segment) if segment.interval == interval => interval as usize,
-            _ => self.segments.partition_point(|segment| segment.interval <= interval) - 1,
+            _ => self.all.partition_point(|segment| segment.interval <= interval) - 1,
         }
     }
 
     /// Tells whether the data of an interval is cut off by the end of the file.
     pub(super) fn is_cut(&self, interval: u32) -> bool {
-        self.end == End::File && self.number(interval) + 1 == self.segments.len()
+        self.end == End::File && self.number(interval) + 1 == self.all.len()
     }
 
     /// Returns where in the file byte `byte` of an interval's data stands.
     pub(super) fn offset(&self, data: &[u8], interval: u32, byte: usize) -> usize {
-        let (mut left, mut at) = (byte, self.segments[self.number(interval)].start);
+        let (mut left, mut at) = (byte, self.all[self.number(interval)].start);
         while left > 0 && at < self.file.end {
             // A stuffed zero and a fill byte leave no bytes.
             match (data[at], data.get(at + 1)) {

@@ -195,3 +195,56 @@ fn rows_around(component: &Coefficients, row: u32, mcu_rows: u32) -> [u32; 5] {
     let below = if number + 1 < count { row + 1 } else { row };
     [if number > 1 { row - 2 } else { above }, above, row, below, if number + 2 < count { row + 2 } else { below }]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{decode::jpeg::plane::Layout, geometry::Size};
+
+    fn component(v: u32, height: u32, mcu_rows: u32) -> Coefficients {
+        let blocks = Size { height, width: 3 };
+        let mut component = Coefficients::default();
+        component.reset(
+            &Layout { h: 1, v, blocks, columns: 0..3, rows: 0..height, ..Layout::default() },
+            (mcu_rows, mcu_rows),
+        );
+        component
+    }
+
+    #[test]
+    fn weights_keep_means_and_find_nothing_where_all_is_the_same() {
+        assert_eq!(MEAN.iter().sum::<i32>(), 256);
+        for weights in WIDE[1..].iter().chain(&NARROW) {
+            assert_eq!(weights.iter().sum::<i32>(), 0);
+        }
+    }
+
+    #[test]
+    fn rows_end_at_the_edges_or_with_the_last_row_of_mcus() {
+        let single = component(1, 3, 3);
+        assert_eq!(rows_around(&single, 0, 3), [0, 0, 0, 1, 2]);
+        assert_eq!(rows_around(&single, 2, 3), [0, 1, 2, 2, 2]);
+        // Five of six rows are rows of the image.
+        let double = component(2, 5, 3);
+        assert_eq!(rows_around(&double, 3, 3), [1, 2, 3, 4, 5]);
+        assert_eq!(rows_around(&double, 4, 3), [2, 3, 4, 4, 4]);
+        // libjpeg takes the only row of the second row of MCUs for the image's second.
+        let short = component(2, 3, 2);
+        assert_eq!(rows_around(&short, 2, 2), [1, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn estimates_stay_below_what_was_read() {
+        let mut component = component(1, 1, 1);
+        for (column, dc) in [(0, 800), (1, 0), (2, -800)] {
+            *component.dc_mut(column, 0).unwrap() = dc;
+        }
+        let mut out = Vec::new();
+        for (missing, expected) in [(UNKNOWN, 269), (3, 7), (1, 1), (0, 0)] {
+            let mut precision = [0; SEEN];
+            precision[1] = missing;
+            Smoothing::new(precision, &[1; 64]).row(&component, 0, 1, &(1..2), &mut out);
+            assert_eq!((out[0][0], out[0][1]), (0, expected), "{missing}");
+        }
+    }
+}

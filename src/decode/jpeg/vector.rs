@@ -9,6 +9,9 @@ pub(super) trait Vector: Copy {
 
     /// Spreads the lowest bits of `bits` over the positions of those that are one in `mask`; the others are zero.
     fn deposit(self, bits: u64, mask: u64) -> u64;
+
+    /// Returns bit `number` of those that are one, from the top on; there are more than so many.
+    fn nth(self, bits: u64, number: u32) -> u64;
 }
 
 /// What every processor has.
@@ -31,6 +34,15 @@ impl Vector for Portable {
             mask ^= lowest;
         }
         found
+    }
+
+    #[inline]
+    fn nth(self, mut bits: u64, number: u32) -> u64 {
+        let top = |bits: u64| 1 << 63 >> (bits.leading_zeros() & 63);
+        for _ in 0..number {
+            bits &= !top(bits);
+        }
+        top(bits)
     }
 }
 
@@ -57,6 +69,10 @@ impl Vector for Avx2 {
     }
 
     fn deposit(self, _: u64, _: u64) -> u64 {
+        match self {}
+    }
+
+    fn nth(self, _: u64, _: u32) -> u64 {
         match self {}
     }
 }

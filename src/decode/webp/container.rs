@@ -2,8 +2,7 @@
 
 use crate::geometry::{Rect, Size};
 
-/// Flags of the extended header.
-const HAS_EXIF: u8 = 0x08;
+/// A flag of the extended header.
 const IS_ANIMATED: u8 = 0x02;
 
 /// A file whose chunks have been found.
@@ -12,8 +11,6 @@ pub(super) struct Container<'a> {
     /// The size of the whole, where the file has an extended header.
     pub(super) canvas: Option<Size>,
     pub(super) frame: Frame<'a>,
-    /// The content of the EXIF chunk, where the header says that there is one.
-    pub(super) exif: Option<&'a [u8]>,
 }
 
 /// The image, or the first one of an animation.
@@ -47,7 +44,7 @@ impl<'a> Container<'a> {
         let first = chunk(riff, 12).ok_or_else(early)?;
         if first.name != *b"VP8X" {
             let coded = coded(riff, 12).ok_or("there is no image in it")?;
-            return Ok(Self { canvas: None, frame: Frame { place: None, coded }, exif: None });
+            return Ok(Self { canvas: None, frame: Frame { place: None, coded } });
         }
         let &[flags, _, _, _, ref sizes @ ..] = first.content else { return Err(early()) };
         let canvas = size(sizes).ok_or_else(early)?;
@@ -57,8 +54,7 @@ impl<'a> Container<'a> {
             let animated = chunks(riff, first.end).find(|chunk| chunk.name == *b"ANMF");
             frame(animated.ok_or("there is no image in the animation")?.content, canvas)?
         };
-        let exif = chunks(riff, first.end).find(|chunk| chunk.name == *b"EXIF" && flags & HAS_EXIF != 0);
-        Ok(Self { canvas: Some(canvas), frame, exif: exif.map(|chunk| chunk.content) })
+        Ok(Self { canvas: Some(canvas), frame })
     }
 }
 
@@ -131,19 +127,16 @@ mod tests {
         let mut data = file(std::slice::from_ref(&image));
         data.extend(b"behind");
         let found = Container::read(&data).unwrap();
-        assert_eq!(found, Container { canvas: None, frame: Frame { place: None, coded: &image }, exif: None });
+        assert_eq!(found, Container { canvas: None, frame: Frame { place: None, coded: &image } });
     }
 
     #[test]
-    fn alpha_goes_along_and_exif_is_found_where_it_is_announced() {
+    fn alpha_goes_along() {
         let coded = [chunk(b"ALPH", b"a"), chunk(b"what", b"ever"), chunk(b"VP8 ", b"abcd")].concat();
-        let chunks = [chunk(b"ICCP", b"p"), coded.clone(), chunk(b"EXIF", b"turned")];
-        for (flags, exif) in [(0x30, None), (0x38, Some(b"turned".as_slice()))] {
-            let data = file(&[&[extended(flags)], &chunks[..]].concat());
-            let found = Container::read(&data).unwrap();
-            let canvas = Some(Size { height: 7, width: 9 });
-            assert_eq!(found, Container { canvas, frame: Frame { place: None, coded: &coded }, exif });
-        }
+        let data = file(&[extended(0x30), chunk(b"ICCP", b"p"), coded.clone(), chunk(b"EXIF", b"turned")]);
+        let canvas = Some(Size { height: 7, width: 9 });
+        let found = Container::read(&data).unwrap();
+        assert_eq!(found, Container { canvas, frame: Frame { place: None, coded: &coded } });
     }
 
     #[test]

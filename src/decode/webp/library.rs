@@ -11,6 +11,9 @@ use libwebp_sys::{
 
 use crate::geometry::{Rect, Size};
 
+/// The format of an image that is stored as it is.
+const LOSSLESS: i32 = 2;
+
 /// Where pixels go.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
@@ -28,6 +31,8 @@ pub(super) struct Header {
     pub(super) size: Size,
     /// Whether there is an alpha channel.
     pub(super) has_alpha: bool,
+    /// Whether every pixel is stored as it is.
+    pub(super) is_lossless: bool,
 }
 
 /// Reads the header of an image, which may have a chunk of its alpha channel before it.
@@ -44,7 +49,7 @@ pub(super) fn header(coded: &[u8]) -> Result<Header, String> {
     };
     good(status)?;
     let size = Size { height: features.height.unsigned_abs(), width: features.width.unsigned_abs() };
-    Ok(Header { size, has_alpha: features.has_alpha != 0 })
+    Ok(Header { size, has_alpha: features.has_alpha != 0, is_lossless: features.format == LOSSLESS })
 }
 
 /// Decodes `region` of an image.

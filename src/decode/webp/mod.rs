@@ -8,17 +8,16 @@
 mod container;
 mod library;
 
-use image::metadata::Orientation;
-
 use self::{
     container::{Container, Frame},
     library::{Header, Target},
 };
 use super::{
-    format::{Bad, Format, Opened, ReadMask, Wanted},
+    format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
     image::Image,
     kept::{Keep, Kept},
     options::DecodeImage,
+    orientation,
 };
 use crate::{
     geometry::{Rect, Size},
@@ -53,19 +52,20 @@ impl Format for WebP {
 
 /// A file whose headers have been read.
 struct File<'a> {
+    data: &'a [u8],
     /// The size of the whole.
     size: Size,
     /// Where in it the image lies.
     place: Rect,
     coded: &'a [u8],
     has_alpha: bool,
-    exif: Option<&'a [u8]>,
+    is_lossless: bool,
 }
 
 impl<'a> File<'a> {
     fn read(data: &'a [u8]) -> Result<Self, String> {
-        let Container { canvas, frame: Frame { place, coded }, exif } = Container::read(data)?;
-        let Header { size: coded_size, has_alpha } = library::header(coded)?;
+        let Container { canvas, frame: Frame { place, coded } } = Container::read(data)?;
+        let Header { size: coded_size, has_alpha, is_lossless } = library::header(coded)?;
         let size = canvas.unwrap_or(coded_size);
         let place = place.unwrap_or(Rect::whole(size));
         if place.size != coded_size {
@@ -74,13 +74,19 @@ impl<'a> File<'a> {
         }
         // What an image of an animation leaves free is transparent.
         let has_alpha = has_alpha || place.size != size;
-        Ok(Self { size, place, coded, has_alpha, exif })
+        Ok(Self { data, size, place, coded, has_alpha, is_lossless })
     }
 
     fn target<'b>(&self, image: &'b mut Image, size: Size) -> Target<'b> {
         let pixel = self.decoded();
         let bytes = image.reset(size, pixel);
         Target { bytes, stride: size.width as usize * pixel.size(), has_alpha: true }
+    }
+
+    /// Tells whether a region is decoded by itself, with its margin.
+    fn is_cut(&self, wanted: Wanted) -> bool {
+        let whole = Rect::whole(self.size);
+        self.place == whole && wanted.region != whole
     }
 
     /// Returns what comes out: four values, which are written and resized faster than three.
@@ -94,12 +100,31 @@ impl Opened for File<'_> {
         self.size
     }
 
-    fn orientation(&mut self) -> u8 {
-        self.exif.and_then(Orientation::from_exif_chunk).map_or(1, Orientation::to_exif)
+    fn orientation(&self, by_exif: bool) -> u8 {
+        if by_exif { orientation::of_webp(self.data) } else { 1 }
     }
 
     fn pixel(&self) -> PixelType {
         self.decoded().meant()
+    }
+
+    fn memory(&self, wanted: Wanted) -> Memory {
+        let pixel = self.decoded();
+        let area = self.place.size.area();
+        // What is stored as it is becomes four bytes a pixel first; of a lossy image, that is so for its alpha channel,
+        // and the rest is made by rows of blocks. Both have tables of a few megabytes at most.
+        let own = match (self.is_lossless, self.has_alpha) {
+            (true, _) => area.saturating_mul(4),
+            (false, true) => area.saturating_mul(5),
+            (false, false) => 0,
+        };
+        let rows = u64::from(self.place.size.width).saturating_mul(256).saturating_add(4 << 20);
+        let (size, around) = if self.is_cut(wanted) {
+            (wanted.region.size, grown(wanted.region, self.size).size.area().saturating_mul(pixel.size() as u64))
+        } else {
+            (self.size, 0)
+        };
+        Memory { size, pixel, beside: own.saturating_add(rows).saturating_add(around) }
     }
 
     fn decode(self: Box<Self>, wanted: Wanted, kept: &mut Kept, out: &mut Image) -> Result<(), Bad> {
@@ -111,7 +136,7 @@ impl Opened for File<'_> {
             target.bytes = &mut target.bytes[start..];
             return Ok(library::decode(self.coded, Rect::whole(self.place.size), target)?);
         }
-        if region == whole {
+        if !self.is_cut(wanted) {
             return Ok(library::decode(self.coded, whole, self.target(out, self.size))?);
         }
         let grown = grown(region, self.size);

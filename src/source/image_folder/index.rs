@@ -1,6 +1,7 @@
 //! Finding the files of an image folder, and keeping them in flat buffers that forked workers share.
 
 use std::{
+    collections::HashMap,
     ffi::{OsStr, OsString},
     fs, io,
     os::unix::{
@@ -74,9 +75,10 @@ impl Index {
     }
 
     fn add_class(&mut self, root: &Path, class: &[u8], label: i64) -> Result<()> {
-        let mut folders = Vec::new();
         let top = fs::metadata(root).map_err(|error| cannot_list(root, error))?;
-        walk(root, class, &mut vec![(top.dev(), top.ino())], &mut folders)?;
+        let mut walk = Walk { root, above: vec![(top.dev(), top.ino())], visits: HashMap::new(), found: Vec::new() };
+        walk.enter(class)?;
+        let mut folders = walk.found;
         // torchvision sorts the walk by the folders' whole paths, then each folder's files.
         folders.sort_unstable();
         for (folder, mut files) in folders {
@@ -121,39 +123,61 @@ fn class_folders(root: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(classes)
 }
 
-/// Adds `folder` and every folder below it to `found`, each with its image files.
-///
-/// `above` identifies the folders that lead here, so that a link to one of them is not followed for ever.
-fn walk(
-    root: &Path,
-    folder: &[u8],
-    above: &mut Vec<(u64, u64)>,
-    found: &mut Vec<(Vec<u8>, Vec<Vec<u8>>)>,
-) -> Result<()> {
-    let path = root.join(OsStr::from_bytes(folder));
-    let metadata = fs::metadata(&path).map_err(|error| cannot_list(&path, error))?;
-    let identity = (metadata.dev(), metadata.ino());
-    if above.contains(&identity) {
-        return Ok(());
-    }
-    let mut files = Vec::new();
-    let mut below = Vec::new();
-    for entry in fs::read_dir(&path).map_err(|error| cannot_list(&path, error))? {
-        let entry = entry.map_err(|error| cannot_list(&path, error))?;
-        let name = entry.file_name().into_vec();
-        if is_folder(&entry) {
-            below.push([folder, b"/", &name].concat());
-        } else if is_image(&name) {
-            files.push(name);
+/// The most paths over which a class may reach one folder. Some links to a folder are meant; where each of several folders
+/// has two links to the next one, the paths double with each, and the walk would have no end.
+const MAX_PATHS: u32 = 64;
+
+/// What identifies a folder, whatever path leads to it.
+type Identity = (u64, u64);
+
+/// A walk over one class.
+struct Walk<'a> {
+    root: &'a Path,
+    /// The folders that lead to the current one, so that a link to one of them is not followed for ever.
+    above: Vec<Identity>,
+    /// How many paths have led to each folder.
+    visits: HashMap<Identity, u32>,
+    /// Each folder's path below the root, and its image files.
+    found: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+}
+
+impl Walk<'_> {
+    /// Adds `folder` and every folder below it.
+    fn enter(&mut self, folder: &[u8]) -> Result<()> {
+        let path = self.root.join(OsStr::from_bytes(folder));
+        let metadata = fs::metadata(&path).map_err(|error| cannot_list(&path, error))?;
+        let identity = (metadata.dev(), metadata.ino());
+        if self.above.contains(&identity) {
+            return Ok(());
         }
+        let visits = self.visits.entry(identity).or_insert(0);
+        *visits += 1;
+        if *visits > MAX_PATHS {
+            return Err(Error::Config(format!(
+                "the image folder has links that lead to one folder over more than {MAX_PATHS} paths, the last one \
+                 `{}`; remove links",
+                path.display()
+            )));
+        }
+        let mut files = Vec::new();
+        let mut below = Vec::new();
+        for entry in fs::read_dir(&path).map_err(|error| cannot_list(&path, error))? {
+            let entry = entry.map_err(|error| cannot_list(&path, error))?;
+            let name = entry.file_name().into_vec();
+            if is_folder(&entry) {
+                below.push([folder, b"/", &name].concat());
+            } else if is_image(&name) {
+                files.push(name);
+            }
+        }
+        self.found.push((folder.to_vec(), files));
+        self.above.push(identity);
+        for folder in below {
+            self.enter(&folder)?;
+        }
+        self.above.pop();
+        Ok(())
     }
-    found.push((folder.to_vec(), files));
-    above.push(identity);
-    for folder in below {
-        walk(root, &folder, above, found)?;
-    }
-    above.pop();
-    Ok(())
 }
 
 /// Tells whether the entry is a folder or a link to one, without a system call where the listing tells.
@@ -254,6 +278,34 @@ mod tests {
         let found = paths(&index);
         assert!(found.contains(&("b/other/1.jpg", 1)), "{found:?}");
         assert!(found.len() < 20, "{found:?}");
+    }
+
+    #[test]
+    fn links_to_one_folder_are_followed_on_every_path() {
+        let root = tree(&["a/1.jpg", "b/2.jpg"]);
+        for name in ["one", "other"] {
+            symlink(root.path().join("a"), root.path().join("b").join(name)).unwrap();
+        }
+        let index = Index::build(root.path()).unwrap();
+        assert_eq!(paths(&index), [("a/1.jpg", 0), ("b/2.jpg", 1), ("b/one/1.jpg", 1), ("b/other/1.jpg", 1)]);
+    }
+
+    #[test]
+    fn chains_of_links_end() {
+        let root = tree(&["root/ash/0.jpg", "chain/31/1.jpg"]);
+        let level = |number: u32| root.path().join(format!("chain/{number}"));
+        for number in 0..31 {
+            fs::create_dir_all(level(number)).unwrap();
+            for name in ["one", "other"] {
+                symlink(level(number + 1), level(number).join(name)).unwrap();
+            }
+        }
+        symlink(level(0), root.path().join("root/ash/chain")).unwrap();
+        assert!(message(&root.path().join("root")).contains("more than 64 paths, the last one"));
+        // As many as are meant.
+        symlink(level(26), root.path().join("root/ash/chain-of-five")).unwrap();
+        fs::remove_file(root.path().join("root/ash/chain")).unwrap();
+        assert_eq!(Index::build(&root.path().join("root")).unwrap().len(), 1 + 32);
     }
 
     #[test]

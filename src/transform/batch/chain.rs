@@ -140,7 +140,7 @@ fn how(image: &FieldSpec, cut: bool) -> Result<How, String> {
             Err(format!("takes {takes}, and field `{name}` is {dtype} of shape {shape:?}"))
         };
     }
-    let is_channels = |extent| matches!(extent, 1 | 3 | 4);
+    let is_channels = |extent| matches!(extent, 1..=4);
     let (planes, height, width, pixel) = match shape[..] {
         [height, width] => (1, height, width, 1),
         [first, _, last] if is_channels(first) && is_channels(last) => {
@@ -151,7 +151,7 @@ fn how(image: &FieldSpec, cut: bool) -> Result<How, String> {
         _ => (0, 0, 0, 0),
     };
     if height * width == 0 {
-        let takes = "images of shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels";
+        let takes = "images of shape (H, W), (H, W, C) or (C, H, W) with 1 to 4 channels";
         return Err(format!("takes {takes}, and field `{name}` has the shape {shape:?}"));
     }
     Ok(How::CutMix(Canvas { planes, height, width, pixel: pixel * dtype.size() }))

@@ -26,7 +26,7 @@ pub enum BatchTransform {
     MixUp(Mixing),
     /// Pastes a box of the one image into the other; the labels are weighted by area.
     ///
-    /// Takes images of shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels.
+    /// Takes images of shape (H, W), (H, W, C) or (C, H, W) with 1 to 4 channels.
     CutMix(Mixing),
     /// Applies one of several, drawn for each batch.
     RandomChoice {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        args::{Interpolation, check_warp, nearest},
+        args::{Interpolation, check_fill_of, check_warp, nearest},
         op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
         plan::Plan,
     },
@@ -27,7 +27,7 @@ pub struct AutoAugment {
     pub interpolation: Interpolation,
     /// What lies outside the image; `None` is black.
     #[serde(default)]
-    pub fill: Option<Vec<u8>>,
+    pub fill: Option<Vec<f32>>,
 }
 
 /// The published policies of [`AutoAugment`].
@@ -53,6 +53,8 @@ impl Operation for AutoAugment {
 
 impl PixelOp for AutoAugment {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        input.check_eight_bits()?;
+        check_fill_of(self.fill.as_deref(), input.pixel)?;
         Ok(input)
     }
 

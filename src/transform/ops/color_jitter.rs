@@ -10,6 +10,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
+use crate::pixel::Channels;
 
 /// Changes brightness, contrast, saturation and hue in random order. Each is one number `x` for a factor in
 /// `[max(0, 1 - x), 1 + x]`, or the bounds of the factor; of hue, for a shift in `[-x, x]`, or its bounds.
@@ -42,6 +43,10 @@ impl Operation for ColorJitter {
 
 impl PixelOp for ColorJitter {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        input.check_eight_bits()?;
+        if input.pixel.channels == Channels::GreyAlpha && (self.saturation.is_some() || self.hue.is_some()) {
+            return Err("saturation and hue are of colours, and an image of 2 channels is grey with alpha".to_owned());
+        }
         Ok(input)
     }
 

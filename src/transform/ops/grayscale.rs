@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     args::check_probability,
-    color::{Color, GrayChannel},
+    color::{Color, ToGray},
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
 use crate::pixel::{Channels, PixelType};
 
-/// Converts to shades of grey.
+/// Converts to shades of grey, those of Pillow's mode "L"; alpha is dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grayscale {
@@ -38,21 +38,20 @@ impl Operation for Grayscale {
     }
 }
 
+impl Grayscale {
+    const fn channels(&self) -> Channels {
+        if self.num_output_channels == 1 { Channels::Grey } else { Channels::Rgb }
+    }
+}
+
 impl PixelOp for Grayscale {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
-        if self.num_output_channels == 3 && !input.pixel.channels.is_colour() {
-            return Err("cannot make three channels of one".to_owned());
-        }
-        let channels = if self.num_output_channels == 1 { Channels::Grey } else { Channels::Rgb };
-        Ok(ImageShape { pixel: PixelType { channels, ..input.pixel }, ..input })
+        input.check_eight_bits()?;
+        Ok(ImageShape { pixel: PixelType { channels: self.channels(), ..input.pixel }, ..input })
     }
 
     fn plan(&self, plan: &mut Plan, _key: OpKey) -> Result<(), String> {
-        if self.num_output_channels == 1 {
-            plan.edit(GrayChannel);
-        } else {
-            plan.edit(Color::Gray);
-        }
+        plan.edit(ToGray(self.channels()));
         Ok(())
     }
 
@@ -61,7 +60,8 @@ impl PixelOp for Grayscale {
     }
 }
 
-/// Converts to shades of grey with probability `p`; the number of channels stays.
+/// Converts to shades of grey, those of Pillow's mode "L", with probability `p`; the number of channels stays, and alpha as
+/// it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomGrayscale {
@@ -86,6 +86,7 @@ impl Operation for RandomGrayscale {
 
 impl PixelOp for RandomGrayscale {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        input.check_eight_bits()?;
         Ok(input)
     }
 

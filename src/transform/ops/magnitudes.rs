@@ -64,13 +64,13 @@ pub(super) struct Edges {
 }
 
 impl Edges {
-    pub(super) fn new(interpolation: Interpolation, fill: Option<&[u8]>) -> Self {
+    pub(super) fn new(interpolation: Interpolation, fill: Option<&[f32]>) -> Self {
         Self { interpolation, fill: channels(fill) }
     }
 }
 
 /// Checks what all policies have: the number of magnitudes, and how pixels are taken.
-pub(super) fn check_policy(bins: u32, interpolation: Interpolation, fill: Option<&[u8]>) -> Result<(), String> {
+pub(super) fn check_policy(bins: u32, interpolation: Interpolation, fill: Option<&[f32]>) -> Result<(), String> {
     // Beyond 2^24, a bin is not a number in `f32`.
     if !(2..=1 << 24).contains(&bins) {
         return Err(format!("num_magnitude_bins = {bins} must be at least 2"));

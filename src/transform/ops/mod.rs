@@ -16,8 +16,9 @@ macro_rules! operations {
 
         /// One transform, with torchvision's meaning.
         ///
-        /// Those on pixels take `uint8` images of shape (H, W, 3), (H, W, 1) or (H, W) and stand before those on the
-        /// elements of the row. A `fill` is one value or one per channel.
+        /// Those on pixels take images of shape (H, W, C) or (H, W), of 1 to 4 channels, and stand before those on the
+        /// elements of the row. Geometry and blur take `uint8`, `uint16` and `float32`, what changes colours `uint8`
+        /// alone. A `fill` is one value or one per channel, in the units of the image.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "op")]
         #[non_exhaustive]

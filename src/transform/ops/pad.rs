@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    args::{MAX_EDGE, PaddingMode, channels, check_fill, single, zero_fill},
+    args::{MAX_EDGE, PaddingMode, channels, check_fill, check_fill_of, single, zero_fill},
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
     view::Outside,
@@ -21,7 +21,7 @@ pub struct Pad {
     pub padding: Vec<u32>,
     /// What a constant border is made of.
     #[serde(default = "zero_fill")]
-    pub fill: Vec<u8>,
+    pub fill: Vec<f32>,
     /// What the border is made of.
     #[serde(default)]
     pub padding_mode: PaddingMode,
@@ -42,6 +42,7 @@ impl Operation for Pad {
 
 impl PixelOp for Pad {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        check_fill_of(Some(&self.fill), input.pixel)?;
         let padded = input.size.map(|size| padded(size, sides(&self.padding))).transpose()?;
         Ok(ImageShape { size: padded.map(|padded| padded.size), ..input })
     }
@@ -57,7 +58,7 @@ impl PixelOp for Pad {
 }
 
 /// Checks the numbers of a border, of which there may be none.
-pub(super) fn check_border(padding: &[u32], fill: &[u8]) -> Result<(), String> {
+pub(super) fn check_border(padding: &[u32], fill: &[f32]) -> Result<(), String> {
     if !matches!(padding.len(), 0 | 1 | 2 | 4) {
         return Err(format!("padding must be one, two or four numbers, not {}", padding.len()));
     }
@@ -68,12 +69,12 @@ pub(super) fn check_border(padding: &[u32], fill: &[u8]) -> Result<(), String> {
 }
 
 /// Returns what lies outside of an image with such a border.
-pub(super) fn outside(mode: PaddingMode, fill: &[u8]) -> Outside {
+pub(super) fn outside(mode: PaddingMode, fill: &[f32]) -> Outside {
     mode.outside(channels(Some(fill)).unwrap_or_default())
 }
 
-/// Returns the fill of a mask's border: that of its image, where it is one value, else 0.
-pub(super) fn fill_of_mask(fill: &[u8]) -> Vec<u8> {
+/// Returns the fill of a mask's border: that of its image, where it is one index, else 0.
+pub(super) fn fill_of_mask(fill: &[f32]) -> Vec<f32> {
     single(Some(fill)).unwrap_or_else(zero_fill)
 }
 
@@ -120,7 +121,9 @@ mod tests {
 
     #[test]
     fn a_mask_has_the_fill_of_its_image_where_it_is_one_value() {
-        assert_eq!(fill_of_mask(&[7]), [7]);
-        assert_eq!(fill_of_mask(&[1, 2, 3]), [0]);
+        assert_eq!(fill_of_mask(&[7.0]), [7.0]);
+        for none in [&[1.0, 2.0, 3.0][..], &[0.5], &[-1.0], &[256.0]] {
+            assert_eq!(fill_of_mask(none), [0.0]);
+        }
     }
 }

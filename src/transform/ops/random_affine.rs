@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{
     affine::{Affine, Warp},
     args::{
-        Interpolation, around_zero, black, channels, check_bounds, check_center, check_degrees, check_range, check_warp,
+        Interpolation, around_zero, black, channels, check_bounds, check_center, check_degrees, check_fill_of, check_range, check_warp,
         nearest, single,
     },
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
@@ -35,7 +35,7 @@ pub struct RandomAffine {
     pub interpolation: Interpolation,
     /// What lies outside the image.
     #[serde(default = "black")]
-    pub fill: Option<Vec<u8>>,
+    pub fill: Option<Vec<f32>>,
     /// The fixed point (x, y) in pixels; `None` is the centre.
     #[serde(default)]
     pub center: Option<[f64; 2]>,
@@ -61,6 +61,7 @@ impl Operation for RandomAffine {
 
 impl PixelOp for RandomAffine {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        check_fill_of(self.fill.as_deref(), input.pixel)?;
         Ok(input)
     }
 

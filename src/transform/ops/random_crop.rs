@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        args::{PaddingMode, check_size, zero_fill},
+        args::{PaddingMode, check_fill_of, check_size, zero_fill},
         op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
         plan::Plan,
     },
@@ -28,7 +28,7 @@ pub struct RandomCrop {
     pub padding: Vec<u32>,
     /// What a constant border is made of.
     #[serde(default = "zero_fill")]
-    pub fill: Vec<u8>,
+    pub fill: Vec<f32>,
     /// What the border is made of.
     #[serde(default)]
     pub padding_mode: PaddingMode,
@@ -50,6 +50,7 @@ impl Operation for RandomCrop {
 
 impl PixelOp for RandomCrop {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        check_fill_of(Some(&self.fill), input.pixel)?;
         Ok(ImageShape { size: Some(Size::of(&self.size)), ..input })
     }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     args::{Layout, aspect_ratio, check_probability, check_range, half},
-    elements::{Encode, Row, RowEdit, RowSteps},
+    elements::{Row, RowEdit, RowSteps},
+    encode::Encode,
     op::{Operation, Role, RowOp},
 };
 use crate::{

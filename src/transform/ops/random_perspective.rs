@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    args::{Interpolation, black, channels, check_probability, check_warp, half, single},
+    args::{Interpolation, black, channels, check_fill_of, check_probability, check_warp, half, single},
     canvas::Canvas,
     edit::{Edit, Spare},
     motion::{Motion, around_corners, clamped},
@@ -35,7 +35,7 @@ pub struct RandomPerspective {
     pub interpolation: Interpolation,
     /// What lies outside the image.
     #[serde(default = "black")]
-    pub fill: Option<Vec<u8>>,
+    pub fill: Option<Vec<f32>>,
 }
 
 impl Operation for RandomPerspective {
@@ -54,6 +54,7 @@ impl Operation for RandomPerspective {
 
 impl PixelOp for RandomPerspective {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        check_fill_of(self.fill.as_deref(), input.pixel)?;
         Ok(input)
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     affine::{Affine, Warp},
-    args::{Interpolation, around_zero, black, channels, check_center, check_degrees, check_warp, nearest, single},
+    args::{Interpolation, around_zero, black, channels, check_center, check_degrees, check_fill_of, check_warp, nearest, single},
     fill::Fill,
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
@@ -29,7 +29,7 @@ pub struct RandomRotation {
     pub center: Option<[f64; 2]>,
     /// What lies outside the image.
     #[serde(default = "black")]
-    pub fill: Option<Vec<u8>>,
+    pub fill: Option<Vec<f32>>,
 }
 
 impl Operation for RandomRotation {
@@ -46,6 +46,7 @@ impl Operation for RandomRotation {
 
 impl PixelOp for RandomRotation {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        check_fill_of(self.fill.as_deref(), input.pixel)?;
         Ok(ImageShape { size: input.size.filter(|_| !self.expand), ..input })
     }
 

@@ -156,7 +156,7 @@ fn arguments_out_of_range_are_named() {
         (r#"{"op": "RandomHorizontalFlip", "p": 1.5}"#, "between 0 and 1"),
         (r#"{"op": "RandomVerticalFlip", "p": -1}"#, "between 0 and 1"),
         (r#"{"op": "RandomCrop", "size": [1], "padding": [1, 2, 3]}"#, "one, two or four numbers, not 3"),
-        (r#"{"op": "RandomCrop", "size": [1], "fill": [1, 2]}"#, "fill must be one value or three"),
+        (r#"{"op": "RandomCrop", "size": [1], "fill": []}"#, "fill must be one value or one per channel, not 0"),
         (r#"{"op": "Pad"}"#, "padding must be one, two or four"),
         (r#"{"op": "Pad", "padding": [70000]}"#, "at most 65535"),
         (r#"{"op": "ColorJitter", "contrast": [-1]}"#, "contrast = -1 must not be negative"),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        args::{Interpolation, nearest},
+        args::{Interpolation, check_fill_of, nearest},
         op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
         plan::Plan,
     },
@@ -25,7 +25,7 @@ pub struct TrivialAugmentWide {
     pub interpolation: Interpolation,
     /// What lies outside the image; `None` is black.
     #[serde(default)]
-    pub fill: Option<Vec<u8>>,
+    pub fill: Option<Vec<f32>>,
 }
 
 impl Operation for TrivialAugmentWide {
@@ -40,6 +40,8 @@ impl Operation for TrivialAugmentWide {
 
 impl PixelOp for TrivialAugmentWide {
     fn output(&self, input: ImageShape) -> Result<ImageShape, String> {
+        input.check_eight_bits()?;
+        check_fill_of(self.fill.as_deref(), input.pixel)?;
         Ok(input)
     }
 
