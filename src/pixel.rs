@@ -128,6 +128,8 @@ impl PixelType {
     pub const GREY8: Self = Self::new(Channels::Grey, Depth::U8);
     /// Three channels of 8 bits.
     pub const RGB8: Self = Self::new(Channels::Rgb, Depth::U8);
+    /// Red, green, blue and alpha of 8 bits.
+    pub const RGBA8: Self = Self::new(Channels::Rgba, Depth::U8);
     /// Three channels of 8 bits, and one that means nothing.
     pub const RGBX8: Self = Self::new(Channels::Rgbx, Depth::U8);
 

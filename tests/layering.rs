@@ -22,6 +22,7 @@ const UNSAFE_FILES: &[&str] = &[
     "sys/",
     "shm/",
     "decode/jpeg/avx2.rs",
+    "decode/webp/library.rs",
     "worker/serve.rs",
     "coordinator/act.rs",
     "coordinator/serve.rs",

@@ -8,7 +8,6 @@ use super::{
     format::{Bad, Memory, Opened, Wanted},
     image::Image,
     kept::Kept,
-    mask::{Mask, no_indices},
     options::DecodeImage,
 };
 use crate::{
@@ -44,20 +43,6 @@ pub(super) fn open<'a>(
     let decoder = decoder(data, format, options)?;
     let pixel = pixel(decoder.color_type())?;
     Ok(Box::new(Raster { data, decoder, format, pixel, exif }))
-}
-
-/// Reads a mask from a file of grey; one that has anything else is refused.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and what is allowed is a list")]
-pub(super) fn grey_mask(data: &[u8], format: ImageFormat, options: DecodeImage, out: &mut Mask) -> Result<(), String> {
-    let decoder = decoder(data, format, options)?;
-    let size = size(&*decoder);
-    options.check_size(size)?;
-    let bytes = match decoder.color_type() {
-        ColorType::L8 => out.reset(size),
-        ColorType::L16 => bytemuck::cast_slice_mut(out.reset_deep(size)),
-        other => return Err(no_indices(&format!("pixels of type {other:?}"))),
-    };
-    decoder.read_image_boxed(bytes).map_err(reason)
 }
 
 impl Opened for Raster<'_> {
