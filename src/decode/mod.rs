@@ -7,7 +7,7 @@
 //! Lowest first: [`image`], [`mask`], [`options`] and [`kept`] are what formats take and give, [`format`](self::format)
 //! says what one is, [`directory`] reads tags, as TIFF and EXIF have them, [`orientation`] finds how an image is to be
 //! turned, [`palette`] makes colours of indices, [`convert`] makes the pixels that were asked for of those that a
-//! file has, [`raster`] holds what those share that the `image` crate decodes, then come the formats, each in
+//! file has, then come the formats, each in
 //! its file, [`recognise`] with the list of them, and [`encoded`], [`decoder`], [`decode_mask`](self::decode_mask) and
 //! [`cutout`], which take any.
 
@@ -24,13 +24,11 @@ mod jpeg;
 mod kept;
 mod mask;
 mod mask_decoder;
-mod mended;
 mod options;
 mod orientation;
 mod palette;
 mod png;
 mod pnm;
-mod raster;
 mod recognise;
 mod segments;
 mod tiff;

@@ -180,7 +180,10 @@ fn fill(crossings: &mut [u32], size: Size, mask: &mut [u8], value: u8) {
 mod tests {
     use super::*;
 
-    fn data(size: Size, objects: &[(u32, &[(u32, &[i32])])]) -> Vec<u8> {
+    /// The class of an object, and its parts: the kind of each, and its numbers.
+    type Object<'a> = (u32, &'a [(u32, &'a [i32])]);
+
+    fn data(size: Size, objects: &[Object<'_>]) -> Vec<u8> {
         let mut words = vec![size.height, size.width, objects.len() as u32];
         for (class, parts) in objects {
             words.extend([*class, parts.len() as u32]);

@@ -146,7 +146,7 @@ mod tests {
             }
         };
         let message = told("mask", &[8, 6], flips).unwrap();
-        assert!(message.contains(r#"field `mask` draws its RandomHorizontalFlip by itself"#), "{message}");
+        assert!(message.contains("field `mask` draws its RandomHorizontalFlip by itself"), "{message}");
         assert!(message.contains(r#"draws["mask"] = "image""#), "{message}");
         assert_eq!(told("mask", &[8, 6], draws("image")), None);
         assert_eq!(told("mask", &[8, 6], draws("mask")), None);

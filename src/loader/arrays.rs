@@ -155,8 +155,11 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Returns paths that mean the same wherever the program goes, and where they end.
-fn absolute(paths: Runs<'_>) -> Result<(Cow<'_, [u8]>, Cow<'_, [u64]>)> {
+/// The bytes of paths, one after another, and where each ends.
+type Paths<'a> = (Cow<'a, [u8]>, Cow<'a, [u64]>);
+
+/// Returns paths that mean the same wherever the program goes.
+fn absolute(paths: Runs<'_>) -> Result<Paths<'_>> {
     let starts = std::iter::once(&0).chain(paths.ends);
     let each = starts.zip(paths.ends).map(|(start, end)| paths.bytes.get(*start as usize..*end as usize));
     if each.clone().all(|path| path.is_none_or(|path| path.first() == Some(&b'/'))) {

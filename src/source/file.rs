@@ -98,7 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("empty"), "").unwrap();
-        fs::File::create(at("huge")).unwrap().set_len(1001).unwrap();
+        File::create(at("huge")).unwrap().set_len(1001).unwrap();
         fs::write(at("three"), "abc").unwrap();
         let _socket = UnixListener::bind(at("socket")).unwrap();
         assert!(Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());

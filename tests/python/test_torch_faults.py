@@ -238,7 +238,9 @@ class Raises(Dataset[Any]):
 
 
 def raise_one(how: str) -> None:
-    class BrokenRecordError(KeyError if how == "key" else ValueError):
+    base: Any = KeyError if how == "key" else ValueError
+
+    class BrokenRecordError(base):
         def __init__(self, *parts: Any) -> None:
             super().__init__(*parts)
             if how == "several":
@@ -273,8 +275,9 @@ def test_an_exception_that_needs_several_arguments_keeps_its_reason() -> None:
 
 @pytest.mark.parametrize("at", ["collate_fn", "worker_init_fn"])
 def test_an_exception_of_any_function_keeps_its_reason(at: str) -> None:
+    function: dict[str, Any] = {at: lambda _: raise_one("value")}
     with pytest.raises(ValueError, match="record 17"):
-        next(iter(DataLoader(range(2), num_workers=1, **{at: lambda _: raise_one("value")})))
+        next(iter(DataLoader(range(2), num_workers=1, **function)))
 
 
 class Holds(Dataset[Any]):

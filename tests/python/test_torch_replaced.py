@@ -43,7 +43,7 @@ class Scaled(Dataset[Any]):
         self.scale = 1
         self.inner = {"scales": [1]}
         self.tensor = torch.ones(1).share_memory_() if shares else None
-        self.number = multiprocessing.get_context("spawn").Value("i", 1) if shares else None
+        self.number: Any = multiprocessing.get_context("spawn").Value("i", 1) if shares else None
 
     def __len__(self) -> int:
         return ROWS

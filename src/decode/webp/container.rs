@@ -38,7 +38,7 @@ impl<'a> Container<'a> {
     /// The reason, for a file that ends before its header says, as Pillow refuses it, or without an image.
     pub(super) fn read(data: &'a [u8]) -> Result<Self, String> {
         let early = || "unexpected end of data".to_owned();
-        let said = data.get(4..8).and_then(|bytes| number(bytes)).ok_or_else(early)?;
+        let said = data.get(4..8).and_then(number).ok_or_else(early)?;
         // What lies behind that is not part of the image.
         let riff = data.get(..said.saturating_add(8)).ok_or_else(early)?;
         let first = chunk(riff, 12).ok_or_else(early)?;

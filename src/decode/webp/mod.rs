@@ -67,7 +67,7 @@ impl<'a> File<'a> {
         let Container { canvas, frame: Frame { place, coded } } = Container::read(data)?;
         let Header { size: coded_size, has_alpha, is_lossless } = library::header(coded)?;
         let size = canvas.unwrap_or(coded_size);
-        let place = place.unwrap_or(Rect::whole(size));
+        let place = place.unwrap_or_else(|| Rect::whole(size));
         if place.size != coded_size {
             let (Size { height, width }, Size { height: tall, width: wide }) = (place.size, coded_size);
             return Err(format!("the header says {width}x{height}, and the image {wide}x{tall}"));

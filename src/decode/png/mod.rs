@@ -1,19 +1,20 @@
 //! PNG. Of an animation, the image for those who cannot show it.
 
+mod mended;
+mod raster;
+
 use std::io::Cursor;
 
 use bytemuck::cast_slice_mut;
-use image::ImageFormat;
 use png::{ColorType, DecodeOptions, Decoder, Limits, Transformations};
 
+use self::mended::{Mended, mended};
 use super::{
     format::{Bad, Format, Memory, Opened, ReadMask, Wanted},
     image::Image,
     kept::Kept,
     mask::{Mask, no_indices},
-    mended::{Mended, mended},
     options::DecodeImage,
-    orientation, raster,
 };
 use crate::{geometry::Size, pixel::PixelType};
 
@@ -31,7 +32,7 @@ impl Format for Png {
     }
 
     fn open<'a>(&self, data: &'a [u8], options: DecodeImage) -> Result<Box<dyn Opened + 'a>, Bad> {
-        let file = raster::open(data, ImageFormat::Png, options, orientation::of_png)?;
+        let file = raster::open(data, options)?;
         Ok(Box::new(OpenPng { data, options, file }))
     }
 
@@ -71,9 +72,7 @@ impl Opened for OpenPng<'_> {
         let Self { data, options, file } = *self;
         let Err(bad) = file.decode(wanted, kept, out) else { return Ok(()) };
         let Some(mended) = mended_where_allowed(data, options) else { return Err(bad) };
-        raster::open(&mended, ImageFormat::Png, options, orientation::of_png)
-            .and_then(|file| file.decode(wanted, kept, out))
-            .map_err(|_| bad)?;
+        raster::open(&mended, options).and_then(|file| file.decode(wanted, kept, out)).map_err(|_| bad)?;
         out.set_damaged(true);
         Ok(())
     }

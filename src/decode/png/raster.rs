@@ -1,14 +1,15 @@
-//! What the formats share that the `image` crate decodes: an image comes out whole, whatever is wanted of it.
+//! PNG by the `image` crate: an image comes out whole, whatever is wanted of it.
 
 use std::io::Cursor;
 
-use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{ColorType, ImageDecoder, ImageError, Limits, codecs::png::PngDecoder};
 
-use super::{
+use super::super::{
     format::{Bad, Memory, Opened, Wanted},
     image::Image,
     kept::Kept,
     options::DecodeImage,
+    orientation,
 };
 use crate::{
     geometry::Size,
@@ -27,31 +28,27 @@ const PNG_PIXEL_BYTES: u64 = 8;
 /// A file whose header has been read.
 struct Raster<'a> {
     data: &'a [u8],
-    decoder: Box<dyn ImageDecoder + 'a>,
-    format: ImageFormat,
+    decoder: PngDecoder<Cursor<&'a [u8]>>,
     pixel: PixelType,
-    exif: fn(&[u8]) -> u8,
 }
 
-/// Reads a file's header; `exif` finds the EXIF orientation in a file's bytes.
-pub(super) fn open<'a>(
-    data: &'a [u8],
-    format: ImageFormat,
-    options: DecodeImage,
-    exif: fn(&[u8]) -> u8,
-) -> Result<Box<dyn Opened + 'a>, Bad> {
-    let decoder = decoder(data, format, options)?;
+/// Reads a file's header.
+pub(super) fn open(data: &[u8], options: DecodeImage) -> Result<Box<dyn Opened + '_>, Bad> {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(png_limit(data, options));
+    let decoder = PngDecoder::with_limits(Cursor::new(data), limits).map_err(reason)?;
     let pixel = pixel(decoder.color_type())?;
-    Ok(Box::new(Raster { data, decoder, format, pixel, exif }))
+    Ok(Box::new(Raster { data, decoder, pixel }))
 }
 
 impl Opened for Raster<'_> {
     fn size(&self) -> Size {
-        size(&*self.decoder)
+        let (width, height) = self.decoder.dimensions();
+        Size { height, width }
     }
 
     fn orientation(&self, by_exif: bool) -> u8 {
-        if by_exif { (self.exif)(self.data) } else { 1 }
+        if by_exif { orientation::of_png(self.data) } else { 1 }
     }
 
     fn pixel(&self) -> PixelType {
@@ -60,30 +57,13 @@ impl Opened for Raster<'_> {
 
     fn memory(&self, _: Wanted) -> Memory {
         let (size, pixel) = (self.size(), self.pixel);
-        Memory { size, pixel, beside: beside(self.format, size, pixel) }
+        Memory { size, pixel, beside: beside(size, pixel) }
     }
 
     fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
         let size = self.size();
-        Ok(self.decoder.read_image_boxed(out.reset(size, self.pixel)).map_err(reason)?)
+        Ok(self.decoder.read_image(out.reset(size, self.pixel)).map_err(reason)?)
     }
-}
-
-fn decoder<'a>(
-    data: &'a [u8],
-    format: ImageFormat,
-    options: DecodeImage,
-) -> Result<Box<dyn ImageDecoder + 'a>, String> {
-    let mut reader = ImageReader::with_format(Cursor::new(data), format);
-    reader.limits(limits(data, format, options));
-    Ok(Box::new(reader.into_decoder().map_err(reason)?))
-}
-
-/// Returns what a decoder may take.
-fn limits(data: &[u8], format: ImageFormat, options: DecodeImage) -> Limits {
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(if format == ImageFormat::Png { png_limit(data, options) } else { options.max_bytes });
-    limits
 }
 
 /// Returns what `png` may take: it counts a row of pixels, and side chunks, each of which it may inflate to all that is left.
@@ -95,22 +75,11 @@ pub(super) fn png_limit(data: &[u8], options: DecodeImage) -> u64 {
 
 /// Returns what a decoder takes beside the pixels that it gives.
 ///
-/// Source: the decoders of `image` 0.25 and of the packages that it uses.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
-fn beside(format: ImageFormat, size: Size, pixel: PixelType) -> u64 {
+/// Source: the decoder of `png` 0.18.
+fn beside(size: Size, pixel: PixelType) -> u64 {
+    // Two rows, and two more while they grow.
     let row = u64::from(size.width) * pixel.size() as u64;
-    let buffers = match format {
-        // Two rows, and two more while they grow.
-        ImageFormat::Png => row.saturating_mul(4),
-        // The planes of colours and of alpha, and the frame that they are put together in.
-        _ => size.area().saturating_mul(8),
-    };
-    buffers.saturating_add(TABLE_BYTES)
-}
-
-fn size(decoder: &dyn ImageDecoder) -> Size {
-    let (width, height) = decoder.dimensions();
-    Size { height, width }
+    row.saturating_mul(4).saturating_add(TABLE_BYTES)
 }
 
 /// Returns what pixels of a type are here.
@@ -149,24 +118,24 @@ fn reason(error: ImageError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
+    use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
 
     use super::{
-        super::{convert::convert, png::Png},
+        super::{super::convert::convert, Png},
         *,
     };
     use crate::geometry::Rect;
 
     const SIZE: Size = Size { height: 3, width: 5 };
 
-    fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    fn encode(image: impl Into<DynamicImage>) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        image.into().write_to(&mut bytes, format).unwrap();
+        image.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
         bytes.into_inner()
     }
 
-    fn read(data: &[u8], format: ImageFormat) -> Result<Image, String> {
-        let file = open(data, format, DecodeImage::default(), |_| 1).map_err(|bad| bad.of(&Png).reason)?;
+    fn read(data: &[u8]) -> Result<Image, String> {
+        let file = open(data, DecodeImage::default()).map_err(|bad| bad.of(&Png).reason)?;
         let wanted = Wanted { region: Rect::whole(file.size()), reduced_to: None };
         let (mut image, mut rgb) = (Image::default(), Image::default());
         file.decode(wanted, &mut Kept::default(), &mut image).map_err(|bad| bad.of(&Png).reason)?;
@@ -183,13 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn lossless_formats_give_back_their_pixels() {
+    fn pixels_are_given_back() {
         let image = ImageBuffer::from_fn(SIZE.width, SIZE.height, |x, y| Rgb(rgb(x, y)));
-        for format in [ImageFormat::Png, ImageFormat::WebP] {
-            let decoded = read(&encode(image.clone(), format), format).unwrap();
-            assert_eq!(decoded.size(), SIZE);
-            assert_eq!(decoded.pixels(), expected(), "{format:?}");
-        }
+        let decoded = read(&encode(image)).unwrap();
+        assert_eq!((decoded.size(), decoded.pixels()), (SIZE, &expected()[..]));
     }
 
     #[test]
@@ -198,28 +164,24 @@ mod tests {
             let [r, g, b] = rgb(x, y);
             Rgba([r, g, b, x as u8])
         });
-        for format in [ImageFormat::Png, ImageFormat::WebP] {
-            assert_eq!(read(&encode(image.clone(), format), format).unwrap().pixels(), expected());
-        }
+        assert_eq!(read(&encode(image)).unwrap().pixels(), expected());
     }
 
     #[test]
     fn sixteen_bits_are_cut_and_grey_is_repeated() {
         let deep =
             ImageBuffer::from_fn(SIZE.width, SIZE.height, |x, y| Rgb(rgb(x, y).map(|v| u16::from(v) << 8 | 0xff)));
-        assert_eq!(read(&encode(deep, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), expected());
+        assert_eq!(read(&encode(deep)).unwrap().pixels(), expected());
         let grey = ImageBuffer::from_pixel(2, 1, Luma([0x12ff_u16]));
-        assert_eq!(read(&encode(grey, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), [0x12; 6]);
+        assert_eq!(read(&encode(grey)).unwrap().pixels(), [0x12; 6]);
         let grey = ImageBuffer::from_pixel(2, 1, LumaA([9_u8, 0]));
-        assert_eq!(read(&encode(grey, ImageFormat::Png), ImageFormat::Png).unwrap().pixels(), [9; 6]);
+        assert_eq!(read(&encode(grey)).unwrap().pixels(), [9; 6]);
     }
 
     #[test]
     fn cut_files_are_errors() {
         let image = ImageBuffer::from_fn(64, 64, |x, y| Rgb(rgb(x, y)));
-        for format in [ImageFormat::Png, ImageFormat::WebP] {
-            let bytes = encode(image.clone(), format);
-            assert!(read(&bytes[..bytes.len() / 2], format).is_err(), "{format:?}");
-        }
+        let bytes = encode(image);
+        assert!(read(&bytes[..bytes.len() / 2]).is_err());
     }
 }
