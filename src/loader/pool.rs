@@ -160,6 +160,8 @@ impl Pool {
         let words = self.last_words();
         let reason = match (&self.advice, ended) {
             (Some(advice), Some(Ended::Exited(_) | Ended::Unknown) | None) => {
+                // One that has no coordinator's part says the advice itself.
+                let words = if words.contains(advice.as_str()) { "" } else { &words };
                 format!("the coordinator {how} before it answered{words}; {advice}")
             }
             (Some(_), Some(Ended::Killed(_))) | (None, _) => {
