@@ -5,6 +5,9 @@
 use super::error::{Problem, Result};
 use crate::geometry::Size;
 
+/// The largest width and height: libjpeg's `JPEG_MAX_DIMENSION`, which is less than the format's.
+const MAX_EDGE: u16 = 65_500;
+
 /// One colour component of the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Component {
@@ -62,6 +65,10 @@ impl Frame {
         let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
         if height == 0 || width == 0 {
             return Err(Problem::corrupt(start, format!("the header says {width}x{height}: there are no pixels")));
+        }
+        if height.max(width) > MAX_EDGE {
+            let reason = format!("the header says {width}x{height}: libjpeg reads at most {MAX_EDGE} pixels an edge");
+            return Err(Problem::corrupt(start, reason));
         }
         let (list, rest) = list.as_chunks::<3>();
         if list.len() != usize::from(count) || !rest.is_empty() {
