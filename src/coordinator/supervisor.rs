@@ -61,6 +61,10 @@ impl Supervisor {
         // SAFETY: the coordinator has one thread, this one.
         let child = unsafe {
             process::fork_child(|| {
+                // First of all: one that is stopped before this outlives a coordinator that is killed.
+                if !process::die_with(parent) {
+                    return 0;
+                }
                 let kept = arena.segments().iter().map(|segment| segment.as_fd().as_raw_fd());
                 let own = [theirs.as_fd().as_raw_fd(), mailbox.memory().as_fd().as_raw_fd()];
                 let others =
@@ -69,9 +73,6 @@ impl Supervisor {
                 process::close_others(&kept.chain(own).chain(others).chain(sources).collect::<Vec<_>>());
                 process::set_name("stokehold-work");
                 process::be_expendable();
-                if !process::die_with(parent) {
-                    return 0;
-                }
                 let mut slots = Arena::new(arena.layout().clone());
                 arena.segments().iter().for_each(|segment| slots.share(Arc::clone(segment)));
                 let worker = Worker {

@@ -32,8 +32,12 @@ KINDS = ["DataLoader", "StatefulDataLoader"]
 
 @pytest.fixture(scope="module", autouse=True)
 def _heap() -> None:
-    """What `multiprocessing` keeps for numbers that are shared, once there was one."""
+    """What `multiprocessing` and PyTorch keep for what is shared, once there was some: a heap and a process."""
     multiprocessing.get_context("spawn").Value("i")
+    strategy = torch.multiprocessing.get_sharing_strategy()
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    torch.ones(1).share_memory_()
+    torch.multiprocessing.set_sharing_strategy(strategy)
 
 
 class Scaled(Dataset[Any]):
