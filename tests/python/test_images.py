@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 import stokehold as sh
+from beside_pillow import Box, by_pillow, check_scaled, check_whole_and_part
 
 PHOTOGRAPHS: list[npt.NDArray[np.uint8]] = list(sklearn.datasets.load_sample_images().images)
 
@@ -36,7 +37,7 @@ def pictures(draw: st.DrawFn) -> npt.NDArray[np.uint8]:
 
 
 @st.composite
-def by_pillow(draw: st.DrawFn) -> bytes:
+def written_by_pillow(draw: st.DrawFn) -> bytes:
     image = Image.fromarray(draw(pictures()))
     options: dict[str, Any] = {"quality": draw(QUALITIES), "optimize": draw(st.booleans())}
     options["progressive"] = draw(st.booleans())
@@ -60,7 +61,7 @@ def by_pillow(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def by_turbo(draw: st.DrawFn) -> bytes:
+def written_by_turbo(draw: st.DrawFn) -> bytes:
     layout = draw(st.sampled_from(["444", "422", "420", "440", "411"]))
     encoded: bytes = simplejpeg.encode_jpeg(draw(pictures()), quality=draw(QUALITIES), colorsubsampling=layout)
     return encoded
@@ -72,39 +73,17 @@ def _saved(image: Image.Image, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _pillow(data: bytes) -> npt.NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-
-
 @settings(max_examples=150, deadline=None)
-@given(data=st.one_of(by_pillow(), by_turbo()), box=st.tuples(*[st.floats(0, 1)] * 4))
-def test_pixels_and_regions_are_those_of_libjpeg_turbo(data: bytes, box: tuple[float, float, float, float]) -> None:
-    expected = _pillow(data)
-    height, width, _ = expected.shape
-    top, left = int(box[0] * (height - 1)), int(box[1] * (width - 1))
-    high, wide = 1 + int(box[2] * (height - top - 1)), 1 + int(box[3] * (width - left - 1))
-
-    whole = sh.decode_jpeg(data)
-    part = sh.decode_jpeg(data, (top, left, high, wide))
-
-    np.testing.assert_array_equal(whole, expected)
-    np.testing.assert_array_equal(part, expected[top : top + high, left : left + wide])
+@given(data=st.one_of(written_by_pillow(), written_by_turbo()), box=st.tuples(*[st.floats(0, 1)] * 4))
+def test_pixels_and_regions_are_those_of_libjpeg_turbo(data: bytes, box: Box) -> None:
+    check_whole_and_part(data, box)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @settings(max_examples=40, deadline=None)
-@given(data=by_pillow())
+@given(data=written_by_pillow())
 def test_scaled_pixels_are_those_of_libjpeg_turbo(data: bytes, scale: Any) -> None:
-    image = Image.open(io.BytesIO(data))
-    whole, size = image.size, (-(-image.width // scale), -(-image.height // scale))
-    image.draft(image.mode, size)
-    if image.size != size or size == whole:
-        return  # Pillow did not scale as much: the image is smaller than a block.
-    expected = np.asarray(image.convert("RGB"))
-
-    found = sh.decode_jpeg(data, scale=scale)
-
-    np.testing.assert_array_equal(found, expected)
+    check_scaled(data, scale)
 
 
 def test_scans_of_one_component_each_are_read() -> None:
@@ -118,8 +97,8 @@ def test_scans_of_one_component_each_are_read() -> None:
     scans = b"".join(b"\xff\xda" + struct.pack(">HB", 8, 1) + bytes([n + 1, 0, 0, 63, 0]) + parts[n] for n in range(3))
     data = head + frame + tables + scans + b"\xff\xd9"
 
-    np.testing.assert_array_equal(sh.decode_jpeg(data), _pillow(data))
-    np.testing.assert_array_equal(sh.decode_jpeg(data, (30, 40, 9, 9)), _pillow(data)[30:39, 40:49])
+    np.testing.assert_array_equal(sh.decode_jpeg(data), by_pillow(data))
+    np.testing.assert_array_equal(sh.decode_jpeg(data, (30, 40, 9, 9)), by_pillow(data)[30:39, 40:49])
 
 
 def _scan(data: bytes) -> bytes:
@@ -162,7 +141,7 @@ def test_orientation_is_applied_where_asked_for(tmp_path: Any, orientation: int)
     exif = image.getexif()
     exif[0x0112] = orientation
     image.save(folder / "x.jpg", exif=exif, quality=95)
-    upright = _pillow((folder / "x.jpg").read_bytes())
+    upright = by_pillow((folder / "x.jpg").read_bytes())
     turned = np.asarray(ImageOps.exif_transpose(Image.open(folder / "x.jpg")))
     for apply, expected in ((False, upright), (True, turned)):
         height, width, _ = expected.shape
@@ -183,7 +162,7 @@ def test_a_truncated_file_is_padded_where_asked_for(tmp_path: Any, monkeypatch: 
     ):
         next(iter(loader))
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    expected = _pillow((folder / "x.jpg").read_bytes())
+    expected = by_pillow((folder / "x.jpg").read_bytes())
     chain = [sh.DecodeImage(truncated="pad"), crop]
     with sh.Loader(sh.ImageFolder(tmp_path), transforms={"image": chain}, num_workers=1) as loader:
         found = next(iter(loader))["image"][0]
@@ -225,4 +204,4 @@ def test_a_frame_of_motion_jpeg_is_pillows() -> None:
         at += length
     assert at - len(bare) > 400
     bare += data[at:]
-    np.testing.assert_array_equal(sh.decode_jpeg(bare), _pillow(bare))
+    np.testing.assert_array_equal(sh.decode_jpeg(bare), by_pillow(bare))

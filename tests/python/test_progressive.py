@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 import stokehold as sh
+from beside_pillow import Box, by_pillow, check_scaled, check_whole_and_part
 from jpegs import Layout, Scan, coefficients, written
 
 FACTORS = [
@@ -72,38 +70,17 @@ def progressive(draw: st.DrawFn, factors: list[Any] = FACTORS) -> bytes:
     return written(layout, blocks, draw(scripts(layout)), restart_interval=interval, quantisation=steps)
 
 
-def _pillow(data: bytes) -> npt.NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-
-
 @settings(max_examples=120, deadline=None)
 @given(data=progressive(), box=st.tuples(*[st.floats(0, 1)] * 4))
-def test_scans_in_any_order_and_regions_of_them_are_pillows(
-    data: bytes, box: tuple[float, float, float, float]
-) -> None:
-    expected = _pillow(data)
-    height, width, _ = expected.shape
-    top, left = int(box[0] * (height - 1)), int(box[1] * (width - 1))
-    high, wide = 1 + int(box[2] * (height - top - 1)), 1 + int(box[3] * (width - left - 1))
-
-    whole = sh.decode_jpeg(data)
-    part = sh.decode_jpeg(data, (top, left, high, wide))
-
-    np.testing.assert_array_equal(whole, expected)
-    np.testing.assert_array_equal(part, expected[top : top + high, left : left + wide])
+def test_scans_in_any_order_and_regions_of_them_are_pillows(data: bytes, box: Box) -> None:
+    check_whole_and_part(data, box)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @settings(max_examples=25, deadline=None)
 @given(data=progressive())
 def test_scaled_scans_are_pillows(data: bytes, scale: Any) -> None:
-    image = Image.open(io.BytesIO(data))
-    whole, size = image.size, (-(-image.width // scale), -(-image.height // scale))
-    image.draft(image.mode, size)
-    if image.size != size or size == whole:
-        return  # Pillow did not scale as much: the image is smaller than a block.
-
-    np.testing.assert_array_equal(sh.decode_jpeg(data, scale=scale), np.asarray(image.convert("RGB")))
+    check_scaled(data, scale)
 
 
 @settings(max_examples=120, deadline=None)
@@ -122,7 +99,7 @@ def test_damaged_files_are_refused_or_read_as_pillow_does(data: bytes, where: fl
         "byte": data[:at] + bytes([value]) + data[at + 1 :],
     }[kind]
     try:
-        expected = _pillow(damaged)
+        expected = by_pillow(damaged)
     except OSError:
         with pytest.raises(sh.DecodeError):
             sh.decode_jpeg(damaged)
@@ -145,7 +122,7 @@ def test_colours_are_those_that_pillow_sees(process: str, jfif: bool, adobe: int
         layout = Layout(17, 21, ((1, 1),) * count, ids)
         scans = [Scan(tuple(range(count)), 0, 0 if process == "progressive" else 63)]
         data = written(layout, coefficients(layout, 1), scans, progressive=process == "progressive", segments=segments)
-        np.testing.assert_array_equal(sh.decode_jpeg(data), _pillow(data))
+        np.testing.assert_array_equal(sh.decode_jpeg(data), by_pillow(data))
 
 
 def test_segments_behind_the_first_scan_change_no_colours() -> None:
@@ -154,7 +131,7 @@ def test_segments_behind_the_first_scan_change_no_colours() -> None:
     data = written(layout, coefficients(layout, 1), scans)
     second = data.rindex(b"\xff\xc4")
     late = data[:second] + b"\xff\xee\0\x0eAdobe" + struct.pack(">HHHB", 100, 0, 0, 0) + data[second:]
-    np.testing.assert_array_equal(sh.decode_jpeg(late), _pillow(data))
+    np.testing.assert_array_equal(sh.decode_jpeg(late), by_pillow(data))
 
 
 @pytest.mark.parametrize("factors", FRACTIONS)
@@ -162,7 +139,7 @@ def test_fractional_sampling_is_refused_as_by_libjpeg(factors: Any) -> None:
     layout = Layout(20, 20, factors)
     data = written(layout, coefficients(layout, 1), [Scan((0, 1, 2), 0, 0)])
     with pytest.raises(OSError, match="broken data stream"):
-        _pillow(data)
+        by_pillow(data)
     with pytest.raises(sh.DecodeError, match="sampling factors with a fractional ratio"):
         sh.decode_jpeg(data)
 
@@ -171,7 +148,7 @@ def test_large_blocks_are_refused_in_one_scan_only() -> None:
     layout = Layout(40, 40, ((4, 2), (4, 1), (1, 1)))
     blocks = coefficients(layout, 1)
     apart = written(layout, blocks, [Scan((at,), 0, 0) for at in range(3)])
-    np.testing.assert_array_equal(sh.decode_jpeg(apart), _pillow(apart))
+    np.testing.assert_array_equal(sh.decode_jpeg(apart), by_pillow(apart))
     together = written(layout, blocks, [Scan((0, 1, 2), 0, 0)])
     with pytest.raises(sh.DecodeError, match="more than ten blocks in an MCU"):
         sh.decode_jpeg(together)
