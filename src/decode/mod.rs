@@ -7,9 +7,8 @@
 //! Lowest first: [`image`], [`mask`], [`options`] and [`kept`] are what formats take and give, [`format`](self::format)
 //! says what one is, [`directory`] reads tags, as TIFF and EXIF have them, [`orientation`] finds how an image is to be
 //! turned, [`palette`] makes colours of indices, [`convert`] makes the pixels that were asked for of those that a
-//! file has, then come the formats, each in
-//! its file, [`recognise`] with the list of them, and [`encoded`], [`decoder`], [`decode_mask`](self::decode_mask) and
-//! [`cutout`], which take any.
+//! file has, then come the formats, each in its file or folder, [`recognise`] with the list of them, and [`encoded`],
+//! [`decoder`], [`decode_mask`](self::decode_mask) and [`cutout`], which take any.
 
 mod bmp;
 mod convert;

@@ -128,3 +128,19 @@ impl Frame {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_are_those_that_libjpeg_reads() {
+        for (edge, is_good) in [(0_u16, false), (1, true), (65_500, true), (65_501, false), (u16::MAX, false)] {
+            let [high, low] = edge.to_be_bytes();
+            for sizes in [[0, 9, high, low], [high, low, 0, 9]] {
+                let body = [&[8][..], &sizes, &[1, 1, 0x11, 0]].concat();
+                assert_eq!(Frame::read(Process::Sequential, 0, &body).is_ok(), is_good, "{sizes:?}");
+            }
+        }
+    }
+}
