@@ -515,6 +515,9 @@ with loader(prefetch=2) as pool:
     os.kill(pids(pool)[1], signal.SIGKILL)
     seen += [batch["x"].tobytes() for batch in batches]
     assert seen == expected
+    # The other worker may make the rest before anybody sees that this one is gone.
+    while pool.stats()["restarts"] < 1:
+        time.sleep(0.01)
     assert pool.stats()["restarts"] == 1
     kept = [batch for batch in pool]
     left = pids(pool)
