@@ -6,29 +6,24 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.columns import field_name
+from stokehold.coordinator import FROZEN, program
 from stokehold.mix import BatchTransform, specs
 from stokehold.reports import tell
 from stokehold.sources import Source
 from stokehold.transforms import Transform
+from stokehold.user.code import Code, Rng, Start
+from stokehold.user.packing import pack
 
 __all__ = ["FieldSpec", "Loader", "freeze_support"]
 
 _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-
-
-_FROZEN: Final = (
-    "a loader with workers starts sys.executable, which is {!r}, as `python -I -S -c ...`: in a program that is its "
-    "own interpreter (frozen, or one that Python is embedded in), call stokehold.freeze_support() before all else, set "
-    "sys.executable to a Python of this version, or use num_workers=0"
-)
-"""What to tell where the program that is started as the coordinator does not become one."""
 
 
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
@@ -122,7 +117,7 @@ class Loader:
 
     def __init__(
         self,
-        source: Source,
+        source: Any,  # noqa: ANN401 (a Source, or any dataset)
         *,
         batch_size: int = 1,
         shuffle: bool = False,
@@ -142,16 +137,29 @@ class Loader:
         output: Output = "numpy",
         on_error: OnError = "raise",
         stall_timeout: float = 60.0,
+        fields: Sequence[str] | None = None,
+        rng: Rng = "sample",
+        start: Start = "forkserver",
+        worker_init: Callable[[int], object] | None = None,
     ) -> None:
-        if not isinstance(source, Source):
-            raise TypeError(f"source must be an ImageFolder, Arrays or a Table, not {type(source).__name__}")
+        is_code = not isinstance(source, Source)
+        if is_code:
+            _check_dataset(source)
+        elif fields is not None or rng != "sample" or start != "forkserver" or worker_init is not None:
+            raise ValueError(
+                f"fields, rng, start and worker_init are for datasets of Python, not for {type(source).__name__}"
+            )
+        if start not in get_args(Start):
+            raise ValueError(f"start must be one of {', '.join(map(repr, get_args(Start)))}, not {start!r}")
+        if rng not in get_args(Rng):
+            raise ValueError(f"rng must be one of {', '.join(map(repr, get_args(Rng)))}, not {rng!r}")
         if on_error not in get_args(OnError):
             raise ValueError(f"on_error must be one of {', '.join(map(repr, get_args(OnError)))}, not {on_error!r}")
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}, not {output!r}")
         if num_workers == "auto":
             num_workers = _native.auto_workers(_from_env("LOCAL_WORLD_SIZE", 1))
-        options = {
+        options: dict[str, Any] = {
             "batch_size": _count("batch_size", batch_size),
             "shuffle": bool(shuffle),
             "seed": _count("seed", seed),
@@ -166,9 +174,9 @@ class Loader:
         if max_sample_bytes is not None:
             options["max_sample_bytes"] = _bytes("max_sample_bytes", max_sample_bytes)
         if num_workers and not sys.executable:
-            raise RuntimeError(_FROZEN.format(sys.executable))
+            raise RuntimeError(FROZEN.format(sys.executable))
         description = {
-            "source": source.spec(),
+            "source": None if is_code else source.spec(),
             "recipe": {
                 "transforms": _chains(transforms or {}),
                 "batch_transforms": _batch_chain(batch_transforms),
@@ -183,8 +191,21 @@ class Loader:
         }
         self.source = source
         self.output: Output = output
-        coordinator = (sys.executable or "", _native.__file__, _FROZEN.format(sys.executable))
-        self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator, tell)
+        code: tuple[Code, tuple[bytes, Sequence[memoryview]] | None] | None = None
+        if is_code:
+            names = None if fields is None else tuple(field_name(name) for name in fields)
+            whole = Code(
+                source, names, frozenset(capacity or {}), rng, options["seed"], num_workers, worker_init=worker_init
+            )
+            code = whole, (pack(whole) if num_workers and start != "fork" else None)
+        self._native = _native.Loader(
+            json.dumps(description, allow_nan=False),
+            None if is_code else source.table,
+            code,
+            program(with_code=is_code),
+            tell,
+        )
+        self._counters: Mapping[str, int] = {} if is_code else source.counters
         self._num_workers = num_workers
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
@@ -259,7 +280,7 @@ class Loader:
         of a COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
-        return stats | {"source": dict(self.source.counters)}
+        return stats | {"source": dict(self._counters)}
 
     def close(self) -> None:
         """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
@@ -303,6 +324,17 @@ class _Epoch(Iterator[Batch]):
         if native is None:
             raise StopIteration
         return Batch(native, self._positions, self._ragged, self._output)
+
+
+def _check_dataset(dataset: object) -> None:
+    """Raises `TypeError` for what has no samples."""
+    kind = type(dataset)
+    has_items = hasattr(kind, "__getitem__") or hasattr(kind, "__getitems__")
+    if isinstance(dataset, type | str | bytes | Mapping) or not has_items or not hasattr(kind, "__len__"):
+        raise TypeError(
+            f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, or a dataset with __getitem__ and "
+            f"__len__, not {kind.__name__}"
+        )
 
 
 def _chains(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, list[dict[str, Any]]]:

@@ -54,6 +54,10 @@ pub struct Worker {
 impl Worker {
     /// Serves until the coordinator is gone; returns the exit status.
     pub fn run(self) -> i32 {
+        if let Err(error) = self.filler.pipeline().source().enter(self.seat) {
+            report::report(&format!("worker {} cannot begin: {error}", self.seat));
+            return 1;
+        }
         stand_by(&self);
         let reads_ahead = self.filler.pipeline().source().does_io() || self.threads > 1;
         let served = if reads_ahead { serve_ahead(self) } else { serve_inline(self) };
