@@ -73,6 +73,24 @@ impl Pipeline {
         Ok(Self { source, compiled, recipe: recipe.clone(), growing, sample_bytes: Budget::DEFAULT })
     }
 
+    /// Returns the pipeline of an opened source whose recipe has room already for fields that may grow.
+    ///
+    /// # Errors
+    /// Those of [`Compiled::of`].
+    pub fn grown(source: Arc<dyn Source>, recipe: &Recipe, growing: Vec<String>) -> Result<Self> {
+        Ok(Self { growing: growing.into_iter().collect(), ..Self::new(source, recipe)? })
+    }
+
+    /// Returns what is made of the samples.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Returns the fields whose room is a guess, and grows.
+    pub fn growing(&self) -> Vec<String> {
+        self.growing.iter().cloned().collect()
+    }
+
     /// Returns the same pipeline with so much room in the rows of a field.
     ///
     /// # Errors

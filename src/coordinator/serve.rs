@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    code::Begin,
+    begin::Begin,
+    learn::{Found, find},
     run::Coordinator,
     wire::{Learned, PoolError, SourceFacts},
 };
@@ -102,11 +103,13 @@ fn open(
 ) -> Result<Coordinator> {
     let LoaderDescription { pipeline: spec, options } = serde_json::from_str(description)
         .map_err(|error| Error::Protocol(format!("the description of the loader is not one: {error}")))?;
+    let mut posted = None;
     let pipeline = match (given, spec) {
         (Begin::Forked(pipeline), _) => Arc::clone(pipeline),
         (Begin::Code(code), Some(PipelineSpec { source: SourceSpec::Code { pieces }, recipe })) => {
             let memory = (0..pieces).map(|_| receive(channel, Request::Bytes)).collect::<Result<Vec<_>>>()?;
-            let source = code.open(&memory)?;
+            let Found { source, posted: given } = find(*code, memory, options.spawns)?;
+            posted = given;
             let learned = serde_json::to_string(&Learned { fields: source.fields().to_vec() })
                 .map_err(|error| Error::Protocol(error.to_string()))?;
             let pipeline = Pipeline::new(source, &recipe)?;
@@ -124,7 +127,7 @@ fn open(
     };
     let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
     arena.share(Arc::new(receive(channel, Request::Segment)?));
-    Coordinator::new(pipeline, options, (mailbox, arena), trainer)
+    Coordinator::new(pipeline, options, (mailbox, arena), trainer, posted)
 }
 
 /// Receives the memory that comes with this message.

@@ -7,13 +7,18 @@ use std::{
 
 use pyo3::{buffer::PyUntypedBuffer, prelude::*};
 
-use super::{dataset::Dataset, error::raised, forks};
+use super::{
+    dataset::{Dataset, learn},
+    error::raised,
+    forks,
+};
 use crate::{
-    coordinator::{Begin, OpenCode},
+    coordinator::Begin,
     error::{Error, Result},
     loader::shared_pieces,
     source::Source,
     sys::{memory::SharedMemory, process, report},
+    worker::{OpenCode, OpenedCode},
 };
 
 /// Copies the pickle of code, and the buffers that lie apart, to shared memory.
@@ -33,7 +38,7 @@ pub(super) enum Opener {
 }
 
 impl OpenCode for Opener {
-    fn open(&self, memory: &[SharedMemory]) -> Result<Arc<dyn Source>> {
+    fn open(&self, memory: &[SharedMemory]) -> Result<Box<dyn OpenedCode>> {
         let descriptors: Vec<RawFd> = memory.iter().map(|piece| piece.as_fd().as_raw_fd()).collect();
         Python::attach(|py| {
             let before = if matches!(self, Self::Given(_)) { Vec::new() } else { process::descriptors() };
@@ -42,18 +47,50 @@ impl OpenCode for Opener {
                 Self::Given(code) => begun(py, code),
             };
             let code = code.map_err(|error| {
-                let what = "opening the dataset in the coordinator".to_owned();
+                let what = "opening the dataset".to_owned();
                 Error::Raised { what, raised: Box::new(raised(py, &error)) }
             })?;
             let mut descriptors = process::descriptors();
             descriptors.retain(|fd| !before.contains(fd));
-            let dataset = Dataset::probed(py, &code, descriptors)?;
-            Ok(Arc::new(dataset) as Arc<dyn Source>)
+            Ok(Box::new(Opened { code: code.unbind(), descriptors }) as Box<dyn OpenedCode>)
         })
+    }
+
+    fn known(&self, facts: &str) -> Result<Arc<dyn Source>> {
+        super::dataset::known(facts)
     }
 
     fn keeps_descriptors(&self) -> bool {
         matches!(self, Self::Given(_))
+    }
+}
+
+/// Code that is ready to make samples.
+#[derive(Debug)]
+struct Opened {
+    code: Py<PyAny>,
+    /// What it has opened.
+    descriptors: Vec<RawFd>,
+}
+
+impl OpenedCode for Opened {
+    fn learn(&self) -> Result<String> {
+        Python::attach(|py| {
+            learn(py, self.code.bind(py)).map_err(|error| {
+                let what = "trying samples of the dataset".to_owned();
+                Error::Raised { what, raised: Box::new(raised(py, &error)) }
+            })
+        })
+    }
+
+    fn source(&self, facts: &str) -> Result<Arc<dyn Source>> {
+        Python::attach(|py| {
+            let dataset = Dataset::new(py, self.code.bind(py), facts, self.descriptors.clone()).map_err(|error| {
+                let what = "opening the dataset".to_owned();
+                Error::Raised { what, raised: Box::new(raised(py, &error)) }
+            })?;
+            Ok(Arc::new(dataset) as Arc<dyn Source>)
+        })
     }
 }
 
@@ -69,6 +106,20 @@ pub(super) fn serve_code(open_code: Py<PyAny>) {
     forks::tell_of_forks();
     let opener = Opener::By(open_code);
     process::exit_now(crate::loader::serve_stdin(&Begin::Code(&opener)));
+}
+
+/// Serves the coordinator at the other end of standard input, as a worker that was not forked, and ends this process.
+#[pyfunction]
+pub(super) fn serve_worker(py: Python<'_>, open_code: Py<PyAny>) {
+    let opener = Opener::By(open_code);
+    let status = py.detach(|| crate::loader::serve_posted_stdin(&opener));
+    process::exit_now(status);
+}
+
+/// Returns the signal at which a worker is to report what its code is doing, and the descriptor to write that to.
+#[pyfunction]
+pub(super) fn stack_signal() -> (i32, Option<RawFd>) {
+    (process::stack_signal(), report::descriptor())
 }
 
 /// Tells the trainer something, in one line.
