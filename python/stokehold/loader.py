@@ -86,9 +86,9 @@ class Loader:
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
-            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`. Fields of
-            a dataset have room for half as many again as the longest sample that was tried needs, and get more when
-            one comes that is longer; with a capacity they do not, and their first axis varies, whatever was tried.
+            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`. Fields
+            of a dataset have room for half as many again as the longest sample that was tried needs, and get more when
+            one comes that is longer; with a capacity they do not, and their first axis varies in any case.
         num_workers: Worker processes, at most 1024; 0 does the work in this process when a batch is asked for;
             ``"auto"`` takes the processors that affinity and cgroup allow, shared among the ranks of this machine
             (``LOCAL_WORLD_SIZE``).
@@ -123,11 +123,12 @@ class Loader:
             loader, with ``"sample"``.
         start: For datasets: ``"forkserver"`` forks the workers from a process that was started clean and has unpickled
             the dataset; ``"fork"`` forks the trainer as it is, which pickles nothing and imports nothing again, and
-            inherits every lock that a thread of the trainer holds at that moment; ``"spawn"`` forks none: each worker is
-            an interpreter of its own, which imports and unpickles by itself. Where the dataset starts threads while it is
-            unpickled, ``"forkserver"`` does the same, and says so.
+            inherits every lock that a thread of the trainer holds at that moment; ``"spawn"`` forks none: each worker
+            is an interpreter of its own, which imports and unpickles by itself. Where the dataset starts threads while
+            it is unpickled, ``"forkserver"`` does the same, and says so.
         worker_init: For datasets: called in each worker with its number before its first sample, also in one that
-            replaces another. The spot to open files again that must not be shared.
+            replaces another, and with 0 in the process that tries samples. The spot to open files again that must not
+            be shared.
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
