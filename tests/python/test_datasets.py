@@ -684,3 +684,33 @@ def test_a_batch_that_cannot_be_made_for_memory_ends_the_pool() -> None:
             list(epoch)
         with pytest.raises(sh.WorkerError, match="memory_limit"):
             next(epoch)
+
+
+def test_importing_the_package_imports_no_more_than_before() -> None:
+    code = (
+        "import sys, stokehold; print([name for name in ('cloudpickle', 'subprocess', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import numpy\nimport sys\nbefore = set(sys.modules)\n{code}\nprint(before & {{'subprocess'}})",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_SECONDS,
+        check=True,
+    )
+    imported, before = done.stdout.splitlines()
+    assert "cloudpickle" not in imported
+    assert "torch" not in imported
+    assert ("subprocess" in imported) <= ("subprocess" in before)
+
+
+def test_an_iterable_is_told_where_to_go() -> None:
+    class Iterable:
+        def __iter__(self) -> Any:
+            return iter([1])
+
+    with pytest.raises(TypeError, match="iterable datasets go through stokehold.torch.DataLoader"):
+        loader(Iterable())
