@@ -18,12 +18,14 @@ mod elements;
 mod encode;
 mod fill;
 mod motion;
+mod numbered;
 mod op;
 pub mod ops;
 mod pixels;
 mod plan;
 mod render;
 mod sample;
+mod segment;
 mod tables;
 mod value;
 mod values;
@@ -35,15 +37,18 @@ pub use self::{
     args::{Interpolation, Layout, PaddingMode},
     batch::{BatchChain, BatchTransform, Mixing, OneHot},
     boxes::BoxFormat,
-    chain::{Chain, Workspace},
+    chain::Chain,
     ops::Transform,
     pixels::Pixels,
+    segment::Workspace,
     tables::table_bytes,
     view::Region,
 };
 pub(crate) use self::{
     boxes::{BoxSteps, Boxes},
-    chain::{ImageInput, Numbered, failure, no_capacity},
+    chain::no_capacity,
     motion::Moves,
+    numbered::Numbered,
     op::{ImageShape, KeyPointOp, OnMask, Role},
+    segment::{ImageInput, failure},
 };
