@@ -1,6 +1,6 @@
 //! Source, decoding and transforms of one sample, checked once.
 //!
-//! A pipeline knows nothing of processes, slots or batches: it turns a fetched record into the bytes of one row of
+//! A pipeline knows nothing of processes, slots or batches: it turns a record into the bytes of one row of
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
@@ -15,7 +15,7 @@ use crate::{
     field::{self, Compiled, Field, Payload, Recipe, Sample},
     panics,
     rng::Key,
-    source::{Bytes, Source, SourceSpec},
+    source::{Bytes, Reader, Record, Source, SourceSpec},
     spec::FieldSpec,
 };
 
@@ -104,12 +104,17 @@ impl Pipeline {
         self.compiled.finishes()
     }
 
+    /// Returns what one thread reads samples with.
+    pub fn reader(&self) -> Box<dyn Reader + '_> {
+        self.source.reader()
+    }
+
     /// Returns fresh buffers for one thread.
     pub fn scratch(&self) -> Scratch {
         Scratch::default()
     }
 
-    /// Writes sample `key.index`, whose record has been fetched, to one row per field.
+    /// Writes sample `key.index`, whose record has been read, to one row per field.
     ///
     /// Each row is exactly its field's `row_bytes` long, and every byte of it is written.
     ///
@@ -122,7 +127,7 @@ impl Pipeline {
     pub fn fill(
         &self,
         key: Key,
-        record: &[u8],
+        record: &Record,
         scratch: &mut Scratch,
         rows: &mut [&mut [u8]],
         times: &mut Times,

@@ -23,6 +23,7 @@ use crate::{
     pipeline::Pipeline,
     sampler::Partition,
     shm::{Arena, GiveBack, RowMut, SlotLayout, SlotRef},
+    source::Record,
     worker::{Filler, Quarantine, RowTask, RunReport},
 };
 
@@ -86,12 +87,15 @@ impl Inline {
         let task = RowTask { partition, batch, attempt: 0 };
         let filler = &self.filler;
         let fill = |rows: &mut dyn Iterator<Item = RowMut>| {
-            let (mut report, mut scratch, mut record) = (RunReport::default(), filler.pipeline().scratch(), Vec::new());
+            let (mut report, mut scratch) = (RunReport::default(), filler.pipeline().scratch());
+            let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
             let begun = Instant::now();
+            reader.begin();
             for mut row in rows {
-                let candidate = filler.fetch(task, &mut row, &mut record, &mut report);
-                filler.fill(task, &mut row, &mut record, candidate, &mut scratch, &mut report);
+                let candidate = filler.fetch(task, &mut row, (&mut *reader, &mut record), &mut report);
+                filler.fill(task, &mut row, (&mut *reader, &mut record), candidate, &mut scratch, &mut report);
             }
+            reader.end();
             report.rest_is_writing(begun);
             report
         };

@@ -2,15 +2,16 @@
 
 use std::{ffi::OsString, fmt::Debug, os::fd::RawFd, sync::Arc};
 
-use crate::{error::Failure, field::Field};
+use super::{reader::Reader, record::Record};
+use crate::field::Field;
 
 /// Bytes that several processes may share: a mapping, or memory of our own.
 pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// Records by index.
 ///
-/// Getting a sample takes two steps, so that a worker can read ahead: [`fetch`](Self::fetch) does all of
-/// the sample's I/O and leaves the bytes in a buffer, [`field`](Self::field) finds a field in them.
+/// Getting a sample takes two steps, so that a worker can read ahead: a [`Reader`] of the thread that reads does all of
+/// the sample's I/O and leaves what it got in a [`Record`], [`field`](Self::field) finds a field in that.
 #[expect(clippy::len_without_is_empty, reason = "an empty source is refused when it is opened")]
 pub trait Source: Debug + Send + Sync {
     /// Returns the number of samples, at least one.
@@ -32,16 +33,12 @@ pub trait Source: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Tells whether [`fetch`](Self::fetch) may wait for a device, so that reading ahead pays.
+    /// Tells whether a reader may wait for a device, so that reading ahead pays.
     fn does_io(&self) -> bool;
 
-    /// Reads sample `index` into `record`, which it clears first, and which is to become no longer than `most` bytes.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the read stage, with the errno where there is one. A sample that is longer is one, told before
-    /// memory is taken for it.
-    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure>;
+    /// Returns what a thread reads samples with.
+    fn reader(&self) -> Box<dyn Reader + '_>;
 
-    /// Returns the bytes of field `field` of sample `index`, whose record has been fetched.
-    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8];
+    /// Returns the bytes of field `field` of sample `index`, whose record has been read.
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a Record) -> &'a [u8];
 }

@@ -20,6 +20,7 @@ use crate::{
     protocol::{Channel, Command, Fill, Incoming, Report, Work},
     sampler::{Partition, Sampler},
     shm::{Arena, Mailbox, RowMut, SlotMut},
+    source::{Reader, Record},
     sys::{
         memory::SharedMemory,
         process::{self, Parent},
@@ -151,7 +152,8 @@ fn report(channel: &Channel<Report, Command>, mailbox: &Mailbox, tag: u32, run: 
 fn serve_inline(worker: Worker) -> Result<()> {
     let Worker { channel, mut arena, mailbox, filler, sampler, .. } = worker;
     let mut partitions = Partitions { sampler, known: HashMap::new() };
-    let (mut scratch, mut record) = (filler.pipeline().scratch(), Vec::new());
+    let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
+    let mut scratch = filler.pipeline().scratch();
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {
         let partition = partitions.get(&fill);
@@ -161,10 +163,12 @@ fn serve_inline(worker: Worker) -> Result<()> {
         match fill.work {
             Work::Finish => filler.finish(&partition, fill.batch, rows, &mut run),
             Work::Fill => {
+                reader.begin();
                 for mut row in rows.into_rows() {
-                    let candidate = filler.fetch(row_task, &mut row, &mut record, &mut run);
-                    filler.fill(row_task, &mut row, &mut record, candidate, &mut scratch, &mut run);
+                    let candidate = filler.fetch(row_task, &mut row, (&mut *reader, &mut record), &mut run);
+                    filler.fill(row_task, &mut row, (&mut *reader, &mut record), candidate, &mut scratch, &mut run);
                 }
+                reader.end();
                 run.rest_is_writing(begun);
             }
         }
@@ -184,7 +188,7 @@ struct Running {
 struct Fetched {
     row: RowMut,
     running: Arc<Running>,
-    record: Vec<u8>,
+    record: Record,
     /// The record's length.
     len: usize,
     candidate: Candidate,
@@ -211,18 +215,18 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         .build()
         .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))?;
     let (to_decode, tasks) = flume::bounded::<Task>(READ_AHEAD);
-    let (used, spare) = flume::unbounded::<Vec<u8>>();
+    let (used, spare) = flume::unbounded::<Record>();
     let (channel, in_flight) = (Arc::new(channel), Arc::new(InFlight::default()));
     for _ in 0..threads {
         let (tasks, used, filler, in_flight) = (tasks.clone(), used.clone(), filler.clone(), Arc::clone(&in_flight));
         let (channel, mailbox) = (Arc::clone(&channel), mailbox.clone());
         pool.spawn(move || {
-            let mut scratch = filler.pipeline().scratch();
+            let (mut reader, mut scratch) = (filler.pipeline().reader(), filler.pipeline().scratch());
             for task in tasks {
                 match task {
                     Task::Row(fetched) => {
                         let len = fetched.len;
-                        decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox);
+                        decode(fetched, &filler, (&mut *reader, &mut scratch), &used, &channel, &mailbox);
                         in_flight.remove(len);
                     }
                     Task::Batch(fill, partition, rows) => {
@@ -236,6 +240,7 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         });
     }
     drop(tasks);
+    let mut reader = filler.pipeline().reader();
     let mut partitions = Partitions { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {
@@ -251,7 +256,7 @@ fn serve_ahead(worker: Worker) -> Result<()> {
             let mut record = spare.try_recv().unwrap_or_default();
             let mut run = RunReport::default();
             let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
-            let candidate = filler.fetch(row_task, &mut row, &mut record, &mut run);
+            let candidate = filler.fetch(row_task, &mut row, (&mut *reader, &mut record), &mut run);
             running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(run);
             in_flight.add(record.len());
             let fetched = Fetched { row, running: Arc::clone(&running), len: record.len(), record, candidate };
@@ -264,15 +269,15 @@ fn serve_ahead(worker: Worker) -> Result<()> {
 fn decode(
     fetched: Fetched,
     filler: &Filler,
-    scratch: &mut Scratch,
-    used: &flume::Sender<Vec<u8>>,
+    (reader, scratch): (&mut dyn Reader, &mut Scratch),
+    used: &flume::Sender<Record>,
     channel: &Channel<Report, Command>,
     mailbox: &Mailbox,
 ) {
     let Fetched { mut row, running, mut record, candidate, .. } = fetched;
     let row_task = RowTask { partition: &running.partition, batch: running.fill.batch, attempt: running.fill.attempt };
     let mut run = RunReport::default();
-    filler.fill(row_task, &mut row, &mut record, candidate, scratch, &mut run);
+    filler.fill(row_task, &mut row, (reader, &mut record), candidate, scratch, &mut run);
     // The right to the row ends before anybody is told that the run is done.
     drop(row);
     let _ = used.send(record);
