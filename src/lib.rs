@@ -46,6 +46,8 @@ pub mod pixel;
 pub mod rng;
 pub mod sampler;
 
+pub mod function;
+
 pub mod sys;
 
 pub mod shm;

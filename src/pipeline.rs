@@ -4,19 +4,24 @@
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
+mod learn;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::learn::learn;
 pub use crate::field::{Scratch, Times};
 use crate::{
     budget::Budget,
     error::{Failure, Result, Stage},
     field::{self, Compiled, Field, Payload, Recipe, Sample},
+    function::{Functions, Learned},
     panics,
     rng::Key,
     source::{Bytes, Reader, Record, Source, SourceSpec},
     spec::FieldSpec,
+    transform::{Rows, SlotRows},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -55,6 +60,7 @@ pub struct Pipeline {
     source: Arc<dyn Source>,
     compiled: Compiled,
     sample_bytes: u64,
+    functions: Option<Arc<dyn Functions>>,
 }
 
 impl Pipeline {
@@ -64,7 +70,13 @@ impl Pipeline {
     /// Those of [`Compiled::of`].
     pub fn new(source: Arc<dyn Source>, recipe: &Recipe) -> Result<Self> {
         let compiled = Compiled::of(source.fields(), recipe)?;
-        Ok(Self { source, compiled, sample_bytes: Budget::DEFAULT })
+        Ok(Self { source, compiled, sample_bytes: Budget::DEFAULT, functions: None })
+    }
+
+    /// Sets the functions that transforms call.
+    #[must_use]
+    pub fn with_functions(self, functions: Arc<dyn Functions>) -> Self {
+        Self { functions: Some(functions), ..self }
     }
 
     /// Sets the [budget](Budget) of a sample, in bytes.
@@ -136,16 +148,43 @@ impl Pipeline {
         if rows.len() != fields {
             return Err(Failure::new(Stage::Transform, format!("got {} rows for {fields} fields", rows.len())));
         }
+        self.make(key, record, scratch, &mut SlotRows(rows), times).map(drop)
+    }
+
+    fn make(
+        &self,
+        key: Key,
+        record: &Record,
+        scratch: &mut Scratch,
+        rows: &mut dyn Rows,
+        times: &mut Times,
+    ) -> Result<Vec<Learned>, Failure> {
         let mut stage = Stage::Transform;
+        let mut learned = Vec::new();
+        let functions = self.functions.as_deref();
+        if let Some(functions) = functions {
+            functions.begin(key);
+        }
         let payload = |field| self.source.field(field, key.index, record);
         let mut budget = Budget::new(self.sample_bytes);
         budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
-        let mut sample = Sample { key, payload: &payload, rows, scratch, times, stage: &mut stage, budget };
+        let mut sample = Sample {
+            key,
+            payload: &payload,
+            rows,
+            scratch,
+            times,
+            stage: &mut stage,
+            budget,
+            functions,
+            learned: &mut learned,
+        };
         // The scratch holds nothing but bytes to be overwritten, so a panic leaves nothing broken behind.
         let filled = panics::caught(|| self.compiled.fill(&mut sample));
         let taken = sample.budget.taken() - record.len() as u64;
         sample.scratch.settle(taken);
-        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))))
+        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))))?;
+        Ok(learned)
     }
 
     /// Applies the transforms of whole batches, in place. `fields` are all rows of each field, as

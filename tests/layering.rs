@@ -38,8 +38,19 @@ const UNSAFE_FILES: &[&str] = &[
 ];
 
 /// The data branch: from indices to rows of bytes.
-const DATA_BRANCH: &[&str] =
-    &["buffer", "geometry", "pixel", "rng", "sampler", "decode", "transform", "field", "source", "pipeline"];
+const DATA_BRANCH: &[&str] = &[
+    "buffer",
+    "geometry",
+    "pixel",
+    "rng",
+    "sampler",
+    "function",
+    "decode",
+    "transform",
+    "field",
+    "source",
+    "pipeline",
+];
 
 /// What the data branch must not name: everything that knows of processes or shared memory.
 const TRANSPORT_BRANCH: &[&str] = &["sys", "shm", "protocol", "worker", "coordinator", "loader", "python"];

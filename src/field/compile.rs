@@ -62,7 +62,12 @@ impl Compiled {
         let batch = BatchChain::compile(batch_transforms, &mut specs)?;
         for (at, role) in roles.iter_mut().enumerate() {
             if let Some(one_hot) = batch.one_hot(at).cloned() {
-                *role = Role::Alone(Box::new(OneHotFill { at, one_hot }));
+                if let Some(op) = ops[at].first() {
+                    let what = format!("is mixed, and its {} would not be done: do it in the source", op.name);
+                    return Err(relations.refused(at, &what));
+                }
+                let spec = specs[at].clone();
+                *role = Role::Alone(Box::new(OneHotFill { at, one_hot, spec }));
             }
         }
         Ok(Self { fills: nested(roles, &relations)?, batch, specs })
@@ -82,7 +87,7 @@ impl Compiled {
     ///
     /// # Errors
     /// A [`Failure`] of the decode or transform stage. The rows then hold anything.
-    pub fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+    pub fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
         self.fills.iter().try_for_each(|fill| fill.fill(sample))
     }
 
@@ -183,6 +188,16 @@ impl<'a> Relations<'a> {
             return Err(self.refused(at, &format!("belongs to `{image}`, which is no encoded image")));
         };
         for op in &self.ops[found] {
+            if let transform::Role::Call(call) = &op.role
+                && call.moves_pixels
+            {
+                let what = format!(
+                    "cannot follow `{image}` through `{}`, of which nobody knows where it moves pixels: give the whole \
+                     sample to it by Map, or say Call(..., moves_pixels=False) if it moves none",
+                    call.name
+                );
+                return Err(self.refused(at, &what));
+            }
             if let transform::Role::Pixels(pixel_op) = &op.role
                 && matches!(pixel_op.on_mask(), OnMask::Refuses)
             {

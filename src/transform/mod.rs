@@ -8,22 +8,27 @@
 mod affine;
 mod args;
 mod batch;
+mod between;
 mod blur;
 mod boxes;
+mod call;
 mod canvas;
 mod chain;
 mod color;
 mod edit;
 mod elements;
 mod encode;
+mod failure;
 mod fill;
 mod motion;
 mod numbered;
 mod op;
 pub mod ops;
+mod output;
 mod pixels;
 mod plan;
 mod render;
+mod row;
 mod sample;
 mod segment;
 mod tables;
@@ -40,15 +45,20 @@ pub use self::{
     chain::Chain,
     ops::Transform,
     pixels::Pixels,
+    row::{Rows, SlotRows},
     segment::Workspace,
     tables::table_bytes,
     view::Region,
 };
 pub(crate) use self::{
+    between::Between,
     boxes::{BoxSteps, Boxes},
-    chain::no_capacity,
+    call::Target,
+    chain::{CallInput, Calls},
+    failure::failure,
     motion::Moves,
     numbered::Numbered,
     op::{ImageShape, KeyPointOp, OnMask, Role},
-    segment::{ImageInput, failure},
+    output::no_capacity,
+    segment::ImageInput,
 };

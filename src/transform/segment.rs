@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::{
+    args::Layout,
     canvas::Canvas,
     edit::Spare,
     elements::{RowSteps, RowWriter},
+    failure::failure,
     motion::Moves,
     numbered::Numbered,
     op::{ImageShape, OpKey, PixelOp, Role},
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     buffer::Buffer,
-    error::{Error, Failure, Result, Stage},
+    error::{Error, Failure, Result},
     geometry::Size,
     pixel::PixelType,
     rng::Key,
@@ -31,6 +33,8 @@ pub(crate) struct ImageInput<'a> {
     pub(crate) shape: ImageShape,
     /// Whether they are (height, width, channels), or (height, width).
     pub(crate) has_channel_axis: bool,
+    /// Where the axis of the channels stands in what comes before. With channels first, only elements can be changed.
+    pub(crate) layout: Layout,
     /// The pixels that a row has room for, where the field is ragged.
     pub(crate) capacity: Option<usize>,
     /// Whether masks, boxes or keypoints follow the images.
@@ -53,11 +57,15 @@ pub(super) struct Segment {
 pub struct Workspace {
     /// Whose plan is yet to be rendered.
     planned: Option<Key>,
+    /// The size of the image before anything was done to it.
+    first: Size,
     plan: Plan,
     renderer: Renderer,
     canvas: Canvas,
     spare: Spare,
     packed: Buffer,
+    /// Pixels of an image whose channels came first.
+    reordered: Buffer,
 }
 
 impl Segment {
@@ -72,12 +80,16 @@ impl Segment {
         let refused = |op: &Numbered, what: String| {
             Error::Config(format!("field `{name}`: transform {}: {}: {what}", op.at, op.name))
         };
+        let ended_by = (input.layout == Layout::Chw).then_some("a function that gives channels first");
         for op in &ops[..row_ops] {
-            let pixel_op = pixels(op, None).map_err(|what| refused(op, what))?;
+            let pixel_op = pixels(op, ended_by).map_err(|what| refused(op, what))?;
             shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
             pixel_ops.push((op.op, pixel_op));
         }
         let mut row = RowSteps::new(shape.pixel, input.has_channel_axis);
+        if input.has_channel_axis {
+            row.set_layout(input.layout).map_err(Error::Config)?;
+        }
         for op in &ops[row_ops..] {
             let Role::Row(row_op) = &op.role else {
                 let what = pixels(op, Some(ops[row_ops].name)).err().unwrap_or_default();
@@ -95,9 +107,23 @@ impl Segment {
     /// # Errors
     /// A [`Failure`] of the transform stage, for an image that the geometry cannot take.
     pub(super) fn plan(&self, image: Size, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
+        space.first = image;
+        space.plan.begin(image, self.is_followed);
+        self.add_to_plan(key, space)
+    }
+
+    /// Does the same for what became of the image that was planned last.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub(super) fn go_on(&self, image: Size, key: Key, space: &mut Workspace) -> Result<(), Failure> {
+        space.plan.go_on(image);
+        self.add_to_plan(key, space).map(drop)
+    }
+
+    fn add_to_plan(&self, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
         let Workspace { plan, planned, .. } = space;
         *planned = None;
-        plan.begin(image, self.is_followed);
         for (op, pixel_op) in &self.ops {
             pixel_op.plan(plan, OpKey { key, op: *op }).and_then(|()| plan.check_area()).map_err(failure)?;
         }
@@ -115,7 +141,7 @@ impl Segment {
     /// # Errors
     /// The reason, for pixels that are neither the whole image nor its planned region.
     pub(super) fn run(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
-        let Workspace { planned, plan, renderer, canvas, spare, packed } = space;
+        let Workspace { planned, plan, renderer, canvas, spare, packed, .. } = space;
         let key = planned.take().ok_or("nothing was planned")?;
         if image.size() != plan.image {
             plan.take_region(image.size())?;
@@ -161,9 +187,19 @@ impl Segment {
 }
 
 impl Workspace {
+    /// Takes memory for pixels in another order, to be put back.
+    pub(super) fn take_reordered(&mut self) -> Buffer {
+        std::mem::take(&mut self.reordered)
+    }
+
+    /// Puts memory back.
+    pub(super) fn put_reordered(&mut self, buffer: Buffer) {
+        self.reordered = buffer;
+    }
+
     /// Exchanges older moves for those of the image that was planned last.
     pub(crate) fn swap_moves(&mut self, moves: &mut Moves) {
-        (moves.before, moves.after) = (self.plan.image, self.plan.size());
+        (moves.before, moves.after) = (self.first, self.plan.size());
         self.plan.swap_motions(&mut moves.motions);
     }
 }
@@ -177,14 +213,10 @@ fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, Str
         (Role::Pixels(_) | Role::Row(_), Some(before)) => {
             Err(format!("must stand before {before}: it takes pixels, height and width first"))
         }
+        (Role::Call(_), _) => Err("is called, and is none of these operations".to_owned()),
         (Role::Pixels(pixel_op), None) => Ok(Arc::clone(pixel_op)),
         (Role::Row(_), None) => Err("takes no pixels".to_owned()),
     }
-}
-
-/// Returns a failure of the transform stage.
-pub(crate) fn failure(reason: String) -> Failure {
-    Failure::new(Stage::Transform, reason)
 }
 
 /// Makes a view into pixels, flips included.

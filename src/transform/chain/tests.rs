@@ -22,6 +22,7 @@ fn compiled(json: &str, pixel: PixelType) -> Result<Chain> {
         name: "image",
         shape,
         has_channel_axis: true,
+        layout: Layout::Hwc,
         capacity: None,
         is_followed: false,
         varies_in_channels: false,
