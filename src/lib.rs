@@ -64,6 +64,8 @@ pub mod source;
 
 pub mod pipeline;
 
+pub mod learn;
+
 pub mod job;
 
 pub mod worker;

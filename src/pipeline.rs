@@ -4,13 +4,10 @@
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
-mod learn;
-
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::learn::learn;
 pub use crate::field::{Scratch, Times};
 use crate::{
     budget::Budget,
@@ -151,7 +148,11 @@ impl Pipeline {
         self.make(key, record, scratch, &mut SlotRows(rows), times).map(drop)
     }
 
-    fn make(
+    /// As [`fill`](Self::fill), to any rows. Returns what functions gave of which that was not known.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub(crate) fn make(
         &self,
         key: Key,
         record: &Record,

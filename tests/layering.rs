@@ -50,6 +50,7 @@ const DATA_BRANCH: &[&str] = &[
     "field",
     "source",
     "pipeline",
+    "learn",
 ];
 
 /// What the data branch must not name: everything that knows of processes or shared memory.

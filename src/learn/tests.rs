@@ -7,7 +7,6 @@ use crate::{
     error::Stage,
     field::{Field, Image, List, Mask, Tensor},
     function::{Array, Invocation},
-    pipeline::Times,
     source::{BytesReader, Reader},
     spec::DType,
     transform::Transform,
