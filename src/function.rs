@@ -29,6 +29,22 @@ pub trait Functions: fmt::Debug + Send + Sync {
     /// # Errors
     /// A [`Failure`] of the transform stage, where the function fails or gives no array.
     fn call(&self, call: Invocation, argument: Box<dyn Array>) -> Result<Box<dyn Array>, Failure>;
+
+    /// Calls a function with the rows of a whole batch, which it changes in place. What it draws is to depend on the key
+    /// alone, whose index is the position of the first row in the epoch's order.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the transform stage, where the function fails, or keeps a part of the batch.
+    fn finish(&self, function: u32, key: Key, rows: usize, fields: &mut [BatchField<'_>]) -> Result<(), Failure>;
+}
+
+/// The rows of one field of a batch.
+#[derive(Debug)]
+pub struct BatchField<'a> {
+    /// What each of them looks like.
+    pub spec: &'a FieldSpec,
+    /// The bytes of all of them.
+    pub bytes: &'a mut [u8],
 }
 
 /// What is called, and with what.

@@ -196,8 +196,8 @@ impl Pipeline {
     /// anything.
     pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) -> Result<(), Failure> {
         // The rows are given up after a panic, and nothing else is touched.
-        panics::caught(|| self.compiled.finish(key, fields, rows))
-            .map_err(|panic| Failure::new(Stage::Transform, format!("panicked: {panic}")))
+        panics::caught(|| self.compiled.finish(key, fields, rows, self.functions.as_deref()))
+            .unwrap_or_else(|panic| Err(Failure::new(Stage::Transform, format!("panicked: {panic}"))))
     }
 }
 

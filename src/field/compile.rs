@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     error::{Error, Failure, Result},
+    function::Functions,
     rng::Key,
     spec::FieldSpec,
-    transform::{self, BatchChain, BoxFormat, BoxSteps, Numbered, OnMask},
+    transform::{self, BatchChain, BatchRows, BoxFormat, BoxSteps, Numbered, OnMask},
 };
 
 /// What is done to the records of a source.
@@ -93,8 +94,17 @@ impl Compiled {
 
     /// Applies the transforms of whole batches, in place. `fields` are all rows of each field; `key.index` is the
     /// position of the first row in the epoch's order.
-    pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) {
-        self.batch.apply(key, fields, rows);
+    ///
+    /// # Errors
+    /// A [`Failure`] of the transform stage, of a function that is called.
+    pub fn finish(
+        &self,
+        key: Key,
+        fields: &mut [&mut [u8]],
+        rows: usize,
+        functions: Option<&dyn Functions>,
+    ) -> Result<(), Failure> {
+        self.batch.apply(key, &mut BatchRows { rows, fields, specs: &self.specs, functions })
     }
 }
 

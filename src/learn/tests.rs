@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     error::Stage,
     field::{Field, Image, List, Mask, Tensor},
-    function::{Array, Invocation},
+    function::{Array, BatchField, Invocation},
     source::{BytesReader, Reader},
     spec::DType,
     transform::Transform,
@@ -66,6 +66,16 @@ impl Functions for Given {
         self.axes.lock().unwrap().push(call.channel_axis);
         let argument = argument.into_any().downcast::<Values>().unwrap();
         Ok(Box::new(self.functions[call.function as usize](*argument)?))
+    }
+
+    fn finish(&self, function: u32, key: Key, rows: usize, fields: &mut [BatchField<'_>]) -> Result<(), Failure> {
+        for BatchField { spec, bytes } in fields {
+            let shape = [&[rows], &spec.shape[..]].concat();
+            let values = Values { dtype: spec.dtype, shape, bytes: bytes.to_vec() };
+            bytes.copy_from_slice(&self.functions[function as usize](values)?.bytes);
+        }
+        self.begun.lock().unwrap().push(key.index);
+        Ok(())
     }
 }
 
@@ -300,6 +310,21 @@ fn what_cannot_be_known_or_done_is_refused() {
     assert!(refused(&format!("[{CHW}, {}, {FLIP}]", CALLS[0])).contains("channels first"));
     let bad = learned(&images(), recipe(&format!("[{}]", CALLS[4]))).unwrap_err();
     assert!(bad.to_string().contains("cannot transform sample 0 (`record 0`): field `x`"), "{bad}");
+}
+
+#[test]
+fn a_function_changes_the_rows_of_a_batch_where_they_lie() {
+    let batch = |call: &str| {
+        let batch_transforms = serde_json::from_str(&format!("[{call}]")).unwrap();
+        let recipe = Recipe { batch_transforms, ..Recipe::default() };
+        let pipeline = Pipeline::new(images(), &recipe).unwrap().with_functions(functions());
+        assert!(pipeline.finishes());
+        let mut rows = [image(8, 6), image(8, 6)].concat();
+        pipeline.finish(KEY, &mut [&mut rows], 2).map(|()| rows)
+    };
+    let inverted: Vec<u8> = image(8, 6).iter().map(|value| 255 - value).collect();
+    assert_eq!(batch(CALLS[1]).unwrap(), [&inverted[..], &inverted].concat());
+    assert_eq!(batch(CALLS[4]).unwrap_err().reason, "batch transform 0: `refused`: too dark");
 }
 
 #[test]

@@ -40,7 +40,7 @@ mod write;
 
 pub use self::{
     args::{Interpolation, Layout, PaddingMode},
-    batch::{BatchChain, BatchTransform, Mixing, OneHot},
+    batch::{BatchCall, BatchChain, BatchRows, BatchTransform, Mixing, OneHot},
     boxes::BoxFormat,
     chain::Chain,
     ops::Transform,
