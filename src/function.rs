@@ -15,6 +15,18 @@ use crate::{
 
 /// The functions of a pipeline.
 pub trait Functions: fmt::Debug + Send + Sync {
+    /// Begins a worker's process, before its first sample; `seat` is its number.
+    ///
+    /// # Errors
+    /// [`Raised`](Error::Raised) where code of the user refuses.
+    fn enter(&self, seat: u32) -> Result<()>;
+
+    /// Begins a run of samples, which [ends](Self::leave_run) on the same thread.
+    fn enter_run(&self);
+
+    /// Ends a run of samples.
+    fn leave_run(&self);
+
     /// Notes that a sample begins. What functions draw until the next one begins is to depend on this key alone.
     fn begin(&self, key: Key);
 

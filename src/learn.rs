@@ -61,11 +61,18 @@ fn seen(pipeline: &Pipeline, key: Key) -> Result<Vec<Learned>> {
 
 fn seen_of(pipeline: &Pipeline, key: Key) -> Result<Vec<Learned>, Failure> {
     let mut record = Record::default();
-    pipeline.reader().read(key, &mut record, pipeline.sample_bytes())?;
+    let mut reader = pipeline.reader();
+    reader.begin();
+    let learned = reader.read(key, &mut record, pipeline.sample_bytes()).and_then(|()| made(pipeline, key, &record));
+    reader.end();
+    learned
+}
+
+fn made(pipeline: &Pipeline, key: Key, record: &Record) -> Result<Vec<Learned>, Failure> {
     let bytes = |field: &FieldSpec| vec![0; field.row_bytes().unwrap_or_default()];
     let mut rows: Vec<Vec<u8>> = pipeline.fields().iter().map(bytes).collect();
     let mut rows: Vec<&mut [u8]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
-    pipeline.make(key, &record, &mut pipeline.scratch(), &mut SlotRows(&mut rows), &mut Times::default())
+    pipeline.make(key, record, &mut pipeline.scratch(), &mut SlotRows(&mut rows), &mut Times::default())
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::field::{Scratch, Times};
 use crate::{
     budget::Budget,
-    error::{Failure, Result, Stage},
+    error::{Failure, Result, Room, Stage},
     field::{self, Compiled, Field, Payload, Recipe, Sample},
     function::{Functions, Learned},
     panics,
@@ -51,11 +51,36 @@ impl PipelineSpec {
     }
 }
 
+/// Reads samples, and tells functions of runs.
+struct RunReader<'a> {
+    reader: Box<dyn Reader + 'a>,
+    functions: &'a dyn Functions,
+}
+
+impl Reader for RunReader<'_> {
+    fn begin(&mut self) {
+        self.functions.enter_run();
+        self.reader.begin();
+    }
+
+    fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
+        self.reader.read(key, record, most)
+    }
+
+    fn end(&mut self) {
+        self.reader.end();
+        self.functions.leave_run();
+    }
+}
+
 /// An opened source with its compiled transforms.
 #[derive(Debug)]
 pub struct Pipeline {
     source: Arc<dyn Source>,
     compiled: Compiled,
+    recipe: Recipe,
+    /// The fields whose room is a guess, and grows.
+    growing: BTreeSet<String>,
     sample_bytes: u64,
     functions: Option<Arc<dyn Functions>>,
 }
@@ -67,13 +92,34 @@ impl Pipeline {
     /// Those of [`Compiled::of`].
     pub fn new(source: Arc<dyn Source>, recipe: &Recipe) -> Result<Self> {
         let compiled = Compiled::of(source.fields(), recipe)?;
-        Ok(Self { source, compiled, sample_bytes: Budget::DEFAULT, functions: None })
+        let fields = source.fields().iter().map(|field| &field.name);
+        let growing = fields.filter(|name| source.guesses_room() && !recipe.capacity.contains_key(*name)).cloned();
+        let growing = growing.collect();
+        let sample_bytes = Budget::DEFAULT;
+        Ok(Self { source, compiled, recipe: recipe.clone(), growing, sample_bytes, functions: None })
     }
 
     /// Sets the functions that transforms call.
     #[must_use]
     pub fn with_functions(self, functions: Arc<dyn Functions>) -> Self {
         Self { functions: Some(functions), ..self }
+    }
+
+    /// Returns the same pipeline with so much room in the rows of a field.
+    ///
+    /// # Errors
+    /// Those of [`Compiled::of`].
+    pub fn with_room(&self, room: &Room) -> Result<Self> {
+        let mut recipe = self.recipe.clone();
+        recipe.capacity.insert(room.field.clone(), room.places);
+        let compiled = Compiled::of(self.source.fields(), &recipe)?;
+        let (source, growing, functions) = (Arc::clone(&self.source), self.growing.clone(), self.functions.clone());
+        Ok(Self { source, compiled, recipe, growing, sample_bytes: self.sample_bytes, functions })
+    }
+
+    /// Tells whether a row of this field gets more room where a sample needs it.
+    pub fn grows(&self, field: &str) -> bool {
+        self.growing.contains(field)
     }
 
     /// Sets the [budget](Budget) of a sample, in bytes.
@@ -102,10 +148,10 @@ impl Pipeline {
         field::counters()
     }
 
-    /// Tells whether rows are nothing but copies of what lies in memory.
+    /// Tells whether rows are nothing but copies of what lies in memory, or is made as quickly.
     pub fn copies_memory(&self) -> bool {
         let copied = |field: &Field| !matches!(field.payload(), Ok(Payload::Encoded)) && field.image().is_none();
-        !self.source.does_io() && self.source.fields().iter().all(copied)
+        self.source.is_quick() && !self.calls() && self.source.fields().iter().all(copied)
     }
 
     /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
@@ -115,7 +161,25 @@ impl Pipeline {
 
     /// Returns what one thread reads samples with.
     pub fn reader(&self) -> Box<dyn Reader + '_> {
-        self.source.reader()
+        let reader = self.source.reader();
+        match &self.functions {
+            None => reader,
+            Some(functions) => Box::new(RunReader { reader, functions: &**functions }),
+        }
+    }
+
+    /// Begins a worker's process; `seat` is its number.
+    ///
+    /// # Errors
+    /// [`Raised`](crate::Error::Raised) where code of the user refuses.
+    pub fn enter(&self, seat: u32) -> Result<()> {
+        self.source.enter(seat)?;
+        self.functions.as_deref().map_or(Ok(()), |functions| functions.enter(seat))
+    }
+
+    /// Tells whether functions of somebody else are called.
+    pub fn calls(&self) -> bool {
+        self.functions.is_some() && self.recipe.calls()
     }
 
     /// Returns fresh buffers for one thread.

@@ -14,6 +14,7 @@ __all__ = [
     "Field",
     "Loader",
     "Memory",
+    "Pipeline",
     "SlotsExhaustedError",
     "StdioTaken",
     "Table",
@@ -26,8 +27,11 @@ __all__ = [
     "decode_jpeg",
     "image_folder_classes",
     "init",
+    "leave_pool",
     "print_line",
+    "report",
     "serve",
+    "serve_code",
 ]
 
 __version__: str
@@ -63,6 +67,9 @@ def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
 def init() -> None: ...
 def print_line(descriptor: int, line: str) -> None: ...
 def serve() -> None: ...
+def serve_code(open_code: Callable[[Sequence[int]], Any]) -> None: ...
+def report(line: str) -> None: ...
+def leave_pool() -> None: ...
 
 @final
 class StdioTaken:
@@ -76,8 +83,18 @@ class Table:
 
     def __new__(cls, rows: int, columns: str, buffers: Sequence[npt.NDArray[np.uint8]]) -> Table:
         """Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous."""
+    def parts(self) -> tuple[str, bytes]: ...
     @property
     def rows(self) -> int: ...
+
+@final
+class Pipeline:
+    """Samples of a source, with what transforms make of their fields."""
+
+    def __new__(cls, description: str, table: npt.NDArray[np.uint8] | None, code: Any) -> Pipeline:
+        """Opens what a description says, in JSON; `code` has the functions that transforms call."""
+    def __len__(self) -> int: ...
+    def sample(self, index: int, epoch: int) -> dict[str, Any]: ...
 
 @final
 class Memory(Buffer):
@@ -139,7 +156,12 @@ class Batch:
 @final
 class Loader:
     def __new__(
-        cls, description: str, table: Table | None, coordinator: tuple[str, str, str], report: Callable[[str], None]
+        cls,
+        description: str,
+        table: Table | None,
+        code: tuple[Any, tuple[bytes, Sequence[memoryview]] | None] | None,
+        coordinator: tuple[str, Sequence[str], str],
+        report: Callable[[str], None],
     ) -> Loader:
         """Starts what a description says, in JSON. `table` holds the samples where it names no source.
 

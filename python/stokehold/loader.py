@@ -6,30 +6,30 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.columns import field_name
-from stokehold.mix import BatchTransform, specs
+from stokehold.coordinator import FROZEN, program
+from stokehold.mix import BatchTransform
 from stokehold.reports import tell
 from stokehold.sources import Source
-from stokehold.transforms import Transform
+from stokehold.transforms import Call, Map, Transform
+from stokehold.user.code import Code, Rng, Start
+from stokehold.user.functions import Function, called
+from stokehold.user.mapped import Mapped, NativeSamples
+from stokehold.user.packing import pack
 
 __all__ = ["FieldSpec", "Loader", "freeze_support"]
 
 _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
-_FROZEN: Final = (
-    "a loader with workers starts sys.executable, which is {!r}, as `python -I -S -c ...`: in a program that is its "
-    "own interpreter (frozen, or one that Python is embedded in), call stokehold.freeze_support() before all else, set "
-    "sys.executable to a Python of this version, or use num_workers=0"
-)
-"""What to tell where the program that is started as the coordinator does not become one."""
-
+Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]]]
+"""The transforms of fields, by their names."""
 
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
 """What becomes of a sample that cannot be read or decoded."""
@@ -122,14 +122,14 @@ class Loader:
 
     def __init__(
         self,
-        source: Source,
+        source: Any,  # noqa: ANN401 (a Source, or any dataset)
         *,
         batch_size: int = 1,
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
-        transforms: Mapping[str, Sequence[Transform]] | None = None,
-        batch_transforms: Sequence[BatchTransform] = (),
+        transforms: Transforms | Sequence[Transforms | Map] | None = None,
+        batch_transforms: Sequence[BatchTransform | Callable[..., Any]] = (),
         draws: Mapping[str, str] | None = None,
         capacity: Mapping[str, int] | None = None,
         num_workers: int | Literal["auto"] = "auto",
@@ -142,16 +142,27 @@ class Loader:
         output: Output = "numpy",
         on_error: OnError = "raise",
         stall_timeout: float = 60.0,
+        fields: Sequence[str] | None = None,
+        rng: Rng = "sample",
+        start: Start = "forkserver",
+        worker_init: Callable[[int], object] | None = None,
     ) -> None:
-        if not isinstance(source, Source):
-            raise TypeError(f"source must be an ImageFolder, Arrays or a Table, not {type(source).__name__}")
+        is_code = not isinstance(source, Source)
+        if is_code:
+            _check_dataset(source)
+        elif fields is not None:
+            raise ValueError(f"fields is for datasets of Python, not for {type(source).__name__}")
+        if start not in get_args(Start):
+            raise ValueError(f"start must be one of {', '.join(map(repr, get_args(Start)))}, not {start!r}")
+        if rng not in get_args(Rng):
+            raise ValueError(f"rng must be one of {', '.join(map(repr, get_args(Rng)))}, not {rng!r}")
         if on_error not in get_args(OnError):
             raise ValueError(f"on_error must be one of {', '.join(map(repr, get_args(OnError)))}, not {on_error!r}")
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}, not {output!r}")
         if num_workers == "auto":
             num_workers = _native.auto_workers(_from_env("LOCAL_WORLD_SIZE", 1))
-        options = {
+        options: dict[str, Any] = {
             "batch_size": _count("batch_size", batch_size),
             "shuffle": bool(shuffle),
             "seed": _count("seed", seed),
@@ -166,12 +177,19 @@ class Loader:
         if max_sample_bytes is not None:
             options["max_sample_bytes"] = _bytes("max_sample_bytes", max_sample_bytes)
         if num_workers and not sys.executable:
-            raise RuntimeError(_FROZEN.format(sys.executable))
+            raise RuntimeError(FROZEN.format(sys.executable))
+        names = None if fields is None else tuple(field_name(name) for name in fields)
+        functions: list[Function] = []
+        before, maps, transforms = _stages(transforms)
+        dataset = source if is_code else None
+        if maps:
+            dataset = _mapped(source, before, maps, draws or {}, options, rng, names)
+            draws = None
         description = {
-            "source": source.spec(),
+            "source": None if dataset is not None else source.spec(),
             "recipe": {
-                "transforms": _chains(transforms or {}),
-                "batch_transforms": _batch_chain(batch_transforms),
+                "transforms": _chains(transforms, functions),
+                "batch_transforms": _batch_chain(batch_transforms, functions),
                 "capacity": {
                     field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
                 },
@@ -183,8 +201,34 @@ class Loader:
         }
         self.source = source
         self.output: Output = output
-        coordinator = (sys.executable or "", _native.__file__, _FROZEN.format(sys.executable))
-        self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator, tell)
+        code: tuple[Code, tuple[bytes, Sequence[memoryview]] | None] | None = None
+        runs_code = dataset is not None or bool(functions)
+        if runs_code:
+            whole = Code(
+                dataset,
+                None if maps else names,
+                frozenset(capacity or {}),
+                rng,
+                options["seed"],
+                num_workers,
+                worker_init=worker_init,
+                functions=functions,
+            )
+            code = whole, (pack(whole) if num_workers and start != "fork" else None)
+        elif rng != "sample" or start != "forkserver" or worker_init is not None:
+            raise ValueError(
+                "rng, start and worker_init are for what is Python: a dataset, or functions among transforms"
+            )
+        self._native = _native.Loader(
+            json.dumps(description, allow_nan=False),
+            None if dataset is not None else source.table,
+            code,
+            program(with_code=runs_code),
+            tell,
+        )
+        self._counters: Mapping[str, int] = {} if is_code else source.counters
+        # A function has the samples of an image folder, whose classes stay.
+        self._classes: list[str] | None = getattr(source, "classes", []) if maps and not is_code else None
         self._num_workers = num_workers
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
@@ -198,7 +242,7 @@ class Loader:
     @property
     def classes(self) -> list[str]:
         """The names of the classes, in the order of their labels; empty where the source has none."""
-        return self._native.classes
+        return self._native.classes if self._classes is None else self._classes
 
     @property
     def samples(self) -> int:
@@ -259,7 +303,7 @@ class Loader:
         of a COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
-        return stats | {"source": dict(self.source.counters)}
+        return stats | {"source": dict(self._counters)}
 
     def close(self) -> None:
         """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
@@ -305,13 +349,79 @@ class _Epoch(Iterator[Batch]):
         return Batch(native, self._positions, self._ragged, self._output)
 
 
-def _chains(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, list[dict[str, Any]]]:
-    if not isinstance(transforms, Mapping):
-        raise TypeError(f"transforms must map fields to lists of transforms, not be {type(transforms).__name__}")
+def _check_dataset(dataset: object) -> None:
+    """Raises `TypeError` for what has no samples."""
+    kind = type(dataset)
+    has_items = hasattr(kind, "__getitem__") or hasattr(kind, "__getitems__")
+    if isinstance(dataset, type | str | bytes | Mapping) or not has_items or not hasattr(kind, "__len__"):
+        raise TypeError(
+            f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, or a dataset with __getitem__ and "
+            f"__len__, not {kind.__name__}"
+        )
+
+
+def _chains(
+    transforms: Mapping[str, Sequence[Transform | Callable[..., Any]]], functions: list[Function]
+) -> dict[str, list[dict[str, Any]]]:
+    """Returns the transforms of each field as plain data, and adds the functions that they call."""
+    chains = {}
     for field, steps in transforms.items():
-        if not isinstance(steps, Sequence) or not all(isinstance(step, Transform) for step in steps):
-            raise TypeError(f"transforms of field `{field}` must be a list of stokehold's transforms, not {steps!r}")
-    return {field_name(field): [step.spec() for step in steps] for field, steps in transforms.items()}
+        if not isinstance(steps, Sequence) or not all(_is_step(step) for step in steps):
+            raise TypeError(
+                f"transforms of field `{field}` must be a list of stokehold's transforms and of functions, not {steps!r}"
+            )
+        calls = [step if isinstance(step, Transform) else Call(step) for step in steps]
+        chains[field_name(field)] = [
+            step.numbered(functions) if isinstance(step, Call) else step.spec() for step in calls
+        ]
+    return chains
+
+
+def _stages(
+    transforms: Transforms | Sequence[Transforms | Map] | None,
+) -> tuple[Transforms, Sequence[Map], Transforms]:
+    """Returns the transforms of fields before any `Map`, the maps, and the transforms of fields after them."""
+    if transforms is None or isinstance(transforms, Mapping):
+        return {}, [], transforms or {}
+    stages = list(transforms) if isinstance(transforms, Sequence) and not isinstance(transforms, str) else None
+    if stages is None or not all(isinstance(stage, Mapping | Map) for stage in stages):
+        raise TypeError(
+            f"transforms must map fields to lists of transforms, or be a list of such and of Map, not {transforms!r}"
+        )
+    maps = [at for at, stage in enumerate(stages) if isinstance(stage, Map)]
+    first, end = (maps[0], maps[-1] + 1) if maps else (0, 0)
+    if first > 1 or len(stages) - end > 1 or end - first != len(maps):
+        raise ValueError("transforms: the Maps of a list follow each other, with transforms of fields before and after")
+    before: Any = stages[0] if first else {}
+    after: Any = stages[end] if end < len(stages) else {}
+    return before, [stage for stage in stages[first:end] if isinstance(stage, Map)], after
+
+
+def _mapped(
+    source: Any,
+    before: Transforms,
+    maps: Sequence[Map],
+    draws: Mapping[str, str],
+    options: Mapping[str, Any],
+    rng: Rng,
+    names: Sequence[str] | None,
+) -> Mapped:
+    """Returns a source, with what is done before functions get whole samples, and those functions, as a dataset."""
+    samples = source
+    if isinstance(source, Source):
+        functions: list[Function] = []
+        spec, table = source.data()
+        recipe = {"transforms": _chains(before, functions), "draws": _draws(draws)}
+        described = {"source": spec, "recipe": recipe, "seed": options["seed"]}
+        most = options.get("max_sample_bytes")
+        samples = NativeSamples(described | {"max_sample_bytes": most}, table, functions, rng)
+    elif before:
+        raise ValueError("transforms: with a dataset of Python, a Map comes first")
+    return Mapped(samples, [Function(step.function, "array") for step in maps], names, rng)
+
+
+def _is_step(step: object) -> bool:
+    return isinstance(step, Transform) or (callable(step) and not isinstance(step, type | BatchTransform))
 
 
 def _draws(draws: Mapping[str, str]) -> dict[str, str]:
@@ -320,11 +430,23 @@ def _draws(draws: Mapping[str, str]) -> dict[str, str]:
     return {field_name(name): field_name(of) for name, of in draws.items()}
 
 
-def _batch_chain(transforms: Sequence[BatchTransform]) -> list[dict[str, Any]]:
-    try:
-        return specs(transforms)
-    except TypeError as error:
-        raise TypeError(f"batch_transforms {error}") from None
+def _batch_chain(
+    transforms: Sequence[BatchTransform | Callable[..., Any]], functions: list[Function]
+) -> list[dict[str, Any]]:
+    """Returns the transforms of batches as plain data, and adds the functions that they call."""
+    if not isinstance(transforms, Sequence) or not all(
+        isinstance(step, BatchTransform) or (callable(step) and not isinstance(step, type | Transform))
+        for step in transforms
+    ):
+        raise TypeError(f"batch_transforms must be a list of MixUp, CutMix, RandomChoice and functions, not {transforms!r}")
+    described = []
+    for step in transforms:
+        if isinstance(step, BatchTransform):
+            described.append(step.spec())
+        else:
+            functions.append(Function(step, "array"))
+            described.append({"op": "Call", "function": len(functions) - 1, "name": called(step)})
+    return described
 
 
 def _from_env(name: str, default: int) -> int:

@@ -53,6 +53,11 @@ impl Supervisor {
         Self { pipeline, options, sampler, trainer, workers, oom_kills, last_check }
     }
 
+    /// Returns how samples become batches.
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Forks a worker.
     pub(super) fn hire(&mut self, worker: u32, seat: u32, arena: &Arena) -> Result<()> {
         let (ours, theirs) = Channel::<Command, Report>::pair()?;

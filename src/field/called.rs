@@ -13,7 +13,8 @@ use crate::{
 
 /// Compiles a field whose payload are the values of an array, and whose first operation is a call.
 pub(super) fn called(request: Request<'_>, given: Between) -> Result<(FieldSpec, Role)> {
-    let input = CallInput { name: request.name, capacity: request.capacity, is_followed: false };
+    let input =
+        CallInput { name: request.name, capacity: request.capacity, unbounded: request.unbounded, is_followed: false };
     let spec = given.spec.clone();
     let (calls, output) = Calls::compile(input, given, request.ops)?;
     Ok((output, Role::Alone(Box::new(CalledFill { at: request.at, given: spec, calls }))))

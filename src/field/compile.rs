@@ -34,7 +34,7 @@ impl Compiled {
     /// [`Config`](Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take, and for
     /// what seems to belong to a transformed image and does not follow it.
     pub fn of(fields: &[Field], recipe: &Recipe) -> Result<Self> {
-        let Recipe { transforms, batch_transforms, capacity, draws } = recipe;
+        let Recipe { transforms, batch_transforms, capacity, draws, unbounded } = recipe;
         let mut ops = Vec::with_capacity(fields.len());
         for field in fields {
             let name = &field.name;
@@ -52,6 +52,7 @@ impl Compiled {
                 ops: &ops[at],
                 image_ops: relations.image_of(at)?.map_or(&[], |image| &ops[image]),
                 capacity: capacity.get(&field.name).copied(),
+                unbounded: *unbounded,
                 is_followed: fields.iter().any(|other| other.image() == Some(field.name.as_str())),
                 goes_with_boxes: relations.boxes_of(at)?.is_some(),
             };

@@ -14,7 +14,7 @@ use crate::{
     geometry::Size,
     rng::Key,
     spec::FieldSpec,
-    transform::{Moves, Rows, Target, failure, table_bytes},
+    transform::{Moves, Rows, Target, table_bytes},
 };
 
 /// The part of a sample's budget that the weights of a resize may take: a sixteenth.
@@ -91,7 +91,7 @@ impl<'a> Sample<'a> {
 
     /// Returns the place for the values of a field's row, of this shape.
     pub(super) fn begin(&mut self, at: usize, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], Failure> {
-        self.rows.begin(at, spec, shape).map_err(failure)
+        self.rows.begin(at, spec, shape)
     }
 
     /// Returns what the row of a field is made with where functions may be called.

@@ -116,6 +116,7 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
         has_channel_axis: false,
         layout: Layout::Hwc,
         capacity: request.capacity,
+                unbounded: request.unbounded,
         is_followed: false,
         varies_in_channels: false,
     };

@@ -23,6 +23,9 @@ pub struct Recipe {
     pub capacity: BTreeMap<String, usize>,
     /// For fields whose transforms draw as those of another field, that field.
     pub draws: BTreeMap<String, String>,
+    /// Whether rows are arrays that somebody gets one by one, each as large as it is: then no field needs a capacity.
+    #[serde(skip)]
+    pub unbounded: bool,
 }
 
 impl Recipe {
@@ -30,6 +33,13 @@ impl Recipe {
     pub fn has_unknown(&self) -> bool {
         let is_unknown = |transform: &Transform| transform.call().is_some_and(|call| call.result().is_none());
         self.transforms.values().flatten().any(is_unknown)
+    }
+
+    /// Tells whether functions are called.
+    pub fn calls(&self) -> bool {
+        let is_call = |transform: &BatchTransform| matches!(transform, BatchTransform::Call(_));
+        self.transforms.values().flatten().any(|transform| transform.call().is_some())
+            || self.batch_transforms.iter().any(is_call)
     }
 
     /// Takes what functions were seen to give for what was not declared.

@@ -167,7 +167,7 @@ impl SegmentationFill {
         let count = (0..segments.objects()).filter(|&at| is_kept(at)).count();
         let (after, key) = (moves.after, sample.key);
         let extents = [count, after.height as usize, after.width as usize];
-        let row = sample.rows.begin(self.at, &self.spec, &extents).map_err(failure)?;
+        let row = sample.rows.begin(self.at, &self.spec, &extents)?;
         let each = after.area() as usize * self.spec.dtype.size();
         let mut rows = row.chunks_exact_mut(each.max(1));
         for at in 0..segments.objects() {

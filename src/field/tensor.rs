@@ -70,6 +70,7 @@ pub(super) fn compile_tensor(spec: FieldSpec, request: Request<'_>) -> Result<(F
         has_channel_axis: spec.shape.len() == 3,
         layout: Layout::Hwc,
         capacity: request.capacity,
+                unbounded: request.unbounded,
         is_followed: false,
         varies_in_channels: false,
     };

@@ -53,6 +53,14 @@ struct Given {
 }
 
 impl Functions for Given {
+    fn enter(&self, _: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn enter_run(&self) {}
+
+    fn leave_run(&self) {}
+
     fn begin(&self, key: Key) {
         self.begun.lock().unwrap().push(key.index);
     }
@@ -160,7 +168,7 @@ fn images() -> Arc<dyn Source> {
 /// Encoded images, each of its own size.
 fn files() -> Arc<dyn Source> {
     let file = |height: u32| [format!("P6 6 {height} 255\n").into_bytes(), image(height as usize, 6)].concat();
-    Arc::new(Payloads { records: [8, 4, 6].map(file).to_vec(), fields: vec![Field::new("x", Image {})] })
+    Arc::new(Payloads { records: [8, 4, 6].map(file).to_vec(), fields: vec![Field::new("x", Image::default())] })
 }
 
 fn lists() -> Arc<dyn Source> {
@@ -336,7 +344,7 @@ fn a_budget_holds_for_the_arrays_of_functions() {
 
 #[test]
 fn a_mask_follows_only_through_functions_that_move_nothing() {
-    let fields = vec![Field::new("x", Image {}), Field::new("mask", Mask::of("x"))];
+    let fields = vec![Field::new("x", Image::default()), Field::new("mask", Mask::of("x"))];
     let source: Arc<dyn Source> = Arc::new(Payloads { records: vec![], fields });
     let of = |call: &str| Pipeline::new(Arc::clone(&source), &recipe(&format!("[{call}, {RESIZE}]")));
     let known = r#", "dtype": "uint8", "shape": [null, null, 3]"#;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     counters::Counters,
-    error::{Error, Result, SampleError},
+    error::{Error, Result, Room, SampleError},
     pipeline::Pipeline,
     sampler::Partition,
     shm::{Arena, GiveBack, RowMut, SlotLayout, SlotRef},
@@ -80,6 +80,38 @@ impl Inline {
 
     /// Makes a batch.
     pub(super) fn make(&mut self, partition: &Partition, batch: u64) -> Result<SlotRef> {
+        loop {
+            if let Some(made) = self.try_make(partition, batch)? {
+                return made;
+            }
+        }
+    }
+
+    /// Makes an arena whose rows have more room.
+    fn grow(&mut self, room: &Room) -> Result<()> {
+        let pipeline = self.filler.pipeline();
+        let had = pipeline.fields().iter().find(|field| field.name == room.field).and_then(|field| field.ragged);
+        let had = had.map_or(0, |ragged| ragged.capacity);
+        let laid = |places: usize| {
+            let pipeline = pipeline.with_room(&Room { places, ..room.clone() })?;
+            let layout = SlotLayout::new(self.arena.layout().rows(), pipeline.fields())?;
+            self.budget.check(&layout)?;
+            Ok((pipeline, layout))
+        };
+        let (pipeline, layout) =
+            laid(room.places.max(had.saturating_add(had / 2))).or_else(|_: Error| laid(room.places))?;
+        let mut arena = Arena::new(layout);
+        arena.grow(self.budget.initial_slots())?;
+        self.filler = self.filler.with_pipeline(Arc::new(pipeline));
+        // Slots of the arena before go back to their own list, and are of no use to anybody.
+        self.free = Arc::new(FreeSlots::default());
+        lock(&self.free.slots).extend((0..arena.slots() as u32).rev());
+        self.arena = arena;
+        Ok(())
+    }
+
+    /// Makes a batch; none where rows had too little room, and have more now.
+    fn try_make(&mut self, partition: &Partition, batch: u64) -> Result<Option<Result<SlotRef>>> {
         let slot = self.free_slot()?;
         let rows = partition.rows(batch) as usize;
         // SAFETY: the slot was on the list of free ones, so nobody else has a right to it.
@@ -116,6 +148,11 @@ impl Inline {
                 })
             }
         };
+        if let Some(room) = report.failures.iter().find_map(|failure| failure.lacks_room(filler.pipeline())) {
+            let room = room.clone();
+            lock(&self.free.slots).push(slot);
+            return self.grow(&room).map(|()| None);
+        }
         if filler.pipeline().finishes() && report.failures.iter().all(|failure| !failure.fatal) {
             // SAFETY: every right to the slot's rows is gone with the loop above.
             let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
@@ -124,7 +161,7 @@ impl Inline {
         self.free.held.fetch_add(1, Ordering::AcqRel);
         // SAFETY: every right to the slot's rows is gone with the statements above.
         let slot = unsafe { self.arena.take(slot, rows, Arc::clone(&self.free) as Arc<dyn GiveBack>) }?;
-        self.add(report).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))
+        Ok(Some(self.add(report).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))))
     }
 
     /// Adds a batch to the statistics, and returns its error, if it has one.

@@ -77,7 +77,7 @@ fn recipe(transforms: BTreeMap<String, Vec<Transform>>) -> Recipe {
 }
 
 fn images(records: Vec<Vec<u8>>, ops: &[Transform]) -> Result<Pipeline> {
-    let fields = vec![Field::new("image", ImageField {})];
+    let fields = vec![Field::new("image", ImageField::default())];
     Pipeline::new(Arc::new(Given { records, fields }), &recipe(transforms(ops)))
 }
 

@@ -164,6 +164,16 @@ pub enum Request {
         epoch: u64,
         /// Where in the epoch's global order to begin.
         cursor: u64,
+        /// The batch to begin with: those before it have been delivered.
+        batch: u64,
+    },
+    /// There is to be more room in the rows of a field; a descriptor of a new arena comes with this message, and `Start`
+    /// follows.
+    Grow {
+        /// The field, by its index.
+        field: u32,
+        /// What a row of it is to have room for.
+        places: u64,
     },
     /// The slot is free again.
     Release {
@@ -190,6 +200,11 @@ pub enum Request {
 pub enum Reply {
     /// The pool is up; a description of the source lies in the mailbox.
     Up {
+        /// Its length.
+        len: u32,
+    },
+    /// What was learned of code of the user lies in the mailbox: there can be slots now.
+    Learned {
         /// Its length.
         len: u32,
     },
@@ -224,6 +239,13 @@ pub enum Reply {
     Stats {
         /// Their length.
         len: u32,
+    },
+    /// A sample needs more room than rows have. Nothing is done until the trainer gives a new arena.
+    Outgrown {
+        /// The field, by its index.
+        field: u32,
+        /// What a row would have to have room for, at least.
+        places: u64,
     },
     /// Slots are lost, or found again: workers that were killed and do not end may still write to them.
     Lost {
@@ -303,9 +325,10 @@ impl Wire for Report {
 impl Wire for Request {
     fn frame(&self) -> Frame {
         match *self {
-            Self::Start { generation, epoch, cursor } => {
-                Frame { kind: 21, a: generation, b: epoch, c: cursor, ..Frame::default() }
+            Self::Start { generation, epoch, cursor, batch } => {
+                Frame { kind: 21, a: generation, b: epoch, c: cursor, d: batch, ..Frame::default() }
             }
+            Self::Grow { field, places } => Frame { kind: 27, n: field, a: places, ..Frame::default() },
             Self::Release { slot } => Frame { kind: 22, slot, ..Frame::default() },
             Self::Segment => Frame { kind: 23, ..Frame::default() },
             Self::Stats => Frame { kind: 24, ..Frame::default() },
@@ -317,14 +340,15 @@ impl Wire for Request {
     }
 
     fn from_frame(frame: &Frame) -> Option<Self> {
-        let &Frame { kind, n, a, b, c, slot, .. } = frame;
+        let &Frame { kind, n, a, b, c, d, slot, .. } = frame;
         match kind {
-            21 => Some(Self::Start { generation: a, epoch: b, cursor: c }),
+            21 => Some(Self::Start { generation: a, epoch: b, cursor: c, batch: d }),
             22 => Some(Self::Release { slot }),
             23 => Some(Self::Segment),
             24 => Some(Self::Stats),
             25 => Some(Self::Boot { len: n, by_main_thread: a != 0 }),
             26 => Some(Self::Bytes),
+            27 => Some(Self::Grow { field: n, places: a }),
             _ => None,
         }
     }
@@ -343,6 +367,8 @@ impl Wire for Reply {
             }
             Self::Stats { len } => Frame { kind: 35, n: len, ..Frame::default() },
             Self::Lost { slots } => Frame { kind: 36, n: slots, ..Frame::default() },
+            Self::Outgrown { field, places } => Frame { kind: 38, n: field, a: places, ..Frame::default() },
+            Self::Learned { len } => Frame { kind: 37, n: len, ..Frame::default() },
         }
     }
 
@@ -355,6 +381,8 @@ impl Wire for Reply {
             34 => Some(Self::Failed { generation: a, batch: b, slot, len: n }),
             35 => Some(Self::Stats { len: n }),
             36 => Some(Self::Lost { slots: n }),
+            37 => Some(Self::Learned { len: n }),
+            38 => Some(Self::Outgrown { field: n, places: a }),
             _ => None,
         }
     }
@@ -428,7 +456,9 @@ mod tests {
             round_trip(Report::Up);
             let (read, decode, transform) = (Duration::from_nanos(a), Duration::from_nanos(b), Duration::from_nanos(c));
             round_trip(Report::Done(Done { tag, len: n, read, decode, transform }));
-            round_trip(Request::Start { generation: a, epoch: b, cursor: c });
+            round_trip(Request::Start { generation: a, epoch: b, cursor: c, batch: a ^ c });
+            round_trip(Request::Grow { field: n, places: a });
+            round_trip(Reply::Outgrown { field: n, places: a });
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);
             round_trip(Request::Stats);
@@ -440,6 +470,7 @@ mod tests {
             round_trip(Reply::Failed { generation: a, batch: b, slot, len: n });
             round_trip(Reply::Stats { len: n });
             round_trip(Reply::Lost { slots: n });
+            round_trip(Reply::Learned { len: n });
         }
 
         #[test]

@@ -12,11 +12,14 @@ use std::{
 use numpy::{
     PY_ARRAY_API, PyArray1, PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods,
     dtype,
-    npyffi::{NPY_ARRAY_CARRAY, NpyTypes, PyArrayObject, npy_intp},
+    npyffi::{NPY_ARRAY_CARRAY, PyArrayObject, npy_intp},
 };
-use pyo3::prelude::*;
+use pyo3::{PyTypeInfo, exceptions::PyTypeError, ffi, prelude::*, types::PyList};
 
-use crate::{function::Array, spec::DType};
+use crate::{
+    function::Array,
+    spec::{DType, FieldSpec},
+};
 
 /// Memory for arrays, which is used again as soon as no array over it is left: whoever keeps one keeps the memory.
 #[derive(Default)]
@@ -33,35 +36,16 @@ impl Memory {
     pub(super) fn array(&self, py: Python<'_>, dtype: DType, shape: &[usize]) -> PyResult<Values> {
         let len = shape.iter().product::<usize>() * dtype.size();
         let owner = self.piece(py, len);
-        let mut dims: Vec<npy_intp> = shape.iter().map(|&extent| extent as npy_intp).collect();
-        let start = owner.data();
-        // SAFETY: the array is C-contiguous and as long as its owner or shorter, whose memory NumPy aligns for every
-        // dtype; it becomes the owner's, which so outlives it. Both calls take over a reference.
-        let array = unsafe {
-            let array = PY_ARRAY_API.PyArray_NewFromDescr(
-                py,
-                PY_ARRAY_API.get_type_object(py, NpyTypes::PyArray_Type),
-                descr(py, dtype)?.into_dtype_ptr(),
-                dims.len() as c_int,
-                dims.as_mut_ptr(),
-                ptr::null_mut(),
-                start.cast(),
-                NPY_ARRAY_CARRAY,
-                ptr::null_mut(),
-            );
-            let array = Bound::<PyAny>::from_owned_ptr_or_err(py, array)?;
-            if PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast::<PyArrayObject>(), owner.into_ptr()) != 0 {
-                return Err(PyErr::fetch(py));
-            }
-            array.cast_into_unchecked::<PyUntypedArray>()
-        };
+        let start = owner.data().cast::<u8>();
+        // SAFETY: the owner has at least as many bytes, whose start NumPy aligns for every dtype.
+        let array = unsafe { over(owner.into_any(), dtype, shape, start) }?;
         Ok(Values { array: array.unbind(), dtype, shape: shape.to_vec(), start, len })
     }
 
     /// Returns memory over which there is no array.
     fn piece<'py>(&self, py: Python<'py>, len: usize) -> Bound<'py, PyArray1<u8>> {
         let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_free = |owner: &Py<PyArray1<u8>>| owner.get_refcnt(py) == 1;
+        let is_free = |owner: &Py<PyArray1<u8>>| references(owner.bind(py)) == 1;
         let suits = |owner: &Py<PyArray1<u8>>| {
             let has = owner.bind(py).len();
             has >= len && (has <= KEPT_BYTES || has / KEPT_TIMES <= len)
@@ -78,6 +62,85 @@ impl Memory {
         }
         made
     }
+}
+
+/// What keeps memory of a batch for as long as there are arrays over it, so that it is seen whether some are left.
+pub(super) struct Lease<'py>(Bound<'py, PyList>);
+
+impl<'py> Lease<'py> {
+    /// Returns a lease of no arrays.
+    pub(super) fn new(py: Python<'py>) -> Self {
+        Self(PyList::empty(py))
+    }
+
+    /// Returns the rows of a field as one array; or as a list of one for each row, where rows vary.
+    pub(super) fn field(&self, spec: &FieldSpec, rows: usize, bytes: &mut [u8]) -> PyResult<Bound<'py, PyAny>> {
+        if spec.ragged.is_none() {
+            return self.array(spec.dtype, &[&[rows], &spec.shape[..]].concat(), bytes);
+        }
+        let row_bytes = bytes.len() / rows.max(1);
+        let arrays = bytes.chunks_exact_mut(row_bytes.max(1)).map(|row| {
+            let (shape, values) = spec.read_row(row);
+            self.array(spec.dtype, &shape, &mut row[values])
+        });
+        PyList::new(self.0.py(), arrays.collect::<PyResult<Vec<_>>>()?).map(Bound::into_any)
+    }
+
+    fn array(&self, dtype: DType, shape: &[usize], bytes: &mut [u8]) -> PyResult<Bound<'py, PyAny>> {
+        if dtype == DType::BFloat16 {
+            return Err(PyTypeError::new_err("NumPy has no bfloat16: a function cannot get this batch"));
+        }
+        if shape.iter().product::<usize>() * dtype.size() != bytes.len() {
+            return Err(PyTypeError::new_err(format!("{} bytes are no array of shape {shape:?}", bytes.len())));
+        }
+        // SAFETY: there are as many bytes, in C order, and they are written by nobody else while the function runs. That
+        // no array is left afterwards is checked; one that is all the same lies in memory that stays mapped.
+        unsafe { over(self.0.clone().into_any(), dtype, shape, bytes.as_mut_ptr()) }.map(|array| array.into_any())
+    }
+
+    /// Tells whether there are arrays left.
+    pub(super) fn is_kept(&self) -> bool {
+        references(&self.0) > 1
+    }
+}
+
+/// Returns an array over memory of an owner, which it keeps.
+///
+/// # Safety
+/// The owner keeps memory for the array's values from `start` on, aligned for them.
+unsafe fn over<'py>(
+    owner: Bound<'py, PyAny>,
+    dtype: DType,
+    shape: &[usize],
+    start: *mut u8,
+) -> PyResult<Bound<'py, PyUntypedArray>> {
+    let py = owner.py();
+    let mut dims: Vec<npy_intp> = shape.iter().map(|&extent| extent as npy_intp).collect();
+    // SAFETY: the caller promises what there is in memory. Both calls take over a reference.
+    unsafe {
+        let array = PY_ARRAY_API.PyArray_NewFromDescr(
+            py,
+            PyUntypedArray::type_object_raw(py),
+            descr(py, dtype)?.into_dtype_ptr(),
+            dims.len() as c_int,
+            dims.as_mut_ptr(),
+            ptr::null_mut(),
+            start.cast(),
+            NPY_ARRAY_CARRAY,
+            ptr::null_mut(),
+        );
+        let array = Bound::<PyAny>::from_owned_ptr_or_err(py, array)?;
+        if PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast::<PyArrayObject>(), owner.into_ptr()) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(array.cast_into_unchecked::<PyUntypedArray>())
+    }
+}
+
+/// Returns how many references to an object there are.
+fn references(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: the object is alive, and the interpreter's lock is held.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
 }
 
 fn descr(py: Python<'_>, of: DType) -> PyResult<Bound<'_, PyArrayDescr>> {
@@ -141,6 +204,11 @@ impl Values {
         let start = unsafe { (*array.as_array_ptr()).fields.data.cast::<u8>() };
         let len = shape.iter().product::<usize>() * dtype.size();
         Some(Self { array: array.clone().unbind(), dtype, shape, start, len })
+    }
+
+    /// Returns the array alone.
+    pub(super) fn into_object(self) -> Py<PyAny> {
+        self.array.into_any()
     }
 
     /// Returns the array.

@@ -2,12 +2,20 @@
 //!
 //! Nothing here takes a decision. What Python users see is made of these parts in `python/stokehold`.
 
+mod arrays;
 mod batch;
 mod buffer;
+mod code;
+mod dataset;
 mod error;
+mod forks;
+mod functions;
 mod images;
 mod loader;
 mod memory;
+mod pipeline;
+mod probe;
+mod randomness;
 mod rows;
 mod stdio;
 mod table;
@@ -34,12 +42,15 @@ mod _native {
         batch::Batch,
         buffer::Field,
         check_batch_transform, check_transform,
+        code::{report_line, serve_code},
         error::{DecodeError, SlotsExhaustedError, WorkerError},
+        forks::leave_pool,
         image_folder_classes,
         images::decode_jpeg,
         init,
         loader::Loader,
         memory::Memory,
+        pipeline::Pipeline,
         print_line,
         rows::copy_rows,
         serve,
@@ -94,7 +105,7 @@ fn print_line(descriptor: c_int, line: &str) {
 /// Serves the trainer at the other end of standard input, as its coordinator, and ends this process.
 #[pyfunction]
 fn serve() {
-    crate::sys::process::exit_now(crate::loader::serve_stdin());
+    crate::sys::process::exit_now(crate::loader::serve_stdin(&crate::coordinator::Begin::Described));
 }
 
 /// Does the same if this process was started to be a coordinator; else returns at once.

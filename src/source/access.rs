@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt::Debug, os::fd::RawFd, sync::Arc};
 
 use super::{reader::Reader, record::Record};
-use crate::field::Field;
+use crate::{error::Result, field::Field};
 
 /// Bytes that several processes may share: a mapping, or memory of our own.
 pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -35,6 +35,26 @@ pub trait Source: Debug + Send + Sync {
 
     /// Tells whether a reader may wait for a device, so that reading ahead pays.
     fn does_io(&self) -> bool;
+
+    /// Tells whether a sample takes so little that a run of a few would not be worth its message.
+    fn is_quick(&self) -> bool {
+        !self.does_io()
+    }
+
+    /// Tells whether the room that its fields have for samples that vary is a guess: then a sample that needs more is no bad
+    /// one, and there is more room from then on.
+    fn guesses_room(&self) -> bool {
+        false
+    }
+
+    /// Begins a worker's process, before it reads its first sample; `seat` is its number.
+    ///
+    /// # Errors
+    /// [`Raised`](crate::Error::Raised) where code of the user refuses.
+    fn enter(&self, seat: u32) -> Result<()> {
+        let _ = seat;
+        Ok(())
+    }
 
     /// Returns what a thread reads samples with.
     fn reader(&self) -> Box<dyn Reader + '_>;

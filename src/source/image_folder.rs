@@ -39,7 +39,7 @@ pub struct ImageFolder {
 impl ImageFolder {
     /// Returns the fields of every image folder.
     pub fn source_fields() -> Vec<Field> {
-        vec![Field::new("image", Image {}), Field::new("label", Label {})]
+        vec![Field::new("image", Image::default()), Field::new("label", Label {})]
     }
 
     /// Lists the folder `root`.

@@ -292,7 +292,7 @@ mod tests {
         let offset = bytes.len();
         bytes.extend([7, 8]);
         let columns = [
-            column("image", Image {}, Stored::Files(images)),
+            column("image", Image::default(), Stored::Files(images)),
             column("x", Tensor { dtype: DType::UInt8, shape: vec![] }, Stored::Rows(offset)),
             column("mask", Mask::of("image"), Stored::Files(masks)),
             column("pairs", numbers(DType::Int8, &[2], 3), Stored::Runs(values)),

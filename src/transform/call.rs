@@ -73,7 +73,7 @@ pub(crate) struct Target<'a> {
 impl<'a> Target<'a> {
     /// Returns the place for the row's values, of this shape.
     pub(super) fn begin(&mut self, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], Failure> {
-        self.rows.begin(self.at, spec, shape).map_err(failure)
+        self.rows.begin(self.at, spec, shape)
     }
 
     /// Returns an array for a function.

@@ -10,7 +10,7 @@ use super::{
     numbered::Numbered,
     op::{ImageShape, Role},
     ops::Transform,
-    output::output,
+    output::{UNBOUNDED, output},
     pixels::Pixels,
     row::{Rows, SlotRows},
     segment::{ImageInput, Segment, Workspace},
@@ -47,6 +47,7 @@ impl Chain {
             has_channel_axis: true,
             layout: Layout::Hwc,
             capacity: None,
+            unbounded: false,
             is_followed: false,
             varies_in_channels: false,
         };
@@ -66,7 +67,7 @@ impl Chain {
             output.row_bytes()?;
             return Ok(Self { output, segment, calls: None });
         };
-        let ImageInput { name, capacity, is_followed, .. } = input;
+        let ImageInput { name, capacity, unbounded, is_followed, .. } = input;
         if input.varies_in_channels {
             return Err(Error::Config(format!(
                 "field `{name}`: transform {}: a function gets images of one number of channels: give DecodeImage a \
@@ -79,7 +80,7 @@ impl Chain {
         let any = row.shape(Size { height: 0, width: 0 }).into_iter().map(|extent| (extent > 0).then_some(extent));
         let shape = extents.map_or_else(|| any.collect(), |extents| extents.into_iter().map(Some).collect());
         let given = Between { spec: ArraySpec { dtype: row.dtype(), shape }, layout: Some(row.layout()) };
-        let (calls, output) = Calls::compile(CallInput { name, capacity, is_followed }, given, &ops[end..])?;
+        let (calls, output) = Calls::compile(CallInput { name, capacity, unbounded, is_followed }, given, &ops[end..])?;
         Ok(Self { output, segment, calls: Some(calls) })
     }
 
@@ -110,7 +111,7 @@ impl Chain {
         }
         let mut rows = [row];
         let mut rows = SlotRows(&mut rows);
-        let row = rows.begin(0, &self.output, &self.segment.shape(space)).map_err(failure)?;
+        let row = rows.begin(0, &self.output, &self.segment.shape(space))?;
         self.segment.run(pixels, space, row).map_err(failure)
     }
 
@@ -152,6 +153,8 @@ pub(crate) struct CallInput<'a> {
     pub(crate) name: &'a str,
     /// The positions that a row has room for, where the field is ragged.
     pub(crate) capacity: Option<usize>,
+    /// Whether rows are as large as they must be, without a capacity.
+    pub(crate) unbounded: bool,
     /// Whether masks, boxes or keypoints follow.
     pub(crate) is_followed: bool,
 }
@@ -187,7 +190,7 @@ impl Calls {
     /// [`Config`](Error::Config) for an operation that cannot take what comes before it, for what varies without a
     /// capacity, and for a capacity of what does not.
     pub(crate) fn compile(input: CallInput<'_>, given: Between, ops: &[Numbered]) -> Result<(Self, FieldSpec)> {
-        let CallInput { name, capacity, is_followed } = input;
+        let CallInput { name, capacity, unbounded, is_followed } = input;
         let [Numbered { at, role: Role::Call(call), .. }, rest @ ..] = ops else {
             return Err(Error::Config(format!("field `{name}`: nothing is called")));
         };
@@ -202,7 +205,8 @@ impl Calls {
         let same_axes = result.shape.len() == given.spec.shape.len();
         let between = Between { spec: result, layout: given.layout.filter(|_| same_axes) };
         let Some(next) = rest.first() else {
-            let spec = between.spec.rows(name, capacity)?;
+            let varies = between.spec.shape.contains(&None);
+            let spec = between.spec.rows(name, capacity.or((unbounded && varies).then_some(UNBOUNDED)))?;
             return Ok((this(Rest::Row(spec.clone())), spec));
         };
         if matches!(next.role, Role::Call(_)) {
@@ -221,6 +225,7 @@ impl Calls {
             has_channel_axis: between.channel_axis().is_some(),
             layout: between.layout.unwrap_or_default(),
             capacity,
+            unbounded,
             is_followed,
             varies_in_channels: false,
         };

@@ -9,13 +9,17 @@ use crate::{
 /// The most channels that an image may have.
 const MOST_CHANNELS: usize = 4;
 
+/// The capacity of rows that are as large as they must be.
+pub(super) const UNBOUNDED: usize = 1 << 32;
+
 /// Returns what the rows look like: of fixed shape, or ragged.
 pub(super) fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {
     let ImageInput { name, capacity, has_channel_axis, .. } = input;
     if input.varies_in_channels {
         return varying_output(input, shape, row);
     }
-    match (shape.size, capacity) {
+    let unbounded = (input.unbounded && shape.size.is_none()).then_some(UNBOUNDED);
+    match (shape.size, capacity.or(unbounded)) {
         (Some(size), None) => Ok(FieldSpec::new(name, row.dtype(), row.shape(size))),
         (Some(_), Some(_)) => Err(no_capacity(name)),
         (None, Some(_)) if row.layout() == Layout::Chw => Err(Error::Config(format!(
@@ -36,7 +40,8 @@ pub(super) fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -
 fn varying_output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {
     let ImageInput { name, capacity, .. } = input;
     let fixed = shape.size.map(|size| size.area() as usize * MOST_CHANNELS);
-    let capacity = match (fixed, capacity) {
+    let unbounded = (input.unbounded && fixed.is_none()).then_some(UNBOUNDED);
+    let capacity = match (fixed, capacity.or(unbounded)) {
         (Some(_), Some(_)) => return Err(no_capacity(name)),
         (Some(capacity), None) | (None, Some(capacity)) => capacity,
         (None, None) => {

@@ -1,6 +1,6 @@
 //! Where the rows of a sample go.
 
-use crate::spec::FieldSpec;
+use crate::{error::Failure, spec::FieldSpec};
 
 /// The rows of a sample, one for each field.
 pub trait Rows {
@@ -8,8 +8,8 @@ pub trait Rows {
     /// shape that does not vary is that of `spec`.
     ///
     /// # Errors
-    /// The reason where there is no room for as many.
-    fn begin(&mut self, at: usize, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], String>;
+    /// A [`Failure`] of the transform stage, where there is no room for as many.
+    fn begin(&mut self, at: usize, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], Failure>;
 }
 
 /// Rows of slots, each exactly as long as its spec says.
@@ -17,7 +17,7 @@ pub trait Rows {
 pub struct SlotRows<'a, 'r>(pub &'a mut [&'r mut [u8]]);
 
 impl Rows for SlotRows<'_, '_> {
-    fn begin(&mut self, at: usize, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], String> {
+    fn begin(&mut self, at: usize, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], Failure> {
         let row = &mut *self.0[at];
         match spec.ragged {
             None => Ok(row),

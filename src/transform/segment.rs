@@ -37,6 +37,8 @@ pub(crate) struct ImageInput<'a> {
     pub(crate) layout: Layout,
     /// The pixels that a row has room for, where the field is ragged.
     pub(crate) capacity: Option<usize>,
+    /// Whether rows are as large as they must be, without a capacity.
+    pub(crate) unbounded: bool,
     /// Whether masks, boxes or keypoints follow the images.
     pub(crate) is_followed: bool,
     /// Whether other images of the field have other channels, so that the axis of the channels varies too.

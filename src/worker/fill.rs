@@ -51,6 +51,12 @@ impl Filler {
         Self { pipeline, on_error, worker }
     }
 
+    /// Returns the same filler over another pipeline.
+    #[must_use]
+    pub fn with_pipeline(&self, pipeline: Arc<Pipeline>) -> Self {
+        Self { pipeline, ..self.clone() }
+    }
+
     /// Returns the pipeline.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
@@ -97,7 +103,9 @@ impl Filler {
             });
             let Err(failure) = made else { break };
             attempt += 1;
-            let fatal = self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS;
+            // Such a sample is no bad one: it is made again where there is room.
+            let lacks_room = failure.room.as_ref().is_some_and(|room| self.pipeline.grows(&room.field));
+            let fatal = lacks_room || self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS;
             let mut error = failure.of(index, self.pipeline.source().key(index));
             error.worker = self.worker;
             report.failures.push(RowFailure { row: number, fatal, error });

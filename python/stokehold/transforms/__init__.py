@@ -14,8 +14,9 @@ geometry of their own: `ToDtype` for masks; `ClampBoundingBoxes`, `SanitizeBound
     >>> transforms = [RandomResizedCrop(224), RandomHorizontalFlip(), Normalize(IMAGENET_MEAN, IMAGENET_STD)]
 """
 
-from stokehold.transforms import color, elements, geometry, places, policies
+from stokehold.transforms import calls, color, elements, geometry, places, policies
 from stokehold.transforms.base import Transform
+from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
 from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
@@ -23,6 +24,7 @@ from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
 
 __all__ = ["Transform"]
+__all__ += calls.__all__
 __all__ += color.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__

@@ -24,6 +24,7 @@ fn compiled(json: &str, pixel: PixelType) -> Result<Chain> {
         has_channel_axis: true,
         layout: Layout::Hwc,
         capacity: None,
+        unbounded: false,
         is_followed: false,
         varies_in_channels: false,
     };
