@@ -147,6 +147,45 @@ impl fmt::Display for SampleError {
 
 impl std::error::Error for SampleError {}
 
+impl SampleError {
+    /// Returns the error as JSON of at most so many bytes: the beginning of a traceback goes first, then what an exception is
+    /// made of again.
+    pub fn json(&self, room: usize) -> String {
+        let json = |error: &Self| serde_json::to_string(error).unwrap_or_default();
+        let (mut error, mut text) = (self.clone(), json(self));
+        while text.len() > room {
+            let Some(raised) = &mut error.raised else { break };
+            if raised.trace.is_empty() && raised.whole.take().is_none() {
+                error.raised = None;
+            } else if !raised.trace.is_empty() {
+                let excess = (text.len() - room).div_ceil(2).max(64).min(raised.trace.len());
+                raised.trace.drain(..raised.trace.ceil_char_boundary(excess));
+            }
+            text = json(&error);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_loses_its_traceback_before_its_exception() {
+        let raised = Raised { line: "E: x".into(), trace: "né\n".repeat(1000), whole: Some("00".repeat(500)) };
+        let error = Failure::raised(Stage::Read, raised).of(7, "key".into());
+        let read = |room| serde_json::from_str::<SampleError>(&error.json(room)).unwrap();
+        assert_eq!(read(1 << 20), error);
+        let cut = read(3000).raised.unwrap();
+        assert!(error.json(3000).len() <= 3000);
+        assert!(cut.whole.is_some() && error.raised.as_ref().unwrap().trace.ends_with(&cut.trace));
+        assert!(!cut.trace.is_empty());
+        assert_eq!(read(500).raised.unwrap().whole, None);
+        assert_eq!(read(10).raised, None);
+    }
+}
+
 /// A failure inside a stage, before it is known which sample it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

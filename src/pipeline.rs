@@ -105,6 +105,24 @@ impl Pipeline {
         Self { functions: Some(functions), ..self }
     }
 
+    /// Returns the pipeline of an opened source whose recipe has room already for fields that may grow.
+    ///
+    /// # Errors
+    /// Those of [`Compiled::of`].
+    pub fn grown(source: Arc<dyn Source>, recipe: &Recipe, growing: Vec<String>) -> Result<Self> {
+        Ok(Self { growing: growing.into_iter().collect(), ..Self::new(source, recipe)? })
+    }
+
+    /// Returns what is made of the samples.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Returns the fields whose room is a guess, and grows.
+    pub fn growing(&self) -> Vec<String> {
+        self.growing.iter().cloned().collect()
+    }
+
     /// Returns the same pipeline with so much room in the rows of a field.
     ///
     /// # Errors
@@ -179,7 +197,7 @@ impl Pipeline {
 
     /// Tells whether functions of somebody else are called.
     pub fn calls(&self) -> bool {
-        self.functions.is_some() && self.recipe.calls()
+        self.recipe.calls()
     }
 
     /// Returns fresh buffers for one thread.

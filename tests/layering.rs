@@ -23,6 +23,7 @@ const UNSAFE_FILES: &[&str] = &[
     "shm/",
     "decode/jpeg/avx2.rs",
     "decode/webp/library.rs",
+    "worker/learning.rs",
     "worker/serve.rs",
     "coordinator/act.rs",
     "coordinator/serve.rs",

@@ -28,10 +28,13 @@
 //! Memory has no name: the kernel frees it when the last process that maps it is gone.
 
 mod act;
-mod code;
+mod begin;
 mod event;
+mod learn;
 mod notes;
 mod outgrown;
+mod posted;
+mod received;
 mod run;
 mod schedule;
 mod serve;
@@ -41,9 +44,9 @@ mod wire;
 mod worker_process;
 
 pub use self::{
-    code::{Begin, OpenCode, OpenedCode},
+    begin::Begin,
     event::{Action, Assignment, Event, RowInHand},
-    schedule::{LANES, Schedule, ScheduleOptions},
+    schedule::{Schedule, ScheduleOptions},
     serve::serve,
     stats::PoolStats,
     wire::{ErrorKind, Learned, PoolError, SourceFacts},

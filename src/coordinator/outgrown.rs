@@ -45,7 +45,8 @@ impl Coordinator {
         let sampler = options.sampler(self.pipeline.source().len());
         let (schedule, actions) = schedule(&self.pipeline, &options, &arena);
         let (pipeline, trainer) = (Arc::clone(&self.pipeline), Arc::clone(&self.trainer));
-        self.supervisor = Supervisor::new(pipeline, options, sampler, trainer);
+        let posted = self.supervisor.posted();
+        self.supervisor = Supervisor::new(pipeline, options, sampler, (trainer, posted));
         (self.arena, self.schedule, self.is_outgrown) = (arena, schedule, false);
         self.act(actions);
         Ok(())

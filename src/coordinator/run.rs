@@ -10,6 +10,7 @@ use std::{
 use super::{
     event::{Action, Event, RowInHand},
     notes::rows_at,
+    posted::Posted,
     schedule::{Schedule, ScheduleOptions},
     stats::PoolStats,
     supervisor::Supervisor,
@@ -76,11 +77,12 @@ impl Coordinator {
         options: Options,
         (mailbox, arena): (Mailbox, Arena),
         trainer: Arc<Parent>,
+        posted: Option<Arc<(Posted, String)>>,
     ) -> Result<Self> {
         let sampler = options.sampler(pipeline.source().len());
         let (schedule, actions) = schedule(&pipeline, &options, &arena);
         let num_workers = options.num_workers;
-        let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler, Arc::clone(&trainer));
+        let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler, (Arc::clone(&trainer), posted));
         let stats = PoolStats { counters: Counters::of(Pipeline::counters()), ..PoolStats::default() };
         let mut coordinator = Self {
             trainer,

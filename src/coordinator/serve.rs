@@ -8,22 +8,20 @@ use std::{
 };
 
 use super::{
-    code::{Begin, OpenCode, OpenedCode},
+    begin::Begin,
+    learn::{Asked, Found, find},
+    received::{receive, table},
     run::Coordinator,
-    wire::{Learned, PoolError, SourceFacts},
+    wire::{PoolError, SourceFacts},
 };
 use crate::{
     error::{Error, Result},
-    field::Compiled,
     job::LoaderDescription,
     panics,
-    pipeline::{Pipeline, PipelineSpec},
     protocol::{Channel, Incoming, Reply, Request},
-    rng::Key,
     shm::{Arena, Mailbox, SharedBytes, SlotLayout},
-    source::{Bytes, SourceSpec},
+    source::Bytes,
     sys::{
-        memory::SharedMemory,
         process::{self, Parent},
         report,
         socket::Socket,
@@ -104,16 +102,21 @@ fn open(
 ) -> Result<Coordinator> {
     let LoaderDescription { pipeline: spec, functions, options } = serde_json::from_str(description)
         .map_err(|error| Error::Protocol(format!("the description of the loader is not one: {error}")))?;
+    let mut posted = None;
     let pipeline = match (given, spec) {
         (Begin::Forked(pipeline), _) => Arc::clone(pipeline),
         (Begin::Code(code), Some(spec)) => {
-            let (pipeline, learned) = open_code(channel, *code, spec, functions, options.seed)?;
+            let asked = Asked::receive(channel, spec, functions, &options)?;
+            let Found { pipeline, learned, posted: given } = find(*code, asked, options.spawns)?;
+            posted = given;
             let learned = serde_json::to_string(&learned).map_err(|error| Error::Protocol(error.to_string()))?;
             channel.send(&Reply::Learned { len: mailbox.write(0, &learned) })?;
-            Arc::new(pipeline.with_sample_bytes(options.sample_bytes()))
+            Arc::new(pipeline)
         }
         (Begin::Described, Some(spec)) => {
-            let bytes = table_bytes(channel, &spec.source)?;
+            let memory = table(channel, &spec.source)?;
+            // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
+            let bytes = memory.map(|memory| Arc::new(unsafe { SharedBytes::new(memory) }) as Bytes);
             Arc::new(spec.open(bytes)?.with_sample_bytes(options.sample_bytes()))
         }
         (Begin::Described | Begin::Code(_), None) => {
@@ -122,51 +125,5 @@ fn open(
     };
     let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
     arena.share(Arc::new(receive(channel, Request::Segment)?));
-    Coordinator::new(pipeline, options, (mailbox, arena), trainer)
-}
-
-/// Opens the code of a loader, with its source, and learns what is not declared.
-fn open_code(
-    channel: &Channel<Reply, Request>,
-    code: &dyn OpenCode,
-    spec: PipelineSpec,
-    functions: usize,
-    seed: u64,
-) -> Result<(Pipeline, Learned)> {
-    let PipelineSpec { source, recipe } = spec;
-    let pieces = if let SourceSpec::Code { pieces } = source { pieces } else { functions };
-    let memory = (0..pieces).map(|_| receive(channel, Request::Bytes)).collect::<Result<Vec<_>>>()?;
-    let OpenedCode { source: opened, functions } = code.open(&memory)?;
-    let source = match opened {
-        Some(opened) => opened,
-        None => source.open(table_bytes(channel, &source)?)?,
-    };
-    // A mistake is told before anything is learned.
-    Compiled::of(source.fields(), &recipe)?;
-    let recipe = if recipe.has_unknown() {
-        code.learn(&source, recipe, &functions, Key { seed, epoch: 0, index: 0 })?
-    } else {
-        recipe
-    };
-    let learned = Learned { fields: source.fields().to_vec(), recipe: recipe.clone() };
-    Ok((Pipeline::new(source, &recipe)?.with_functions(functions), learned))
-}
-
-/// Receives the bytes of a table; none for other sources.
-fn table_bytes(channel: &Channel<Reply, Request>, source: &SourceSpec) -> Result<Option<Bytes>> {
-    let is_table = matches!(source, SourceSpec::Table { .. });
-    is_table.then(|| receive(channel, Request::Bytes).map(shared_bytes)).transpose()
-}
-
-/// Receives the memory that comes with this message.
-fn receive(channel: &Channel<Reply, Request>, wanted: Request) -> Result<SharedMemory> {
-    match channel.recv_with(true)? {
-        (Incoming::Message(message), Some(fd)) if message == wanted => SharedMemory::open(fd),
-        other => Err(Error::Protocol(format!("unexpected while booting: {other:?}"))),
-    }
-}
-
-fn shared_bytes(memory: SharedMemory) -> Bytes {
-    // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
-    Arc::new(unsafe { SharedBytes::new(Arc::new(memory)) })
+    Coordinator::new(pipeline, options, (mailbox, arena), trainer, posted)
 }

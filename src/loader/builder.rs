@@ -117,6 +117,10 @@ impl Builder {
         /// Sets the most bytes that a sample may take while it is made: its files, what decoding and transforming it
         /// allocates, and its pixels. A larger one is a bad sample. Default: none, for 1 GiB.
         max_sample_bytes: Option<u64>,
+        /// Sets after how many batches' worth of rows a worker ends and another one takes its seat. Default: none, for never.
+        worker_batches: Option<u32>,
+        /// Sets the bytes of a worker's own memory from which on it ends and another one takes its seat. Default: none.
+        worker_memory_limit: Option<u64>,
         /// Sets what becomes of bad samples. Default: their batch fails.
         on_error: OnError,
         /// Sets how long a worker may go without finishing a sample before it is replaced. Default: 60 s.

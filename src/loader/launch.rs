@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    coordinator::{self, Begin, OpenCode},
+    coordinator::{self, Begin},
     error::{Error, Result},
     pipeline::Pipeline,
     sys::{
@@ -22,6 +22,7 @@ use crate::{
         socket::Socket,
         stdio,
     },
+    worker::{self, OpenCode},
 };
 
 /// The first argument of this program where it is started as a coordinator.
@@ -73,6 +74,14 @@ pub fn init() {
 pub fn serve_stdin(given: &Begin<'_>) -> i32 {
     match report::report_to_stderr().and_then(|()| stdio::take_stdin()) {
         Ok(socket) => coordinator::serve(socket, given),
+        Err(_) => 2,
+    }
+}
+
+/// Serves the coordinator at the other end of standard input, as a worker that was not forked, and returns the exit status.
+pub fn serve_posted_stdin(code: &dyn OpenCode) -> i32 {
+    match report::report_to_stderr().and_then(|()| stdio::take_stdin()) {
+        Ok(socket) => worker::serve_posted(socket, code),
         Err(_) => 2,
     }
 }

@@ -26,7 +26,7 @@ pub use self::{
     description::Description,
     handle::Loader,
     input::Input,
-    launch::{Launch, init, serve_stdin},
+    launch::{Launch, init, serve_posted_stdin, serve_stdin},
     state::State,
     stats::Stats,
     tick::Tick,

@@ -126,6 +126,14 @@ pub enum Command {
     Fill(Fill),
     /// A descriptor of a new segment of the arena comes with this message.
     Segment,
+    /// The first message to a worker that was not forked: what it must know lies in the memory whose descriptor comes with
+    /// it.
+    Post {
+        /// Its length.
+        len: u32,
+    },
+    /// A descriptor of memory that the posting speaks of comes with this message.
+    Memory,
 }
 
 /// Worker to coordinator.
@@ -135,6 +143,11 @@ pub enum Report {
     Up,
     /// A run is done.
     Done(Done),
+    /// What a process that was to learn something says of it lies in the memory of its posting.
+    Learned {
+        /// Its length.
+        len: u32,
+    },
 }
 
 /// How a run went: its rows are written, but for those whose samples failed.
@@ -275,6 +288,8 @@ impl Wire for Command {
                 }
             }
             Self::Segment => Frame { kind: 2, ..Frame::default() },
+            Self::Post { len } => Frame { kind: 4, n: len, ..Frame::default() },
+            Self::Memory => Frame { kind: 5, ..Frame::default() },
         }
     }
 
@@ -291,6 +306,8 @@ impl Wire for Command {
                 work: if kind == 3 { Work::Finish } else { Work::Fill },
             })),
             2 => Some(Self::Segment),
+            4 => Some(Self::Post { len: n }),
+            5 => Some(Self::Memory),
             _ => None,
         }
     }
@@ -300,6 +317,7 @@ impl Wire for Report {
     fn frame(&self) -> Frame {
         match *self {
             Self::Up => Frame { kind: 11, ..Frame::default() },
+            Self::Learned { len } => Frame { kind: 13, n: len, ..Frame::default() },
             Self::Done(Done { tag, len, read, decode, transform }) => {
                 let nanos = |time: Duration| time.as_nanos() as u64;
                 let (c, d, e) = (nanos(read), nanos(decode), nanos(transform));
@@ -312,6 +330,7 @@ impl Wire for Report {
         let &Frame { kind, n, tag, c, d, e, .. } = frame;
         match kind {
             11 => Some(Self::Up),
+            13 => Some(Self::Learned { len: n }),
             12 => {
                 let (read, decode, transform) =
                     (Duration::from_nanos(c), Duration::from_nanos(d), Duration::from_nanos(e));
@@ -453,6 +472,9 @@ mod tests {
             let work = if finishes { Work::Finish } else { Work::Fill };
             round_trip(Command::Fill(Fill { tag, run, epoch: a, cursor: b, batch: c, attempt: n, work }));
             round_trip(Command::Segment);
+            round_trip(Command::Post { len: n });
+            round_trip(Command::Memory);
+            round_trip(Report::Learned { len: n });
             round_trip(Report::Up);
             let (read, decode, transform) = (Duration::from_nanos(a), Duration::from_nanos(b), Duration::from_nanos(c));
             round_trip(Report::Done(Done { tag, len: n, read, decode, transform }));

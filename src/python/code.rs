@@ -7,17 +7,20 @@ use std::{
 
 use pyo3::{buffer::PyUntypedBuffer, prelude::*};
 
-use super::{dataset::Dataset, error::raised, forks, functions::UserFunctions, probe};
+use super::{
+    dataset::{Dataset, learn},
+    error::raised,
+    forks,
+    functions::UserFunctions,
+};
 use crate::{
-    coordinator::{Begin, OpenCode, OpenedCode},
+    coordinator::Begin,
     error::{Error, Result},
-    field::Recipe,
     function::Functions,
-    learn::learn,
     loader::shared_pieces,
-    rng::Key,
     source::Source,
     sys::{memory::SharedMemory, process, report},
+    worker::{OpenCode, OpenedCode},
 };
 
 /// Copies the pickle of code, and the buffers that lie apart, to shared memory.
@@ -37,8 +40,7 @@ pub(super) enum Opener {
 }
 
 impl OpenCode for Opener {
-    fn open(&self, memory: &[SharedMemory]) -> Result<OpenedCode> {
-        let what = || "opening the loader's code in the coordinator".to_owned();
+    fn open(&self, memory: &[SharedMemory]) -> Result<Box<dyn OpenedCode>> {
         let descriptors: Vec<RawFd> = memory.iter().map(|piece| piece.as_fd().as_raw_fd()).collect();
         Python::attach(|py| {
             let before = if matches!(self, Self::Given(_)) { Vec::new() } else { process::descriptors() };
@@ -46,39 +48,61 @@ impl OpenCode for Opener {
                 Self::By(open) => open.bind(py).call1((descriptors,)),
                 Self::Given(code) => begun(py, code),
             };
-            let code = code.map_err(|error| Error::Raised { what: what(), raised: Box::new(raised(py, &error)) })?;
+            let code = code.map_err(|error| {
+                let what = "opening the loader's code".to_owned();
+                Error::Raised { what, raised: Box::new(raised(py, &error)) }
+            })?;
             let mut descriptors = process::descriptors();
             descriptors.retain(|fd| !before.contains(fd));
-            let functions = UserFunctions::of(&code, false)
-                .map_err(|error| Error::Raised { what: what(), raised: Box::new(raised(py, &error)) })?;
-            let functions: Arc<dyn Functions> = Arc::new(functions);
-            let has_dataset = code.getattr("dataset").is_ok_and(|dataset| !dataset.is_none());
-            let source = if has_dataset {
-                Some(Arc::new(Dataset::probed(py, &code, descriptors)?) as Arc<dyn Source>)
-            } else {
-                None
-            };
-            Ok(OpenedCode { source, functions })
+            Ok(Box::new(Opened { code: code.unbind(), descriptors }) as Box<dyn OpenedCode>)
         })
     }
 
-    fn learn(
-        &self,
-        source: &Arc<dyn Source>,
-        recipe: Recipe,
-        functions: &Arc<dyn Functions>,
-        key: Key,
-    ) -> Result<Recipe> {
-        let learned = probe::in_child("the functions of transforms", || {
-            let recipe = learn(source, recipe, functions, key)?;
-            serde_json::to_string(&recipe).map_err(|error| Error::Protocol(error.to_string()))
-        })?;
-        serde_json::from_str(&learned)
-            .map_err(|error| Error::Protocol(format!("what was learned of functions: {error}")))
+    fn known(&self, facts: &str) -> Result<Arc<dyn Source>> {
+        super::dataset::known(facts)
     }
 
     fn keeps_descriptors(&self) -> bool {
         matches!(self, Self::Given(_))
+    }
+}
+
+/// Code that is ready to make samples.
+#[derive(Debug)]
+struct Opened {
+    code: Py<PyAny>,
+    /// What it has opened.
+    descriptors: Vec<RawFd>,
+}
+
+impl OpenedCode for Opened {
+    fn functions(&self) -> Result<Arc<dyn Functions>> {
+        Python::attach(|py| {
+            let functions = UserFunctions::of(self.code.bind(py), false).map_err(|error| {
+                let what = "looking at functions".to_owned();
+                Error::Raised { what, raised: Box::new(raised(py, &error)) }
+            })?;
+            Ok(Arc::new(functions) as Arc<dyn Functions>)
+        })
+    }
+
+    fn learn(&self) -> Result<String> {
+        Python::attach(|py| {
+            learn(py, self.code.bind(py)).map_err(|error| {
+                let what = "trying samples of the dataset".to_owned();
+                Error::Raised { what, raised: Box::new(raised(py, &error)) }
+            })
+        })
+    }
+
+    fn source(&self, facts: &str) -> Result<Arc<dyn Source>> {
+        Python::attach(|py| {
+            let dataset = Dataset::new(py, self.code.bind(py), facts, self.descriptors.clone()).map_err(|error| {
+                let what = "opening the dataset".to_owned();
+                Error::Raised { what, raised: Box::new(raised(py, &error)) }
+            })?;
+            Ok(Arc::new(dataset) as Arc<dyn Source>)
+        })
     }
 }
 
@@ -94,6 +118,20 @@ pub(super) fn serve_code(open_code: Py<PyAny>) {
     forks::tell_of_forks();
     let opener = Opener::By(open_code);
     process::exit_now(crate::loader::serve_stdin(&Begin::Code(&opener)));
+}
+
+/// Serves the coordinator at the other end of standard input, as a worker that was not forked, and ends this process.
+#[pyfunction]
+pub(super) fn serve_worker(py: Python<'_>, open_code: Py<PyAny>) {
+    let opener = Opener::By(open_code);
+    let status = py.detach(|| crate::loader::serve_posted_stdin(&opener));
+    process::exit_now(status);
+}
+
+/// Returns the signal at which a worker is to report what its code is doing, and the descriptor to write that to.
+#[pyfunction]
+pub(super) fn stack_signal() -> (i32, Option<RawFd>) {
+    (process::stack_signal(), report::descriptor())
 }
 
 /// Tells the trainer something, in one line.

@@ -14,7 +14,6 @@ mod images;
 mod loader;
 mod memory;
 mod pipeline;
-mod probe;
 mod randomness;
 mod rows;
 mod stdio;
@@ -42,7 +41,7 @@ mod _native {
         batch::Batch,
         buffer::Field,
         check_batch_transform, check_transform,
-        code::{report_line, serve_code},
+        code::{report_line, serve_code, serve_worker, stack_signal},
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         forks::leave_pool,
         image_folder_classes,

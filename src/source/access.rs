@@ -41,6 +41,11 @@ pub trait Source: Debug + Send + Sync {
         !self.does_io()
     }
 
+    /// Returns the signal at which a worker reports what its code is doing, from whatever that is.
+    fn stack_signal(&self) -> Option<i32> {
+        None
+    }
+
     /// Tells whether the room that its fields have for samples that vary is a guess: then a sample that needs more is no bad
     /// one, and there is more room from then on.
     fn guesses_room(&self) -> bool {

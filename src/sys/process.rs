@@ -147,6 +147,12 @@ impl Parent {
         Self { pid, pidfd: pidfd_open(pid) }
     }
 
+    /// Watches a process that is not this one's parent.
+    pub fn of(pid: i32) -> Self {
+        let pid = Pid::from_raw(pid);
+        Self { pid, pidfd: pidfd_open(pid) }
+    }
+
     /// Returns a descriptor that can be read once the parent has ended.
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(AsFd::as_fd)
@@ -250,6 +256,18 @@ pub fn fork_alone(body: impl FnOnce() -> i32) -> Result<Child> {
     }
     // SAFETY: this process has one thread, as was just seen.
     unsafe { fork_child(body) }
+}
+
+/// Returns the program that this process runs and its arguments, its name included.
+///
+/// # Errors
+/// [`Error::Sys`] where the kernel does not tell.
+pub fn own_program() -> Result<(CString, Vec<CString>)> {
+    let line = fs::read("/proc/self/cmdline").map_err(|error| Error::sys("read this program's arguments", error))?;
+    let parts = line.strip_suffix(b"\0").unwrap_or(&line).split(|&byte| byte == 0);
+    let args: Vec<CString> = parts.filter_map(|part| CString::new(part).ok()).collect();
+    let program = args.first().cloned().ok_or_else(|| Error::config("this program has no name"))?;
+    Ok((program, args))
 }
 
 /// Ends this process at once: no destructors, no exit handlers, no flushing of buffers it inherited.
@@ -402,6 +420,17 @@ pub fn be_expendable() {
     let _ = fs::write("/proc/self/oom_score_adj", "500");
     let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
     let _ = prctl::set_no_new_privs();
+}
+
+/// Returns a signal that nobody is likely to use, for asking a process what its code is doing.
+pub fn stack_signal() -> i32 {
+    libc::SIGRTMAX() - 3
+}
+
+/// Sends a signal to a child that has not been reaped.
+pub fn ask(child: &Child, signal: i32) {
+    // SAFETY: the call takes two integers; an unreaped child keeps its id.
+    let _ = unsafe { libc::kill(child.pid(), signal) };
 }
 
 /// Tells whether another process is stopped: by a signal, or by a debugger.

@@ -13,6 +13,7 @@ use super::{
     fill::{Candidate, Filler, RowTask},
     in_flight::InFlight,
     report::RunReport,
+    term::{TERM_OVER, Term},
 };
 use crate::{
     error::{Error, Result},
@@ -43,6 +44,8 @@ pub struct Worker {
     pub sampler: Sampler,
     /// Decoding threads.
     pub threads: u32,
+    /// How long this worker serves.
+    pub term: Term,
     /// This worker's seat, which decides where it begins to populate the arena.
     pub seat: u32,
     /// The trainer, and the coordinator that is to end when it does.
@@ -64,7 +67,7 @@ impl Worker {
         let reads_ahead = (pipeline.source().does_io() && !pipeline.calls()) || self.threads > 1;
         let served = if reads_ahead { serve_ahead(self) } else { serve_inline(self) };
         match served {
-            Ok(()) => 0,
+            Ok(status) => status,
             Err(error) => {
                 report::report(&format!("worker ends: {error}"));
                 1
@@ -134,6 +137,9 @@ fn next_fill(channel: &Channel<Report, Command>, arena: &mut Arena) -> Result<Op
             (Incoming::Message(Command::Segment), None) => {
                 return Err(Error::Protocol("a segment came without its descriptor".into()));
             }
+            (Incoming::Message(Command::Post { .. } | Command::Memory), _) => {
+                return Err(Error::Protocol("a worker is posted once".into()));
+            }
             (Incoming::Closed, _) => return Ok(None),
             (Incoming::Empty, _) => {}
         }
@@ -155,8 +161,8 @@ fn report(channel: &Channel<Report, Command>, mailbox: &Mailbox, tag: u32, run: 
 }
 
 /// One thread does everything: for records that lie in memory.
-fn serve_inline(worker: Worker) -> Result<()> {
-    let Worker { channel, mut arena, mailbox, filler, sampler, .. } = worker;
+fn serve_inline(worker: Worker) -> Result<i32> {
+    let Worker { channel, mut arena, mailbox, filler, sampler, mut term, .. } = worker;
     let mut partitions = Partitions { sampler, known: HashMap::new() };
     let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
     let mut scratch = filler.pipeline().scratch();
@@ -179,8 +185,11 @@ fn serve_inline(worker: Worker) -> Result<()> {
             }
         }
         report(&channel, &mailbox, fill.tag, &run)?;
+        if term.is_over(fill.run.rows) {
+            return Ok(TERM_OVER);
+        }
     }
-    Ok(())
+    Ok(0)
 }
 
 /// A run in work on several threads: the last row reports it.
@@ -211,8 +220,8 @@ enum Task {
 const READ_AHEAD: usize = 3;
 
 /// This thread reads, a pool of threads decodes.
-fn serve_ahead(worker: Worker) -> Result<()> {
-    let Worker { channel, mut arena, mailbox, filler, sampler, threads, .. } = worker;
+fn serve_ahead(worker: Worker) -> Result<i32> {
+    let Worker { channel, mut arena, mailbox, filler, sampler, threads, mut term, .. } = worker;
     let threads = threads as usize;
     // Built here, after the fork: a pool does not survive one.
     let pool = rayon::ThreadPoolBuilder::new()
@@ -268,8 +277,14 @@ fn serve_ahead(worker: Worker) -> Result<()> {
             let fetched = Fetched { row, running: Arc::clone(&running), len: record.len(), record, candidate };
             to_decode.send(Task::Row(fetched)).map_err(gone)?;
         }
+        if term.is_over(fill.run.rows) {
+            // What is still being decoded is reported first.
+            drop(to_decode);
+            drop(pool);
+            return Ok(TERM_OVER);
+        }
     }
-    Ok(())
+    Ok(0)
 }
 
 fn decode(

@@ -227,7 +227,7 @@ def test_what_is_no_dataset_is_refused(source: Any) -> None:
 
 def test_options_of_datasets_are_for_datasets_alone(arrays: sh.Arrays) -> None:
     for option in ({"rng": "worker"}, {"fields": ["x"]}, {"worker_init": print}, {"start": "fork"}):
-        with pytest.raises(ValueError, match="are for datasets of Python, not for Arrays"):
+        with pytest.raises(ValueError, match="are for datasets, not for Arrays"):
             sh.Loader(arrays, **option)
     with pytest.raises(ValueError, match="rng must be one of 'sample', 'worker', not 'x'"):
         loader([1], rng="x")
@@ -399,6 +399,8 @@ def test_stuck_workers_are_reported_and_replaced(caplog: pytest.LogCaptureFixtur
         rows = [row for batch in made for row in batch["0"].tolist()]
     assert rows[5] == 6
     assert "stalled" in caplog.text
+    # What it was doing, as Python sees it.
+    assert "in hangs" in caplog.text
 
 
 def test_nothing_is_pickled_where_there_are_no_workers() -> None:
@@ -465,3 +467,161 @@ def test_rows_that_grow_between_epochs_lose_nothing() -> None:
         for _ in range(6):
             seen = [(int(at), len(row)) for batch in made for at, row in zip(batch.indices, batch["0"], strict=True)]
             assert sorted(seen) == [(0, 0), (1, 1), (2, 1000), (3, 1), (4, 0), (5, 1)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_bytes_of_forks_of_the_trainer_are_the_same(undisturbed: list[Any], workers: int) -> None:
+    with loader(Draws(), num_workers=workers, start="fork") as made:
+        assert values(made, epochs=2) == undisturbed
+
+
+def test_a_fork_of_the_trainer_pickles_nothing(tmp_path: Path) -> None:
+    lock = threading.Lock()
+    with (tmp_path / "x").open("w+") as file:
+        file.write("text")
+        file.flush()
+
+        def make(_index: int) -> int:
+            with lock:
+                return len(os.pread(file.fileno(), 9, 0))
+
+        assert flat(Made(make), start="fork") == [4] * 20
+
+
+def test_workers_serve_their_term_and_nothing_is_lost(undisturbed: list[Any]) -> None:
+    for term in ({"worker_batches": 1}, {"worker_memory_limit": 1}):
+        with loader(Draws(), **term) as made:
+            assert values(made, epochs=2) == undisturbed
+            stats = made.stats()
+        assert stats["restarts"] >= 2
+        assert any("has served its term" in ending for ending in stats["endings"])
+        assert stats["failed_samples"] == 0
+
+
+def test_a_term_is_at_least_one() -> None:
+    with pytest.raises(ValueError, match="worker_batches must be at least 1, not 0"):
+        loader([1, 2], worker_batches=0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_single_samples_have_no_axis_of_rows(workers: int) -> None:
+    with loader(Made(datasets.pair), batch_size=None, num_workers=workers, shuffle=False) as made:
+        assert len(made) == 20
+        samples = list(made)
+    assert [sample["label"] for sample in samples] == list(range(20))
+    assert samples[3]["image"].tolist() == [[3, 3], [3, 3]]
+
+
+def test_a_long_traceback_is_cut_and_the_exception_kept() -> None:
+    def deep(depth: int) -> int:
+        if depth:
+            return deep(depth - 1) + len(
+                "a line that makes the traceback long, as one of many different lines would do"
+            )
+        raise datasets.OwnError(7, "é" * 300)
+
+    # The rows are so small that a slot has no room for it.
+    made = loader(Made(lambda at: deep(90 + at) if at == 5 else at), shuffle=False)
+    with made, pytest.raises(datasets.OwnError) as caught:
+        list(made)
+    assert caught.value.code == 7
+    assert caught.value.stokehold_sample["index"] == 5  # type: ignore[attr-defined]
+
+
+def test_pictures_of_pillow_are_transformed_as_images() -> None:
+    image = pytest.importorskip("PIL.Image")
+
+    def picture(index: int, size: tuple[int, int], mode: str = "RGB") -> Any:
+        pixels = np.random.default_rng(index).integers(0, 256, (*size, 3), np.uint8)
+        return image.fromarray(pixels).convert(mode)
+
+    def same(index: int) -> Any:
+        return {"image": picture(index, (8, 9))}
+
+    with loader(Made(same), shuffle=False) as made:
+        assert made.spec["image"] == sh.FieldSpec("uint8", (8, 9, 3))
+        assert np.array_equal(next(iter(made))["image"][2], np.asarray(picture(2, (8, 9))))
+
+    def sizes(index: int) -> Any:
+        return {"image": picture(index, (20 + index, 30 - index)), "mask": index}
+
+    crop = {"image": [sh.CenterCrop(10)]}
+    with loader(Made(sizes), shuffle=False, transforms=crop) as made:
+        assert made.spec["image"].shape == (10, 10, 3)
+        top, left = (22 - 10) // 2, (28 - 10) // 2
+        expected = np.asarray(picture(2, (22, 28)))[top : top + 10, left : left + 10]
+        assert np.array_equal(next(iter(made))["image"][2], expected)
+    with loader(Made(sizes), shuffle=False) as made:
+        assert made.spec["image"].shape == (None, None, 3)
+        rows = [row for batch in made for row in batch["image"]]
+    assert all(np.array_equal(row, np.asarray(picture(at, (20 + at, 30 - at)))) for at, row in enumerate(rows))
+
+
+@pytest.fixture
+def tensors(torch: Any) -> Any:
+    return torch
+
+
+def test_tensors_are_fields_and_are_shared(tensors: Any) -> None:
+    torch = tensors
+    big = torch.arange(1 << 18, dtype=torch.float32)
+    views = [big[:4], big[4:8]]
+
+    def make(index: int) -> Any:
+        # Both views are of one storage there, too.
+        assert views[0].untyped_storage().data_ptr() == views[1].untyped_storage().data_ptr()
+        return {
+            "row": big[index : index + 3],
+            "strided": big[: 2 * index + 8 : 2][:4],
+            "half": torch.full((2,), index, dtype=torch.bfloat16),
+            "grad": torch.ones(2, requires_grad=True) * index,
+            "scalar": torch.tensor(index),
+            "drawn": torch.rand(2),
+        }
+
+    with loader(Made(make), num_workers=0, output="torch") as made:
+        expected = [{name: batch[name].clone() for name in batch} for batch in made]
+    assert expected[0]["half"].dtype == torch.bfloat16
+    for workers in (1, 3):
+        with loader(Made(make), num_workers=workers, output="torch") as made:
+            for batch, wanted in zip(made, expected, strict=True):
+                assert all(torch.equal(batch[name], wanted[name]) for name in wanted)
+
+
+def test_workers_are_told_to_pytorch(tensors: Any) -> None:
+    torch = tensors
+
+    def make(_index: int) -> Any:
+        info = torch.utils.data.get_worker_info()
+        return info.id, info.num_workers, len(info.dataset), info.seed, torch.get_num_threads()
+
+    with loader(Made(make), num_workers=3, batch_size=1, seed=10) as made:
+        rows = {tuple(int(batch[name][0]) for name in batch) for batch in made}
+    assert rows <= {(worker, 3, 20, 10 + worker, 1) for worker in range(3)}
+    assert rows
+
+
+def test_a_pytorch_dataset_and_its_parts_are_sources(tensors: Any) -> None:
+    data = tensors.utils.data
+    whole = data.TensorDataset(tensors.arange(12).reshape(6, 2), tensors.arange(6))
+    with loader(data.Subset(whole, [4, 1]), shuffle=False, output="torch") as made:
+        batch = next(iter(made))
+    assert batch["0"].tolist() == [[8, 9], [2, 3]]
+    assert batch["1"].tolist() == [4, 1]
+
+
+@pytest.mark.thorough
+def test_a_large_array_is_in_memory_once() -> None:
+    psutil = pytest.importorskip("psutil")
+    array = np.ones((1000, 100_000), np.uint8)  # 100 MB.
+
+    def make(index: int) -> Any:
+        return array[:, index].sum()
+
+    with loader(Made(make, samples=100), num_workers=4, batch_size=5) as made:
+        list(made)
+        stats = made.stats()
+        pids = [stats["coordinator_pid"], *(worker["pid"] for worker in stats["workers"])]
+        pss = sum(psutil.Process(pid).memory_full_info().pss for pid in pids)
+    # Once, beside the interpreter and NumPy in each of five processes.
+    assert pss < array.nbytes + 5 * (30 << 20)

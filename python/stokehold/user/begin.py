@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import io
 import mmap
@@ -23,9 +24,12 @@ NO_RESERVE: Final = 0x4000
 
 
 def serve() -> None:
-    """Serves the trainer at the other end of standard input as its coordinator, and ends this process."""
+    """Serves the other end of standard input, as a coordinator or as a worker that was not forked; ends this process."""
     sys.stdout, sys.stderr = _Reports(), _Reports()
-    _native.serve_code(open_code)
+    if os.environ.pop("STOKEHOLD_WORKER", None) is None:
+        _native.serve_code(open_code)
+    else:
+        _native.serve_worker(open_code)
 
 
 class _Reports(io.TextIOBase):
@@ -84,6 +88,10 @@ def _mapped(descriptor: int) -> mmap.mmap:
 def enter(code: Code, worker: int) -> None:
     """Begins a worker: its random numbers, what PyTorch says of it, and what the user wants to be done in it."""
     os.register_at_fork(after_in_child=_native.leave_pool)
+    signal, descriptor = _native.stack_signal()
+    if descriptor is not None:
+        # What a worker that makes no progress is doing is told with that.
+        faulthandler.register(signal, file=descriptor, all_threads=True)
     seed = (code.seed + worker) % 2**64
     random.seed(seed)
     if "numpy" in sys.modules:

@@ -12,8 +12,8 @@ Rng: TypeAlias = Literal["sample", "worker"]
 """Whose random numbers a sample draws: its own, or those of the worker that makes it."""
 
 
-Start: TypeAlias = Literal["forkserver", "fork"]
-"""How workers come to be: forked from a process that was started clean, or from the trainer as it is."""
+Start: TypeAlias = Literal["forkserver", "fork", "spawn"]
+"""How workers come to be: forked from a process that was started clean, or from the trainer as it is; or not forked."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ __all__ = ["received", "sent"]
 
 LONGEST_TRACE: Final = 8 << 10
 """The most characters of a traceback that are kept: its end says more than its beginning."""
-LONGEST_PICKLE: Final = 16 << 10
+LONGEST_PICKLE: Final = 8 << 10
 """The most bytes that an exception itself may take."""
 
 

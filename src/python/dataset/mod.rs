@@ -1,16 +1,18 @@
 //! Any dataset of Python's as a source: samples are objects, and rows are copied from their memory.
 
+mod known;
 mod leaf;
 mod objects;
 mod reader;
 mod samples;
 
-use std::{fmt, os::fd::RawFd, time::Instant};
+use std::{fmt, os::fd::RawFd, sync::Arc, time::Instant};
 
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::prelude::*;
 use serde::Deserialize;
 
 use self::{
+    known::KnownDataset,
     leaf::{ContainerSpec, LeafSpec},
     reader::DatasetReader,
     samples::Samples,
@@ -19,9 +21,8 @@ use super::{error::raised, randomness::Randomness};
 use crate::{
     error::{Error, Result},
     field::Field,
-    shm::Mailbox,
     source::{Reader, Record, Source},
-    sys::process::{self, Ended},
+    sys::process,
 };
 
 /// What samples say about a dataset.
@@ -31,13 +32,15 @@ struct Facts {
     fields: Vec<Field>,
     leaves: Vec<LeafSpec>,
     containers: Vec<ContainerSpec>,
+    /// Seconds that a sample took.
+    seconds: f64,
 }
 
-/// What the child that tries samples says.
-#[derive(Deserialize, serde::Serialize)]
-enum Told {
-    Facts(String, f64),
-    Raised(crate::error::Raised),
+impl Facts {
+    /// Tells whether a sample takes about as long as a message.
+    fn is_quick(&self) -> bool {
+        self.seconds < QUICK_SECONDS
+    }
 }
 
 /// Any object with a length and items, as a source.
@@ -52,109 +55,69 @@ pub(super) struct Dataset {
 
 /// Up to so many seconds, a sample takes about as long as a message.
 const QUICK_SECONDS: f64 = 20e-6;
-/// The room for what a child learns. Pages that are never written cost nothing.
-const FACTS_BYTES: usize = 8 << 20;
 
 impl Dataset {
-    /// Returns the dataset of a loader's code, whose fields are learned in this process.
+    /// Returns the dataset of a loader's code, whose fields are learned in this process, the trainer's.
     pub(super) fn learned(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<Self> {
         let randomness = Randomness::of(py, code)?;
         if let Some(randomness) = &randomness {
             randomness.keep(py)?;
         }
-        let learned = learn(py, code);
+        let facts = learn(py, code);
         if let Some(randomness) = &randomness {
             randomness.restore(py)?;
         }
-        let (facts, seconds) = learned?;
-        let mut dataset = Self::of(py, code, &facts, seconds, Vec::new())?;
+        let mut dataset = Self::new(py, code, &facts?, Vec::new())?;
         dataset.samples.in_trainer = true;
         Ok(dataset)
     }
 
-    /// Returns the dataset of a loader's code, whose fields are learned in a child of this process, which then ends: a
-    /// dataset may open files at its first sample, which workers must open themselves.
-    pub(super) fn probed(py: Python<'_>, code: &Bound<'_, PyAny>, descriptors: Vec<RawFd>) -> Result<Self> {
-        let what = || "trying samples of the dataset".to_owned();
-        let told = probe(code)?;
-        match told {
-            Told::Raised(raised) => Err(Error::Raised { what: what(), raised: Box::new(raised) }),
-            Told::Facts(facts, seconds) => Self::of(py, code, &facts, seconds, descriptors)
-                .map_err(|error| Error::Raised { what: what(), raised: Box::new(raised(py, &error)) }),
-        }
-    }
-
-    fn of(
-        py: Python<'_>,
-        code: &Bound<'_, PyAny>,
-        facts: &str,
-        seconds: f64,
-        descriptors: Vec<RawFd>,
-    ) -> PyResult<Self> {
-        let Facts { samples, fields, leaves, containers } = super::from_json("what was learned of a dataset", facts)?;
+    /// Returns the dataset of a loader's code, of which this much is known; `descriptors` are those that it has open.
+    pub(super) fn new(py: Python<'_>, code: &Bound<'_, PyAny>, facts: &str, descriptors: Vec<RawFd>) -> PyResult<Self> {
+        let facts: Facts = super::from_json("what was learned of a dataset", facts)?;
+        let quick = facts.is_quick();
+        let Facts { samples, fields, leaves, containers, .. } = facts;
         Ok(Self {
             samples: Samples::new(py, code, leaves, containers)?,
             code: code.clone().unbind(),
             len: samples,
             fields,
             descriptors,
-            quick: seconds < QUICK_SECONDS,
+            quick,
         })
     }
+}
+
+/// Returns the source of a dataset of which this much is known, and that this process does not have.
+pub(super) fn known(facts: &str) -> Result<Arc<dyn Source>> {
+    let facts: Facts = serde_json::from_str(facts)
+        .map_err(|error| Error::Protocol(format!("what was learned of the dataset: {error}")))?;
+    Ok(Arc::new(KnownDataset::new(facts)))
+}
+
+fn key(index: u64) -> String {
+    format!("dataset[{index}]")
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what a source answers")]
+fn stack_signal() -> Option<i32> {
+    Some(process::stack_signal())
 }
 
 fn enter(py: Python<'_>, code: &Py<PyAny>, seat: u32) -> PyResult<()> {
     py.import("stokehold.user.begin")?.call_method1("enter", (code, seat)).map(drop)
 }
 
-/// Tries samples, and returns what they say, and how long one took.
-fn learn(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<(String, f64)> {
+/// Tries samples, and returns what they say, as text.
+pub(super) fn learn(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<String> {
     let module = py.import("stokehold.user.learn")?;
     let sample = code.getattr("sample")?;
     let facts = module.call_method1("learn", (code, &sample))?;
     let begun = Instant::now();
-    // The first call has paid for what is made lazily.
+    // The first call has paid for what is made lazily. Where it raises now, it takes what it takes.
     sample.call1((0,)).ok();
-    let seconds = begun.elapsed().as_secs_f64();
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("allow_nan", false)?;
-    let text = py.import("json")?.call_method("dumps", (facts,), Some(&kwargs))?.extract::<String>()?;
-    Ok((text, seconds))
-}
-
-fn probe(code: &Bound<'_, PyAny>) -> Result<Told> {
-    let py = code.py();
-    let mailbox = Mailbox::create(2, FACTS_BYTES)?;
-    let parent = process::own_pid();
-    let code = code.clone().unbind();
-    let tell = || {
-        if !process::die_with(parent) {
-            return 0;
-        }
-        process::set_name("stokehold-probe");
-        let told = Python::attach(|py| match learn(py, code.bind(py)) {
-            Ok((facts, seconds)) => Told::Facts(facts, seconds),
-            Err(error) => Told::Raised(raised(py, &error)),
-        });
-        let Ok(text) = serde_json::to_string(&told) else { return 1 };
-        let len = mailbox.write(0, &text);
-        mailbox.write(1, &len.to_string());
-        0
-    };
-    let mut child = process::fork_alone(tell)?;
-    let ended = py.detach(|| {
-        loop {
-            if let Some(ended) = child.wait(std::time::Duration::from_secs(1)) {
-                break ended;
-            }
-        }
-    });
-    if ended != Ended::Exited(0) {
-        return Err(Error::Worker(format!("the process that tried samples of the dataset {ended}")));
-    }
-    let len = mailbox.read(1, 10).trim_end_matches('\0').parse().unwrap_or(0);
-    serde_json::from_str(&mailbox.read(0, len))
-        .map_err(|error| Error::Protocol(format!("what was learned of the dataset: {error}")))
+    facts.set_item("seconds", begun.elapsed().as_secs_f64())?;
+    py.import("json")?.call_method1("dumps", (facts,))?.extract()
 }
 
 impl fmt::Debug for Dataset {
@@ -173,7 +136,7 @@ impl Source for Dataset {
     }
 
     fn key(&self, index: u64) -> String {
-        format!("dataset[{index}]")
+        key(index)
     }
 
     fn descriptors(&self) -> Vec<RawFd> {
@@ -186,6 +149,10 @@ impl Source for Dataset {
 
     fn is_quick(&self) -> bool {
         self.quick
+    }
+
+    fn stack_signal(&self) -> Option<i32> {
+        stack_signal()
     }
 
     fn guesses_room(&self) -> bool {
