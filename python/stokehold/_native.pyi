@@ -95,7 +95,7 @@ class Table:
 class Pipeline:
     """Samples of a source, with what transforms make of their fields."""
 
-    def __new__(cls, description: str, table: npt.NDArray[np.uint8] | None, code: Any) -> Pipeline:
+    def __new__(cls, description: str, table: npt.NDArray[np.uint8] | None, code: object) -> Pipeline:
         """Opens what a description says, in JSON; `code` has the functions that transforms call."""
     def __len__(self) -> int: ...
     def sample(self, index: int, epoch: int) -> dict[str, Any]: ...

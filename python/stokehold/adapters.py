@@ -1,7 +1,7 @@
 """Transforms of other libraries that take an image with what lies in it, for a `Map`.
 
-    >>> flip = TorchVision(v2.RandomHorizontalFlip(), image="image", mask="mask", boxes="boxes")
-    >>> loader = Loader(table, transforms=[Map(flip), {"image": [ToLayout("CHW")]}])
+>>> flip = TorchVision(v2.RandomHorizontalFlip(), image="image", mask="mask", boxes="boxes")
+>>> loader = Loader(table, transforms=[Map(flip), {"image": [ToLayout("CHW")]}])
 """
 
 from __future__ import annotations

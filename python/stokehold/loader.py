@@ -15,21 +15,18 @@ from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.columns import field_name
 from stokehold.coordinator import FROZEN, program
 from stokehold.mix import BatchTransform
+from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
 from stokehold.reports import tell
 from stokehold.sources import Source
-from stokehold.transforms import Call, Map, Transform
+from stokehold.transforms import Map
 from stokehold.user.code import Code, Rng, Start
-from stokehold.user.functions import Function, called
-from stokehold.user.mapped import Mapped, NativeSamples
+from stokehold.user.functions import Function
 from stokehold.user.packing import pack
 
 __all__ = ["FieldSpec", "Loader", "freeze_support"]
 
 _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
-
-Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]]]
-"""The transforms of fields, by their names."""
 
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
 """What becomes of a sample that cannot be read or decoded."""
@@ -79,20 +76,24 @@ class Loader:
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
-        transforms: For each field that is to be changed, its transforms in order. What follows an image (masks, boxes,
-            keypoints of a `Table`) takes the image's geometry by itself. An array that seems to belong to an image (by
-            its name, or because it has a value for each pixel) and is to stay as it is needs an empty list.
+        transforms: For each field that is to be changed, its transforms in order; a function of your own may stand
+            among them, see `Call`. What follows an image (masks, boxes, keypoints of a `Table`) takes the image's
+            geometry by itself. An array that seems to belong to an image (by its name, or because it has a value for
+            each pixel) and is to stay as it is needs an empty list. Or a list: such transforms of fields, then one
+            `Map` or several, which get whole samples, then transforms of the fields that those give.
         draws: For fields that are to draw as another one does, that field. By default each field draws by itself, so
             that two views of a sample differ, and what follows an image draws as the image. With
             ``draws={"depth": "image"}``, transforms of ``depth`` choose what those of the same name choose for
             ``image``: the first `RandomCrop` as the first `RandomCrop` there, and so on. Whatever stands between them,
             draws stay the same: they are keyed by seed, epoch, index, field, the transform's name, and how many of that
             name stand before it.
-        batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
+        batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`,
+            and functions of your own, which get a dict of the batch's arrays and change them in place. An array that
+            such a function keeps is an error, as its memory is yours from then on.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
-            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`. Fields of
-            a dataset have room for half as many again as the longest sample that was tried needs, and get more when
+            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`. Fields
+            of a dataset have room for half as many again as the longest sample that was tried needs, and get more when
             one comes that is longer; with a capacity they do not, and their first axis varies, whatever was tried.
         num_workers: Worker processes, at most 1024; 0 does the work in this process when a batch is asked for;
             ``"auto"`` takes the processors that affinity and cgroup allow, shared among the ranks of this machine
@@ -121,18 +122,18 @@ class Loader:
             bytes or text such as ``"2GiB"``. For code that leaks.
         fields: For datasets: the names of a sample's items, where the sample is a tuple, a list or a single value. By
             default ``"0"``, ``"1"`` and so on; dictionaries, named tuples and dataclasses name their items themselves.
-        rng: For datasets: whose random numbers a sample draws from `random`, NumPy's global functions and PyTorch.
-            ``"sample"`` seeds them from ``seed``, the epoch and the index before each sample, so that bytes depend on
-            nothing else; ``"worker"`` seeds them once in each worker, as PyTorch does, which is quicker, and then bytes
-            depend on who makes a sample. With ``num_workers=0``, the trainer's own numbers go on as if there were no
-            loader, with ``"sample"``.
-        start: For datasets: ``"forkserver"`` forks the workers from a process that was started clean and has unpickled
-            the dataset; ``"fork"`` forks the trainer as it is, which pickles nothing and imports nothing again, and
-            inherits every lock that a thread of the trainer holds at that moment; ``"spawn"`` forks none: each worker is
-            an interpreter of its own, which imports and unpickles by itself. Where the dataset starts threads while it is
-            unpickled, ``"forkserver"`` does the same, and says so.
-        worker_init: For datasets: called in each worker with its number before its first sample, also in one that
-            replaces another. The spot to open files again that must not be shared.
+        rng: For datasets and functions: whose random numbers a sample draws from `random`, NumPy's global functions and
+            PyTorch. ``"sample"`` seeds them from ``seed``, the epoch and the index before each sample, so that bytes
+            depend on nothing else; ``"worker"`` seeds them once in each worker, as PyTorch does, which is quicker, and
+            then bytes depend on who makes a sample. With ``num_workers=0``, the trainer's own numbers go on as if there
+            were no loader, with ``"sample"``.
+        start: For datasets and functions: ``"forkserver"`` forks the workers from a process that was started clean and
+            has unpickled the dataset; ``"fork"`` forks the trainer as it is, which pickles nothing and imports nothing
+            again, and inherits every lock that a thread of the trainer holds at that moment; ``"spawn"`` forks none:
+            each worker is an interpreter of its own, which imports and unpickles by itself. Where the dataset starts
+            threads while it is unpickled, ``"forkserver"`` does the same, and says so.
+        worker_init: For datasets and functions: called in each worker with its number before its first sample, also in
+            one that replaces another. The spot to open files again that must not be shared.
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
@@ -207,20 +208,20 @@ class Loader:
             raise RuntimeError(FROZEN.format(sys.executable))
         names = None if fields is None else tuple(field_name(name) for name in fields)
         functions: list[Function] = []
-        before, maps, transforms = _stages(transforms)
+        before, maps, chosen = stages(transforms)
         dataset = source if is_code else None
         if maps:
-            dataset = _mapped(source, before, maps, draws or {}, options, rng, names)
+            dataset = mapped(source, maps, names, before=before, draws=draws or {}, options=options, rng=rng)
             draws = None
         description = {
             "source": None if dataset is not None else source.spec(),
             "recipe": {
-                "transforms": _chains(transforms, functions),
-                "batch_transforms": _batch_chain(batch_transforms, functions),
+                "transforms": chains(chosen, functions),
+                "batch_transforms": batch_chain(batch_transforms, functions),
                 "capacity": {
                     field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
                 },
-                "draws": _draws({} if draws is None else draws),
+                "draws": draws_of({} if draws is None else draws),
             },
             "options": options,
             "prefetch": _count("prefetch", prefetch),
@@ -228,24 +229,15 @@ class Loader:
         }
         self.source = source
         self.output: Output = output
-        code: tuple[Code, tuple[bytes, Sequence[memoryview]] | None] | None = None
         runs_code = dataset is not None or bool(functions)
+        code: tuple[Code, tuple[bytes, Sequence[memoryview]] | None] | None = None
         if runs_code:
-            whole = Code(
-                dataset,
-                None if maps else names,
-                frozenset(capacity or {}),
-                rng,
-                options["seed"],
-                num_workers,
-                worker_init=worker_init,
-                functions=functions,
-            )
+            room = frozenset(capacity or {})
+            own = None if maps else names
+            whole = Code(dataset, own, room, rng, options["seed"], num_workers, worker_init, functions=functions)
             code = whole, (pack(whole) if num_workers and start != "fork" else None)
-        elif rng != "sample" or start != "forkserver" or worker_init is not None:
-            raise ValueError(
-                f"rng, start and worker_init are for datasets and functions of Python, not for {type(source).__name__}"
-            )
+        else:
+            _check_no_code(source, rng, start, worker_init)
         self._native = _native.Loader(
             json.dumps(description, allow_nan=False),
             None if dataset is not None else source.table,
@@ -254,8 +246,7 @@ class Loader:
             tell,
         )
         self._counters: Mapping[str, int] = {} if is_code else source.counters
-        # A function has the samples of an image folder, whose classes stay.
-        self._classes: list[str] | None = getattr(source, "classes", []) if maps and not is_code else None
+        self._is_mapped = bool(maps) and not is_code
         self._num_workers = num_workers
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
@@ -269,7 +260,10 @@ class Loader:
     @property
     def classes(self) -> list[str]:
         """The names of the classes, in the order of their labels; empty where the source has none."""
-        return self._native.classes if self._classes is None else self._classes
+        if self._is_mapped:
+            # A function has the samples, whose classes are those of the source all the same.
+            return getattr(self.source, "classes", [])
+        return self._native.classes
 
     @property
     def samples(self) -> int:
@@ -387,6 +381,14 @@ def _one_of(name: str, given: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {given!r}")
 
 
+def _check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:
+    """Raises `ValueError` for options of what is Python, where nothing is."""
+    if (rng, start, worker_init) != ("sample", "forkserver", None):
+        raise ValueError(
+            f"rng, start and worker_init are for datasets and functions of Python, not for {type(source).__name__}"
+        )
+
+
 def _check_dataset(dataset: object) -> None:
     """Raises `TypeError` for what has no samples."""
     kind = type(dataset)
@@ -396,95 +398,6 @@ def _check_dataset(dataset: object) -> None:
             f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, or a dataset with __getitem__ and "
             f"__len__, not {kind.__name__}"
         )
-
-
-def _chains(
-    transforms: Mapping[str, Sequence[Transform | Callable[..., Any]]], functions: list[Function]
-) -> dict[str, list[dict[str, Any]]]:
-    """Returns the transforms of each field as plain data, and adds the functions that they call."""
-    chains = {}
-    for field, steps in transforms.items():
-        if not isinstance(steps, Sequence) or not all(_is_step(step) for step in steps):
-            raise TypeError(
-                f"transforms of field `{field}` must be a list of stokehold's transforms and of functions, not {steps!r}"
-            )
-        calls = [step if isinstance(step, Transform) else Call(step) for step in steps]
-        chains[field_name(field)] = [
-            step.numbered(functions) if isinstance(step, Call) else step.spec() for step in calls
-        ]
-    return chains
-
-
-def _stages(
-    transforms: Transforms | Sequence[Transforms | Map] | None,
-) -> tuple[Transforms, Sequence[Map], Transforms]:
-    """Returns the transforms of fields before any `Map`, the maps, and the transforms of fields after them."""
-    if transforms is None or isinstance(transforms, Mapping):
-        return {}, [], transforms or {}
-    stages = list(transforms) if isinstance(transforms, Sequence) and not isinstance(transforms, str) else None
-    if stages is None or not all(isinstance(stage, Mapping | Map) for stage in stages):
-        raise TypeError(
-            f"transforms must map fields to lists of transforms, or be a list of such and of Map, not {transforms!r}"
-        )
-    maps = [at for at, stage in enumerate(stages) if isinstance(stage, Map)]
-    first, end = (maps[0], maps[-1] + 1) if maps else (0, 0)
-    if first > 1 or len(stages) - end > 1 or end - first != len(maps):
-        raise ValueError("transforms: the Maps of a list follow each other, with transforms of fields before and after")
-    before: Any = stages[0] if first else {}
-    after: Any = stages[end] if end < len(stages) else {}
-    return before, [stage for stage in stages[first:end] if isinstance(stage, Map)], after
-
-
-def _mapped(
-    source: Any,
-    before: Transforms,
-    maps: Sequence[Map],
-    draws: Mapping[str, str],
-    options: Mapping[str, Any],
-    rng: Rng,
-    names: Sequence[str] | None,
-) -> Mapped:
-    """Returns a source, with what is done before functions get whole samples, and those functions, as a dataset."""
-    samples = source
-    if isinstance(source, Source):
-        functions: list[Function] = []
-        spec, table = source.data()
-        recipe = {"transforms": _chains(before, functions), "draws": _draws(draws)}
-        described = {"source": spec, "recipe": recipe, "seed": options["seed"]}
-        most = options.get("max_sample_bytes")
-        samples = NativeSamples(described | {"max_sample_bytes": most}, table, functions, rng)
-    elif before:
-        raise ValueError("transforms: with a dataset of Python, a Map comes first")
-    return Mapped(samples, [Function(step.function, "array") for step in maps], names, rng)
-
-
-def _is_step(step: object) -> bool:
-    return isinstance(step, Transform) or (callable(step) and not isinstance(step, type | BatchTransform))
-
-
-def _draws(draws: Mapping[str, str]) -> dict[str, str]:
-    if not isinstance(draws, Mapping):
-        raise TypeError(f"draws must map fields to fields, not be {type(draws).__name__}")
-    return {field_name(name): field_name(of) for name, of in draws.items()}
-
-
-def _batch_chain(
-    transforms: Sequence[BatchTransform | Callable[..., Any]], functions: list[Function]
-) -> list[dict[str, Any]]:
-    """Returns the transforms of batches as plain data, and adds the functions that they call."""
-    if not isinstance(transforms, Sequence) or not all(
-        isinstance(step, BatchTransform) or (callable(step) and not isinstance(step, type | Transform))
-        for step in transforms
-    ):
-        raise TypeError(f"batch_transforms must be a list of MixUp, CutMix, RandomChoice and functions, not {transforms!r}")
-    described = []
-    for step in transforms:
-        if isinstance(step, BatchTransform):
-            described.append(step.spec())
-        else:
-            functions.append(Function(step, "array"))
-            described.append({"op": "Call", "function": len(functions) - 1, "name": called(step)})
-    return described
 
 
 def _from_env(name: str, default: int) -> int:

@@ -44,7 +44,12 @@ def test_torchvision_v2() -> None:
     flipped = images([v2.RandomHorizontalFlip(1.0)])
     assert np.array_equal(flipped, IMAGES[:, :, ::-1])
     chain = v2.Compose(
-        [v2.RandomResizedCrop(24), v2.ColorJitter(0.4, 0.4), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.5])]
+        [
+            v2.RandomResizedCrop(24),
+            v2.ColorJitter(0.4, 0.4),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.5], [0.5]),
+        ]
     )
     made = same_everywhere([chain])
     assert (made.dtype, made.shape) == (np.float32, (11, 24, 24, 3))
@@ -56,7 +61,9 @@ def test_torchvision_v2() -> None:
 
 def test_torchvision_v1_gets_pictures() -> None:
     transforms = pytest.importorskip("torchvision.transforms")
-    chain = transforms.Compose([transforms.RandomCrop(20), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    chain = transforms.Compose(
+        [transforms.RandomCrop(20), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+    )
     made = same_everywhere([chain])
     assert (made.dtype, made.shape) == (np.float32, (11, 20, 20, 3))
     grey = transforms.Compose([transforms.Grayscale()])

@@ -11,6 +11,9 @@ Masks, boxes and keypoints of a `Table` take the geometry of their image, with t
 geometry of their own: `ToDtype` for masks; `ClampBoundingBoxes`, `SanitizeBoundingBoxes` and
 `ConvertBoundingBoxFormat` for boxes; `ClampKeyPoints` for keypoints.
 
+A function of your own stands anywhere among them (`Call`), and one that gets whole samples between those of fields
+(`Map`).
+
     >>> transforms = [RandomResizedCrop(224), RandomHorizontalFlip(), Normalize(IMAGENET_MEAN, IMAGENET_STD)]
 """
 

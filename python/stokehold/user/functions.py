@@ -57,7 +57,7 @@ class Function:
             case "keywords":
                 return self.function(image=array)["image"]
             case "pil":
-                from PIL import Image  # noqa: PLC0415 (only where functions take pictures)
+                from PIL import Image
 
                 squeezed = array[..., 0] if channel_axis is not None and array.shape[-1] == 1 else array
                 return _back(self.function(Image.fromarray(squeezed)), array, channel_axis)
@@ -112,14 +112,14 @@ def _taken(function: object) -> Takes:
 
 def _tensor(array: npt.NDArray[Any], channel_axis: int | None, takes: str) -> Any:
     """Returns an array as a tensor, with the channels of an image first."""
-    import torch  # noqa: PLC0415 (only where functions take tensors)
+    import torch
 
     tensor = torch.from_numpy(array)
     if channel_axis == CHANNELS_FIRST - 1:
         tensor = tensor.permute(2, 0, 1)
     if takes == "tensor":
         return tensor
-    from torchvision import tv_tensors  # noqa: PLC0415 (likewise)
+    from torchvision import tv_tensors
 
     return tv_tensors.Image(tensor)
 

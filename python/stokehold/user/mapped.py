@@ -73,7 +73,7 @@ class Mapped:
         for function in self.functions:
             if self.rng == "sample" and function.reseed is not None:
                 # The generators that it is drawn from are those of the sample.
-                function.reseed(random.getrandbits(63))  # noqa: S311
+                function.reseed(random.getrandbits(63))
             try:
                 sample = as_mapping(function.function(sample))
             except Exception as error:
