@@ -92,7 +92,7 @@ def test_what_was_not_learned_is_a_bad_sample(workers: int) -> None:
 
 
 def test_arguments_are_checked_where_they_are_given() -> None:
-    for call, kind, words in [
+    refused: list[tuple[Any, type[Exception], str]] = [
         (lambda: sh.Call(3), TypeError, "Call: function must be something to call, not 3"),  # type: ignore[arg-type]
         (lambda: sh.Call(Noise), TypeError, "Call: function must be"),
         (lambda: sh.Call(functions.same, dtype="uint9"), ValueError, "uint9"),
@@ -105,7 +105,8 @@ def test_arguments_are_checked_where_they_are_given() -> None:
         (lambda: loader([Noise]), TypeError, "a list of stokehold's transforms and of functions"),
         (lambda: loader([], batch_transforms=[3]), TypeError, "batch_transforms must be"),
         (lambda: loader([functions.same], threads_per_worker=2), ValueError, "threads_per_worker must be 1"),
-    ]:
+    ]
+    for call, kind, words in refused:
         with pytest.raises(kind, match=words):
             call()
     assert repr(sh.Call(functions.same, takes="array", moves_pixels=False)) == (

@@ -59,8 +59,10 @@ def _seeds(function: object) -> Iterator[Reseeder]:
 def _seed(value: Any) -> Reseeder | None:
     """Returns what seeds an object that is a generator, or that keeps some and can be told a seed."""
     torch: Any = sys.modules.get("torch")
-    if isinstance(value, np.random.Generator | np.random.BitGenerator):
-        return _bit_generator(getattr(value, "bit_generator", value))
+    if isinstance(value, np.random.Generator):
+        value = value.bit_generator
+    if isinstance(value, np.random.BitGenerator):
+        return _bit_generator(value)
     if isinstance(value, np.random.RandomState):
         return lambda seed: value.seed(seed % 2**32)
     if isinstance(value, random.Random):
