@@ -21,6 +21,9 @@ pub trait Functions: fmt::Debug + Send + Sync {
     /// [`Raised`](Error::Raised) where code of the user refuses.
     fn enter(&self, seat: u32) -> Result<()>;
 
+    /// Returns the signal at which a worker reports what a function is doing.
+    fn stack_signal(&self) -> Option<i32>;
+
     /// Begins a run of samples, which [ends](Self::leave_run) on the same thread.
     fn enter_run(&self);
 

@@ -195,6 +195,11 @@ impl Pipeline {
         self.functions.as_deref().map_or(Ok(()), |functions| functions.enter(seat))
     }
 
+    /// Returns the signal at which a worker reports what code of the user is doing, from whatever that is.
+    pub fn stack_signal(&self) -> Option<i32> {
+        self.source.stack_signal().or_else(|| self.functions.as_deref()?.stack_signal())
+    }
+
     /// Tells whether functions of somebody else are called.
     pub fn calls(&self) -> bool {
         self.recipe.calls()

@@ -2,9 +2,9 @@
 
     .venv/bin/python benches/torch/measure.py [--rounds 3] [--only W3 W3s]
 
-Prints a Markdown table: for each workload the median of each loader, and the median over the rounds of the ratio of each
-of ours to PyTorch's. `stokehold` is the drop-in, `pool` is `stokehold.Loader(dataset, rng="worker")`, and `pool, rng` the
-same with its default.
+Prints a Markdown table: for each workload the median of each loader, and the median over the rounds of the ratio of
+each of ours to PyTorch's. `stokehold` is the drop-in, `pool` is `stokehold.Loader(dataset, rng="worker")`, and
+`pool, rng` the same with its default.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class Loader:
             width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
             the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`. Fields
             of a dataset have room for half as many again as the longest sample that was tried needs, and get more when
-            one comes that is longer; with a capacity they do not, and their first axis varies, whatever was tried.
+            one comes that is longer; with a capacity they do not, and their first axis varies in any case.
         num_workers: Worker processes, at most 1024; 0 does the work in this process when a batch is asked for;
             ``"auto"`` takes the processors that affinity and cgroup allow, shared among the ranks of this machine
             (``LOCAL_WORLD_SIZE``).
@@ -133,7 +133,8 @@ class Loader:
             each worker is an interpreter of its own, which imports and unpickles by itself. Where the dataset starts
             threads while it is unpickled, ``"forkserver"`` does the same, and says so.
         worker_init: For datasets and functions: called in each worker with its number before its first sample, also in
-            one that replaces another. The spot to open files again that must not be shared.
+            one that replaces another, and with 0 in the process that tries samples. The spot to open files again that
+            must not be shared.
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.

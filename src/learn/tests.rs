@@ -57,6 +57,10 @@ impl Functions for Given {
         Ok(())
     }
 
+    fn stack_signal(&self) -> Option<i32> {
+        None
+    }
+
     fn enter_run(&self) {}
 
     fn leave_run(&self) {}

@@ -65,6 +65,8 @@ impl Inline {
                 .build()
                 .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))
         };
+        // Two samples in work at once would draw from each other's random numbers.
+        let runs_code = filler.pipeline().source().runs_code();
         let mut done = RunReport::default();
         done.times.counters = Counters::of(Pipeline::counters());
         Ok(Self {
@@ -72,7 +74,7 @@ impl Inline {
             arena,
             free: Arc::new(free),
             budget,
-            pool: (threads > 1).then(build).transpose()?,
+            pool: (threads > 1 && !runs_code).then(build).transpose()?,
             done,
             quarantine: Quarantine::default(),
         })

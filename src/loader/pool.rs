@@ -394,18 +394,18 @@ impl Pool {
         }
     }
 
-    /// Makes an arena whose rows have more room, and goes on there with the batch that is next.
-    fn grow(&mut self, field: u32, places: u64, (generation, batch, partition): (u64, u64, &Partition)) -> Result<()> {
-        let layout =
-            match self.growth.as_mut().map(|growth| growth.layout(self.arena.layout(), field, places, self.budget)) {
-                Some(Ok(layout)) => layout,
-                Some(Err(error)) => {
-                    self.over = Some(error.to_string());
-                    return Err(error);
-                }
-                None => return Err(Error::Protocol("rows that cannot grow are too short".into())),
-            };
-        let (layout, places) = layout;
+    /// Makes an arena whose rows have more room, and goes on there with the batch that is next. Where that cannot be, the
+    /// pool is over: the coordinator waits for it.
+    fn grow(&mut self, field: u32, places: u64, next: (u64, u64, &Partition)) -> Result<()> {
+        self.try_grow(field, places, next).inspect_err(|error| {
+            self.over.get_or_insert_with(|| error.to_string());
+        })
+    }
+
+    fn try_grow(&mut self, field: u32, places: u64, (generation, batch, of): (u64, u64, &Partition)) -> Result<()> {
+        let growth = self.growth.as_mut();
+        let growth = growth.ok_or_else(|| Error::Protocol("rows that cannot grow are too short".into()))?;
+        let (layout, places) = growth.layout(self.arena.layout(), field, places, self.budget)?;
         let mut arena = Arena::new(layout);
         let segment = arena.grow(self.budget.initial_slots())?;
         self.arena = arena;
@@ -414,7 +414,7 @@ impl Pool {
         }
         self.lease = Arc::new(Lease::of(Arc::clone(&self.slot_return)));
         self.lost = 0;
-        let (epoch, cursor) = (partition.epoch(), partition.cursor());
+        let (epoch, cursor) = (of.epoch(), of.cursor());
         self.send(Request::Start { generation, epoch, cursor, batch }, None)
     }
 

@@ -8,7 +8,7 @@ use std::{
 use pyo3::{buffer::PyUntypedBuffer, prelude::*};
 
 use super::{
-    dataset::{Dataset, learn},
+    dataset::{Dataset, enter, learn},
     error::raised,
     forks,
     functions::UserFunctions,
@@ -88,7 +88,9 @@ impl OpenedCode for Opened {
 
     fn learn(&self) -> Result<String> {
         Python::attach(|py| {
-            learn(py, self.code.bind(py)).map_err(|error| {
+            // Such a process is as a worker is, its first one: a dataset may need that.
+            let code = self.code.bind(py);
+            enter(py, &self.code, 0).and_then(|()| learn(py, code)).map_err(|error| {
                 let what = "trying samples of the dataset".to_owned();
                 Error::Raised { what, raised: Box::new(raised(py, &error)) }
             })

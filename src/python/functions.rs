@@ -23,7 +23,7 @@ use crate::{
     function::{Array, BatchField, Functions, Invocation},
     rng::Key,
     spec::DType,
-    sys::report,
+    sys::{process, report},
 };
 
 /// Sets the draws that seed generators for functions apart from all others; and below them, one for each function, those
@@ -195,6 +195,10 @@ impl Functions for UserFunctions {
                 Error::Raised { what, raised: Box::new(raised(py, &error)) }
             })
         })
+    }
+
+    fn stack_signal(&self) -> Option<i32> {
+        Some(process::stack_signal())
     }
 
     fn enter_run(&self) {

@@ -41,6 +41,11 @@ pub trait Source: Debug + Send + Sync {
         !self.does_io()
     }
 
+    /// Tells whether samples are made by code of the user, which runs on one thread at a time.
+    fn runs_code(&self) -> bool {
+        false
+    }
+
     /// Returns the signal at which a worker reports what its code is doing, from whatever that is.
     fn stack_signal(&self) -> Option<i32> {
         None

@@ -60,7 +60,11 @@ impl Question {
     pub fn answer(self, code: &dyn OpenedCode, native: Option<Arc<dyn Source>>) -> Result<Answer> {
         let Self { recipe, seed, .. } = self;
         let (facts, source) = match native {
-            Some(source) => (String::new(), source),
+            Some(source) => {
+                // Such a process is as a worker is, its first one: functions may need that.
+                code.functions()?.enter(0)?;
+                (String::new(), source)
+            }
             None => {
                 let facts = code.learn()?;
                 let source = code.source(&facts)?;

@@ -242,6 +242,7 @@ def test_stuck_workers_are_reported_and_replaced(caplog: pytest.LogCaptureFixtur
         rows = [int(row) for batch in made for row in batch["label"]]
     assert rows[5] == 6
     assert "stalled" in caplog.text
+    assert "in hangs" in caplog.text
 
 
 def test_what_cannot_be_pickled_is_named() -> None:

@@ -353,7 +353,9 @@ def test_a_worker_is_told_what_it_is(tmp_path: Path) -> None:
     with loader(Made(datasets.pair), worker_init=init) as made:
         next(iter(made))
         pids = {f"{worker['worker']}-{worker['pid']}" for worker in made.stats()["workers"]}
-        assert eventually(lambda: {path.name for path in tmp_path.iterdir()} == pids)
+        assert eventually(lambda: pids <= {path.name for path in tmp_path.iterdir()})
+        # And the process that tried samples, as the first one.
+        assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["0", "0", "1"]
 
 
 def test_a_loader_of_a_dataset_that_refuses_every_sample_says_why() -> None:
@@ -625,3 +627,60 @@ def test_a_large_array_is_in_memory_once() -> None:
         pss = sum(psutil.Process(pid).memory_full_info().pss for pid in pids)
     # Once, beside the interpreter and NumPy in each of five processes.
     assert pss < array.nbytes + 5 * (30 << 20)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bytes_of_workers_that_are_not_forked_are_the_same(undisturbed: list[Any], workers: int) -> None:
+    with loader(Draws(), num_workers=workers, start="spawn") as made:
+        assert values(made, epochs=2) == undisturbed
+
+
+def test_workers_that_are_not_forked_are_replaced() -> None:
+    with loader(Made(datasets.killed), start="spawn", shuffle=False, on_error="skip") as made:
+        rows = [row for batch in made for row in batch["0"].tolist()]
+    assert rows == [0, 1, 2, 3, 4, 6, *range(6, 20)]
+
+
+def test_rows_of_workers_that_are_not_forked_grow() -> None:
+    with loader(Made(datasets.growing), shuffle=False, start="spawn") as made:
+        rows = [row for batch in made for row in batch["x"]]
+    assert all(np.array_equal(row, datasets.growing(at)["x"]) for at, row in enumerate(rows))
+
+
+@pytest.mark.parametrize("start", ["forkserver", "fork", "spawn"])
+def test_what_fails_at_the_start_says_why(start: Any) -> None:
+    def make(index: int) -> int:
+        raise ArithmeticError(f"no {index}")
+
+    with pytest.raises(ArithmeticError, match="no 0") as caught:
+        loader(Made(make), start=start)
+    assert "trying samples of the dataset" in "\n".join(caught.value.__notes__)
+
+
+class StartsThreads(Made):
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state)
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def test_a_dataset_that_starts_threads_is_opened_in_each_worker(caplog: pytest.LogCaptureFixture) -> None:
+    assert flat(StartsThreads(datasets.stays)) == list(range(20))
+    assert "opening the dataset started 1 threads" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_threads_do_not_draw_from_each_others_numbers(undisturbed: list[Any], workers: int) -> None:
+    with loader(Draws(), num_workers=workers, threads_per_worker=3) as made:
+        assert values(made, epochs=2) == undisturbed
+
+
+def test_a_batch_that_cannot_be_made_for_memory_ends_the_pool() -> None:
+    def make(index: int) -> Any:
+        return np.zeros(100_000_000 if index == 5 else index % 2, np.uint8)
+
+    with loader(Made(make), shuffle=False, memory_limit="1MiB") as made:
+        epoch = iter(made)
+        with pytest.raises(MemoryError):
+            list(epoch)
+        with pytest.raises(sh.WorkerError, match="memory_limit"):
+            next(epoch)

@@ -24,7 +24,7 @@ NO_RESERVE: Final = 0x4000
 
 
 def serve() -> None:
-    """Serves the other end of standard input, as a coordinator or as a worker that was not forked; ends this process."""
+    """Serves the other end of standard input, as a coordinator or as a worker that was not forked; then ends."""
     sys.stdout, sys.stderr = _Reports(), _Reports()
     if os.environ.pop("STOKEHOLD_WORKER", None) is None:
         _native.serve_code(open_code)

@@ -267,8 +267,7 @@ impl Leaf {
 
     fn add_array(&self, array: &Array, value: Bound<'_, PyAny>, objects: &mut Objects) -> Result<(), Failure> {
         if let Some(found) = value.cast::<PyUntypedArray>().ok().filter(|found| array.is_plain(found)) {
-            let (found, shape) = (found.clone(), found.shape().to_vec());
-            return self.add_plain(array, found, &shape, objects);
+            return self.add_plain(array, found, objects);
         }
         let py = value.py();
         let made = || py.import(intern!(py, "stokehold.user.learn"))?.call_method1(intern!(py, "array"), (&value,));
@@ -281,18 +280,17 @@ impl Leaf {
                 self.name, array.dtype
             )));
         }
-        let shape = found.shape().to_vec();
-        self.add_plain(array, found, &shape, objects)
+        self.add_plain(array, &found, objects)
     }
 
     /// Adds an array that is C-contiguous and has the field's dtype.
     fn add_plain(
         &self,
         array: &Array,
-        found: Bound<'_, PyUntypedArray>,
-        shape: &[usize],
+        found: &Bound<'_, PyUntypedArray>,
         objects: &mut Objects,
     ) -> Result<(), Failure> {
+        let shape = found.shape();
         let Array { dtype, shape: rest, varying, .. } = array;
         if shape.len() != varying + rest.len() || shape[*varying..] != rest[..] {
             return Err(self.misshapen(array, shape));
@@ -310,7 +308,7 @@ impl Leaf {
             return Ok(());
         }
         // SAFETY: as above; whoever resizes an array in place that others see has asked NumPy not to check that.
-        unsafe { objects.add_memory(found.into_any(), start, len) };
+        unsafe { objects.add_memory(found.as_any().clone(), start, len) };
         Ok(())
     }
 

@@ -104,7 +104,8 @@ fn stack_signal() -> Option<i32> {
     Some(process::stack_signal())
 }
 
-fn enter(py: Python<'_>, code: &Py<PyAny>, seat: u32) -> PyResult<()> {
+/// Begins a worker's process.
+pub(super) fn enter(py: Python<'_>, code: &Py<PyAny>, seat: u32) -> PyResult<()> {
     py.import("stokehold.user.begin")?.call_method1("enter", (code, seat)).map(drop)
 }
 
@@ -149,6 +150,10 @@ impl Source for Dataset {
 
     fn is_quick(&self) -> bool {
         self.quick
+    }
+
+    fn runs_code(&self) -> bool {
+        true
     }
 
     fn stack_signal(&self) -> Option<i32> {

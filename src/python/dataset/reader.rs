@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "holds the interpreter's lock from sample to sample")]
 
+use std::sync::PoisonError;
+
 use pyo3::{ffi, prelude::*};
 
 use super::{objects::Objects, samples::Samples};
@@ -44,10 +46,14 @@ impl Reader for DatasetReader<'_> {
 
     fn read(&mut self, key: Key, record: &mut Record, _most: u64) -> Result<(), Failure> {
         let objects = record.payloads_mut::<Objects>();
-        Python::attach(|py| {
+        // Taken before the interpreter's lock, which comes and goes while a sample is made.
+        let alone = self.held.is_none().then(|| self.samples.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        let made = Python::attach(|py| {
             objects.clear();
             self.samples.read(py, key, objects)
-        })
+        });
+        drop(alone);
+        made
     }
 
     fn end(&mut self) {

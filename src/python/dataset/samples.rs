@@ -1,5 +1,7 @@
 //! Samples as objects, and what of them the fields are.
 
+use std::sync::Mutex;
+
 use pyo3::{intern, prelude::*};
 
 use super::{
@@ -24,6 +26,9 @@ pub(super) struct Samples {
     leaves: Vec<Leaf>,
     containers: Vec<Container>,
     pub(super) randomness: Option<Randomness>,
+    /// Held while a sample is made, by threads that do not hold the interpreter's lock for a whole run: another one would draw
+    /// from the sample's random numbers.
+    pub(super) turn: Mutex<()>,
     /// Whether they are made in the trainer's own process.
     pub(super) in_trainer: bool,
 }
@@ -43,6 +48,7 @@ impl Samples {
             leaves: leaves.into_iter().map(|leaf| Leaf::new(py, leaf)).collect::<PyResult<_>>()?,
             containers: containers.into_iter().map(|each| Container::new(py, each)).collect::<PyResult<_>>()?,
             randomness: Randomness::of(py, code)?,
+            turn: Mutex::new(()),
             in_trainer: false,
         })
     }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     coordinator::{
         event::{Action, Event, RowInHand},
-        schedule::{LANES, Schedule, ScheduleOptions, parts::SlotState},
+        schedule::{Schedule, ScheduleOptions, parts::SlotState},
     },
     error::{SampleError, Stage},
     job::OnError,
     protocol::{Fill, Work},
     sampler::{Partition, Sampler},
-    worker::{RowFailure, RunReport},
+    worker::{LANES, RowFailure, RunReport},
 };
 
 /// Something that happens to a pool. `nth` counts those that it can happen to, and begins again behind the last.
