@@ -14,7 +14,7 @@ use stokehold::{
     rng::Key,
     sampler::Permutation,
     shm::{Arena, GiveBack, SlotLayout},
-    transform::BatchChain,
+    transform::{BatchChain, BatchRows},
 };
 
 fn main() {
@@ -72,7 +72,8 @@ fn mixed_batch(bencher: Bencher<'_, '_>, (name, dtype): (&str, DType)) {
     let mut index = 0;
     bencher.counter(BytesCount::new(ROWS * fields[0].row_bytes().unwrap())).bench_local(|| {
         index += 1;
-        chain.apply(Key { seed: 0, epoch: 0, index }, &mut rows.fields(), ROWS);
+        let mut batch = BatchRows { rows: ROWS, fields: &mut rows.fields(), specs: &fields, functions: None };
+        chain.apply(Key { seed: 0, epoch: 0, index }, &mut batch).expect("a mix cannot fail");
     });
 }
 

@@ -204,6 +204,10 @@ impl Options {
 pub struct LoaderDescription {
     /// What makes a sample; none where the coordinator was forked and has the pipeline already.
     pub pipeline: Option<PipelineSpec>,
+    /// In how many pieces of shared memory the functions come that the pipeline calls; none where it calls none, or they come
+    /// with the source.
+    #[serde(default)]
+    pub functions: usize,
     /// How samples become batches.
     pub options: Options,
 }

@@ -46,6 +46,8 @@ pub mod pixel;
 pub mod rng;
 pub mod sampler;
 
+pub mod function;
+
 pub mod sys;
 
 pub mod shm;
@@ -61,6 +63,8 @@ pub mod field;
 pub mod source;
 
 pub mod pipeline;
+
+pub mod learn;
 
 pub mod job;
 

@@ -13,10 +13,12 @@ use crate::{
     budget::Budget,
     error::{Failure, Result, Room, Stage},
     field::{self, Compiled, Field, Payload, Recipe, Sample},
+    function::{Functions, Learned},
     panics,
     rng::Key,
     source::{Bytes, Reader, Record, Source, SourceSpec},
     spec::FieldSpec,
+    transform::{Rows, SlotRows},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -49,6 +51,28 @@ impl PipelineSpec {
     }
 }
 
+/// Reads samples, and tells functions of runs.
+struct RunReader<'a> {
+    reader: Box<dyn Reader + 'a>,
+    functions: &'a dyn Functions,
+}
+
+impl Reader for RunReader<'_> {
+    fn begin(&mut self) {
+        self.functions.enter_run();
+        self.reader.begin();
+    }
+
+    fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
+        self.reader.read(key, record, most)
+    }
+
+    fn end(&mut self) {
+        self.reader.end();
+        self.functions.leave_run();
+    }
+}
+
 /// An opened source with its compiled transforms.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -58,6 +82,7 @@ pub struct Pipeline {
     /// The fields whose room is a guess, and grows.
     growing: BTreeSet<String>,
     sample_bytes: u64,
+    functions: Option<Arc<dyn Functions>>,
 }
 
 impl Pipeline {
@@ -70,7 +95,14 @@ impl Pipeline {
         let fields = source.fields().iter().map(|field| &field.name);
         let growing = fields.filter(|name| source.guesses_room() && !recipe.capacity.contains_key(*name)).cloned();
         let growing = growing.collect();
-        Ok(Self { source, compiled, recipe: recipe.clone(), growing, sample_bytes: Budget::DEFAULT })
+        let sample_bytes = Budget::DEFAULT;
+        Ok(Self { source, compiled, recipe: recipe.clone(), growing, sample_bytes, functions: None })
+    }
+
+    /// Sets the functions that transforms call.
+    #[must_use]
+    pub fn with_functions(self, functions: Arc<dyn Functions>) -> Self {
+        Self { functions: Some(functions), ..self }
     }
 
     /// Returns the pipeline of an opened source whose recipe has room already for fields that may grow.
@@ -99,8 +131,8 @@ impl Pipeline {
         let mut recipe = self.recipe.clone();
         recipe.capacity.insert(room.field.clone(), room.places);
         let compiled = Compiled::of(self.source.fields(), &recipe)?;
-        let (source, growing) = (Arc::clone(&self.source), self.growing.clone());
-        Ok(Self { source, compiled, recipe, growing, sample_bytes: self.sample_bytes })
+        let (source, growing, functions) = (Arc::clone(&self.source), self.growing.clone(), self.functions.clone());
+        Ok(Self { source, compiled, recipe, growing, sample_bytes: self.sample_bytes, functions })
     }
 
     /// Tells whether a row of this field gets more room where a sample needs it.
@@ -137,7 +169,7 @@ impl Pipeline {
     /// Tells whether rows are nothing but copies of what lies in memory, or is made as quickly.
     pub fn copies_memory(&self) -> bool {
         let copied = |field: &Field| !matches!(field.payload(), Ok(Payload::Encoded)) && field.image().is_none();
-        self.source.is_quick() && self.source.fields().iter().all(copied)
+        self.source.is_quick() && !self.calls() && self.source.fields().iter().all(copied)
     }
 
     /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
@@ -147,7 +179,30 @@ impl Pipeline {
 
     /// Returns what one thread reads samples with.
     pub fn reader(&self) -> Box<dyn Reader + '_> {
-        self.source.reader()
+        let reader = self.source.reader();
+        match &self.functions {
+            None => reader,
+            Some(functions) => Box::new(RunReader { reader, functions: &**functions }),
+        }
+    }
+
+    /// Begins a worker's process; `seat` is its number.
+    ///
+    /// # Errors
+    /// [`Raised`](crate::Error::Raised) where code of the user refuses.
+    pub fn enter(&self, seat: u32) -> Result<()> {
+        self.source.enter(seat)?;
+        self.functions.as_deref().map_or(Ok(()), |functions| functions.enter(seat))
+    }
+
+    /// Returns the signal at which a worker reports what code of the user is doing, from whatever that is.
+    pub fn stack_signal(&self) -> Option<i32> {
+        self.source.stack_signal().or_else(|| self.functions.as_deref()?.stack_signal())
+    }
+
+    /// Tells whether functions of somebody else are called.
+    pub fn calls(&self) -> bool {
+        self.recipe.calls()
     }
 
     /// Returns fresh buffers for one thread.
@@ -177,16 +232,47 @@ impl Pipeline {
         if rows.len() != fields {
             return Err(Failure::new(Stage::Transform, format!("got {} rows for {fields} fields", rows.len())));
         }
+        self.make(key, record, scratch, &mut SlotRows(rows), times).map(drop)
+    }
+
+    /// As [`fill`](Self::fill), to any rows. Returns what functions gave of which that was not known.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub(crate) fn make(
+        &self,
+        key: Key,
+        record: &Record,
+        scratch: &mut Scratch,
+        rows: &mut dyn Rows,
+        times: &mut Times,
+    ) -> Result<Vec<Learned>, Failure> {
         let mut stage = Stage::Transform;
+        let mut learned = Vec::new();
+        let functions = self.functions.as_deref();
+        if let Some(functions) = functions {
+            functions.begin(key);
+        }
         let payload = |field| self.source.field(field, key.index, record);
         let mut budget = Budget::new(self.sample_bytes);
         budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
-        let mut sample = Sample { key, payload: &payload, rows, scratch, times, stage: &mut stage, budget };
+        let mut sample = Sample {
+            key,
+            payload: &payload,
+            rows,
+            scratch,
+            times,
+            stage: &mut stage,
+            budget,
+            functions,
+            learned: &mut learned,
+        };
         // The scratch holds nothing but bytes to be overwritten, so a panic leaves nothing broken behind.
         let filled = panics::caught(|| self.compiled.fill(&mut sample));
         let taken = sample.budget.taken() - record.len() as u64;
         sample.scratch.settle(taken);
-        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))))
+        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))))?;
+        Ok(learned)
     }
 
     /// Applies the transforms of whole batches, in place. `fields` are all rows of each field, as
@@ -197,8 +283,8 @@ impl Pipeline {
     /// anything.
     pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) -> Result<(), Failure> {
         // The rows are given up after a panic, and nothing else is touched.
-        panics::caught(|| self.compiled.finish(key, fields, rows))
-            .map_err(|panic| Failure::new(Stage::Transform, format!("panicked: {panic}")))
+        panics::caught(|| self.compiled.finish(key, fields, rows, self.functions.as_deref()))
+            .unwrap_or_else(|panic| Err(Failure::new(Stage::Transform, format!("panicked: {panic}"))))
     }
 }
 

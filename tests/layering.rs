@@ -23,6 +23,7 @@ const UNSAFE_FILES: &[&str] = &[
     "shm/",
     "decode/jpeg/avx2.rs",
     "decode/webp/library.rs",
+    "worker/learning.rs",
     "worker/serve.rs",
     "coordinator/act.rs",
     "coordinator/serve.rs",
@@ -31,6 +32,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/inline.rs",
     "loader/launch.rs",
     "loader/pool.rs",
+    "python/arrays.rs",
     "python/buffer.rs",
     "python/forks.rs",
     "python/dataset/leaf.rs",
@@ -42,8 +44,20 @@ const UNSAFE_FILES: &[&str] = &[
 ];
 
 /// The data branch: from indices to rows of bytes.
-const DATA_BRANCH: &[&str] =
-    &["buffer", "geometry", "pixel", "rng", "sampler", "decode", "transform", "field", "source", "pipeline"];
+const DATA_BRANCH: &[&str] = &[
+    "buffer",
+    "geometry",
+    "pixel",
+    "rng",
+    "sampler",
+    "function",
+    "decode",
+    "transform",
+    "field",
+    "source",
+    "pipeline",
+    "learn",
+];
 
 /// What the data branch must not name: everything that knows of processes or shared memory.
 const TRANSPORT_BRANCH: &[&str] = &["sys", "shm", "protocol", "worker", "coordinator", "loader", "python"];

@@ -13,6 +13,7 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 """
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
+from stokehold.adapters import Albumentations, TorchVision
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
@@ -22,7 +23,8 @@ from stokehold.loader import FieldSpec, Loader, freeze_support
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.sources import ImageFolder
 from stokehold.table import Arrays, Table
-from stokehold.transforms import Transform, color, elements, geometry, places, policies
+from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
+from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
 from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
@@ -30,6 +32,7 @@ from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
 
 __all__ = [
+    "Albumentations",
     "Arrays",
     "Batch",
     "BatchTransform",
@@ -49,12 +52,14 @@ __all__ = [
     "RandomChoice",
     "SlotsExhaustedError",
     "Table",
+    "TorchVision",
     "Transform",
     "WorkerError",
     "__version__",
     "decode_jpeg",
     "freeze_support",
 ]
+__all__ += calls.__all__
 __all__ += color.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__

@@ -14,6 +14,7 @@ __all__ = [
     "Field",
     "Loader",
     "Memory",
+    "Pipeline",
     "SlotsExhaustedError",
     "StdioTaken",
     "Table",
@@ -86,8 +87,18 @@ class Table:
 
     def __new__(cls, rows: int, columns: str, buffers: Sequence[npt.NDArray[np.uint8]]) -> Table:
         """Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous."""
+    def parts(self) -> tuple[str, bytes]: ...
     @property
     def rows(self) -> int: ...
+
+@final
+class Pipeline:
+    """Samples of a source, with what transforms make of their fields."""
+
+    def __new__(cls, description: str, table: npt.NDArray[np.uint8] | None, code: object) -> Pipeline:
+        """Opens what a description says, in JSON; `code` has the functions that transforms call."""
+    def __len__(self) -> int: ...
+    def sample(self, index: int, epoch: int) -> dict[str, Any]: ...
 
 @final
 class Memory(Buffer):

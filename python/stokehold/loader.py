@@ -14,11 +14,13 @@ from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.columns import field_name
 from stokehold.coordinator import FROZEN, program
-from stokehold.mix import BatchTransform, specs
+from stokehold.mix import BatchTransform
+from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
 from stokehold.reports import tell
 from stokehold.sources import Source
-from stokehold.transforms import Transform
+from stokehold.transforms import Map
 from stokehold.user.code import Code, Rng, Start
+from stokehold.user.functions import Function
 from stokehold.user.packing import pack
 
 __all__ = ["FieldSpec", "Loader", "freeze_support"]
@@ -74,16 +76,20 @@ class Loader:
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
-        transforms: For each field that is to be changed, its transforms in order. What follows an image (masks, boxes,
-            keypoints of a `Table`) takes the image's geometry by itself. An array that seems to belong to an image (by
-            its name, or because it has a value for each pixel) and is to stay as it is needs an empty list.
+        transforms: For each field that is to be changed, its transforms in order; a function of your own may stand
+            among them, see `Call`. What follows an image (masks, boxes, keypoints of a `Table`) takes the image's
+            geometry by itself. An array that seems to belong to an image (by its name, or because it has a value for
+            each pixel) and is to stay as it is needs an empty list. Or a list: such transforms of fields, then one
+            `Map` or several, which get whole samples, then transforms of the fields that those give.
         draws: For fields that are to draw as another one does, that field. By default each field draws by itself, so
             that two views of a sample differ, and what follows an image draws as the image. With
             ``draws={"depth": "image"}``, transforms of ``depth`` choose what those of the same name choose for
             ``image``: the first `RandomCrop` as the first `RandomCrop` there, and so on. Whatever stands between them,
             draws stay the same: they are keyed by seed, epoch, index, field, the transform's name, and how many of that
             name stand before it.
-        batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
+        batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`,
+            and functions of your own, which get a dict of the batch's arrays and change them in place. An array that
+            such a function keeps is an error, as its memory is yours from then on.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
             the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`. Fields
@@ -116,19 +122,19 @@ class Loader:
             bytes or text such as ``"2GiB"``. For code that leaks.
         fields: For datasets: the names of a sample's items, where the sample is a tuple, a list or a single value. By
             default ``"0"``, ``"1"`` and so on; dictionaries, named tuples and dataclasses name their items themselves.
-        rng: For datasets: whose random numbers a sample draws from `random`, NumPy's global functions and PyTorch.
-            ``"sample"`` seeds them from ``seed``, the epoch and the index before each sample, so that bytes depend on
-            nothing else; ``"worker"`` seeds them once in each worker, as PyTorch does, which is quicker, and then bytes
-            depend on who makes a sample. With ``num_workers=0``, the trainer's own numbers go on as if there were no
-            loader, with ``"sample"``.
-        start: For datasets: ``"forkserver"`` forks the workers from a process that was started clean and has unpickled
-            the dataset; ``"fork"`` forks the trainer as it is, which pickles nothing and imports nothing again, and
-            inherits every lock that a thread of the trainer holds at that moment; ``"spawn"`` forks none: each worker
-            is an interpreter of its own, which imports and unpickles by itself. Where the dataset starts threads while
-            it is unpickled, ``"forkserver"`` does the same, and says so.
-        worker_init: For datasets: called in each worker with its number before its first sample, also in one that
-            replaces another, and with 0 in the process that tries samples. The spot to open files again that must not
-            be shared.
+        rng: For datasets and functions: whose random numbers a sample draws from `random`, NumPy's global functions and
+            PyTorch. ``"sample"`` seeds them from ``seed``, the epoch and the index before each sample, so that bytes
+            depend on nothing else; ``"worker"`` seeds them once in each worker, as PyTorch does, which is quicker, and
+            then bytes depend on who makes a sample. With ``num_workers=0``, the trainer's own numbers go on as if there
+            were no loader, with ``"sample"``.
+        start: For datasets and functions: ``"forkserver"`` forks the workers from a process that was started clean and
+            has unpickled the dataset; ``"fork"`` forks the trainer as it is, which pickles nothing and imports nothing
+            again, and inherits every lock that a thread of the trainer holds at that moment; ``"spawn"`` forks none:
+            each worker is an interpreter of its own, which imports and unpickles by itself. Where the dataset starts
+            threads while it is unpickled, ``"forkserver"`` does the same, and says so.
+        worker_init: For datasets and functions: called in each worker with its number before its first sample, also in
+            one that replaces another, and with 0 in the process that tries samples. The spot to open files again that
+            must not be shared.
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
@@ -149,8 +155,8 @@ class Loader:
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
-        transforms: Mapping[str, Sequence[Transform]] | None = None,
-        batch_transforms: Sequence[BatchTransform] = (),
+        transforms: Transforms | Sequence[Transforms | Map] | None = None,
+        batch_transforms: Sequence[BatchTransform | Callable[..., Any]] = (),
         draws: Mapping[str, str] | None = None,
         capacity: Mapping[str, int] | None = None,
         num_workers: int | Literal["auto"] = "auto",
@@ -175,8 +181,8 @@ class Loader:
         _one_of("start", start, get_args(Start))
         if is_code:
             _check_dataset(source)
-        elif (fields, rng, start, worker_init) != (None, "sample", "forkserver", None):
-            raise ValueError(f"fields, rng, start and worker_init are for datasets, not for {type(source).__name__}")
+        elif fields is not None:
+            raise ValueError(f"fields is for datasets of Python, not for {type(source).__name__}")
         _one_of("on_error", on_error, get_args(OnError))
         _one_of("output", output, tuple(OUTPUTS))
         if num_workers == "auto":
@@ -201,15 +207,22 @@ class Loader:
             options["worker_batches"] = _count("worker_batches", worker_batches)
         if num_workers and not sys.executable:
             raise RuntimeError(FROZEN.format(sys.executable))
+        names = None if fields is None else tuple(field_name(name) for name in fields)
+        functions: list[Function] = []
+        before, maps, chosen = stages(transforms)
+        dataset = source if is_code else None
+        if maps:
+            dataset = mapped(source, maps, names, before=before, draws=draws or {}, options=options, rng=rng)
+            draws = None
         description = {
-            "source": None if is_code else source.spec(),
+            "source": None if dataset is not None else source.spec(),
             "recipe": {
-                "transforms": _chains(transforms or {}),
-                "batch_transforms": _batch_chain(batch_transforms),
+                "transforms": chains(chosen, functions),
+                "batch_transforms": batch_chain(batch_transforms, functions),
                 "capacity": {
                     field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
                 },
-                "draws": _draws({} if draws is None else draws),
+                "draws": draws_of({} if draws is None else draws),
             },
             "options": options,
             "prefetch": _count("prefetch", prefetch),
@@ -217,26 +230,24 @@ class Loader:
         }
         self.source = source
         self.output: Output = output
+        runs_code = dataset is not None or bool(functions)
         code: tuple[Code, tuple[bytes, Sequence[memoryview]] | None] | None = None
-        if is_code:
-            whole = Code(
-                source,
-                None if fields is None else tuple(field_name(name) for name in fields),
-                frozenset(capacity or {}),
-                rng,
-                options["seed"],
-                num_workers,
-                worker_init=worker_init,
-            )
+        if runs_code:
+            room = frozenset(capacity or {})
+            own = None if maps else names
+            whole = Code(dataset, own, room, rng, options["seed"], num_workers, worker_init, functions=functions)
             code = whole, (pack(whole) if num_workers and start != "fork" else None)
+        else:
+            _check_no_code(source, rng, start, worker_init)
         self._native = _native.Loader(
             json.dumps(description, allow_nan=False),
-            None if is_code else source.table,
+            None if dataset is not None else source.table,
             code,
-            program(with_code=is_code),
+            program(with_code=runs_code),
             tell,
         )
         self._counters: Mapping[str, int] = {} if is_code else source.counters
+        self._is_mapped = bool(maps) and not is_code
         self._num_workers = num_workers
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
@@ -250,6 +261,9 @@ class Loader:
     @property
     def classes(self) -> list[str]:
         """The names of the classes, in the order of their labels; empty where the source has none."""
+        if self._is_mapped:
+            # A function has the samples, whose classes are those of the source all the same.
+            return getattr(self.source, "classes", [])
         return self._native.classes
 
     @property
@@ -368,6 +382,14 @@ def _one_of(name: str, given: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {given!r}")
 
 
+def _check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:
+    """Raises `ValueError` for options of what is Python, where nothing is."""
+    if (rng, start, worker_init) != ("sample", "forkserver", None):
+        raise ValueError(
+            f"rng, start and worker_init are for datasets and functions of Python, not for {type(source).__name__}"
+        )
+
+
 def _check_dataset(dataset: object) -> None:
     """Raises `TypeError` for what has no samples."""
     kind = type(dataset)
@@ -382,28 +404,6 @@ def _check_dataset(dataset: object) -> None:
             f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, or a dataset with __getitem__ and "
             f"__len__, not {kind.__name__}{what}"
         )
-
-
-def _chains(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, list[dict[str, Any]]]:
-    if not isinstance(transforms, Mapping):
-        raise TypeError(f"transforms must map fields to lists of transforms, not be {type(transforms).__name__}")
-    for field, steps in transforms.items():
-        if not isinstance(steps, Sequence) or not all(isinstance(step, Transform) for step in steps):
-            raise TypeError(f"transforms of field `{field}` must be a list of stokehold's transforms, not {steps!r}")
-    return {field_name(field): [step.spec() for step in steps] for field, steps in transforms.items()}
-
-
-def _draws(draws: Mapping[str, str]) -> dict[str, str]:
-    if not isinstance(draws, Mapping):
-        raise TypeError(f"draws must map fields to fields, not be {type(draws).__name__}")
-    return {field_name(name): field_name(of) for name, of in draws.items()}
-
-
-def _batch_chain(transforms: Sequence[BatchTransform]) -> list[dict[str, Any]]:
-    try:
-        return specs(transforms)
-    except TypeError as error:
-        raise TypeError(f"batch_transforms {error}") from None
 
 
 def _from_env(name: str, default: int) -> int:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from stokehold import _native
 
@@ -21,6 +25,17 @@ class Source:
 
     counters: Mapping[str, int] = MappingProxyType({})
     """What of its description the source passed over or filled in, and how often."""
+
+    def data(self) -> tuple[dict[str, Any], npt.NDArray[np.uint8] | None]:
+        """Returns the source as plain data, and the bytes that hold its samples, where they lie in memory."""
+        spec = self.spec()
+        if spec is not None:
+            return spec, None
+        if self.table is None:
+            raise ValueError("the source has neither a description nor a table")
+        described, held = self.table.parts()
+        parts: dict[str, Any] = json.loads(described)
+        return parts, np.frombuffer(held, np.uint8)
 
     def spec(self) -> dict[str, Any] | None:
         """Returns the source as plain data; None where the samples are those of `table`."""

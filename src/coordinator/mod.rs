@@ -34,6 +34,7 @@ mod learn;
 mod notes;
 mod outgrown;
 mod posted;
+mod received;
 mod run;
 mod schedule;
 mod serve;

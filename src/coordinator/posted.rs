@@ -1,6 +1,6 @@
 //! Starting workers that are programs of their own.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
 use crate::{
     error::{Error, Result},
@@ -11,7 +11,7 @@ use crate::{
         process::{self, Child},
         report,
     },
-    worker::{Learning, Place, Posting},
+    worker::{Answer, Learning, Place, Posting, Question},
 };
 
 /// Tells the program that it is to be a worker.
@@ -21,11 +21,16 @@ const POSTING_BYTES: usize = 8 << 20;
 
 /// What workers that are not forked are given, in pieces of shared memory: the code.
 #[derive(Debug)]
-pub(super) struct Posted(Vec<SharedMemory>);
+pub(super) struct Posted {
+    code: Vec<SharedMemory>,
+    /// The memory of a table, where that is the source.
+    table: Option<Arc<SharedMemory>>,
+    question: Question,
+}
 
 impl Posted {
-    pub(super) fn new(code: Vec<SharedMemory>) -> Self {
-        Self(code)
+    pub(super) fn new(code: Vec<SharedMemory>, table: Option<Arc<SharedMemory>>, question: Question) -> Self {
+        Self { code, table, question }
     }
 
     /// Starts a worker at the other end of this channel.
@@ -40,10 +45,15 @@ impl Posted {
         let child = process::spawn(&program, &args, WORKER, theirs.as_fd(), output)?;
         let told = Mailbox::create(1, POSTING_BYTES)?;
         let (place, rest) = place.map_or((None, None), |(place, mailbox, arena)| (Some(place), Some((mailbox, arena))));
-        let text = serde_json::to_string(&Posting { pieces: self.0.len(), place })
-            .map_err(|error| Error::Protocol(error.to_string()))?;
+        let text = serde_json::to_string(&Posting {
+            pieces: self.code.len(),
+            has_table: self.table.is_some(),
+            question: self.question.clone(),
+            place,
+        })
+        .map_err(|error| Error::Protocol(error.to_string()))?;
         ours.send_with(&Command::Post { len: told.write(0, &text) }, told.memory().as_fd())?;
-        for piece in &self.0 {
+        for piece in self.code.iter().chain(self.table.as_deref()) {
             ours.send_with(&Command::Memory, piece.as_fd())?;
         }
         if let Some((mailbox, arena)) = rest {
@@ -56,7 +66,7 @@ impl Posted {
     }
 
     /// Has a process of its own learn what the source is.
-    pub(super) fn learn(&self) -> Result<String> {
+    pub(super) fn learn(&self) -> Result<Answer> {
         let (ours, theirs) = Channel::<Command, Report>::pair()?;
         let (mut child, told) = self.start(&ours, &theirs, None)?;
         drop(theirs);
@@ -68,6 +78,6 @@ impl Posted {
         };
         let learning: Learning = serde_json::from_str(&told.read(0, len))
             .map_err(|error| Error::Protocol(format!("what was learned of the dataset: {error}")))?;
-        learning.into_facts()
+        learning.into_answer()
     }
 }

@@ -9,20 +9,19 @@ use std::{
 
 use super::{
     begin::Begin,
-    learn::{Found, find},
+    learn::{Asked, Found, find},
+    received::{receive, table},
     run::Coordinator,
-    wire::{Learned, PoolError, SourceFacts},
+    wire::{PoolError, SourceFacts},
 };
 use crate::{
     error::{Error, Result},
     job::LoaderDescription,
     panics,
-    pipeline::{Pipeline, PipelineSpec},
     protocol::{Channel, Incoming, Reply, Request},
     shm::{Arena, Mailbox, SharedBytes, SlotLayout},
-    source::{Bytes, SourceSpec},
+    source::Bytes,
     sys::{
-        memory::SharedMemory,
         process::{self, Parent},
         report,
         socket::Socket,
@@ -101,24 +100,23 @@ fn open(
     given: &Begin<'_>,
     trainer: Arc<Parent>,
 ) -> Result<Coordinator> {
-    let LoaderDescription { pipeline: spec, options } = serde_json::from_str(description)
+    let LoaderDescription { pipeline: spec, functions, options } = serde_json::from_str(description)
         .map_err(|error| Error::Protocol(format!("the description of the loader is not one: {error}")))?;
     let mut posted = None;
     let pipeline = match (given, spec) {
         (Begin::Forked(pipeline), _) => Arc::clone(pipeline),
-        (Begin::Code(code), Some(PipelineSpec { source: SourceSpec::Code { pieces }, recipe })) => {
-            let memory = (0..pieces).map(|_| receive(channel, Request::Bytes)).collect::<Result<Vec<_>>>()?;
-            let Found { source, posted: given } = find(*code, memory, options.spawns)?;
+        (Begin::Code(code), Some(spec)) => {
+            let asked = Asked::receive(channel, spec, functions, &options)?;
+            let Found { pipeline, learned, posted: given } = find(*code, asked, options.spawns)?;
             posted = given;
-            let learned = serde_json::to_string(&Learned { fields: source.fields().to_vec() })
-                .map_err(|error| Error::Protocol(error.to_string()))?;
-            let pipeline = Pipeline::new(source, &recipe)?;
+            let learned = serde_json::to_string(&learned).map_err(|error| Error::Protocol(error.to_string()))?;
             channel.send(&Reply::Learned { len: mailbox.write(0, &learned) })?;
-            Arc::new(pipeline.with_sample_bytes(options.sample_bytes()))
+            Arc::new(pipeline)
         }
-        (Begin::Described | Begin::Code(_), Some(spec)) => {
-            let shared = matches!(spec.source, SourceSpec::Table { .. });
-            let bytes = if shared { Some(shared_bytes(receive(channel, Request::Bytes)?)) } else { None };
+        (Begin::Described, Some(spec)) => {
+            let memory = table(channel, &spec.source)?;
+            // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
+            let bytes = memory.map(|memory| Arc::new(unsafe { SharedBytes::new(memory) }) as Bytes);
             Arc::new(spec.open(bytes)?.with_sample_bytes(options.sample_bytes()))
         }
         (Begin::Described | Begin::Code(_), None) => {
@@ -128,17 +126,4 @@ fn open(
     let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
     arena.share(Arc::new(receive(channel, Request::Segment)?));
     Coordinator::new(pipeline, options, (mailbox, arena), trainer, posted)
-}
-
-/// Receives the memory that comes with this message.
-fn receive(channel: &Channel<Reply, Request>, wanted: Request) -> Result<SharedMemory> {
-    match channel.recv_with(true)? {
-        (Incoming::Message(message), Some(fd)) if message == wanted => SharedMemory::open(fd),
-        other => Err(Error::Protocol(format!("unexpected while booting: {other:?}"))),
-    }
-}
-
-fn shared_bytes(memory: SharedMemory) -> Bytes {
-    // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
-    Arc::new(unsafe { SharedBytes::new(Arc::new(memory)) })
 }

@@ -258,7 +258,7 @@ fn end_stalled(
     let what = if samples.is_empty() { "none".to_owned() } else { samples.join(", ") };
     let (seat, pid, limit) = (worker.seat(), worker.pid(), limit.as_secs_f64());
     let why = format!("stalled: no sample finished in {limit} s, {}", process::describe(pid));
-    if let Some(signal) = source.stack_signal() {
+    if let Some(signal) = pipeline.stack_signal() {
         worker.ask(signal);
     }
     worker.kill(&why);

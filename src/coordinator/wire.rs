@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Raised},
-    field::Field,
+    field::{Field, Recipe},
     source::Source,
 };
 
@@ -31,6 +31,8 @@ impl SourceFacts {
 pub struct Learned {
     /// The fields of every sample.
     pub fields: Vec<Field>,
+    /// What is made of them, with what functions give.
+    pub recipe: Recipe,
 }
 
 /// Why a pool is over, or never came up, in a form that crosses processes.

@@ -94,7 +94,7 @@ struct Buffers {
 }
 
 impl Follow for BoxesFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure> {
         let mut buffers = sample.scratch.take::<Buffers>();
         let Buffers { corners, kept } = &mut *buffers;
         corners.clear();
@@ -104,7 +104,7 @@ impl Follow for BoxesFill {
         kept.resize(corners.len(), true);
         self.steps.apply(&mut Boxes { corners, kept, image: moves.after });
         let left = kept.iter().filter(|kept| **kept).count();
-        let row = self.spec.begin_row(sample.row(self.at), &[left])?;
+        let row = sample.begin(self.at, &self.spec, &[left, 4])?;
         let left = corners.iter().zip(&*kept).filter(|(_, kept)| **kept).map(|(corners, _)| *corners);
         for (corners, out) in left.zip(row.chunks_exact_mut(BOX_BYTES)) {
             out.copy_from_slice(bytemuck::bytes_of(&self.steps.format.of_corners(corners)));

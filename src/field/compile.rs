@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     error::{Error, Failure, Result},
+    function::Functions,
     rng::Key,
     spec::FieldSpec,
-    transform::{self, BatchChain, BoxFormat, BoxSteps, Numbered, OnMask},
+    transform::{self, BatchChain, BatchRows, BoxFormat, BoxSteps, Numbered, OnMask},
 };
 
 /// What is done to the records of a source.
@@ -33,7 +34,7 @@ impl Compiled {
     /// [`Config`](Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take, and for
     /// what seems to belong to a transformed image and does not follow it.
     pub fn of(fields: &[Field], recipe: &Recipe) -> Result<Self> {
-        let Recipe { transforms, batch_transforms, capacity, draws } = recipe;
+        let Recipe { transforms, batch_transforms, capacity, draws, unbounded } = recipe;
         let mut ops = Vec::with_capacity(fields.len());
         for field in fields {
             let name = &field.name;
@@ -51,6 +52,7 @@ impl Compiled {
                 ops: &ops[at],
                 image_ops: relations.image_of(at)?.map_or(&[], |image| &ops[image]),
                 capacity: capacity.get(&field.name).copied(),
+                unbounded: *unbounded,
                 is_followed: fields.iter().any(|other| other.image() == Some(field.name.as_str())),
                 goes_with_boxes: relations.boxes_of(at)?.is_some(),
             };
@@ -62,7 +64,12 @@ impl Compiled {
         let batch = BatchChain::compile(batch_transforms, &mut specs)?;
         for (at, role) in roles.iter_mut().enumerate() {
             if let Some(one_hot) = batch.one_hot(at).cloned() {
-                *role = Role::Alone(Box::new(OneHotFill { at, one_hot }));
+                if let Some(op) = ops[at].first() {
+                    let what = format!("is mixed, and its {} would not be done: do it in the source", op.name);
+                    return Err(relations.refused(at, &what));
+                }
+                let spec = specs[at].clone();
+                *role = Role::Alone(Box::new(OneHotFill { at, one_hot, spec }));
             }
         }
         Ok(Self { fills: nested(roles, &relations)?, batch, specs })
@@ -82,14 +89,23 @@ impl Compiled {
     ///
     /// # Errors
     /// A [`Failure`] of the decode or transform stage. The rows then hold anything.
-    pub fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+    pub fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
         self.fills.iter().try_for_each(|fill| fill.fill(sample))
     }
 
     /// Applies the transforms of whole batches, in place. `fields` are all rows of each field; `key.index` is the
     /// position of the first row in the epoch's order.
-    pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) {
-        self.batch.apply(key, fields, rows);
+    ///
+    /// # Errors
+    /// A [`Failure`] of the transform stage, of a function that is called.
+    pub fn finish(
+        &self,
+        key: Key,
+        fields: &mut [&mut [u8]],
+        rows: usize,
+        functions: Option<&dyn Functions>,
+    ) -> Result<(), Failure> {
+        self.batch.apply(key, &mut BatchRows { rows, fields, specs: &self.specs, functions })
     }
 }
 
@@ -183,6 +199,16 @@ impl<'a> Relations<'a> {
             return Err(self.refused(at, &format!("belongs to `{image}`, which is no encoded image")));
         };
         for op in &self.ops[found] {
+            if let transform::Role::Call(call) = &op.role
+                && call.moves_pixels
+            {
+                let what = format!(
+                    "cannot follow `{image}` through `{}`, of which nobody knows where it moves pixels: give the whole \
+                     sample to it by Map, or say Call(..., moves_pixels=False) if it moves none",
+                    call.name
+                );
+                return Err(self.refused(at, &what));
+            }
             if let transform::Role::Pixels(pixel_op) = &op.role
                 && matches!(pixel_op.on_mask(), OnMask::Refuses)
             {

@@ -10,9 +10,11 @@ use crate::{
     budget::Budget,
     counters::Counters,
     error::{Failure, Stage},
+    function::{Functions, Learned},
     geometry::Size,
     rng::Key,
-    transform::{Moves, table_bytes},
+    spec::FieldSpec,
+    transform::{Moves, Rows, Target, table_bytes},
 };
 
 /// The part of a sample's budget that the weights of a resize may take: a sixteenth.
@@ -21,29 +23,29 @@ const TABLES_PART: u64 = 16;
 /// Fills rows of a field, and of those that follow it.
 pub(super) trait Fill: Debug + Send + Sync {
     /// Fills the rows of one sample: every byte of them.
-    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure>;
+    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure>;
 }
 
 /// Fills rows of a field that follows an image.
 pub(super) trait Follow: Debug + Send + Sync {
     /// Fills the rows of one sample, whose image's geometry made these moves.
-    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves) -> Result<(), Failure>;
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure>;
 }
 
 /// Fills rows of a field with an entry for each box.
 pub(super) trait GoWithBoxes: Debug + Send + Sync {
     /// Fills the row of one sample with the entries whose boxes are kept.
-    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure>;
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure>;
 }
 
 /// The sample in hand.
-pub struct Sample<'a, 'r> {
+pub struct Sample<'a> {
     /// Whose randomness it has.
     pub key: Key,
     /// What the source gives for each field.
     pub payload: &'a dyn Fn(usize) -> &'a [u8],
     /// One row for each field.
-    pub rows: &'a mut [&'r mut [u8]],
+    pub rows: &'a mut dyn Rows,
     /// Buffers of this thread.
     pub scratch: &'a mut Scratch,
     /// What the stages take.
@@ -52,9 +54,13 @@ pub struct Sample<'a, 'r> {
     pub stage: &'a mut Stage,
     /// What of the sample's budget is left: the record has its part.
     pub budget: Budget,
+    /// The functions that are called, where there are any.
+    pub functions: Option<&'a dyn Functions>,
+    /// What functions were seen to give of which that was not known.
+    pub learned: &'a mut Vec<Learned>,
 }
 
-impl<'a> Sample<'a, '_> {
+impl<'a> Sample<'a> {
     /// Returns what the source gives for a field.
     pub(super) fn payload(&self, at: usize) -> &'a [u8] {
         (self.payload)(at)
@@ -83,13 +89,19 @@ impl<'a> Sample<'a, '_> {
         self.take(tables.saturating_add(pixels), "resizing")
     }
 
-    /// Returns the row of a field.
-    pub(super) fn row(&mut self, at: usize) -> &mut [u8] {
-        self.rows[at]
+    /// Returns the place for the values of a field's row, of this shape.
+    pub(super) fn begin(&mut self, at: usize, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], Failure> {
+        self.rows.begin(at, spec, shape)
+    }
+
+    /// Returns what the row of a field is made with where functions may be called.
+    pub(super) fn target(&mut self, at: usize) -> Target<'_> {
+        let Self { key, rows, functions, budget, learned, .. } = self;
+        Target { key: *key, rows: &mut **rows, at, functions: *functions, budget, learned }
     }
 }
 
-impl Debug for Sample<'_, '_> {
+impl Debug for Sample<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sample").field("key", &self.key).field("stage", &self.stage).finish_non_exhaustive()
     }

@@ -14,7 +14,7 @@ use crate::{
     error::{Failure, Result, Stage},
     pixel::{Channels, PixelType},
     spec::FieldSpec,
-    transform::{self, Chain, ImageInput, ImageShape, Moves, Numbered, Pixels, Region, Workspace},
+    transform::{self, Chain, ImageInput, ImageShape, Layout, Moves, Numbered, Pixels, Region, Workspace},
 };
 
 /// An image file's bytes, decoded to (height, width, channels): three of `uint8`, or what [`DecodeImage`] says.
@@ -86,7 +86,9 @@ impl Chains {
                 name: request.name,
                 shape: ImageShape { size: None, pixel },
                 has_channel_axis: true,
+                layout: Layout::Hwc,
                 capacity: request.capacity,
+                unbounded: request.unbounded,
                 is_followed: request.is_followed,
                 varies_in_channels,
             };
@@ -99,10 +101,9 @@ impl Chains {
             let channels = (1..).map_while(Channels::of);
             channels.map(|channels| compile(PixelType::new(channels, decoding.depth()), varies)).collect()
         };
-        let varying = all(true)?;
         // Operations may leave as many channels of all, as `Grayscale` does.
         let same = all(false).ok().filter(|all| all.iter().all(|chain| chain.output() == all[0].output()));
-        Ok(Self(same.unwrap_or(varying)))
+        same.map_or_else(|| all(true), Ok).map(Self)
     }
 
     fn spec(&self) -> &FieldSpec {
@@ -135,7 +136,7 @@ impl Followed for ImageFill {
 }
 
 impl Fill for ImageFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
         let (mut decoder, mut space) = (sample.scratch.take::<Decoder>(), sample.scratch.take::<Workspace>());
         let filled = self.fill_image(sample, &mut decoder, &mut space);
         let mut moves = sample.scratch.take::<Moves>();
@@ -152,7 +153,7 @@ impl Fill for ImageFill {
 impl ImageFill {
     fn fill_image(
         &self,
-        sample: &mut Sample<'_, '_>,
+        sample: &mut Sample<'_>,
         decoder: &mut Decoder,
         space: &mut Workspace,
     ) -> Result<(), Failure> {
@@ -175,7 +176,7 @@ impl ImageFill {
         let until = Instant::now();
         sample.times.decode += until - start;
         *sample.stage = Stage::Transform;
-        chain.render(Pixels::of(pixels), space, sample.row(self.at))?;
+        chain.render_to(Pixels::of(pixels), space, &mut sample.target(self.at))?;
         sample.times.transform += until.elapsed();
         Ok(())
     }

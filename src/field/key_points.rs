@@ -82,25 +82,26 @@ struct KeyPointsFill {
 }
 
 impl Follow for KeyPointsFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure> {
         let data = sample.payload(self.at);
-        self.write(data, moves, sample.row(self.at))
+        self.write(data, moves, sample)
     }
 }
 
 impl GoWithBoxes for KeyPointsFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
         let mut list = sample.scratch.take::<Vec<u8>>();
         kept_entries(&self.spec, sample.payload(self.at), kept, &mut list)?;
-        let written = self.write(&list, moves, sample.row(self.at));
+        let written = self.write(&list, moves, sample);
         sample.scratch.put(list);
         written
     }
 }
 
 impl KeyPointsFill {
-    fn write(&self, data: &[u8], moves: &Moves, row: &mut [u8]) -> Result<(), Failure> {
-        let row = self.spec.begin_row(row, &[data.len() / self.spec.entry_bytes()])?;
+    fn write(&self, data: &[u8], moves: &Moves, sample: &mut Sample<'_>) -> Result<(), Failure> {
+        let points = data.len() / self.spec.entry_bytes();
+        let row = sample.begin(self.at, &self.spec, &[points, self.numbers])?;
         if self.numbers == 3 {
             for ([x, y, visibility], out) in numbers::<3>(data).zip(row.chunks_exact_mut(12)) {
                 // A point that was not marked lies nowhere: COCO writes zeros.

@@ -51,6 +51,8 @@ pub(super) struct Request<'a> {
     pub(super) image_ops: &'a [Numbered],
     /// What a row is to have room for, where that was given.
     pub(super) capacity: Option<usize>,
+    /// Whether rows are as large as they must be, without a capacity.
+    pub(super) unbounded: bool,
     /// Whether other fields follow this one.
     pub(super) is_followed: bool,
     /// Whether it has an entry for each box of another field, and loses it with the box.

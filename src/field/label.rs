@@ -49,11 +49,13 @@ impl FieldKind for Label {
 pub(super) struct OneHotFill {
     pub(super) at: usize,
     pub(super) one_hot: OneHot,
+    pub(super) spec: FieldSpec,
 }
 
 impl Fill for OneHotFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
         let data = sample.payload(self.at);
-        self.one_hot.write(data, sample.row(self.at))
+        let row = sample.begin(self.at, &self.spec, &self.spec.shape)?;
+        self.one_hot.write(data, row)
     }
 }

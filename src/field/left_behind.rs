@@ -51,7 +51,14 @@ pub(super) fn check(fields: &[Field], ops: &[Vec<Numbered>], recipe: &Recipe) ->
 
 /// Tells whether a transform moves pixels.
 fn moves(op: &Numbered) -> bool {
-    matches!(&op.role, transform::Role::Pixels(pixel_op) if !matches!(pixel_op.on_mask(), OnMask::Leaves))
+    match &op.role {
+        transform::Role::Pixels(pixel_op) => !matches!(pixel_op.on_mask(), OnMask::Leaves),
+        transform::Role::Call(call) => call.moves_pixels,
+        transform::Role::Decoding(_)
+        | transform::Role::Row(_)
+        | transform::Role::Boxes(_)
+        | transform::Role::KeyPoints(_) => false,
+    }
 }
 
 fn is_random(op: &Numbered) -> bool {

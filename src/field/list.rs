@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    called::called,
     fill::{Fill, GoWithBoxes, Sample},
     kind::{FieldKind, Payload, Request, Role},
 };
 use crate::{
     error::{Failure, Result},
+    function::ArraySpec,
     spec::{DType, FieldSpec, Ragged},
-    transform::{Moves, failure},
+    transform::{self, Between, Moves, failure},
 };
 
 /// Entries of fixed shape, any number a sample.
@@ -70,6 +72,11 @@ pub(super) fn compile_list(mut spec: FieldSpec, request: Request<'_>) -> Result<
         "takes images of uint8, uint16 or float32 and of one shape, [H, W] or [H, W, C], not lists of {} of shape {:?}",
         spec.dtype, spec.shape
     );
+    if request.ops.first().is_some_and(|op| matches!(op.role, transform::Role::Call(_))) {
+        request.alone("a function may give other entries than it gets")?;
+        let shape = [&[None], &spec.shape.iter().copied().map(Some).collect::<Vec<_>>()[..]].concat();
+        return called(request, Between { spec: ArraySpec { dtype: spec.dtype, shape }, layout: None });
+    }
     request.without_ops(&takes)?;
     if let (Some(ragged), Some(capacity)) = (&mut spec.ragged, request.capacity) {
         ragged.capacity = capacity;
@@ -86,31 +93,45 @@ struct ListFill {
 }
 
 impl Fill for ListFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
         let data = sample.payload(self.at);
-        self.write(data, sample.row(self.at))
+        self.write(data, sample)
     }
 }
 
 impl GoWithBoxes for ListFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>, _moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>, _moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
         let mut list = sample.scratch.take::<Vec<u8>>();
         kept_entries(&self.spec, sample.payload(self.at), kept, &mut list)?;
-        let written = self.write(&list, sample.row(self.at));
+        let written = self.write(&list, sample);
         sample.scratch.put(list);
         written
     }
 }
 
 impl ListFill {
-    fn write(&self, data: &[u8], row: &mut [u8]) -> Result<(), Failure> {
-        let row = self.spec.begin_row(row, &[data.len() / self.spec.entry_bytes()])?;
+    fn write(&self, data: &[u8], sample: &mut Sample<'_>) -> Result<(), Failure> {
+        let row = begin_list(self.at, &self.spec, data.len() / self.spec.entry_bytes(), sample)?;
         if data.len() != row.len() {
             return Err(failure(format!("the record has {} bytes, the field {}", data.len(), row.len())));
         }
         row.copy_from_slice(data);
         Ok(())
     }
+}
+
+/// Returns the place for a list's entries.
+fn begin_list<'s>(
+    at: usize,
+    spec: &FieldSpec,
+    entries: usize,
+    sample: &'s mut Sample<'_>,
+) -> Result<&'s mut [u8], Failure> {
+    if spec.shape.is_empty() {
+        return sample.begin(at, spec, &[entries]);
+    }
+    let shape = [&[entries], &spec.shape[..]].concat();
+    sample.begin(at, spec, &shape)
 }
 
 /// Copies the entries of a list that are `kept` to `out`: those that go with the boxes that are left.

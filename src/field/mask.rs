@@ -15,7 +15,7 @@ use crate::{
     pixel::{Channels, Depth, PixelType},
     spec::{DType, FieldSpec},
     transform::{
-        self, Chain, ImageInput, ImageShape, Moves, Numbered, OnMask, Pixels, Transform, Workspace, ops::ToDtype,
+        self, Chain, ImageInput, ImageShape, Layout, Moves, Numbered, OnMask, Pixels, Transform, Workspace, ops::ToDtype,
     },
 };
 
@@ -90,6 +90,14 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
     let followed = request.image_ops.iter().filter_map(|op| Some(Numbered { role: moved(op)?, ..op.clone() }));
     let mut ops: Vec<Numbered> = followed.collect();
     for op in request.ops {
+        if let transform::Role::Call(call) = &op.role
+            && call.moves_pixels
+        {
+            return Err(request.refused(format!(
+                "it follows `{image}`, and `{}` may move pixels: say Call(..., moves_pixels=False) if it moves none",
+                call.name
+            )));
+        }
         if let transform::Role::Pixels(pixel_op) = &op.role
             && matches!(pixel_op.on_mask(), OnMask::Moves(_) | OnMask::Refuses)
         {
@@ -106,7 +114,9 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
         name: request.name,
         shape: ImageShape { size: None, pixel: PixelType::new(Channels::Grey, depth(dtype)) },
         has_channel_axis: false,
+        layout: Layout::Hwc,
         capacity: request.capacity,
+                unbounded: request.unbounded,
         is_followed: false,
         varies_in_channels: false,
     };
@@ -141,7 +151,7 @@ struct MaskFill {
 }
 
 impl Follow for MaskFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure> {
         let (mut mask, mut space) = (sample.scratch.take::<decode::Mask>(), sample.scratch.take::<Workspace>());
         let filled = self.fill_mask(sample, moves, &mut mask, &mut space);
         sample.scratch.put(mask);
@@ -153,7 +163,7 @@ impl Follow for MaskFill {
 impl MaskFill {
     fn fill_mask(
         &self,
-        sample: &mut Sample<'_, '_>,
+        sample: &mut Sample<'_>,
         moves: &Moves,
         mask: &mut decode::Mask,
         space: &mut Workspace,
@@ -169,7 +179,7 @@ impl MaskFill {
         sample.times.decode += decoded - start;
         *sample.stage = Stage::Transform;
         self.chain.plan(size, sample.key, space)?;
-        self.chain.render(Pixels::of(indices), space, sample.row(self.at))?;
+        self.chain.render_to(Pixels::of(indices), space, &mut sample.target(self.at))?;
         sample.times.transform += decoded.elapsed();
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! and how a row is filled. What follows an image (a mask, boxes, keypoints) is filled by the image, and what goes with
 //! boxes by the boxes, so that no order among fields has to be kept.
 
+mod called;
 mod compile;
 mod fill;
 mod kind;

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::transform::{BatchTransform, Transform};
+use crate::{
+    error::{Error, Result},
+    function::{ArraySpec, Learned},
+    transform::{BatchTransform, Transform},
+};
 
 /// What is asked of the fields of a source, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,4 +23,53 @@ pub struct Recipe {
     pub capacity: BTreeMap<String, usize>,
     /// For fields whose transforms draw as those of another field, that field.
     pub draws: BTreeMap<String, String>,
+    /// Whether rows are arrays that somebody gets one by one, each as large as it is: then no field needs a capacity.
+    #[serde(skip)]
+    pub unbounded: bool,
+}
+
+impl Recipe {
+    /// Tells whether a function is called of which it is not known what it gives.
+    pub fn has_unknown(&self) -> bool {
+        let is_unknown = |transform: &Transform| transform.call().is_some_and(|call| call.result().is_none());
+        self.transforms.values().flatten().any(is_unknown)
+    }
+
+    /// Tells whether functions are called.
+    pub fn calls(&self) -> bool {
+        let is_call = |transform: &BatchTransform| matches!(transform, BatchTransform::Call(_));
+        self.transforms.values().flatten().any(|transform| transform.call().is_some())
+            || self.batch_transforms.iter().any(is_call)
+    }
+
+    /// Takes what functions were seen to give for what was not declared.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) where a function gave arrays of several dtypes, or numbers of axes.
+    pub fn learn(&mut self, seen: &[Learned]) -> Result<()> {
+        for (field, transforms) in &mut self.transforms {
+            for (at, transform) in (0..).zip(transforms) {
+                let Some(call) = transform.call_mut() else { continue };
+                let of_it = seen.iter().filter(|learned| learned.field == *field && learned.at == at);
+                let mut found: Option<ArraySpec> = None;
+                for Learned { result, .. } in of_it {
+                    let spec = found.get_or_insert_with(|| result.clone());
+                    if spec.dtype != result.dtype || spec.shape.len() != result.shape.len() {
+                        return Err(Error::Config(format!(
+                            "field `{field}`: transform {at}: `{}` gives {spec} for one sample, and {result} for \
+                             another: a field has one dtype and one number of axes",
+                            call.name
+                        )));
+                    }
+                    for (extent, other) in spec.shape.iter_mut().zip(&result.shape) {
+                        *extent = extent.filter(|_| extent == other);
+                    }
+                }
+                if let Some(found) = found {
+                    call.learn(&found);
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -90,19 +90,19 @@ struct Buffers {
 }
 
 impl Follow for SegmentationFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure> {
         self.fill_kept(sample, moves, None)
     }
 }
 
 impl GoWithBoxes for SegmentationFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
         self.fill_kept(sample, moves, Some(kept))
     }
 }
 
 impl SegmentationFill {
-    fn fill_kept(&self, sample: &mut Sample<'_, '_>, moves: &Moves, kept: Option<&[bool]>) -> Result<(), Failure> {
+    fn fill_kept(&self, sample: &mut Sample<'_>, moves: &Moves, kept: Option<&[bool]>) -> Result<(), Failure> {
         let (mut buffers, mut space) = (sample.scratch.take::<Buffers>(), sample.scratch.take::<Workspace>());
         *sample.stage = Stage::Decode;
         let Buffers { mask, crossings } = &mut *buffers;
@@ -134,7 +134,7 @@ impl SegmentationFill {
 
     fn fill_merged(
         &self,
-        sample: &mut Sample<'_, '_>,
+        sample: &mut Sample<'_>,
         mut segments: Segments<'_>,
         mask: &mut [u8],
         space: &mut Workspace,
@@ -147,14 +147,15 @@ impl SegmentationFill {
         sample.times.decode += drawn - start;
         *sample.stage = Stage::Transform;
         self.chain.plan(segments.size(), sample.key, space)?;
-        self.chain.render(Pixels::new(mask, segments.size(), PixelType::GREY8), space, sample.row(self.at))?;
+        let pixels = Pixels::new(mask, segments.size(), PixelType::GREY8);
+        self.chain.render_to(pixels, space, &mut sample.target(self.at))?;
         sample.times.transform += drawn.elapsed();
         Ok(())
     }
 
     fn fill_each(
         &self,
-        sample: &mut Sample<'_, '_>,
+        sample: &mut Sample<'_>,
         mut segments: Segments<'_>,
         (moves, kept): (&Moves, Option<&[bool]>),
         mask: &mut [u8],
@@ -166,8 +167,7 @@ impl SegmentationFill {
         let count = (0..segments.objects()).filter(|&at| is_kept(at)).count();
         let (after, key) = (moves.after, sample.key);
         let extents = [count, after.height as usize, after.width as usize];
-        let axes = self.spec.ragged.map_or(0, |ragged| ragged.axes);
-        let row = self.spec.begin_row(sample.rows[self.at], &extents[..axes])?;
+        let row = sample.rows.begin(self.at, &self.spec, &extents)?;
         let each = after.area() as usize * self.spec.dtype.size();
         let mut rows = row.chunks_exact_mut(each.max(1));
         for at in 0..segments.objects() {

@@ -3,15 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    called::called,
     fill::{Fill, Sample},
     kind::{FieldKind, Payload, Request, Role},
 };
 use crate::{
     error::{Failure, Result},
+    function::ArraySpec,
     geometry::Size,
     pixel::{Channels, Depth, PixelType},
     spec::{DType, FieldSpec},
-    transform::{Chain, ImageInput, ImageShape, Numbered, Pixels, Workspace, failure},
+    transform::{self, Between, Chain, ImageInput, ImageShape, Layout, Numbered, Pixels, Workspace, failure},
 };
 
 /// A tensor of fixed shape, which is copied; one that is an image can be transformed as such.
@@ -53,14 +55,22 @@ pub(super) fn compile_tensor(spec: FieldSpec, request: Request<'_>) -> Result<(F
     let Some(first) = request.ops.first() else {
         request.without_capacity()?;
         spec.row_bytes()?;
-        return Ok((spec, Role::Alone(Box::new(CopyFill { at: request.at }))));
+        let fill = CopyFill { at: request.at, spec: spec.clone() };
+        return Ok((spec, Role::Alone(Box::new(fill))));
     };
+    if matches!(first.role, transform::Role::Call(_)) {
+        let given = ArraySpec::fixed(spec.dtype, &spec.shape);
+        let layout = image_shape(&spec).map(|_| Layout::Hwc);
+        return called(request, Between { spec: given, layout });
+    }
     let (size, pixel) = image_shape(&spec).ok_or_else(|| not_an_image(&spec, first, request))?;
     let input = ImageInput {
         name: request.name,
         shape: ImageShape { size: Some(size), pixel },
         has_channel_axis: spec.shape.len() == 3,
+        layout: Layout::Hwc,
         capacity: request.capacity,
+                unbounded: request.unbounded,
         is_followed: false,
         varies_in_channels: false,
     };
@@ -93,12 +103,14 @@ fn image_shape(spec: &FieldSpec) -> Option<(Size, PixelType)> {
 #[derive(Debug)]
 struct CopyFill {
     at: usize,
+    spec: FieldSpec,
 }
 
 impl Fill for CopyFill {
     // Not timed: most tensors are copied in less time than it takes to look at the clock.
-    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
-        let (data, row) = (sample.payload(self.at), sample.row(self.at));
+    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
+        let data = sample.payload(self.at);
+        let row = sample.begin(self.at, &self.spec, &self.spec.shape)?;
         if data.len() != row.len() {
             return Err(failure(format!("the record has {} bytes, the field {}", data.len(), row.len())));
         }
@@ -117,14 +129,18 @@ struct ImageTensorFill {
 }
 
 impl Fill for ImageTensorFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
         let data = sample.payload(self.at);
         if data.len() as u64 != self.size.area() * self.pixel.size() as u64 {
             return Err(failure(format!("a record of {} bytes is not the field's image", data.len())));
         }
         let mut space = sample.scratch.take::<Workspace>();
         let filled = self.chain.plan(self.size, sample.key, &mut space).and_then(|_| {
-            self.chain.render(Pixels::new(data, self.size, self.pixel), &mut space, sample.row(self.at))
+            self.chain.render_to(
+                Pixels::new(data, self.size, self.pixel),
+                &mut space,
+                &mut sample.target(self.at),
+            )
         });
         sample.scratch.put(space);
         filled

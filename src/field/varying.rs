@@ -78,7 +78,7 @@ struct VaryingFill {
 }
 
 impl Fill for VaryingFill {
-    fn fill(&self, sample: &mut Sample<'_, '_>) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
         let data = sample.payload(self.at);
         let (header, values) = data
             .split_at_checked(self.axes * EXTENT_BYTES)
@@ -87,7 +87,8 @@ impl Fill for VaryingFill {
             .chunks_exact(EXTENT_BYTES)
             .map(|bytes| bytes.try_into().map_or(0, |bytes| u64::from_ne_bytes(bytes) as usize))
             .collect();
-        let row = self.spec.begin_row(sample.row(self.at), &extents)?;
+        let shape = [&extents[..], &self.spec.shape].concat();
+        let row = sample.begin(self.at, &self.spec, &shape)?;
         if values.len() != row.len() {
             return Err(failure(format!("the record has {} bytes, the field {}", values.len(), row.len())));
         }
@@ -106,6 +107,7 @@ mod tests {
         error::Stage,
         field::{Compiled, Field, Recipe, Scratch, Times},
         rng::Key,
+        transform::SlotRows,
     };
 
     #[test]
@@ -118,11 +120,13 @@ mod tests {
                 .fill(&mut Sample {
                     key: Key { seed: 0, epoch: 0, index: 0 },
                     payload: &|_| payload,
-                    rows: &mut [row],
+                    rows: &mut SlotRows(&mut [row]),
                     scratch: &mut scratch,
                     times: &mut times,
                     stage: &mut stage,
                     budget: Budget::new(1 << 20),
+                    functions: None,
+                    learned: &mut Vec::new(),
                 })
                 .map(|()| compiled.specs()[0].clone())
         };

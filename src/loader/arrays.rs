@@ -106,7 +106,7 @@ impl SharedArrays {
     }
 
     /// Returns the copy, for a source in this process.
-    pub(super) fn bytes(&self) -> Bytes {
+    pub(crate) fn bytes(&self) -> Bytes {
         bytes_of(&self.memory)
     }
 

@@ -17,11 +17,15 @@ use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
     field::{Payload, Recipe},
+    function::Functions,
     job::{LoaderDescription, OnError, Options},
+    learn::learn,
     pipeline::{Pipeline, PipelineSpec},
+    rng::Key,
     shm::SlotLayout,
     source::SourceSpec,
     spec::FieldSpec,
+    sys::memory::SharedMemory,
     transform::{BatchTransform, Transform},
     worker::Filler,
 };
@@ -42,6 +46,16 @@ pub struct Builder {
     prefetch: usize,
     memory_limit: u64,
     launch: Launch,
+    functions: Option<CalledBy>,
+}
+
+/// What transforms call.
+#[derive(Debug)]
+enum CalledBy {
+    /// Functions of this process.
+    Here(Arc<dyn Functions>),
+    /// Code of the user, for a program that opens it.
+    Code(Vec<Arc<SharedMemory>>),
 }
 
 macro_rules! options {
@@ -64,6 +78,7 @@ impl Builder {
             prefetch: 4,
             memory_limit: 2 << 30,
             launch: Launch::default(),
+            functions: None,
         }
     }
 
@@ -79,8 +94,7 @@ impl Builder {
             (None, None) => return Err(Error::config("a loader needs a source")),
             (Some(_), Some(_)) => return Err(Error::config("a loader has one source, and was given two")),
         };
-        let launch = Launch::default();
-        Ok(Self { input, recipe, options, prefetch, memory_limit, launch })
+        Ok(Self { input, recipe, options, prefetch, memory_limit, launch: Launch::default(), functions: None })
     }
 
     options! {
@@ -164,6 +178,21 @@ impl Builder {
         self
     }
 
+    /// Sets the functions that transforms call, where this process makes the samples. Default: none.
+    #[must_use]
+    pub fn functions(mut self, functions: Arc<dyn Functions>) -> Self {
+        self.functions = Some(CalledBy::Here(functions));
+        self
+    }
+
+    /// Sets code of the user with the functions that transforms call, in pieces of shared memory, for a program that opens it;
+    /// see [`Launch`]. Default: none.
+    #[must_use]
+    pub fn code(mut self, pieces: Vec<Arc<SharedMemory>>) -> Self {
+        self.functions = Some(CalledBy::Code(pieces));
+        self
+    }
+
     /// Checks everything, opens the source and starts the workers.
     ///
     /// # Errors
@@ -183,19 +212,13 @@ impl Builder {
         if self.prefetch == 0 {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
-        let Self { input, recipe, options, prefetch, memory_limit, launch } = self;
+        let Self { input, recipe, options, prefetch, memory_limit, launch, functions } = self;
         let budget = ArenaBudget { prefetch, memory_limit };
-        if let Input::Code(pieces) = input {
-            let source = SourceSpec::Code { pieces: pieces.len() };
-            let plan = SlotPlan { recipe: recipe.clone(), batch_size: options.batch_size as usize };
-            let pipeline = Some(PipelineSpec { source, recipe });
-            let description = LoaderDescription { pipeline, options: options.clone() };
-            let given = (None, &pieces[..]);
-            let (pool, facts, fields) =
-                Pool::start_up(&description, &launch, given, Slots::Planned(plan), budget, tick)?;
-            return Ok(Loader::new(fields, options, facts, Backend::Pool(Box::new(pool))));
-        }
-        let opened = Opened::of(input, recipe, options.sample_bytes())?;
+        let (input, functions) = match WithCode::of(input, recipe.clone(), functions)? {
+            Ok(code) => return code.start(options, &launch, budget, tick),
+            Err(others) => others,
+        };
+        let opened = Opened::of(input, recipe, &options, functions)?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
         budget.check(&layout)?;
         if opened.reads_files() {
@@ -207,7 +230,8 @@ impl Builder {
             let filler = Filler::new(pipeline, options.on_error, None);
             (Backend::Inline(Box::new(Inline::new(filler, layout, budget, options.threads_per_worker)?)), facts)
         } else {
-            let description = LoaderDescription { pipeline: opened.spec.clone(), options: options.clone() };
+            let description =
+                LoaderDescription { pipeline: opened.spec.clone(), functions: 0, options: options.clone() };
             let forked = matches!(launch, Launch::Fork);
             if description.pipeline.is_none() && !forked {
                 return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
@@ -224,6 +248,63 @@ impl Builder {
     }
 }
 
+/// A loader some of which is code of the user: what it is made of is learned before there are slots.
+struct WithCode {
+    pipeline: PipelineSpec,
+    /// The pieces of memory that hold functions, and no source.
+    functions: usize,
+    memory: Vec<Arc<SharedMemory>>,
+}
+
+impl WithCode {
+    /// Returns what there is of code; or what was given, where nothing is.
+    #[expect(clippy::type_complexity, reason = "it is what was given")]
+    fn of(
+        input: Input,
+        recipe: Recipe,
+        functions: Option<CalledBy>,
+    ) -> Result<Result<Self, (Input, Option<Arc<dyn Functions>>)>> {
+        let (source, functions, memory) = match (input, functions) {
+            (Input::Code(pieces), _) => (SourceSpec::Code { pieces: pieces.len() }, 0, pieces),
+            (Input::Spec(spec), Some(CalledBy::Code(pieces))) => (spec, pieces.len(), pieces),
+            (Input::Arrays(arrays), Some(CalledBy::Code(pieces))) => {
+                let memory = [&pieces[..], &[Arc::clone(arrays.memory())]].concat();
+                (arrays.spec(), pieces.len(), memory)
+            }
+            (Input::Custom(_), Some(CalledBy::Code(_))) => {
+                return Err(Error::config("functions that are code go with a source that is, or with data"));
+            }
+            (input, Some(CalledBy::Here(functions))) => return Ok(Err((input, Some(functions)))),
+            (input, None) => return Ok(Err((input, None))),
+        };
+        Ok(Ok(Self { pipeline: PipelineSpec { source, recipe }, functions, memory }))
+    }
+
+    fn start(self, options: Options, launch: &Launch, budget: ArenaBudget, tick: Tick<'_>) -> Result<Loader> {
+        let Self { pipeline, functions, memory } = self;
+        if options.threads_per_worker > 1 {
+            return Err(Error::config(
+                "threads_per_worker must be 1 where functions are called: they share one interpreter; take more workers",
+            ));
+        }
+        if !matches!(pipeline.source, SourceSpec::Code { .. }) {
+            // A mistake is told before a process is started.
+            pipeline.fields()?;
+        }
+        let samples = reads_files(&pipeline).then(|| options.clone());
+        let plan = SlotPlan { recipe: pipeline.recipe.clone(), batch_size: options.batch_size as usize, samples };
+        let description = LoaderDescription { pipeline: Some(pipeline), functions, options: options.clone() };
+        let given = (None, &memory[..]);
+        let (pool, facts, fields) = Pool::start_up(&description, launch, given, Slots::Planned(plan), budget, tick)?;
+        Ok(Loader::new(fields, options, facts, Backend::Pool(Box::new(pool))))
+    }
+}
+
+/// Tells whether samples are files, which may make any amount of memory necessary.
+fn reads_files(pipeline: &PipelineSpec) -> bool {
+    pipeline.source.fields().iter().any(|field| matches!(field.payload(), Ok(Payload::Encoded)))
+}
+
 /// An input with what is known of it before it is opened.
 struct Opened {
     fields: Vec<FieldSpec>,
@@ -234,16 +315,33 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(input: Input, recipe: Recipe, sample_bytes: u64) -> Result<Self> {
+    fn of(input: Input, recipe: Recipe, options: &Options, functions: Option<Arc<dyn Functions>>) -> Result<Self> {
+        let sample_bytes = options.sample_bytes();
+        let custom = |source, recipe: &Recipe, functions: Option<Arc<dyn Functions>>| {
+            let pipeline = Pipeline::new(source, recipe)?.with_sample_bytes(sample_bytes);
+            let pipeline = functions.into_iter().fold(pipeline, Pipeline::with_functions);
+            let fields = pipeline.fields().to_vec();
+            Ok(Self { fields, spec: None, arrays: None, custom: Some(Arc::new(pipeline)), sample_bytes })
+        };
+        if let Some(functions) = functions {
+            if options.threads_per_worker > 1 {
+                return Err(Error::config("threads_per_worker must be 1 where functions are called"));
+            }
+            let source = match input {
+                Input::Spec(spec) => spec.open(None)?,
+                Input::Arrays(arrays) => arrays.spec().open(Some(arrays.bytes()))?,
+                Input::Custom(source) => source,
+                Input::Code(_) => return Err(Error::config("code of the user needs workers")),
+            };
+            let key = Key { seed: options.seed, epoch: 0, index: 0 };
+            let recipe = learn(&source, recipe, &functions, key)?;
+            return custom(source, &recipe, Some(functions));
+        }
         let (source, arrays) = match input {
             Input::Spec(spec) => (spec, None),
             Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
-            Input::Code(_) => return Err(Error::config("code of the user is opened by its coordinator")),
-            Input::Custom(source) => {
-                let pipeline = Pipeline::new(source, &recipe)?;
-                let (fields, pipeline) = (pipeline.fields().to_vec(), pipeline.with_sample_bytes(sample_bytes));
-                return Ok(Self { fields, spec: None, arrays: None, custom: Some(Arc::new(pipeline)), sample_bytes });
-            }
+            Input::Custom(source) => return custom(source, &recipe, None),
+            Input::Code(_) => return Err(Error::config("code of the user needs workers")),
         };
         let spec = PipelineSpec { source, recipe };
         Ok(Self { fields: spec.fields()?, spec: Some(spec), arrays, custom: None, sample_bytes })
@@ -251,9 +349,7 @@ impl Opened {
 
     /// Tells whether samples are files, which may make any amount of memory necessary.
     fn reads_files(&self) -> bool {
-        self.spec.as_ref().is_some_and(|spec| {
-            spec.source.fields().iter().any(|field| matches!(field.payload(), Ok(Payload::Encoded)))
-        })
+        self.spec.as_ref().is_some_and(reads_files)
     }
 
     /// Opens the source in this process.

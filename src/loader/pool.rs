@@ -152,14 +152,18 @@ impl Pool {
         }
         let fields = match slots {
             Slots::Laid(fields, _) => fields,
-            Slots::Planned(plan) => {
+            Slots::Planned(mut plan) => {
                 let first = self.wait(tick)?;
                 let Reply::Learned { len } = first else {
                     return Err(Error::Protocol(format!("the coordinator began with {first:?}")));
                 };
-                let Learned { fields: learned } = self.read(len)?;
+                let Learned { fields: learned, recipe } = self.read(len)?;
+                plan.recipe = recipe;
                 let (fields, layout) = plan.layout(&learned)?;
                 self.budget.check(&layout)?;
+                if let Some(options) = &plan.samples {
+                    self.budget.check_samples(&layout, options)?;
+                }
                 self.arena = Arena::new(layout);
                 self.growth = Some(Growth { plan, fields: learned });
                 fields

@@ -16,6 +16,8 @@ pub(super) struct SlotPlan {
     pub(super) recipe: Recipe,
     /// The rows of a batch.
     pub(super) batch_size: usize,
+    /// Where samples are files, for which there must be memory too, how they become batches.
+    pub(super) samples: Option<Options>,
 }
 
 impl SlotPlan {

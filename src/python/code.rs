@@ -11,10 +11,12 @@ use super::{
     dataset::{Dataset, enter, learn},
     error::raised,
     forks,
+    functions::UserFunctions,
 };
 use crate::{
     coordinator::Begin,
     error::{Error, Result},
+    function::Functions,
     loader::shared_pieces,
     source::Source,
     sys::{memory::SharedMemory, process, report},
@@ -47,7 +49,7 @@ impl OpenCode for Opener {
                 Self::Given(code) => begun(py, code),
             };
             let code = code.map_err(|error| {
-                let what = "opening the dataset".to_owned();
+                let what = "opening the loader's code".to_owned();
                 Error::Raised { what, raised: Box::new(raised(py, &error)) }
             })?;
             let mut descriptors = process::descriptors();
@@ -74,6 +76,16 @@ struct Opened {
 }
 
 impl OpenedCode for Opened {
+    fn functions(&self) -> Result<Arc<dyn Functions>> {
+        Python::attach(|py| {
+            let functions = UserFunctions::of(self.code.bind(py), false).map_err(|error| {
+                let what = "looking at functions".to_owned();
+                Error::Raised { what, raised: Box::new(raised(py, &error)) }
+            })?;
+            Ok(Arc::new(functions) as Arc<dyn Functions>)
+        })
+    }
+
     fn learn(&self) -> Result<String> {
         Python::attach(|py| {
             // Such a process is as a worker is, its first one: a dataset may need that.

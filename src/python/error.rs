@@ -44,7 +44,7 @@ impl From<Error> for PyErr {
             Error::Sys { call, source } => os_error(source.raw_os_error(), call, &message),
             Error::Usage(_) | Error::Protocol(_) => PyRuntimeError::new_err(message),
             Error::Raised { what, raised } => {
-                let context = Context { index: None, key: &what, stage: "begin".into(), worker: None };
+                let context = Context { index: None, key: &what, stage: "begin".into(), worker: None, at: "" };
                 received(&raised, &context)
             }
         }
@@ -85,6 +85,8 @@ struct Context<'a> {
     key: &'a str,
     stage: String,
     worker: Option<u32>,
+    /// The field and the transform, where it was one.
+    at: &'a str,
 }
 
 /// Returns an exception as it crosses processes.
@@ -115,6 +117,7 @@ fn received(raised: &Raised, context: &Context<'_>) -> PyErr {
             dict.set_item("key", context.key)?;
             dict.set_item("stage", &context.stage)?;
             dict.set_item("worker", context.worker)?;
+            dict.set_item("at", context.at)?;
             let module = py.import("stokehold.user.failures")?;
             module.call_method1("received", (&raised.line, &raised.trace, &raised.whole, dict))
         };
@@ -124,8 +127,9 @@ fn received(raised: &Raised, context: &Context<'_>) -> PyErr {
 
 fn sample_error(sample: &SampleError, message: String) -> PyErr {
     if let Some(raised) = &sample.raised {
-        let SampleError { index, key, stage, worker, .. } = sample;
-        let context = Context { index: Some(*index), key, stage: stage.to_string(), worker: *worker };
+        let SampleError { index, key, stage, worker, reason, .. } = sample;
+        let at = reason.strip_suffix(&raised.line).map_or("", |at| at.trim_end_matches(": "));
+        let context = Context { index: Some(*index), key, stage: stage.to_string(), worker: *worker, at };
         return received(raised, &context);
     }
     let error = match (sample.stage, sample.errno) {

@@ -19,6 +19,7 @@ use super::{
     code::{Opener, shared},
     dataset::Dataset,
     forks,
+    functions::UserFunctions,
     table::Table,
 };
 use crate::{
@@ -102,22 +103,32 @@ impl Loader {
     ) -> PyResult<Self> {
         let description: Description = super::from_json("a loader's description", description)?;
         let table = table.map(|table| Input::Arrays(table.get().0.clone()));
-        let launched = launch(coordinator)?;
-        let (given, launched) = match code {
-            None => (table, launched),
-            Some((code, None)) if description.options.num_workers == 0 => {
-                (Some(Input::Custom(Arc::new(Dataset::learned(py, &code)?))), launched)
+        let is_data = description.source.is_some() || table.is_some();
+        let is_here = description.options.num_workers == 0;
+        let mut launched = launch(coordinator)?;
+        let (given, here, pieces) = match code {
+            None => (table, None, None),
+            Some((code, None)) if is_here => {
+                let dataset = |code| Ok::<_, PyErr>(Input::Custom(Arc::new(Dataset::learned(py, code)?)));
+                (if is_data { table } else { Some(dataset(&code)?) }, Some(code), None)
             }
             Some((code, None)) => {
                 forks::tell_of_forks();
-                (Some(Input::Code(Vec::new())), Launch::ForkWith(Arc::new(Opener::Given(code.unbind()))))
+                launched = Launch::ForkWith(Arc::new(Opener::Given(code.unbind())));
+                (if is_data { table } else { Some(Input::Code(Vec::new())) }, None, is_data.then(Vec::new))
             }
             Some((_, Some((pickle, buffers)))) => {
                 let buffers = buffers.iter().map(PyUntypedBuffer::get).collect::<PyResult<Vec<_>>>()?;
-                (Some(Input::Code(shared(py, &pickle, &buffers)?)), launched)
+                let pieces = shared(py, &pickle, &buffers)?;
+                if is_data { (table, None, Some(pieces)) } else { (Some(Input::Code(pieces)), None, None) }
             }
         };
-        let builder = Builder::described(description, given)?.launch(launched);
+        let mut builder = Builder::described(description, given)?.launch(launched);
+        if let Some(code) = here {
+            builder = builder.functions(Arc::new(UserFunctions::of(&code, true)?));
+        } else if let Some(pieces) = pieces {
+            builder = builder.code(pieces);
+        }
         waiting(py, |tick| builder.build_with(tick), || Ok(())).map(|loader| Self { loader, report })
     }
 

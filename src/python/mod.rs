@@ -2,15 +2,19 @@
 //!
 //! Nothing here takes a decision. What Python users see is made of these parts in `python/stokehold`.
 
+mod arrays;
 mod batch;
 mod buffer;
 mod code;
 mod dataset;
 mod error;
 mod forks;
+mod functions;
 mod images;
 mod loader;
 mod memory;
+mod pipeline;
+mod randomness;
 mod rows;
 mod stdio;
 mod table;
@@ -45,6 +49,7 @@ mod _native {
         init,
         loader::Loader,
         memory::Memory,
+        pipeline::Pipeline,
         print_line,
         rows::copy_rows,
         serve,

@@ -1,6 +1,6 @@
 //! Tables of NumPy arrays.
 
-use pyo3::{buffer::PyUntypedBuffer, prelude::*};
+use pyo3::{buffer::PyUntypedBuffer, prelude::*, types::PyBytes};
 use serde::Deserialize;
 
 use crate::{
@@ -46,6 +46,12 @@ impl Table {
         };
         let columns = columns.into_iter().map(values).collect::<Result<Vec<_>>>()?;
         Ok(Self(py.detach(|| SharedArrays::table(rows, columns))?))
+    }
+
+    /// Returns the table as a source in JSON, and a copy of the bytes that it is in.
+    fn parts<'py>(&self, py: Python<'py>) -> PyResult<(String, Bound<'py, PyBytes>)> {
+        let spec = serde_json::to_string(&self.0.spec()).map_err(|error| Error::Protocol(error.to_string()))?;
+        Ok((spec, PyBytes::new(py, (*self.0.bytes()).as_ref())))
     }
 
     /// The number of rows.

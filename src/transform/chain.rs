@@ -2,111 +2,36 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::{
     args::Layout,
-    canvas::Canvas,
-    edit::Spare,
-    elements::{RowSteps, RowWriter},
-    motion::Moves,
-    op::{ImageShape, OpKey, PixelOp, Role},
+    between::{Between, interleaved},
+    call::{Call, Target},
+    failure::failure,
+    numbered::Numbered,
+    op::{ImageShape, Role},
     ops::Transform,
+    output::{UNBOUNDED, output},
     pixels::Pixels,
-    plan::{Pass, Plan},
-    render::{self, Renderer},
-    view::{Region, View},
+    row::{Rows, SlotRows},
+    segment::{ImageInput, Segment, Workspace},
+    view::Region,
 };
 use crate::{
-    buffer::Buffer,
-    error::{Error, Failure, Result, Stage},
+    error::{Error, Failure, Result},
+    function::{Array, ArraySpec, Invocation, Learned},
     geometry::Size,
     pixel::PixelType,
     rng::Key,
-    spec::{FieldSpec, Ragged},
+    spec::{DType, FieldSpec},
 };
-
-/// The most channels that an image may have.
-const MOST_CHANNELS: usize = 4;
-
-/// An operation in a list of them.
-#[derive(Clone, Debug)]
-pub(crate) struct Numbered {
-    /// Its number in the list of the field, or of the field that this one follows.
-    pub(crate) at: u64,
-    /// What its draws are keyed by, beside the sample.
-    pub(crate) op: u64,
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// What it is applied to.
-    pub(crate) role: Role,
-}
-
-impl Numbered {
-    /// Returns the operations of a list, each checked by itself. They draw as those of the field `draws_of`.
-    ///
-    /// # Errors
-    /// [`Config`](Error::Config) for an argument out of range.
-    pub(crate) fn list(field: &str, draws_of: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
-        let numbered = transforms.iter().enumerate().map(|(at, transform)| {
-            let refused = |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
-            transform.validate().map_err(refused)?;
-            let name = transform.name();
-            let before = transforms[..at].iter().filter(|other| other.name() == name).count();
-            Ok(Self { at: at as u64, op: op(draws_of, name, before as u64), name, role: transform.role() })
-        });
-        numbered.collect()
-    }
-}
-
-/// Returns what the draws of a transform are keyed by, beside the sample: its field, its name, and how many of the same
-/// name stand before it. So fields draw independently, and what is put between other transforms changes none of them.
-fn op(field: &str, name: &str, before: u64) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(&(field.len() as u64).to_le_bytes());
-    hash.update(field.as_bytes());
-    hash.update(name.as_bytes());
-    hash.update(&before.to_le_bytes());
-    hash.digest()
-}
-
-/// What a chain is compiled for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ImageInput<'a> {
-    /// The field's name.
-    pub(crate) name: &'a str,
-    /// The images before any operation.
-    pub(crate) shape: ImageShape,
-    /// Whether they are (height, width, channels), or (height, width).
-    pub(crate) has_channel_axis: bool,
-    /// The pixels that a row has room for, where the field is ragged.
-    pub(crate) capacity: Option<usize>,
-    /// Whether masks, boxes or keypoints follow the images.
-    pub(crate) is_followed: bool,
-    /// Whether other images of the field have other channels, so that the axis of the channels varies too.
-    pub(crate) varies_in_channels: bool,
-}
 
 /// The compiled operations of images.
 #[derive(Clone, Debug)]
 pub struct Chain {
     output: FieldSpec,
-    is_followed: bool,
-    pixel: PixelType,
-    ops: Vec<(u64, Arc<dyn PixelOp>)>,
-    writer: RowWriter,
-}
-
-/// The buffers of one thread, and the plan for the sample in hand.
-#[derive(Debug, Default)]
-pub struct Workspace {
-    /// Whose plan is yet to be rendered.
-    planned: Option<Key>,
-    plan: Plan,
-    renderer: Renderer,
-    canvas: Canvas,
-    spare: Spare,
-    packed: Buffer,
+    segment: Segment,
+    /// What is called behind the segment, if anything.
+    calls: Option<Calls>,
 }
 
 impl Chain {
@@ -120,7 +45,9 @@ impl Chain {
             name,
             shape,
             has_channel_axis: true,
+            layout: Layout::Hwc,
             capacity: None,
+            unbounded: false,
             is_followed: false,
             varies_in_channels: false,
         };
@@ -133,29 +60,28 @@ impl Chain {
     /// [`Config`](Error::Config) for an operation that cannot take what comes before it, images whose size the operations
     /// do not fix and that have no capacity, or a capacity of others.
     pub(crate) fn compile(input: ImageInput<'_>, ops: &[Numbered]) -> Result<Self> {
-        let name = input.name;
-        let (mut shape, mut pixel_ops) = (input.shape, Vec::new());
-        let row_ops = ops.iter().position(|op| matches!(op.role, Role::Row(_))).unwrap_or(ops.len());
-        let refused = |op: &Numbered, what: String| {
-            Error::Config(format!("field `{name}`: transform {}: {}: {what}", op.at, op.name))
+        let end = ops.iter().position(|op| matches!(op.role, Role::Call(_))).unwrap_or(ops.len());
+        let (segment, shape, row) = Segment::compile(input, &ops[..end])?;
+        let Some(call) = ops.get(end) else {
+            let output = output(input, shape, &row)?;
+            output.row_bytes()?;
+            return Ok(Self { output, segment, calls: None });
         };
-        for op in &ops[..row_ops] {
-            let pixel_op = pixels(op, None).map_err(|what| refused(op, what))?;
-            shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
-            pixel_ops.push((op.op, pixel_op));
+        let ImageInput { name, capacity, unbounded, is_followed, .. } = input;
+        if input.varies_in_channels {
+            return Err(Error::Config(format!(
+                "field `{name}`: transform {}: a function gets images of one number of channels: give DecodeImage a \
+                 mode, or channels",
+                call.at
+            )));
         }
-        let mut row = RowSteps::new(shape.pixel, input.has_channel_axis);
-        for op in &ops[row_ops..] {
-            let Role::Row(row_op) = &op.role else {
-                let what = pixels(op, Some(ops[row_ops].name)).err().unwrap_or_default();
-                return Err(refused(op, what));
-            };
-            row_op.add(&mut row, op.op).map_err(|what| refused(op, what))?;
-        }
-        let output = output(input, shape, &row)?;
-        output.row_bytes()?;
-        let (is_followed, pixel) = (input.is_followed, shape.pixel);
-        Ok(Self { output, is_followed, pixel, ops: pixel_ops, writer: row.finish() })
+        let extents = shape.size.map(|size| row.shape(size));
+        // Where they vary, all axes but that of the channels do.
+        let any = row.shape(Size { height: 0, width: 0 }).into_iter().map(|extent| (extent > 0).then_some(extent));
+        let shape = extents.map_or_else(|| any.collect(), |extents| extents.into_iter().map(Some).collect());
+        let given = Between { spec: ArraySpec { dtype: row.dtype(), shape }, layout: Some(row.layout()) };
+        let (calls, output) = Calls::compile(CallInput { name, capacity, unbounded, is_followed }, given, &ops[end..])?;
+        Ok(Self { output, segment, calls: Some(calls) })
     }
 
     /// Returns what every row of the field looks like.
@@ -163,19 +89,13 @@ impl Chain {
         &self.output
     }
 
-    /// Draws everything that is random about a sample and computes every pass over its pixels, before there are any.
+    /// Draws everything that is random about a sample and computes every pass over its pixels, before there are any: as
+    /// far as the first function that is called.
     ///
     /// # Errors
     /// A [`Failure`] of the transform stage, for an image that the geometry cannot take.
     pub fn plan(&self, image: Size, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
-        let Workspace { plan, planned, .. } = space;
-        *planned = None;
-        plan.begin(image, self.is_followed);
-        for (op, pixel_op) in &self.ops {
-            pixel_op.plan(plan, OpKey { key, op: *op }).and_then(|()| plan.check_area()).map_err(failure)?;
-        }
-        *planned = Some(key);
-        Ok(plan.region())
+        self.segment.plan(image, key, space)
     }
 
     /// Writes the image that was planned last in `space` to a row of the batch: every byte of it.
@@ -184,16 +104,32 @@ impl Chain {
     /// reduced before.
     ///
     /// # Errors
-    /// A [`Failure`] of the transform stage, for pixels that are neither.
+    /// A [`Failure`] of the transform stage, for pixels that are neither, and where functions would have to be called.
     pub fn render(&self, pixels: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), Failure> {
-        let row = match self.output.ragged {
-            None => row,
-            Some(Ragged { axes, .. }) => {
-                let extents = self.writer.shape(space.plan.size());
-                self.output.begin_row(row, &extents[..axes])?
-            }
+        if self.calls.is_some() {
+            return Err(failure("there are no functions to be called here".to_owned()));
+        }
+        let mut rows = [row];
+        let mut rows = SlotRows(&mut rows);
+        let row = rows.begin(0, &self.output, &self.segment.shape(space))?;
+        self.segment.run(pixels, space, row).map_err(failure)
+    }
+
+    /// Does the same where functions may be called.
+    pub(crate) fn render_to(
+        &self,
+        pixels: Pixels<'_>,
+        space: &mut Workspace,
+        target: &mut Target<'_>,
+    ) -> Result<(), Failure> {
+        let shape = self.segment.shape(space);
+        let Some(calls) = &self.calls else {
+            let row = target.begin(&self.output, &shape)?;
+            return self.segment.run(pixels, space, row).map_err(failure);
         };
-        self.run(pixels, space, row).map_err(failure)
+        let mut argument = target.array(calls.given.spec.dtype, &shape)?;
+        self.segment.run(pixels, space, argument.bytes_mut()).map_err(failure)?;
+        calls.run(argument, space, target)
     }
 
     /// As [`render`](Self::render), for a caller that lays out rows itself: writes every byte of an image's values.
@@ -203,140 +139,183 @@ impl Chain {
         space: &mut Workspace,
         values: &mut [u8],
     ) -> Result<(), Failure> {
-        self.run(pixels, space, values).map_err(failure)
-    }
-
-    fn run(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
-        let Workspace { planned, plan, renderer, canvas, spare, packed } = space;
-        let key = planned.take().ok_or("nothing was planned")?;
-        if image.size() != plan.image {
-            plan.take_region(image.size())?;
+        if self.calls.is_some() {
+            return Err(failure("a function cannot be called for a part of a row".to_owned()));
         }
-        let mut input = Some(image);
-        for pass in &plan.passes {
-            match pass {
-                Pass::View(view) => {
-                    let from = input.take().unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
-                    show(renderer, view, from, &mut spare.canvas)?;
-                    spare.canvas.pack();
-                    std::mem::swap(canvas, &mut spare.canvas);
-                }
-                Pass::Edit(edit) => edit.apply(canvas, spare),
-            }
-        }
-        let from = input.unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
-        self.write(&plan.last, from, renderer, (&mut spare.canvas, packed), row)?;
-        self.writer.edit(key, plan.size(), row);
-        Ok(())
-    }
-
-    /// Does the last pass, the one that writes the row.
-    fn write(
-        &self,
-        view: &View,
-        from: Pixels<'_>,
-        renderer: &mut Renderer,
-        (spare, packed): (&mut Canvas, &mut Buffer),
-        row: &mut [u8],
-    ) -> Result<(), String> {
-        if view.scale.is_none() && view.is_inside() {
-            self.writer.write(from.part(view.inner_crop()).turned_over(view.flop), view.flip, packed, row);
-        } else if self.writer.is_copy() && !view.flip && !view.flop && from.pixel() == self.pixel {
-            renderer.render(view, from, row)?;
-        } else {
-            renderer.render(view, from, spare.reset(view.size(), from.pixel()))?;
-            let shown = Pixels::new(spare.pixels(), view.size(), from.pixel());
-            self.writer.write(shown.turned_over(view.flop), view.flip, packed, row);
-        }
-        Ok(())
+        self.segment.run(pixels, space, values).map_err(failure)
     }
 }
 
-impl Workspace {
-    /// Exchanges older moves for those of the image that was planned last.
-    pub(crate) fn swap_moves(&mut self, moves: &mut Moves) {
-        (moves.before, moves.after) = (self.plan.image, self.plan.size());
-        self.plan.swap_motions(&mut moves.motions);
-    }
+/// A field whose transforms call a function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallInput<'a> {
+    /// The field's name.
+    pub(crate) name: &'a str,
+    /// The positions that a row has room for, where the field is ragged.
+    pub(crate) capacity: Option<usize>,
+    /// Whether rows are as large as they must be, without a capacity.
+    pub(crate) unbounded: bool,
+    /// Whether masks, boxes or keypoints follow.
+    pub(crate) is_followed: bool,
 }
 
-/// Returns an operation on pixels; `ended_by` is the first operation that takes none, if one stands before.
-fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, String> {
-    match (&op.role, ended_by) {
-        (Role::Decoding(_), _) => Err("goes with an encoded image, and stands before all other transforms".to_owned()),
-        (Role::Boxes(_), _) => Err("goes with the field of the boxes, not of an image".to_owned()),
-        (Role::KeyPoints(_), _) => Err("goes with the field of the keypoints, not of an image".to_owned()),
-        (Role::Pixels(_) | Role::Row(_), Some(before)) => {
-            Err(format!("must stand before {before}: it takes pixels, height and width first"))
+/// A call of a function, and all that comes after it.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    call: Arc<Call>,
+    field: String,
+    /// The call's number in the field's list.
+    at: u64,
+    given: Between,
+    rest: Rest,
+}
+
+/// What becomes of what a function gives.
+#[derive(Clone, Debug)]
+enum Rest {
+    /// Nothing, as long as it is not known what that is.
+    Learn,
+    /// It is the row.
+    Row(FieldSpec),
+    /// The next function gets it.
+    Calls(Box<Calls>),
+    /// It is transformed as an image, which lies so.
+    Chain(Between, Box<Chain>),
+}
+
+impl Calls {
+    /// Compiles operations, the first of which is a call, and returns what the rows look like.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an operation that cannot take what comes before it, for what varies without a
+    /// capacity, and for a capacity of what does not.
+    pub(crate) fn compile(input: CallInput<'_>, given: Between, ops: &[Numbered]) -> Result<(Self, FieldSpec)> {
+        let CallInput { name, capacity, unbounded, is_followed } = input;
+        let [Numbered { at, role: Role::Call(call), .. }, rest @ ..] = ops else {
+            return Err(Error::Config(format!("field `{name}`: nothing is called")));
+        };
+        let refused = |what| Error::Config(format!("field `{name}`: transform {at}: `{}`: {what}", call.name));
+        if given.spec.dtype == DType::BFloat16 {
+            return Err(refused("a function gets NumPy arrays, which have no bfloat16: convert behind it".to_owned()));
         }
-        (Role::Pixels(pixel_op), None) => Ok(Arc::clone(pixel_op)),
-        (Role::Row(_), None) => Err("takes no pixels".to_owned()),
-    }
-}
-
-/// Returns what the rows look like: of fixed shape, or ragged.
-fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {
-    let ImageInput { name, capacity, has_channel_axis, .. } = input;
-    if input.varies_in_channels {
-        return varying_output(input, shape, row);
-    }
-    match (shape.size, capacity) {
-        (Some(size), None) => Ok(FieldSpec::new(name, row.dtype(), row.shape(size))),
-        (Some(_), Some(_)) => Err(no_capacity(name)),
-        (None, Some(_)) if row.layout() == Layout::Chw => Err(Error::Config(format!(
-            "field `{name}`: images of varying size stay HWC, since the axes that vary come first"
-        ))),
-        (None, Some(capacity)) => {
-            let shape = if has_channel_axis { vec![shape.pixel.channels.count()] } else { vec![] };
-            Ok(FieldSpec { ragged: Some(Ragged { axes: 2, capacity }), ..FieldSpec::new(name, row.dtype(), shape) })
+        let this = |rest| Self { call: Arc::clone(call), field: name.to_owned(), at: *at, given: given.clone(), rest };
+        let Some(result) = call.result() else {
+            return Ok((this(Rest::Learn), FieldSpec::new(name, DType::UInt8, [0])));
+        };
+        let same_axes = result.shape.len() == given.spec.shape.len();
+        let between = Between { spec: result, layout: given.layout.filter(|_| same_axes) };
+        let Some(next) = rest.first() else {
+            let varies = between.spec.shape.contains(&None);
+            let spec = between.spec.rows(name, capacity.or((unbounded && varies).then_some(UNBOUNDED)))?;
+            return Ok((this(Rest::Row(spec.clone())), spec));
+        };
+        if matches!(next.role, Role::Call(_)) {
+            let (calls, spec) = Self::compile(input, between, rest)?;
+            return Ok((this(Rest::Calls(Box::new(calls))), spec));
         }
-        (None, None) => Err(Error::Config(format!(
-            "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
-             two sizes, or give capacity[{name:?}], the pixels that a row has room for, to make it ragged"
-        ))),
-    }
-}
-
-/// Returns what the rows look like where every axis may vary: as many values as most channels take.
-fn varying_output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {
-    let ImageInput { name, capacity, .. } = input;
-    let fixed = shape.size.map(|size| size.area() as usize * MOST_CHANNELS);
-    let capacity = match (fixed, capacity) {
-        (Some(_), Some(_)) => return Err(no_capacity(name)),
-        (Some(capacity), None) | (None, Some(capacity)) => capacity,
-        (None, None) => {
-            return Err(Error::Config(format!(
-                "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
-                 two sizes, or give capacity[{name:?}], the values that a row has room for: height times width times \
-                 channels"
+        let Some(shape) = between.image() else {
+            return Err(refused(format!(
+                "gives {}, and {} takes images of uint8, uint16 or float32",
+                between.spec, next.name
             )));
+        };
+        let image = ImageInput {
+            name,
+            shape,
+            has_channel_axis: between.channel_axis().is_some(),
+            layout: between.layout.unwrap_or_default(),
+            capacity,
+            unbounded,
+            is_followed,
+            varies_in_channels: false,
+        };
+        let chain = Chain::compile(image, rest)?;
+        let spec = chain.output.clone();
+        Ok((this(Rest::Chain(between, Box::new(chain))), spec))
+    }
+
+    /// Calls with an array that there is memory for already, and does the rest.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the transform stage, which names field and function: where the function fails, or gives something
+    /// else than was said or learned.
+    pub(crate) fn run(
+        &self,
+        argument: Box<dyn Array>,
+        space: &mut Workspace,
+        target: &mut Target<'_>,
+    ) -> Result<(), Failure> {
+        let shape = argument.shape().to_vec();
+        let call = Invocation { function: self.call.function, channel_axis: self.given.channel_axis() };
+        let returned = target.call(call, argument).map_err(|failure| self.named(failure))?;
+        self.check(&*returned, &shape).map_err(|what| self.named(failure(what)))?;
+        match &self.rest {
+            Rest::Learn => target.learned.push(self.learned(&*returned, &shape)),
+            Rest::Row(spec) => target.begin(spec, returned.shape())?.copy_from_slice(returned.bytes()),
+            Rest::Calls(next) => next.run(returned, space, target)?,
+            Rest::Chain(between, chain) => self.go_on(between, chain, &*returned, space, target)?,
         }
-    };
-    Ok(FieldSpec { ragged: Some(Ragged { axes: 3, capacity }), ..FieldSpec::new(name, row.dtype(), []) })
-}
-
-/// Returns the error of a field of fixed shape that was given a capacity.
-pub(crate) fn no_capacity(name: &str) -> Error {
-    Error::Config(format!("field `{name}` has a fixed shape and takes no capacity"))
-}
-
-/// Returns a failure of the transform stage.
-pub(crate) fn failure(reason: String) -> Failure {
-    Failure::new(Stage::Transform, reason)
-}
-
-/// Makes a view into pixels, flips included.
-fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Canvas) -> Result<(), String> {
-    let (size, pixel) = (view.size(), from.pixel());
-    let out = canvas.reset(size, pixel);
-    renderer.render(view, from, out)?;
-    if view.flip {
-        render::mirror(out, size.width, pixel);
+        Ok(())
     }
-    if view.flop {
-        render::turn_over(out, size.width as usize * pixel.size());
+
+    fn go_on(
+        &self,
+        between: &Between,
+        chain: &Chain,
+        image: &dyn Array,
+        space: &mut Workspace,
+        target: &mut Target<'_>,
+    ) -> Result<(), Failure> {
+        let (size, shape) = between.size(image.shape()).zip(between.image()).ok_or_else(|| {
+            self.named(failure(format!("gave an image of shape {:?}, which has no pixels", image.shape())))
+        })?;
+        chain.segment.go_on(size, target.key, space)?;
+        if between.layout == Some(Layout::Hwc) {
+            return chain.render_to(Pixels::new(image.bytes(), size, shape.pixel), space, target);
+        }
+        let mut buffer = space.take_reordered();
+        let pixels = buffer.grown(image.bytes().len());
+        interleaved(image.bytes(), shape.pixel.channels.count(), shape.pixel.depth.size(), pixels);
+        let rendered = chain.render_to(Pixels::new(pixels, size, shape.pixel), space, target);
+        space.put_reordered(buffer);
+        rendered
     }
-    Ok(())
+
+    /// Checks what a function gave for an array of this shape.
+    fn check(&self, returned: &dyn Array, given: &[usize]) -> Result<(), String> {
+        let found = || ArraySpec::fixed(returned.dtype(), returned.shape());
+        if let Some(expected) = self.call.result()
+            && !expected.admits(returned)
+        {
+            let (found, said) = (found(), if self.call.learned { "it gave before" } else { "was declared" });
+            return Err(format!(
+                "gave {found}, and {expected} is what {said}: say what it gives by Call(..., dtype=..., shape=...), with \
+                 None for axes that vary"
+            ));
+        }
+        if !self.call.moves_pixels && self.given.size(returned.shape()) != self.given.size(given) {
+            return Err(format!("is said to move no pixels, and gave {} for an image of shape {given:?}", found()));
+        }
+        Ok(())
+    }
+
+    /// Returns what was learned from what the function gave for an array of this shape.
+    fn learned(&self, returned: &dyn Array, given: &[usize]) -> Learned {
+        // What is as long as an axis that varies has its length from there, as far as one sample tells.
+        let varies = |(axis, &extent): (usize, &usize)| {
+            given.len() == returned.shape().len() && self.given.spec.shape[axis].is_none() && given[axis] == extent
+        };
+        let extents = returned.shape().iter().enumerate();
+        let shape = extents.map(|at| (!varies(at)).then_some(*at.1));
+        let result = ArraySpec { dtype: returned.dtype(), shape: shape.collect() };
+        Learned { field: self.field.clone(), at: self.at, result }
+    }
+
+    fn named(&self, failure: Failure) -> Failure {
+        let Self { field, at, call, .. } = self;
+        let reason = format!("field `{field}`: transform {at}: `{}`: {}", call.name, failure.reason);
+        Failure { reason, ..failure }
+    }
 }
 
 #[cfg(test)]

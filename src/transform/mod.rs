@@ -8,22 +8,29 @@
 mod affine;
 mod args;
 mod batch;
+mod between;
 mod blur;
 mod boxes;
+mod call;
 mod canvas;
 mod chain;
 mod color;
 mod edit;
 mod elements;
 mod encode;
+mod failure;
 mod fill;
 mod motion;
+mod numbered;
 mod op;
 pub mod ops;
+mod output;
 mod pixels;
 mod plan;
 mod render;
+mod row;
 mod sample;
+mod segment;
 mod tables;
 mod value;
 mod values;
@@ -33,17 +40,25 @@ mod write;
 
 pub use self::{
     args::{Interpolation, Layout, PaddingMode},
-    batch::{BatchChain, BatchTransform, Mixing, OneHot},
+    batch::{BatchCall, BatchChain, BatchRows, BatchTransform, Mixing, OneHot},
     boxes::BoxFormat,
-    chain::{Chain, Workspace},
+    chain::Chain,
     ops::Transform,
     pixels::Pixels,
+    row::{Rows, SlotRows},
+    segment::Workspace,
     tables::table_bytes,
     view::Region,
 };
 pub(crate) use self::{
+    between::Between,
     boxes::{BoxSteps, Boxes},
-    chain::{ImageInput, Numbered, failure, no_capacity},
+    call::Target,
+    chain::{CallInput, Calls},
+    failure::failure,
     motion::Moves,
+    numbered::Numbered,
     op::{ImageShape, KeyPointOp, OnMask, Role},
+    output::no_capacity,
+    segment::ImageInput,
 };

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use super::{boxes::BoxSteps, elements::RowSteps, plan::Plan};
+use super::{boxes::BoxSteps, call::Call, elements::RowSteps, plan::Plan};
 use crate::{
     decode::DecodeImage,
     geometry::Size,
@@ -28,6 +28,8 @@ pub(crate) enum Role {
     Pixels(Arc<dyn PixelOp>),
     /// To the elements of the row that the pixels become.
     Row(Arc<dyn RowOp>),
+    /// To whatever it is: a function is called.
+    Call(Arc<Call>),
     /// To bounding boxes that have followed their image.
     Boxes(Arc<dyn BoxOp>),
     /// To keypoints that have followed their image: whether those outside are moved to its nearest pixel.

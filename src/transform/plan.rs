@@ -41,6 +41,13 @@ impl Plan {
         self.motions.iter_mut().for_each(Vec::clear);
     }
 
+    /// Begins a plan for what became of the image that the last plan was for. What that moved stays moved.
+    pub(super) fn go_on(&mut self, image: Size) {
+        self.image = image;
+        self.passes.clear();
+        self.last = View::whole(image);
+    }
+
     /// Returns the size of the image that the plan makes so far.
     pub(super) const fn size(&self) -> Size {
         self.last.size()

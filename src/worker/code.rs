@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use crate::{error::Result, source::Source, sys::memory::SharedMemory};
+use crate::{error::Result, function::Functions, source::Source, sys::memory::SharedMemory};
 
 /// Opens a source that is code of the user.
 pub trait OpenCode: Debug {
@@ -35,4 +35,10 @@ pub trait OpenedCode: Debug {
     /// # Errors
     /// [`Protocol`](crate::Error::Protocol) for facts that are none.
     fn source(&self, facts: &str) -> Result<Arc<dyn Source>>;
+
+    /// Returns the functions that transforms call.
+    ///
+    /// # Errors
+    /// [`Raised`](crate::Error::Raised) where they are none.
+    fn functions(&self) -> Result<Arc<dyn Functions>>;
 }

@@ -7,6 +7,7 @@
 mod code;
 mod fill;
 mod in_flight;
+mod learning;
 mod report;
 mod serve;
 mod spawned;
@@ -18,8 +19,9 @@ pub const LANES: usize = 2;
 pub use self::{
     code::{OpenCode, OpenedCode},
     fill::{Candidate, Filler, RowTask},
+    learning::{Answer, Learning, Question},
     report::{Quarantine, RowFailure, RunReport},
     serve::Worker,
-    spawned::{Learning, Place, Posting, serve_posted},
+    spawned::{Place, Posting, serve_posted},
     term::{TERM_OVER, Term},
 };

@@ -57,12 +57,14 @@ pub struct Worker {
 impl Worker {
     /// Serves until the coordinator is gone; returns the exit status.
     pub fn run(self) -> i32 {
-        if let Err(error) = self.filler.pipeline().source().enter(self.seat) {
+        if let Err(error) = self.filler.pipeline().enter(self.seat) {
             report::report(&format!("worker {} cannot begin: {error}", self.seat));
             return 1;
         }
         stand_by(&self);
-        let reads_ahead = self.filler.pipeline().source().does_io() || self.threads > 1;
+        // Functions of the user run on the main thread of a worker, as they would in a program of its own.
+        let pipeline = self.filler.pipeline();
+        let reads_ahead = (pipeline.source().does_io() && !pipeline.calls()) || self.threads > 1;
         let served = if reads_ahead { serve_ahead(self) } else { serve_inline(self) };
         match served {
             Ok(status) => status,

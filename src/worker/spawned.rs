@@ -7,7 +7,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{code::OpenCode, fill::Filler, serve::Worker, term::Term};
+use super::{
+    code::OpenCode,
+    fill::Filler,
+    learning::{Learning, Question},
+    serve::Worker,
+    term::Term,
+};
 use crate::{
     error::{Error, Result},
     field::Recipe,
@@ -30,6 +36,10 @@ use crate::{
 pub struct Posting {
     /// How many pieces of memory the code lies in.
     pub pieces: usize,
+    /// Whether a table follows them.
+    pub has_table: bool,
+    /// What there is to be learned.
+    pub question: Question,
     /// What is known of the source; none for a process that is to learn it, and to end.
     pub place: Option<Place>,
 }
@@ -51,40 +61,6 @@ pub struct Place {
     pub segments: usize,
     /// The trainer's process.
     pub trainer: i32,
-}
-
-/// What a process that was to learn something says of it.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Learning {
-    /// What it has learned.
-    Facts(String),
-    /// The exception that was raised, while what was being done.
-    Raised(String, crate::error::Raised),
-    /// Another reason.
-    Failed(String),
-}
-
-impl Learning {
-    /// Returns what came of learning, in a form that crosses processes.
-    pub fn of(learned: Result<String>) -> Self {
-        match learned {
-            Ok(facts) => Self::Facts(facts),
-            Err(Error::Raised { what, raised }) => Self::Raised(what, *raised),
-            Err(error) => Self::Failed(error.to_string()),
-        }
-    }
-
-    /// Returns what came of it.
-    ///
-    /// # Errors
-    /// That of the process that learned.
-    pub fn into_facts(self) -> Result<String> {
-        match self {
-            Self::Facts(facts) => Ok(facts),
-            Self::Raised(what, raised) => Err(Error::Raised { what, raised: Box::new(raised) }),
-            Self::Failed(reason) => Err(Error::Config(reason)),
-        }
-    }
 }
 
 /// Serves the coordinator over this socket, as a worker that was not forked, and returns the exit status.
@@ -113,20 +89,25 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
     }
     let (Incoming::Message(Command::Post { len }), Some(fd)) = channel.recv_with(true)? else { return Ok(None) };
     let told = Mailbox::open(fd)?;
-    let Posting { pieces, place } = serde_json::from_str(&told.read(0, len))
+    let Posting { pieces, has_table, question, place } = serde_json::from_str(&told.read(0, len))
         .map_err(|error| Error::Protocol(format!("a worker's posting: {error}")))?;
     let memory = (0..pieces).map(|_| receive(&channel, Command::Memory)).collect::<Result<Vec<_>>>()?;
     let opened = code.open(&memory);
     drop(memory);
+    let table = if has_table { Some(Arc::new(receive(&channel, Command::Memory)?)) } else { None };
+    let native = question.open(table.as_ref());
     let Some(place) = place else {
-        let learning = Learning::of(opened.and_then(|opened| opened.learn()));
+        let answer = opened.and_then(|opened| question.answer(&*opened, native?));
+        let learning = Learning::of(answer);
         let text = serde_json::to_string(&learning).map_err(|error| Error::Protocol(error.to_string()))?;
         channel.send(&Report::Learned { len: told.write(0, &text) })?;
         return Ok(None);
     };
     let Place { facts, recipe, growing, options, seat, segments, trainer } = place;
-    let source = opened?.source(&facts)?;
-    let pipeline = Pipeline::grown(source, &recipe, growing)?.with_sample_bytes(options.sample_bytes());
+    let opened = opened?;
+    let source = native?.map_or_else(|| opened.source(&facts), Ok)?;
+    let pipeline = Pipeline::grown(source, &recipe, growing)?.with_functions(opened.functions()?);
+    let pipeline = pipeline.with_sample_bytes(options.sample_bytes());
     let mailbox = Mailbox::over(receive(&channel, Command::Memory)?, super::LANES);
     let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
     for _ in 0..segments {

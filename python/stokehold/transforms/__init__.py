@@ -11,11 +11,15 @@ Masks, boxes and keypoints of a `Table` take the geometry of their image, with t
 geometry of their own: `ToDtype` for masks; `ClampBoundingBoxes`, `SanitizeBoundingBoxes` and
 `ConvertBoundingBoxFormat` for boxes; `ClampKeyPoints` for keypoints.
 
+A function of your own stands anywhere among them (`Call`), and one that gets whole samples between those of fields
+(`Map`).
+
     >>> transforms = [RandomResizedCrop(224), RandomHorizontalFlip(), Normalize(IMAGENET_MEAN, IMAGENET_STD)]
 """
 
-from stokehold.transforms import color, elements, geometry, places, policies
+from stokehold.transforms import calls, color, elements, geometry, places, policies
 from stokehold.transforms.base import Transform
+from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
 from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
@@ -23,6 +27,7 @@ from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
 
 __all__ = ["Transform"]
+__all__ += calls.__all__
 __all__ += color.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from stokehold import _native
 from stokehold.user.code import Code
+from stokehold.user.mapped import Mapped, NativeSamples
 from stokehold.user.packing import unpack
 
 __all__ = ["enter", "forked", "open_code", "serve"]
@@ -59,6 +60,8 @@ def open_code(descriptors: Sequence[int]) -> Code:
     buffers = memoryview(_mapped(descriptors[1])) if len(descriptors) > 1 else memoryview(b"")
     with _mapped(descriptors[0]) as stream:
         code = unpack(stream, buffers)  # type: ignore[arg-type]
+    if isinstance(code.dataset, Mapped) and isinstance(code.dataset.samples, NativeSamples):
+        code.dataset.samples.open()
     if code.freeze:
         # A collection would write to every object, and so copy all memory that workers share.
         gc.collect()
@@ -69,6 +72,8 @@ def open_code(descriptors: Sequence[int]) -> Code:
 def forked(code: Code) -> Code:
     """Begins a coordinator that is a fork of the trainer, and returns its code."""
     sys.stdout, sys.stderr = _Reports(), _Reports()
+    if isinstance(code.dataset, Mapped) and isinstance(code.dataset.samples, NativeSamples):
+        code.dataset.samples.open()
     if code.freeze:
         gc.freeze()
     return code

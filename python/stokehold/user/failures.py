@@ -44,6 +44,8 @@ def received(line: str, trace: str, whole: str | None, context: dict[str, Any]) 
         where = f"while {context['key']}"
     else:
         where = f"sample {context['index']} (`{context['key']}`), stage {context['stage']}"
+    if context["at"]:
+        where += f", {context['at']}"
     if context["worker"] is not None:
         where += f", worker {context['worker']}"
     error.add_note(where)

@@ -4,7 +4,6 @@ mod facts;
 mod known;
 mod leaf;
 mod objects;
-mod randomness;
 mod reader;
 mod samples;
 
@@ -15,11 +14,10 @@ use pyo3::prelude::*;
 use self::{
     facts::{Facts, key, stack_signal},
     known::KnownDataset,
-    randomness::Randomness,
     reader::DatasetReader,
     samples::Samples,
 };
-use super::error::raised;
+use super::{error::raised, randomness::Randomness};
 use crate::{
     error::{Error, Result},
     field::Field,

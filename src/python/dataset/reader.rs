@@ -6,9 +6,10 @@ use std::sync::PoisonError;
 
 use pyo3::{ffi, prelude::*};
 
-use super::{objects::Objects, randomness::Randomness, samples::Samples};
+use super::{objects::Objects, samples::Samples};
 use crate::{
     error::Failure,
+    python::randomness::Randomness,
     rng::Key,
     source::{Reader, Record},
     sys::report,

@@ -2,23 +2,27 @@
 
 use std::sync::Mutex;
 
-use pyo3::prelude::*;
+use pyo3::{intern, prelude::*};
 
 use super::{
     leaf::{Container, ContainerSpec, Leaf, LeafSpec},
     objects::Objects,
-    randomness::Randomness,
 };
 use crate::{
     error::{Failure, Stage},
-    python::{error::raised, forks::end_if_left},
+    python::{error::raised, forks::end_if_left, randomness::Randomness},
     rng::Key,
 };
+
+/// Sets the draws that seed generators for samples apart from all others.
+const SEEDS_OP: u64 = u64::MAX - 2;
 
 /// The samples of a dataset.
 pub(super) struct Samples {
     dataset: Py<PyAny>,
     has_items: bool,
+    /// Whether a sample depends on its epoch: then the dataset is asked for it with that.
+    has_epochs: bool,
     leaves: Vec<Leaf>,
     containers: Vec<Container>,
     pub(super) randomness: Option<Randomness>,
@@ -38,6 +42,7 @@ impl Samples {
     ) -> PyResult<Self> {
         let dataset = code.getattr("dataset")?;
         Ok(Self {
+            has_epochs: dataset.get_type().hasattr("sample_of_epoch")?,
             has_items: dataset.get_type().hasattr("__getitem__")?,
             dataset: dataset.unbind(),
             leaves: leaves.into_iter().map(|leaf| Leaf::new(py, leaf)).collect::<PyResult<_>>()?,
@@ -59,9 +64,12 @@ impl Samples {
 
     fn make<'py>(&self, py: Python<'py>, key: Key) -> PyResult<Bound<'py, PyAny>> {
         if let Some(randomness) = &self.randomness {
-            randomness.seed(py, key)?;
+            randomness.seed(py, key, SEEDS_OP)?;
         }
         let dataset = self.dataset.bind(py);
+        if self.has_epochs {
+            return dataset.call_method1(intern!(py, "sample_of_epoch"), (key.index, key.epoch));
+        }
         if self.has_items {
             return dataset.get_item(key.index);
         }

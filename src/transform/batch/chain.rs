@@ -1,12 +1,15 @@
 //! Transforms of batches, checked and compiled once.
 
+use std::fmt;
+
 use super::{
-    BatchTransform,
+    BatchCall, BatchTransform,
     label::{self, OneHot},
     mix::{self, Canvas, Patch},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Failure, Result, Stage},
+    function::{BatchField, Functions},
     rng::{Draws, Key},
     spec::{DType, FieldSpec},
 };
@@ -22,6 +25,25 @@ pub struct BatchChain {
 enum Step {
     Mix { alpha: f64, image: usize, label: usize, how: How },
     Choice { steps: Vec<Self>, p: Vec<f64> },
+    Call { call: BatchCall, at: u64 },
+}
+
+/// The rows of a batch.
+pub struct BatchRows<'a, 'r> {
+    /// How many rows there are.
+    pub rows: usize,
+    /// All rows of each field.
+    pub fields: &'a mut [&'r mut [u8]],
+    /// What the rows of each field look like.
+    pub specs: &'a [FieldSpec],
+    /// The functions that are called, where there are any.
+    pub functions: Option<&'a dyn Functions>,
+}
+
+impl fmt::Debug for BatchRows<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchRows").field("rows", &self.rows).field("specs", &self.specs).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -43,7 +65,7 @@ impl BatchChain {
         let steps = transforms.iter().enumerate().map(|(at, transform)| {
             transform
                 .validate()
-                .and_then(|()| compile(transform, fields, &mut one_hot))
+                .and_then(|()| compile(transform, at as u64, fields, &mut one_hot))
                 .map_err(|error| Error::Config(format!("batch transform {at}: {error}")))
         });
         Ok(Self { steps: steps.collect::<Result<_>>()?, one_hot })
@@ -59,20 +81,25 @@ impl BatchChain {
         self.one_hot.iter().find(|(of, _)| *of == field).map(|(_, one_hot)| one_hot)
     }
 
-    /// Transforms a batch in place. `fields` are all rows of each field; `key.index` names the batch.
+    /// Transforms a batch in place; `key.index` names it.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the transform stage, of a function.
     ///
     /// # Panics
     /// Where a field's bytes are not those of so many rows, or are not aligned as their dtype asks.
-    pub fn apply(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) {
+    pub fn apply(&self, key: Key, batch: &mut BatchRows<'_, '_>) -> Result<(), Failure> {
         for (at, step) in (0..).zip(&self.steps) {
-            step.apply(&mut key.rng(BATCH_OPS + at), fields, rows);
+            step.apply(&mut key.rng(BATCH_OPS + at), key, batch)?;
         }
+        Ok(())
     }
 }
 
 impl Step {
-    fn apply(&self, draws: &mut Draws, fields: &mut [&mut [u8]], rows: usize) {
+    fn apply(&self, draws: &mut Draws, key: Key, batch: &mut BatchRows<'_, '_>) -> Result<(), Failure> {
         match self {
+            Self::Call { call, at } => batch.call(call, *at, key)?,
             Self::Choice { steps, p } => {
                 let mut left = draws.unit() * p.iter().sum::<f64>();
                 let below = |p: &f64| {
@@ -81,9 +108,11 @@ impl Step {
                 };
                 // Rounding may leave a little over: it belongs to the last that can be chosen.
                 let last = p.iter().rposition(|p| *p > 0.0).unwrap_or(0);
-                steps[p.iter().position(below).unwrap_or(last)].apply(draws, fields, rows);
+                steps[p.iter().position(below).unwrap_or(last)].apply(draws, key, batch)?;
             }
             Self::Mix { alpha, image, label, how } => {
+                let BatchRows { fields, rows, .. } = batch;
+                let rows = *rows;
                 let lam = f64::from(draws.symmetric_beta(*alpha));
                 let lam = match how {
                     How::MixUp(dtype) => {
@@ -99,16 +128,39 @@ impl Step {
                 mix::blend(DType::Float32, fields[*label], rows, lam);
             }
         }
+        Ok(())
     }
 }
 
-fn compile(transform: &BatchTransform, fields: &mut [FieldSpec], one_hot: &mut Vec<(usize, OneHot)>) -> Result<Step> {
+impl BatchRows<'_, '_> {
+    fn call(&mut self, call: &BatchCall, at: u64, key: Key) -> Result<(), Failure> {
+        let Self { rows, fields, specs, functions } = self;
+        let named = |failure: Failure| {
+            let reason = format!("batch transform {at}: `{}`: {}", call.name, failure.reason);
+            Failure { reason, ..failure }
+        };
+        let functions = functions
+            .ok_or_else(|| named(Failure::new(Stage::Transform, "there are no functions to be called here")))?;
+        let mut fields: Vec<BatchField<'_>> =
+            fields.iter_mut().zip(*specs).map(|(bytes, spec)| BatchField { spec, bytes }).collect();
+        functions.finish(call.function, key, *rows, &mut fields).map_err(named)
+    }
+}
+
+fn compile(
+    transform: &BatchTransform,
+    at: u64,
+    fields: &mut [FieldSpec],
+    one_hot: &mut Vec<(usize, OneHot)>,
+) -> Result<Step> {
     let named = |what: String| Error::Config(format!("{}: {what}", transform.name()));
     let (mixing, cut) = match transform {
         BatchTransform::MixUp(mixing) => (mixing, false),
         BatchTransform::CutMix(mixing) => (mixing, true),
+        BatchTransform::Call(call) => return Ok(Step::Call { call: call.clone(), at }),
         BatchTransform::RandomChoice { transforms, p } => {
-            let steps = transforms.iter().map(|inner| compile(inner, fields, one_hot)).collect::<Result<Vec<_>>>()?;
+            let steps = transforms.iter().map(|inner| compile(inner, at, fields, one_hot));
+            let steps = steps.collect::<Result<Vec<_>>>()?;
             let p = p.clone().unwrap_or_else(|| vec![1.0; steps.len()]);
             return Ok(Step::Choice { steps, p });
         }
@@ -181,7 +233,7 @@ mod tests {
             chain.one_hot(1).unwrap().write(&index, bytemuck::cast_slice_mut(label)).unwrap();
         }
         let mut fields = [bytemuck::cast_slice_mut(&mut images), bytemuck::cast_slice_mut(&mut labels)];
-        chain.apply(key, &mut fields, rows);
+        chain.apply(key, &mut BatchRows { rows, fields: &mut fields, specs: &specs, functions: None }).unwrap();
         (images, labels)
     }
 

@@ -1,7 +1,7 @@
 //! What is done to a whole batch when all its rows are written, under torchvision's names.
 //!
 //! Whoever writes a label's row writes it as probabilities already ([`OneHot`]), so a label that is none fails as a
-//! sample does. What is left for the batch as a whole cannot fail. Its choices are drawn once a batch, by seed, epoch and
+//! sample does. What is left for the batch as a whole cannot fail, but for functions that are called. Its choices are drawn once a batch, by seed, epoch and
 //! the batch's place in the epoch's order.
 
 mod chain;
@@ -10,7 +10,10 @@ mod mix;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{chain::BatchChain, label::OneHot};
+pub use self::{
+    chain::{BatchChain, BatchRows},
+    label::OneHot,
+};
 use crate::error::{Error, Result};
 
 /// A transform of a whole batch, with torchvision's meaning.
@@ -36,6 +39,18 @@ pub enum BatchTransform {
         #[serde(default)]
         p: Option<Vec<f64>>,
     },
+    /// Calls a function that is none of this crate's, which changes the rows in place.
+    Call(BatchCall),
+}
+
+/// The arguments of a call with a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchCall {
+    /// The number of the function among those of the loader.
+    pub function: u32,
+    /// What the function is called in errors.
+    pub name: String,
 }
 
 /// The arguments of a mix.
@@ -96,6 +111,7 @@ impl BatchTransform {
             Self::MixUp(_) => "MixUp",
             Self::CutMix(_) => "CutMix",
             Self::RandomChoice { .. } => "RandomChoice",
+            Self::Call(_) => "Call",
         }
     }
 
@@ -110,6 +126,7 @@ impl BatchTransform {
     fn check(&self) -> Result<(), String> {
         match self {
             Self::MixUp(mixing) | Self::CutMix(mixing) => mixing.check(),
+            Self::Call(_) => Ok(()),
             Self::RandomChoice { transforms, .. } if transforms.is_empty() => {
                 Err("there is nothing to choose from".into())
             }

@@ -22,7 +22,9 @@ fn compiled(json: &str, pixel: PixelType) -> Result<Chain> {
         name: "image",
         shape,
         has_channel_axis: true,
+        layout: Layout::Hwc,
         capacity: None,
+        unbounded: false,
         is_followed: false,
         varies_in_channels: false,
     };

@@ -72,6 +72,7 @@ operations! {
     to_layout { ToLayout }
     bounding_boxes { ClampBoundingBoxes, SanitizeBoundingBoxes, ConvertBoundingBoxFormat }
     key_points { ClampKeyPoints }
+    call { Call }
 }
 
 pub use self::auto_augment::AutoAugmentPolicy;
@@ -108,6 +109,16 @@ impl Transform {
     /// [`Config`](Error::Config) for an argument outside its range.
     pub fn validate(&self) -> Result<()> {
         self.operation().check().map_err(|what| Error::Config(format!("{}: {what}", self.name())))
+    }
+
+    /// Returns the call that the transform is, if it is one.
+    pub const fn call(&self) -> Option<&Call> {
+        if let Self::Call(call) = self { Some(call) } else { None }
+    }
+
+    /// Returns the call that the transform is, if it is one.
+    pub(crate) const fn call_mut(&mut self) -> Option<&mut Call> {
+        if let Self::Call(call) = self { Some(call) } else { None }
     }
 
     /// Says what the transform is applied to.

@@ -4,9 +4,6 @@ use pyo3::{intern, prelude::*, sync::PyOnceLock};
 
 use crate::rng::Key;
 
-/// Sets the draws that seed generators apart from all others.
-const SEEDS_OP: u64 = u64::MAX - 2;
-
 /// The generators that code of users draws from without naming one.
 pub(super) struct Randomness {
     /// `random.seed`, without what it does for seeds that are no numbers.
@@ -35,10 +32,10 @@ impl Randomness {
         }))
     }
 
-    /// Seeds the generators for a sample. All of them have 32 bits of seed: more change nothing for two of them, and take
+    /// Seeds the generators for a sample; `op` sets these seeds apart from all others. All of them have 32 bits of seed: more change nothing for two of them, and take
     /// longer for the third.
-    pub(super) fn seed(&self, py: Python<'_>, key: Key) -> PyResult<()> {
-        let mut draws = key.rng(SEEDS_OP);
+    pub(super) fn seed(&self, py: Python<'_>, key: Key, op: u64) -> PyResult<()> {
+        let mut draws = key.rng(op);
         let mut seed = || draws.below(1 << 32) as u32;
         let (random, numpy, torch) = (seed(), seed(), seed());
         let instance = self.random.bind(py);

@@ -1,0 +1,47 @@
+//! Operations in the order in which a user lists them.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{op::Role, ops::Transform};
+use crate::error::{Error, Result};
+
+/// An operation in a list of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbered {
+    /// Its number in the list of the field, or of the field that this one follows.
+    pub(crate) at: u64,
+    /// What its draws are keyed by, beside the sample.
+    pub(crate) op: u64,
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it is applied to.
+    pub(crate) role: Role,
+}
+
+impl Numbered {
+    /// Returns the operations of a list, each checked by itself. They draw as those of the field `draws_of`.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an argument out of range.
+    pub(crate) fn list(field: &str, draws_of: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
+        let numbered = transforms.iter().enumerate().map(|(at, transform)| {
+            let refused = |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
+            transform.validate().map_err(refused)?;
+            let name = transform.name();
+            let before = transforms[..at].iter().filter(|other| other.name() == name).count();
+            Ok(Self { at: at as u64, op: op(draws_of, name, before as u64), name, role: transform.role() })
+        });
+        numbered.collect()
+    }
+}
+
+/// Returns what the draws of a transform are keyed by, beside the sample: its field, its name, and how many of the same
+/// name stand before it. So fields draw independently, and what is put between other transforms changes none of them.
+fn op(field: &str, name: &str, before: u64) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(&(field.len() as u64).to_le_bytes());
+    hash.update(field.as_bytes());
+    hash.update(name.as_bytes());
+    hash.update(&before.to_le_bytes());
+    hash.digest()
+}

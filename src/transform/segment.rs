@@ -1,0 +1,236 @@
+//! Operations of this crate one after the other, compiled: a plan for each sample, then its passes.
+
+use std::sync::Arc;
+
+use super::{
+    args::Layout,
+    canvas::Canvas,
+    edit::Spare,
+    elements::{RowSteps, RowWriter},
+    failure::failure,
+    motion::Moves,
+    numbered::Numbered,
+    op::{ImageShape, OpKey, PixelOp, Role},
+    pixels::Pixels,
+    plan::{Pass, Plan},
+    render::{self, Renderer},
+    view::{Region, View},
+};
+use crate::{
+    buffer::Buffer,
+    error::{Error, Failure, Result},
+    geometry::Size,
+    pixel::PixelType,
+    rng::Key,
+};
+
+/// What a chain is compiled for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImageInput<'a> {
+    /// The field's name.
+    pub(crate) name: &'a str,
+    /// The images before any operation.
+    pub(crate) shape: ImageShape,
+    /// Whether they are (height, width, channels), or (height, width).
+    pub(crate) has_channel_axis: bool,
+    /// Where the axis of the channels stands in what comes before. With channels first, only elements can be changed.
+    pub(crate) layout: Layout,
+    /// The pixels that a row has room for, where the field is ragged.
+    pub(crate) capacity: Option<usize>,
+    /// Whether rows are as large as they must be, without a capacity.
+    pub(crate) unbounded: bool,
+    /// Whether masks, boxes or keypoints follow the images.
+    pub(crate) is_followed: bool,
+    /// Whether other images of the field have other channels, so that the axis of the channels varies too.
+    pub(crate) varies_in_channels: bool,
+}
+
+/// Compiled operations on images.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    is_followed: bool,
+    pixel: PixelType,
+    ops: Vec<(u64, Arc<dyn PixelOp>)>,
+    writer: RowWriter,
+}
+
+/// The buffers of one thread, and the plan for the sample in hand.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// Whose plan is yet to be rendered.
+    planned: Option<Key>,
+    /// The size of the image before anything was done to it.
+    first: Size,
+    plan: Plan,
+    renderer: Renderer,
+    canvas: Canvas,
+    spare: Spare,
+    packed: Buffer,
+    /// Pixels of an image whose channels came first.
+    reordered: Buffer,
+}
+
+impl Segment {
+    /// Compiles operations. Returns what the images are before the operations on elements, and what their elements become.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) for an operation that cannot take what comes before it.
+    pub(super) fn compile(input: ImageInput<'_>, ops: &[Numbered]) -> Result<(Self, ImageShape, RowSteps)> {
+        let name = input.name;
+        let (mut shape, mut pixel_ops) = (input.shape, Vec::new());
+        let row_ops = ops.iter().position(|op| matches!(op.role, Role::Row(_))).unwrap_or(ops.len());
+        let refused = |op: &Numbered, what: String| {
+            Error::Config(format!("field `{name}`: transform {}: {}: {what}", op.at, op.name))
+        };
+        let ended_by = (input.layout == Layout::Chw).then_some("a function that gives channels first");
+        for op in &ops[..row_ops] {
+            let pixel_op = pixels(op, ended_by).map_err(|what| refused(op, what))?;
+            shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
+            pixel_ops.push((op.op, pixel_op));
+        }
+        let mut row = RowSteps::new(shape.pixel, input.has_channel_axis);
+        if input.has_channel_axis {
+            row.set_layout(input.layout).map_err(Error::Config)?;
+        }
+        for op in &ops[row_ops..] {
+            let Role::Row(row_op) = &op.role else {
+                let what = pixels(op, Some(ops[row_ops].name)).err().unwrap_or_default();
+                return Err(refused(op, what));
+            };
+            row_op.add(&mut row, op.op).map_err(|what| refused(op, what))?;
+        }
+        let (is_followed, pixel) = (input.is_followed, shape.pixel);
+        let writer = row.clone().finish();
+        Ok((Self { is_followed, pixel, ops: pixel_ops, writer }, shape, row))
+    }
+
+    /// Draws everything that is random about a sample and computes every pass over its pixels, before there are any.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the transform stage, for an image that the geometry cannot take.
+    pub(super) fn plan(&self, image: Size, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
+        space.first = image;
+        space.plan.begin(image, self.is_followed);
+        self.add_to_plan(key, space)
+    }
+
+    /// Does the same for what became of the image that was planned last.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub(super) fn go_on(&self, image: Size, key: Key, space: &mut Workspace) -> Result<(), Failure> {
+        space.plan.go_on(image);
+        self.add_to_plan(key, space).map(drop)
+    }
+
+    fn add_to_plan(&self, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
+        let Workspace { plan, planned, .. } = space;
+        *planned = None;
+        for (op, pixel_op) in &self.ops {
+            pixel_op.plan(plan, OpKey { key, op: *op }).and_then(|()| plan.check_area()).map_err(failure)?;
+        }
+        *planned = Some(key);
+        Ok(plan.region())
+    }
+
+    /// Returns the shape of what the image becomes that was planned last in `space`.
+    pub(super) fn shape(&self, space: &Workspace) -> Vec<usize> {
+        self.writer.shape(space.plan.size())
+    }
+
+    /// Writes what the image becomes that was planned last in `space`: every byte of it.
+    ///
+    /// # Errors
+    /// The reason, for pixels that are neither the whole image nor its planned region.
+    pub(super) fn run(&self, image: Pixels<'_>, space: &mut Workspace, row: &mut [u8]) -> Result<(), String> {
+        let Workspace { planned, plan, renderer, canvas, spare, packed, .. } = space;
+        let key = planned.take().ok_or("nothing was planned")?;
+        if image.size() != plan.image {
+            plan.take_region(image.size())?;
+        }
+        let mut input = Some(image);
+        for pass in &plan.passes {
+            match pass {
+                Pass::View(view) => {
+                    let from = input.take().unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
+                    show(renderer, view, from, &mut spare.canvas)?;
+                    spare.canvas.pack();
+                    std::mem::swap(canvas, &mut spare.canvas);
+                }
+                Pass::Edit(edit) => edit.apply(canvas, spare),
+            }
+        }
+        let from = input.unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
+        self.write(&plan.last, from, renderer, (&mut spare.canvas, packed), row)?;
+        self.writer.edit(key, plan.size(), row);
+        Ok(())
+    }
+
+    /// Does the last pass, the one that writes the row.
+    fn write(
+        &self,
+        view: &View,
+        from: Pixels<'_>,
+        renderer: &mut Renderer,
+        (spare, packed): (&mut Canvas, &mut Buffer),
+        row: &mut [u8],
+    ) -> Result<(), String> {
+        if view.scale.is_none() && view.is_inside() {
+            self.writer.write(from.part(view.inner_crop()).turned_over(view.flop), view.flip, packed, row);
+        } else if self.writer.is_copy() && !view.flip && !view.flop && from.pixel() == self.pixel {
+            renderer.render(view, from, row)?;
+        } else {
+            renderer.render(view, from, spare.reset(view.size(), from.pixel()))?;
+            let shown = Pixels::new(spare.pixels(), view.size(), from.pixel());
+            self.writer.write(shown.turned_over(view.flop), view.flip, packed, row);
+        }
+        Ok(())
+    }
+}
+
+impl Workspace {
+    /// Takes memory for pixels in another order, to be put back.
+    pub(super) fn take_reordered(&mut self) -> Buffer {
+        std::mem::take(&mut self.reordered)
+    }
+
+    /// Puts memory back.
+    pub(super) fn put_reordered(&mut self, buffer: Buffer) {
+        self.reordered = buffer;
+    }
+
+    /// Exchanges older moves for those of the image that was planned last.
+    pub(crate) fn swap_moves(&mut self, moves: &mut Moves) {
+        (moves.before, moves.after) = (self.first, self.plan.size());
+        self.plan.swap_motions(&mut moves.motions);
+    }
+}
+
+/// Returns an operation on pixels; `ended_by` is the first operation that takes none, if one stands before.
+fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, String> {
+    match (&op.role, ended_by) {
+        (Role::Decoding(_), _) => Err("goes with an encoded image, and stands before all other transforms".to_owned()),
+        (Role::Boxes(_), _) => Err("goes with the field of the boxes, not of an image".to_owned()),
+        (Role::KeyPoints(_), _) => Err("goes with the field of the keypoints, not of an image".to_owned()),
+        (Role::Pixels(_) | Role::Row(_), Some(before)) => {
+            Err(format!("must stand before {before}: it takes pixels, height and width first"))
+        }
+        (Role::Call(_), _) => Err("is called, and is none of these operations".to_owned()),
+        (Role::Pixels(pixel_op), None) => Ok(Arc::clone(pixel_op)),
+        (Role::Row(_), None) => Err("takes no pixels".to_owned()),
+    }
+}
+
+/// Makes a view into pixels, flips included.
+fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Canvas) -> Result<(), String> {
+    let (size, pixel) = (view.size(), from.pixel());
+    let out = canvas.reset(size, pixel);
+    renderer.render(view, from, out)?;
+    if view.flip {
+        render::mirror(out, size.width, pixel);
+    }
+    if view.flop {
+        render::turn_over(out, size.width as usize * pixel.size());
+    }
+    Ok(())
+}
