@@ -206,7 +206,7 @@ impl Calls {
         let between = Between { spec: result, layout: given.layout.filter(|_| same_axes) };
         let Some(next) = rest.first() else {
             let varies = between.spec.shape.contains(&None);
-            let spec = between.spec.rows(name, capacity.or((unbounded && varies).then_some(UNBOUNDED)))?;
+            let spec = between.spec.rows(name, capacity.or_else(|| (unbounded && varies).then_some(UNBOUNDED)))?;
             return Ok((this(Rest::Row(spec.clone())), spec));
         };
         if matches!(next.role, Role::Call(_)) {

@@ -26,6 +26,7 @@ use crate::{
 
 /// What a chain is compiled for.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct ImageInput<'a> {
     /// The field's name.
     pub(crate) name: &'a str,

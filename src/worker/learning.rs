@@ -43,9 +43,7 @@ impl Question {
     /// # Errors
     /// Those of [`SourceSpec::open`].
     pub fn open(&self, memory: Option<&Arc<SharedMemory>>) -> Result<Option<Arc<dyn Source>>> {
-        // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
-        let bytes = memory.map(|memory| Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) }) as Bytes);
-        self.native.as_ref().map(|spec| spec.open(bytes)).transpose()
+        self.native.as_ref().map(|spec| spec.open(memory.map(shared))).transpose()
     }
 
     /// Tells whether there is nothing to be learned.
@@ -82,6 +80,12 @@ impl Question {
     }
 }
 
+/// Returns memory of a table as bytes.
+fn shared(memory: &Arc<SharedMemory>) -> Bytes {
+    // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
+    Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })
+}
+
 /// What a process that was to learn something says of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Learning {
@@ -99,13 +103,11 @@ impl Learning {
         match learned {
             Ok(answer) => Self::Answer(Box::new(answer)),
             Err(Error::Raised { what, raised }) => Self::Raised(what, *raised),
-            Err(Error::Sample(sample)) => match sample.raised {
-                Some(raised) => {
-                    let (stage, index, key) = (sample.stage, sample.index, &sample.key);
-                    Self::Raised(format!("trying to {stage} sample {index} (`{key}`)"), *raised)
-                }
-                None => Self::Failed(sample.to_string()),
-            },
+            Err(Error::Sample(sample)) => {
+                let what = format!("trying to {} sample {} (`{}`)", sample.stage, sample.index, sample.key);
+                let failed = Self::Failed(sample.to_string());
+                sample.raised.map_or(failed, |raised| Self::Raised(what, *raised))
+            }
             Err(error) => Self::Failed(error.to_string()),
         }
     }

@@ -147,6 +147,12 @@ def test_bytes_do_not_depend_on_the_number_of_workers(undisturbed: list[Any], wo
         assert values(made, epochs=2) == undisturbed
 
 
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_bytes_do_not_depend_on_how_workers_start(undisturbed: list[Any], start: Any) -> None:
+    with loader([sh.RandomVerticalFlip(), functions.drawn, Noise()], num_workers=2, start=start) as made:
+        assert values(made, epochs=2) == undisturbed
+
+
 def test_each_sample_draws_other_numbers(undisturbed: list[Any]) -> None:
     with loader([lambda array: (functions.drawn(array) - array)[0, 0]]) as made:
         drawn = [tuple(row) for _ in range(2) for batch in made for row in batch["image"]]
