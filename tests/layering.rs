@@ -33,7 +33,9 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/pool.rs",
     "python/buffer.rs",
     "python/memory.rs",
+    "python/payloads.rs",
     "python/rows.rs",
+    "python/slots.rs",
     "transform/vector.rs",
 ];
 

@@ -8,7 +8,10 @@ mod error;
 mod images;
 mod loader;
 mod memory;
+mod payloads;
+mod posture;
 mod rows;
+mod slots;
 mod stdio;
 mod table;
 
@@ -39,10 +42,13 @@ mod _native {
         images::decode_jpeg,
         init,
         loader::Loader,
-        memory::Memory,
+        memory::{Memory, nameless_file},
+        payloads::Payloads,
+        posture::Posture,
         print_line,
         rows::copy_rows,
         serve,
+        slots::{Slot, Slots},
         stdio::StdioTaken,
         table::Table,
     };

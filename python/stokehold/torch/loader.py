@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch.utils.data import DataLoader as TorchDataLoader
 
+from stokehold import _native
 from stokehold.torch.internals import are_known
-from stokehold.torch.memory import Arena
 from stokehold.torch.warned import at_the_users_line
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class DataLoader(TorchDataLoader[T_co]):
             **others,
         )
         self.on_worker_death = on_worker_death
-        self._arena = Arena()
+        self._slots = _native.Slots()
 
     def check_worker_number_rationality(self) -> None:
         """Warns, as PyTorch does, where there are more workers than processors; at the user's line."""
@@ -109,7 +109,7 @@ class DataLoader(TorchDataLoader[T_co]):
         return SlotIterator(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in {"_arena", "_iterator"}}
+        return {name: value for name, value in self.__dict__.items() if name not in {"_slots", "_iterator"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _arena=Arena(), _iterator=None)
+        self.__dict__.update(state, _slots=_native.Slots(), _iterator=None)
