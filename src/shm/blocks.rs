@@ -217,7 +217,9 @@ impl Blocks {
             state.blocks.values_mut().for_each(|block| block.open = false);
             state.drop_free(|block| !block.open);
             for block in state.blocks.values() {
-                block.free.iter().for_each(|&at| drop(block.memory.discard(at..at + block.slot)));
+                for &at in &block.free {
+                    block.memory.discard(at..at + block.slot);
+                }
             }
         }
     }

@@ -11,16 +11,20 @@ import struct
 from collections import deque
 from multiprocessing.reduction import DupFd
 from queue import Empty
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from stokehold import _native
 from stokehold.torch.failures import Unsent
+from stokehold.torch.fetching import Bad, Task
 from stokehold.torch.internals import ExceptionWrapper
 from stokehold.torch.memory import Segment, Space
 from stokehold.torch.packing import pack, pack_plain, unpack, unpack_plain
 from stokehold.torch.stacks import Stacks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["WORD", "Channel", "Gone", "Sent", "WorkerEnd"]
 
@@ -65,8 +69,10 @@ class Sent(NamedTuple):
 class Channel:
     """The trainer's end of a worker's socket. To PyTorch's iterator it is the worker's queue of indices."""
 
-    def __init__(self, worker: int, slots: _native.Slots) -> None:
+    def __init__(self, worker: int, slots: _native.Slots, note: Callable[[list[Bad]], None] | None = None) -> None:
         self.worker = worker
+        self.note = note or (lambda _: None)
+        """Is told of samples that were skipped or replaced."""
         self.generation = 0
         """The number of the epoch that tasks and words belong to."""
         self.sent: deque[Sent] = deque()
@@ -153,7 +159,9 @@ class Channel:
             if how & PLAIN:
                 batch = unpack_plain(data, roots)
             else:
-                answer, batch = unpack(data, roots)
+                answer, batch, *bad = unpack(data, roots)
+                if bad:
+                    self.note(bad)
         except Exception:  # noqa: BLE001 (whatever it is, it is about this batch alone)
             batch = Unsent(ExceptionWrapper(where="when a batch came from a DataLoader worker"))
         return (sent.generation, answer), batch
@@ -189,15 +197,12 @@ class Channel:
         """Nothing: there is no thread."""
 
 
-class WorkerEnd:
+class WorkerEnd(Task):
     """A worker's end of its socket. To PyTorch's worker it is both of its queues."""
 
     def __init__(self, end: socket.socket) -> None:
+        super().__init__()
         self.space = Space(None)
-        self.failed: Any = None
-        """The index of the sample that failed last."""
-        self.generation = 0
-        """The number of the epoch that the task belongs to."""
         self._socket = end
         self._made: _native.Payloads | None = None
         self._blocks: dict[int, _native.Memory] = {}
@@ -272,11 +277,11 @@ class WorkerEnd:
         if isinstance(failure, ExceptionWrapper):
             failure.stokehold_index, self.failed = self.failed, None
         how, offset = PLAIN, -1
-        payload = pack_plain(value, self.space)
+        payload = None if self.bad else pack_plain(value, self.space)
         if payload is None or len(payload) > INLINE:
             how = 0
             try:
-                payload, offset = self._pack(answer)
+                payload, offset = self._pack((*answer, *self.bad))
             except Exception as error:  # noqa: BLE001 (whatever it is, the trainer is waiting for it)
                 self.space = Space(self.space.slot)
                 payload, offset = self._pack((number, self._unsent(error)))
@@ -286,7 +291,7 @@ class WorkerEnd:
         words = (number if isinstance(number, int) else WORD, how, space.used, offset, len(payload), self._forgotten)
         extra = [segment.memory for segment in space.extra] if len(space.segments) > 1 or not how & IN_SLOT else []
         self._send(words, payload if offset < 0 else b"", extra, number)
-        self.space, self._forgotten = Space(None), -1
+        self.space, self._forgotten, self.bad = Space(None), -1, []
 
     def _send(self, words: Any, payload: bytes, extra: list[_native.Memory], number: Any) -> None:
         end = self._made or self._end()

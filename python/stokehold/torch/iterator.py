@@ -45,6 +45,22 @@ class _As:
         return getattr(self._loader, name)
 
 
+class Idlest:
+    """Whose turn it is, where that changes nothing that comes: the worker's that has the fewest tasks."""
+
+    def __init__(self, iterator: Slots) -> None:
+        self._iterator = iterator
+        self._last = -1
+
+    def __next__(self) -> int:
+        seats = self._iterator._workers_status
+        # Of several the one behind the last.
+        turns = [(self._last + step) % len(seats) for step in range(1, len(seats) + 1)]
+        queues = self._iterator._index_queues
+        self._last = min(turns, key=lambda seat: (not seats[seat], len(queues[seat].sent)))
+        return self._last
+
+
 class Slots:
     """Goes before an iterator that has PyTorch's inner parts."""
 
@@ -55,6 +71,8 @@ class Slots:
     _shutdown: bool
     _data_queue: Any
     _persistent_workers: bool
+    _order_is_free = True
+    """Whether states do not depend on who has which task."""
 
     def __init__(self, loader: DataLoader[Any], *args: Any) -> None:
         self._restarts = loader.on_worker_death == "restart" and loader._dataset_kind == DatasetKind.Map
@@ -62,6 +80,7 @@ class Slots:
         self._pool = Workers(context, loader, restarts=self._restarts)
         self._slots = loader._slots
         self._owner = os.getpid()
+        self._any_worker = loader.rng == "sample" and self._order_is_free
         self._gone: list[int] = []
         self._deaths: dict[Any, int] = {}
         self._suspect: int | None = None
@@ -80,6 +99,14 @@ class Slots:
         self._deaths.clear()
         self._suspect = self._end = None
         super()._reset(loader, *args, **kwargs)  # type: ignore[misc]
+
+    @property
+    def _worker_queue_idx_cycle(self) -> Any:
+        return self._turns
+
+    @_worker_queue_idx_cycle.setter
+    def _worker_queue_idx_cycle(self, cycle: Any) -> None:
+        self._turns = Idlest(self) if self._any_worker else cycle
 
     def _must_be_own(self) -> None:
         """Raises in a process that was forked from the iterator's: there it would take the other one's batches."""

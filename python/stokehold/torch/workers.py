@@ -18,7 +18,8 @@ from torch.utils.data import default_collate, get_worker_info
 
 from stokehold import _native
 from stokehold.torch.channel import Channel, WorkerEnd
-from stokehold.torch.collate import MapFetcher, SlotCollate
+from stokehold.torch.collate import SlotCollate
+from stokehold.torch.fetching import MapFetcher, Policy
 from stokehold.torch.internals import DatasetKind
 from stokehold.torch.kept import Kept
 from stokehold.torch.results import Results
@@ -160,6 +161,8 @@ class Workers:
         self._all: list[Worker] = []
         self._context = context
         self._slots = loader._slots
+        self._note = loader._note
+        self._policy = loader._policy
         self._made: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._asked = False
         self._forks = context.get_start_method() == "fork"
@@ -173,7 +176,7 @@ class Workers:
         if not self._asked:
             self._asked = True
             return self.results
-        channel = Channel(len(self.results.channels), self._slots)
+        channel = Channel(len(self.results.channels), self._slots, self._note)
         self.results.add(channel)
         return channel
 
@@ -200,7 +203,7 @@ class Workers:
         Raises:
             LostError: That is not to be had any more, or could not be kept.
         """
-        channel = Channel(worker, self._slots)
+        channel = Channel(worker, self._slots, self._note)
         try:
             process = Worker(self._replacement(channel), channel, self)
         except BaseException:
@@ -265,13 +268,14 @@ class Workers:
             given = tuple(map(self._kept.stands_for, given))
         by_main = threading.get_native_id() == os.getpid()
         parent = (os.getpid(), by_main) if self._context.get_start_method() != "forkserver" else None
-        return self._context.Process(target=work, args=(target, given, end, self._open(), channel.stacks, parent))
+        others = self._open(), channel.stacks, parent, self._policy
+        return self._context.Process(target=work, args=(target, given, end, *others))
 
     def _begin(self, seat: int, end: int, stacks: int) -> None:
         """Runs a worker, in a process that the template has forked."""
         worker_end = WorkerEnd(socket.socket(fileno=end))
         target, args = self._made[seat]
-        work(target, _with_end(args, worker_end), worker_end, [], Stacks(stacks), (os.getppid(), True))
+        work(target, _with_end(args, worker_end), worker_end, [], Stacks(stacks), (os.getppid(), True), self._policy)
 
 
 def _with_end(args: tuple[Any, ...], end: WorkerEnd) -> tuple[Any, ...]:
@@ -286,6 +290,7 @@ def work(
     inherited: list[Any],
     stacks: Stacks,
     parent: tuple[int, bool] | None,
+    policy: Policy,
 ) -> None:
     """Runs PyTorch's loop of a worker, with batches that are made in slots.
 
@@ -303,7 +308,7 @@ def work(
         worker = get_worker_info()
         # A loader in the worker has its own dataset.
         if kind == DatasetKind.Map and worker is not None and dataset is worker.dataset:
-            return MapFetcher(end, dataset, *others)
+            return MapFetcher(end, policy, worker.seed - worker.id, dataset, *others)
         return create(kind, dataset, *others)
 
     DatasetKind.create_fetcher = staticmethod(create_fetcher)
