@@ -272,14 +272,7 @@ def test_a_death_anywhere_in_epochs_of_up_to_20_batches_mixes_none(kind: str) ->
 
 @pytest.mark.thorough
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "DataLoader",
-        # Not mended yet: with (1, 3), 2 workers, "last first" and deaths at steps 21 and 26, three slots stay taken.
-        "StatefulDataLoader",
-    ],
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_two_deaths_anywhere_in_epochs_of_up_to_3_batches_mix_none(kind: str) -> None:
     for batches in range(1, 4):
         for at, breaks in enumerate(itertools.product(range(batches + 1), repeat=2)):

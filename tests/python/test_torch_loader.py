@@ -302,8 +302,8 @@ def test_memory_that_cannot_be_pinned_is_a_warning_as_torchs() -> None:
     for loader in LOADERS:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            # Of JAX, where another test has imported it; ours forks once more.
-            warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called")
+            # Of JAX, where another test has imported it, and of Python from 3.12 on; ours forks once more.
+            warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called|.* is multi-threaded, use of fork")
             found = list(loader(Map("number"), num_workers=1, pin_memory=True, batch_size=11))
         assert [batch.tolist() for batch in found] == [list(range(11)), list(range(11, 22))]
         texts.append([str(warning.message) for warning in caught])

@@ -266,8 +266,8 @@ def test_warnings_name_the_users_line(kind: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", message="'set_vital' is deprecated")
-        # Of JAX, where another test has imported it.
-        warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called")
+        # Of JAX, where another test has imported it, and of Python from 3.12 on.
+        warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called|.* is multi-threaded, use of fork")
         loader(range(3), num_workers=200)
         made = loader(range(3), num_workers=1, pin_memory=not torch.accelerator.is_available())
         iter(made)
