@@ -182,7 +182,7 @@ def test_a_rare_large_batch_makes_the_others_no_larger(kind: str) -> None:
 
 
 def test_pages_are_given_back_between_epochs() -> None:
-    loader = DataLoader(Varying([8] * 12), None, num_workers=2, persistent_workers=True)
+    loader: Any = DataLoader(Varying([8] * 12), None, num_workers=2, persistent_workers=True)
     before = shared()
     for _ in range(3):
         for index, batch in enumerate(loader):
@@ -192,7 +192,7 @@ def test_pages_are_given_back_between_epochs() -> None:
 
 
 def test_nothing_is_held_after_an_epoch_whose_workers_end() -> None:
-    loader = DataLoader(Varying([2] * 12), None, num_workers=2)
+    loader: Any = DataLoader(Varying([2] * 12), None, num_workers=2)
     for _ in range(2):
         held = list(loader)
         assert [int(batch[0]) for batch in held] == list(range(12))
@@ -246,6 +246,24 @@ def test_a_forked_process_may_not_use_an_iterator(kind: str, use: Callable[[Any]
     )
     found += iterator
     assert torch.cat(found).tolist() == list(range(20))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_forked_process_with_an_iterator_of_its_own_leaves_batches_alone(kind: str) -> None:
+    loader = getattr(stokehold.torch, kind)(Varying([1] * 12), 2, num_workers=1)
+    list(loader)
+    iterator = iter(loader)
+    held = [next(iterator) for _ in range(3)]
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            for batch in loader:
+                batch.fill_(99)
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    held += iterator
+    assert [batch[:, 0].tolist() for batch in held] == [[2 * at, 2 * at + 1] for at in range(6)]
 
 
 STUCK = """

@@ -11,7 +11,7 @@ import struct
 from collections import deque
 from multiprocessing.reduction import DupFd
 from queue import Empty
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -139,7 +139,7 @@ class Channel:
         self.full = self.full and not self.end.flush()
         return not self.full
 
-    def receive(self) -> tuple[tuple[int, Any], Any] | bool | None:
+    def receive(self) -> tuple[tuple[int, Any], Any] | Literal[False] | None:
         """Returns a generation with a task's number, and its batch; false if none came, none at the worker's end."""
         came = self.end.receive(0)
         if came is None or came is False:

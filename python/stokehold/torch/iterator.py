@@ -249,7 +249,7 @@ class Slots:
         self._pool.leave()
         super()._shutdown_workers()  # type: ignore[misc]
         if self._shutdown and not before:
-            self._pool.end()
+            self._pool.close()
             if not self._persistent_workers:
                 self._slots.clear()
 

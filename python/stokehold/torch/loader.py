@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch.utils.data import DataLoader as TorchDataLoader
@@ -123,11 +124,19 @@ class DataLoader(TorchDataLoader[T_co]):
             raise ValueError(f"on_error={on_error!r} needs batches, and batch_size is None")
         self.bad_samples: dict[Any, str] = {}
         """The indices of samples that were skipped or replaced, in the order in which they failed first, and why."""
-        self._slots = _native.Slots()
+        self._make_slots()
 
     def check_worker_number_rationality(self) -> None:
         """Warns, as PyTorch does, where there are more workers than processors; at the user's line."""
         at_the_users_line(TorchDataLoader.check_worker_number_rationality)(self)
+
+    def _make_slots(self) -> None:
+        self._slots, self._slots_of = _native.Slots(), os.getpid()
+
+    def _own_slots(self) -> None:
+        """Sees to it that a forked process does not write to the slots of the one that it was forked from."""
+        if self._slots_of != os.getpid():
+            self._make_slots()
 
     def _note(self, bad: list[Bad]) -> None:
         for index, reason in bad:
@@ -152,10 +161,14 @@ class DataLoader(TorchDataLoader[T_co]):
         from stokehold.torch.iterator import SlotIterator  # noqa: PLC0415 (it needs those parts)
 
         self.check_worker_number_rationality()
+        self._own_slots()
         return SlotIterator(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in {"_slots", "_iterator"}}
+        return {
+            name: value for name, value in self.__dict__.items() if name not in {"_slots", "_slots_of", "_iterator"}
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _slots=_native.Slots(), _iterator=None)
+        self.__dict__.update(state, _iterator=None)
+        self._make_slots()

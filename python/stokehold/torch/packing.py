@@ -197,7 +197,7 @@ def _tensor(number: int, code: int, shape: tuple[int, ...], strides: tuple[int, 
     # One storage, of which each shows its part.
     storage, begin = first.untyped_storage(), begin // dtype.itemsize
     made = torch.empty(0, dtype=dtype)
-    return made.set_(storage, begin, shape) if strides is None else made.set_(storage, begin, shape, strides)  # type: ignore[call-overload,no-any-return]
+    return made.set_(storage, begin, shape) if strides is None else made.set_(storage, begin, shape, strides)
 
 
 def _empty(dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
@@ -209,32 +209,32 @@ def _array(at: int, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...], o
     return np.frombuffer(_unpacking.roots[at], dtype, count, offset).reshape(shape, order=order)
 
 
-def pack_plain(value: object, space: Space) -> bytes | None:
+def pack_plain(value: Any, space: Space) -> bytes | None:
     """Returns a batch as bytes that is a tensor in `space`, or a list, tuple or dictionary of some; none if it is not.
 
     That is what most batches are, and takes a third of what `pack` takes.
     """
-    kind = type(value)
-    if kind is torch.Tensor:
-        keys, tensors = None, [value]
-    elif kind is list or kind is tuple:
+    keys: Any = None
+    kind, tensors = type(value), [value]
+    if kind is list or kind is tuple:
         keys, tensors = kind is list, value
     elif kind is dict:
-        keys, tensors = list(value), value.values()  # type: ignore[attr-defined]
+        keys, tensors = list(value), list(value.values())
         if set(map(type, keys)) != {str}:
             return None
-    else:
-        return None
-    found = []
-    for tensor in tensors:  # type: ignore[attr-defined]
+    found: list[tuple[Any, ...]] = []
+    for tensor in tensors:
         if type(tensor) is not torch.Tensor or _is_special(tensor):
             return None
         size = tensor.numel() * tensor.element_size()
         where = space.find(tensor.data_ptr(), size) if size and tensor.is_contiguous() else None
-        if where is None or any(tensor is other for other, *_ in found):
+        if where is None:
             return None
-        found.append((tensor, *where, _CODES[tensor.dtype], tuple(tensor.shape)))
-    return pickle.dumps((keys, [each[1:] for each in found]), 5)
+        found.append((*where, _CODES[tensor.dtype], tuple(tensor.shape)))
+    if len(set(map(id, tensors))) < len(tensors):
+        # The same tensor twice is one on the other side too.
+        return None
+    return pickle.dumps((keys, found), 5)
 
 
 def unpack_plain(data: bytes | memoryview, roots: Sequence[Any]) -> Any:

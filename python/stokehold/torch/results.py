@@ -28,7 +28,7 @@ class Results:
         self.generation = 0
         """The number of the epoch: what comes from an earlier one is not part of this one."""
         self._poll = select.poll()
-        self._heard: dict[int, tuple[Channel, Callable[[Channel], None]]] = {}
+        self._heard: dict[int, tuple[Channel, Callable[[Channel], object]]] = {}
         self._ends: dict[Channel, int] = {}
         self._ready: deque[tuple[Any, Any]] = deque()
         taken = _native.StdioTaken()
@@ -52,7 +52,7 @@ class Results:
             self._ends[channel] = end
             self._listen(end, channel, self._ended)
 
-    def _listen(self, descriptor: int, channel: Channel, what: Callable[[Channel], None]) -> None:
+    def _listen(self, descriptor: int, channel: Channel, what: Callable[[Channel], object]) -> None:
         self._heard[descriptor] = channel, what
         self._poll.register(descriptor, select.POLLIN)
         # A thread that is waiting already does not know of it.
@@ -106,7 +106,7 @@ class Results:
         answer = channel.receive()
         if answer is None:
             self._gone(channel)
-        elif answer is not False:
+        elif not isinstance(answer, bool):
             self._ready.append(answer)
         return bool(answer)
 

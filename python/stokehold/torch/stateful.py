@@ -94,5 +94,6 @@ class StatefulDataLoader(DataLoader[T_co], TorchdataLoader[T_co]):
         from stokehold.torch.stateful_iterator import StatefulIterator, for_workers  # noqa: PLC0415 (as in `DataLoader`)
 
         self.check_worker_number_rationality()
+        self._own_slots()
         state, self.next_iter_state = self.next_iter_state, None
         return StatefulIterator(self, for_workers(state, self))

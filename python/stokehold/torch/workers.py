@@ -135,7 +135,7 @@ _pools: weakref.WeakSet[Workers] = weakref.WeakSet()
 def _end_all() -> None:
     """Ends all workers before `multiprocessing` does, which would wait for them as long as they live."""
     for pool in list(_pools):
-        pool.end()
+        pool.end_processes()
 
 
 def _unpicklable(value: object) -> list[str]:
@@ -239,8 +239,8 @@ class Workers:
         if self._template is not None:
             self._template.leave()
 
-    def end(self) -> None:
-        """Ends workers that have not ended by themselves, and all connections; lets go what is kept."""
+    def end_processes(self) -> None:
+        """Ends workers that have not ended by themselves, and their template; takes the slots back that they had."""
         if self._owner != os.getpid():
             # A copy in a forked process: the workers are not its own.
             return
@@ -251,11 +251,15 @@ class Workers:
         for worker in started:
             if worker not in stuck:
                 worker.release()
-        self.results.close()
-        self._kept.close()
         if self._template is not None:
             self._template.close()
             self._template = None
+
+    def close(self) -> None:
+        """Ends all processes and connections, and lets go what is kept."""
+        self.end_processes()
+        self.results.close()
+        self._kept.close()
 
     def _open(self) -> list[Any]:
         """Returns what a forked process inherits that would hide the trainer's end."""
