@@ -192,16 +192,16 @@ fn parcel(bytes: &[u8], fds: Option<Vec<OwnedFd>>) -> Result<Parcel> {
     words.iter_mut().zip(&mut numbers).for_each(|(word, number)| *word = number);
     let spilled = numbers.next().and_then(|length| usize::try_from(length).ok());
     let mut payload = Payload::Inline(inline.to_vec());
-    let (mut memory, lost) = match fds.map(|fds| fds.into_iter().map(SharedMemory::open).collect::<Result<Vec<_>>>()) {
-        Some(Ok(memory)) => (memory, None),
+    let (mut came, lost) = match fds.map(|fds| fds.into_iter().map(SharedMemory::open).collect::<Result<Vec<_>>>()) {
+        Some(Ok(came)) => (came, None),
         Some(Err(error)) => (Vec::new(), Some(error.to_string())),
         None => (Vec::new(), Some(socket::CUT.to_owned())),
     };
     if let (Some(length), None) = (spilled, &lost) {
-        let last = memory.pop().filter(|last| length <= last.len()).ok_or_else(unknown)?;
+        let last = came.pop().filter(|last| length <= last.len()).ok_or_else(unknown)?;
         payload = Payload::Spilled(last, length);
     }
-    Ok(Parcel { words, payload, memory, lost })
+    Ok(Parcel { words, payload, memory: came, lost })
 }
 
 #[cfg(test)]

@@ -201,12 +201,12 @@ impl Blocks {
         let mut state = self.state();
         let now = state.size;
         state.size = state.sizes.learn(used, now);
-        if state.size != now {
+        if state.size == now {
+            state.drop_spare();
+        } else {
             state.blocks.values_mut().for_each(|block| block.open = false);
             state.spare = (usize::MAX, 0);
             state.drop_free(|block| !block.open);
-        } else {
-            state.drop_spare();
         }
     }
 

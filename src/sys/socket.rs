@@ -186,10 +186,10 @@ fn recvmsg_rights(
         let mut control = libc::CMSG_FIRSTHDR(&raw const header);
         while !control.is_null() {
             if ((*control).cmsg_level, (*control).cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-                let data = libc::CMSG_DATA(control).cast::<RawFd>();
+                let data = libc::CMSG_DATA(control);
                 let bytes = (*control).cmsg_len - libc::CMSG_LEN(0) as usize;
-                let raw = (0..bytes / size_of::<RawFd>()).map(|at| data.add(at).read_unaligned());
-                fds.extend(raw.map(|fd| OwnedFd::from_raw_fd(fd)));
+                let raw = std::slice::from_raw_parts(data, bytes).as_chunks::<{ size_of::<RawFd>() }>().0;
+                fds.extend(raw.iter().map(|fd| OwnedFd::from_raw_fd(RawFd::from_ne_bytes(*fd))));
             }
             control = libc::CMSG_NXTHDR(&raw const header, control);
         }
