@@ -30,6 +30,14 @@ pub enum Error {
     /// The consumer holds so many batches that none can be filled. Python: `SlotsExhaustedError`, a `RuntimeError`.
     #[error("{0}")]
     SlotsExhausted(String),
+    /// Code that the user has given raised an exception outside of any sample. Python: that exception.
+    #[error("{what}: {}", raised.line)]
+    Raised {
+        /// What was being done.
+        what: String,
+        /// The exception.
+        raised: Box<Raised>,
+    },
     /// A system call failed. Python: `OSError` with its errno.
     #[error("{call}: {source}")]
     Sys {
@@ -57,6 +65,18 @@ impl Error {
     pub fn sys(call: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Sys { call: call.into(), source: source.into() }
     }
+}
+
+/// An exception that code of the user has raised, as it crosses processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raised {
+    /// Its type and its message, in one line.
+    pub line: String,
+    /// Where it was raised, as the interpreter tells it.
+    pub trace: String,
+    /// What the exception is made of again, where that is possible; hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
 }
 
 /// The stage of the pipeline at which a sample failed.
@@ -104,6 +124,12 @@ pub struct SampleError {
     /// The worker that met the error; none with `num_workers=0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<u32>,
+    /// The exception, where code of the user raised one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Box<Raised>>,
+    /// The room that there would have to be, where there is too little.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<Box<Room>>,
 }
 
 impl fmt::Display for SampleError {
@@ -121,6 +147,45 @@ impl fmt::Display for SampleError {
 
 impl std::error::Error for SampleError {}
 
+impl SampleError {
+    /// Returns the error as JSON of at most so many bytes: the beginning of a traceback goes first, then what an exception is
+    /// made of again.
+    pub fn json(&self, room: usize) -> String {
+        let json = |error: &Self| serde_json::to_string(error).unwrap_or_default();
+        let (mut error, mut text) = (self.clone(), json(self));
+        while text.len() > room {
+            let Some(raised) = &mut error.raised else { break };
+            if raised.trace.is_empty() && raised.whole.take().is_none() {
+                error.raised = None;
+            } else if !raised.trace.is_empty() {
+                let excess = (text.len() - room).div_ceil(2).max(64).min(raised.trace.len());
+                raised.trace.drain(..raised.trace.ceil_char_boundary(excess));
+            }
+            text = json(&error);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_loses_its_traceback_before_its_exception() {
+        let raised = Raised { line: "E: x".into(), trace: "né\n".repeat(1000), whole: Some("00".repeat(500)) };
+        let error = Failure::raised(Stage::Read, raised).of(7, "key".into());
+        let read = |room| serde_json::from_str::<SampleError>(&error.json(room)).unwrap();
+        assert_eq!(read(1 << 20), error);
+        let cut = read(3000).raised.unwrap();
+        assert!(error.json(3000).len() <= 3000);
+        assert!(cut.whole.is_some() && error.raised.as_ref().unwrap().trace.ends_with(&cut.trace));
+        assert!(!cut.trace.is_empty());
+        assert_eq!(read(500).raised.unwrap().whole, None);
+        assert_eq!(read(10).raised, None);
+    }
+}
+
 /// A failure inside a stage, before it is known which sample it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -132,6 +197,19 @@ pub struct Failure {
     pub errno: Option<i32>,
     /// Where in the record the bytes are bad, where that is known.
     pub offset: Option<u64>,
+    /// The exception, where code of the user raised one.
+    pub raised: Option<Box<Raised>>,
+    /// The room that there would have to be, where there is too little.
+    pub room: Option<Box<Room>>,
+}
+
+/// How much room a row of a field would have to have for a sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// The field.
+    pub field: String,
+    /// The positions along its varying axes.
+    pub places: usize,
 }
 
 /// The longest reason, and the longest key, that an error keeps.
@@ -147,7 +225,7 @@ impl fmt::Display for Failure {
 impl Failure {
     /// Returns a failure of `stage` for this reason.
     pub fn new(stage: Stage, reason: impl Into<String>) -> Self {
-        Self { stage, reason: reason.into(), errno: None, offset: None }
+        Self { stage, reason: reason.into(), errno: None, offset: None, raised: None, room: None }
     }
 
     /// Returns the read failure that `error` means, with its errno.
@@ -156,10 +234,15 @@ impl Failure {
         Self { errno: error.raw_os_error(), ..Self::new(Stage::Read, reason) }
     }
 
+    /// Returns the failure of a stage in which code of the user raised an exception.
+    pub fn raised(stage: Stage, raised: Raised) -> Self {
+        Self { raised: Some(Box::new(raised.clone())), ..Self::new(stage, raised.line) }
+    }
+
     /// Names the sample that failed.
     #[must_use]
     pub fn of(self, index: u64, key: String) -> SampleError {
-        let Self { stage, mut reason, errno, offset } = self;
+        let Self { stage, mut reason, errno, offset, raised, room } = self;
         // Errors cross processes in buffers of a fixed size; the end of a path says more than its beginning.
         if reason.len() > MAX_TEXT {
             reason.truncate(reason.floor_char_boundary(MAX_TEXT));
@@ -170,6 +253,6 @@ impl Failure {
         } else {
             key
         };
-        SampleError { index, key, stage, reason, errno, offset, worker: None }
+        SampleError { index, key, stage, reason, errno, offset, worker: None, raised, room }
     }
 }

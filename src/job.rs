@@ -78,6 +78,15 @@ pub struct Options {
     /// The most bytes that a sample may take while it is made; none for [`Budget::DEFAULT`].
     #[serde(default)]
     pub max_sample_bytes: Option<u64>,
+    /// Whether workers that run code of the user are programs of their own, and not forks.
+    #[serde(default)]
+    pub spawns: bool,
+    /// After so many batches' worth of rows, a worker ends and another one takes its seat; none for never.
+    #[serde(default)]
+    pub worker_batches: Option<u32>,
+    /// The same where a worker's own memory has this many bytes.
+    #[serde(default)]
+    pub worker_memory_limit: Option<u64>,
     /// What becomes of bad samples.
     pub on_error: OnError,
     /// How long a worker may go without finishing a row before it is replaced; as data, in seconds.
@@ -97,6 +106,9 @@ impl Default for Options {
             num_workers: 0,
             threads_per_worker: 1,
             max_sample_bytes: None,
+            spawns: false,
+            worker_batches: None,
+            worker_memory_limit: None,
             on_error: OnError::Raise,
             stall_timeout: Duration::from_mins(1),
         }
@@ -143,6 +155,9 @@ impl Options {
         self.validate_threads()?;
         if self.max_sample_bytes == Some(0) {
             return Err(Error::config("max_sample_bytes must be at least 1, not 0"));
+        }
+        if self.worker_batches == Some(0) {
+            return Err(Error::config("worker_batches must be at least 1, not 0"));
         }
         if self.stall_timeout.is_zero() {
             return Err(Error::config("stall_timeout must be more than 0 seconds"));

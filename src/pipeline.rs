@@ -1,21 +1,21 @@
 //! Source, decoding and transforms of one sample, checked once.
 //!
-//! A pipeline knows nothing of processes, slots or batches: it turns a fetched record into the bytes of one row of
+//! A pipeline knows nothing of processes, slots or batches: it turns a record into the bytes of one row of
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::field::{Scratch, Times};
 use crate::{
     budget::Budget,
-    error::{Failure, Result, Stage},
+    error::{Failure, Result, Room, Stage},
     field::{self, Compiled, Field, Payload, Recipe, Sample},
     panics,
     rng::Key,
-    source::{Bytes, Source, SourceSpec},
+    source::{Bytes, Reader, Record, Source, SourceSpec},
     spec::FieldSpec,
 };
 
@@ -54,6 +54,9 @@ impl PipelineSpec {
 pub struct Pipeline {
     source: Arc<dyn Source>,
     compiled: Compiled,
+    recipe: Recipe,
+    /// The fields whose room is a guess, and grows.
+    growing: BTreeSet<String>,
     sample_bytes: u64,
 }
 
@@ -64,7 +67,45 @@ impl Pipeline {
     /// Those of [`Compiled::of`].
     pub fn new(source: Arc<dyn Source>, recipe: &Recipe) -> Result<Self> {
         let compiled = Compiled::of(source.fields(), recipe)?;
-        Ok(Self { source, compiled, sample_bytes: Budget::DEFAULT })
+        let fields = source.fields().iter().map(|field| &field.name);
+        let growing = fields.filter(|name| source.guesses_room() && !recipe.capacity.contains_key(*name)).cloned();
+        let growing = growing.collect();
+        Ok(Self { source, compiled, recipe: recipe.clone(), growing, sample_bytes: Budget::DEFAULT })
+    }
+
+    /// Returns the pipeline of an opened source whose recipe has room already for fields that may grow.
+    ///
+    /// # Errors
+    /// Those of [`Compiled::of`].
+    pub fn grown(source: Arc<dyn Source>, recipe: &Recipe, growing: Vec<String>) -> Result<Self> {
+        Ok(Self { growing: growing.into_iter().collect(), ..Self::new(source, recipe)? })
+    }
+
+    /// Returns what is made of the samples.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Returns the fields whose room is a guess, and grows.
+    pub fn growing(&self) -> Vec<String> {
+        self.growing.iter().cloned().collect()
+    }
+
+    /// Returns the same pipeline with so much room in the rows of a field.
+    ///
+    /// # Errors
+    /// Those of [`Compiled::of`].
+    pub fn with_room(&self, room: &Room) -> Result<Self> {
+        let mut recipe = self.recipe.clone();
+        recipe.capacity.insert(room.field.clone(), room.places);
+        let compiled = Compiled::of(self.source.fields(), &recipe)?;
+        let (source, growing) = (Arc::clone(&self.source), self.growing.clone());
+        Ok(Self { source, compiled, recipe, growing, sample_bytes: self.sample_bytes })
+    }
+
+    /// Tells whether a row of this field gets more room where a sample needs it.
+    pub fn grows(&self, field: &str) -> bool {
+        self.growing.contains(field)
     }
 
     /// Sets the [budget](Budget) of a sample, in bytes.
@@ -93,10 +134,10 @@ impl Pipeline {
         field::counters()
     }
 
-    /// Tells whether rows are nothing but copies of what lies in memory.
+    /// Tells whether rows are nothing but copies of what lies in memory, or is made as quickly.
     pub fn copies_memory(&self) -> bool {
         let copied = |field: &Field| !matches!(field.payload(), Ok(Payload::Encoded)) && field.image().is_none();
-        !self.source.does_io() && self.source.fields().iter().all(copied)
+        self.source.is_quick() && self.source.fields().iter().all(copied)
     }
 
     /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
@@ -104,12 +145,17 @@ impl Pipeline {
         self.compiled.finishes()
     }
 
+    /// Returns what one thread reads samples with.
+    pub fn reader(&self) -> Box<dyn Reader + '_> {
+        self.source.reader()
+    }
+
     /// Returns fresh buffers for one thread.
     pub fn scratch(&self) -> Scratch {
         Scratch::default()
     }
 
-    /// Writes sample `key.index`, whose record has been fetched, to one row per field.
+    /// Writes sample `key.index`, whose record has been read, to one row per field.
     ///
     /// Each row is exactly its field's `row_bytes` long, and every byte of it is written.
     ///
@@ -122,7 +168,7 @@ impl Pipeline {
     pub fn fill(
         &self,
         key: Key,
-        record: &[u8],
+        record: &Record,
         scratch: &mut Scratch,
         rows: &mut [&mut [u8]],
         times: &mut Times,

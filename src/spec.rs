@@ -4,7 +4,7 @@ use std::{fmt, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Failure, Result, Room, Stage};
 
 /// The type of one element, under NumPy's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -160,34 +160,41 @@ impl FieldSpec {
     /// Writes the extents of a ragged row, and returns the place of its values, which are to be written whole.
     ///
     /// # Errors
-    /// The reason where the field is not ragged in as many axes, or its capacity is too small.
-    pub fn begin_row<'a>(&self, row: &'a mut [u8], extents: &[usize]) -> Result<&'a mut [u8], String> {
+    /// A [`Failure`] of the transform stage where the field is not ragged in as many axes, or its capacity is too small,
+    /// which then says how much it must be.
+    pub fn begin_row<'a>(&self, row: &'a mut [u8], extents: &[usize]) -> Result<&'a mut [u8], Failure> {
         let (Some(Ragged { axes, capacity }), Some(entry)) = (self.ragged, self.checked_entry_bytes()) else {
-            return Err(format!("field `{}` has a fixed shape", self.name));
+            return Err(unwritable(format!("field `{}` has a fixed shape", self.name)));
         };
         if axes != extents.len() || row.len() < RAGGED_HEADER {
-            return Err(format!("field `{}` varies in {axes} axes, not {}", self.name, extents.len()));
+            return Err(unwritable(format!("field `{}` varies in {axes} axes, not {}", self.name, extents.len())));
         }
         let places = extents.iter().try_fold(1_usize, |places, &extent| places.checked_mul(extent));
-        let Some(places) = places.filter(|&places| places <= capacity) else {
-            let extents: Vec<String> = extents.iter().map(usize::to_string).collect();
-            let what = match axes {
-                1 => "entries",
-                2 => "pixels",
-                _ => "values",
-            };
-            return Err(format!(
-                "field `{}` needs room for {} {what}, and its capacity is {capacity}: raise capacity[{:?}]",
-                self.name,
-                extents.join("x"),
-                self.name
-            ));
+        let Some(fitting) = places.filter(|&places| places <= capacity) else {
+            let room = Room { field: self.name.clone(), places: places.unwrap_or(usize::MAX) };
+            return Err(Failure { room: Some(Box::new(room)), ..unwritable(self.too_long(extents, axes, capacity)) });
         };
         let (header, values) = row.split_at_mut(RAGGED_HEADER);
         for (extent, place) in extents.iter().zip(header.chunks_exact_mut(8)) {
             place.copy_from_slice(&(*extent as u64).to_ne_bytes());
         }
-        values.get_mut(..places * entry).ok_or_else(|| format!("a row of field `{}` is too short", self.name))
+        let too_short = || unwritable(format!("a row of field `{}` is too short", self.name));
+        values.get_mut(..fitting * entry).ok_or_else(too_short)
+    }
+
+    fn too_long(&self, extents: &[usize], axes: usize, capacity: usize) -> String {
+        let extents: Vec<String> = extents.iter().map(usize::to_string).collect();
+        let what = match axes {
+            1 => "entries",
+            2 => "pixels",
+            _ => "values",
+        };
+        format!(
+            "field `{}` needs room for {} {what}, and its capacity is {capacity}: raise capacity[{:?}]",
+            self.name,
+            extents.join("x"),
+            self.name
+        )
     }
 
     /// Returns the shape of a ragged row and where in the row its values lie. A row that no one has written properly
@@ -208,6 +215,10 @@ impl FieldSpec {
         let end = RAGGED_HEADER + places * self.checked_entry_bytes().unwrap_or(0);
         (shape, RAGGED_HEADER..end)
     }
+}
+
+fn unwritable(reason: String) -> Failure {
+    Failure::new(Stage::Transform, reason)
 }
 
 impl fmt::Display for FieldSpec {
@@ -235,11 +246,12 @@ mod tests {
     fn a_row_over_its_capacity_is_an_error_that_says_what_to_raise() {
         let spec = boxes(3);
         let mut row = vec![7; spec.row_bytes().unwrap()];
-        let reason = spec.begin_row(&mut row, &[4]).unwrap_err();
+        let Failure { reason, room, .. } = spec.begin_row(&mut row, &[4]).unwrap_err();
+        assert_eq!(room, Some(Box::new(Room { field: "boxes".into(), places: 4 })));
         assert_eq!(reason, "field `boxes` needs room for 4 entries, and its capacity is 3: raise capacity[\"boxes\"]");
         assert!(spec.begin_row(&mut row, &[1, 1]).is_err());
         let image = FieldSpec { ragged: Some(Ragged { axes: 2, capacity: 10 }), ..boxes(1) };
-        assert!(image.begin_row(&mut row, &[usize::MAX, 2]).unwrap_err().contains("2 pixels"));
+        assert!(image.begin_row(&mut row, &[usize::MAX, 2]).unwrap_err().reason.contains("2 pixels"));
         assert_eq!(image.to_string(), "boxes: float32[?, ?, 4] with room for 10");
     }
 

@@ -100,7 +100,7 @@ fn path_of(file: &str) -> String {
 fn one_image(file: &str) -> Builder {
     let (bytes, ends) = runs([path_of(file).as_bytes()]);
     let images = Values::Files(Runs { bytes: &bytes, ends: &ends });
-    Loader::builder(SharedArrays::table(1, vec![(Field::new("image", Image {}), images)]).unwrap())
+    Loader::builder(SharedArrays::table(1, vec![(Field::new("image", Image::default()), images)]).unwrap())
 }
 
 /// A tensor field of pseudo-random bytes.
@@ -317,7 +317,7 @@ fn annotated() -> SharedArrays {
             Field::new("boxes", BoundingBoxes { image: image(), format: BoxFormat::Xywh, capacity: 0 }),
             Values::Runs(boxes),
         ),
-        (Field::new("image", Image {}), Values::Files(images)),
+        (Field::new("image", Image::default()), Values::Files(images)),
         (Field::new("points", KeyPoints { image: image(), shape: vec![3], capacity: 0 }), Values::Runs(points)),
         (Field::new("text", Text { capacity: 0 }), Values::Runs(texts)),
     ];

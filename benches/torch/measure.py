@@ -1,8 +1,10 @@
-"""`stokehold.torch.DataLoader` beside PyTorch's, on the same dataset, each in processes of its own, turn by turn.
+"""The loaders of this package beside PyTorch's, on the same dataset, each in processes of its own, turn by turn.
 
     .venv/bin/python benches/torch/measure.py [--rounds 3] [--only W3 W3s]
 
-Prints a Markdown table: for each workload the median of each loader, and the median over the rounds of their ratio.
+Prints a Markdown table: for each workload the median of each loader, and the median over the rounds of the ratio of
+each of ours to PyTorch's. `stokehold` is the drop-in, `pool` is `stokehold.Loader(dataset, rng="worker")`, and
+`pool, rng` the same with its default.
 """
 
 from __future__ import annotations
@@ -26,9 +28,39 @@ import torch
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset
 
+import stokehold as sh
 from stokehold.torch import DataLoader
 
-LOADERS: dict[str, Any] = {"torch": TorchDataLoader, "stokehold": DataLoader}
+
+def pool(
+    dataset: Any,
+    *,
+    batch_size: int,
+    num_workers: int,
+    shuffle: bool = False,
+    prefetch_factor: int = 2,
+    persistent_workers: bool = True,
+    rng: Any = "worker",
+) -> Any:
+    """Returns the native loader of a dataset; its workers stay from epoch to epoch in any case."""
+    del persistent_workers
+    return sh.Loader(
+        dataset,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        shuffle=shuffle,
+        prefetch=prefetch_factor * num_workers,
+        memory_limit="8GiB",
+        rng=rng,
+    )
+
+
+LOADERS: dict[str, Any] = {
+    "torch": TorchDataLoader,
+    "stokehold": DataLoader,
+    "pool": pool,
+    "pool, rng": partial(pool, rng="sample"),
+}
 WORKERS = 2
 
 
@@ -216,18 +248,24 @@ def measured(workload: str, name: str) -> dict[str, float]:
 def table(rounds: int, only: list[str]) -> Iterator[str]:
     """Yields the table's lines."""
     yield f"torch {torch.__version__}, {WORKERS} workers, {rounds} rounds"
-    yield "| workload | what | torch | stokehold | ratio |"
-    yield "| --- | --- | --: | --: | --: |"
+    ours = list(LOADERS)[1:]
+    yield f"| workload | what | torch | {' | '.join(ours)} | {' | '.join(f'{name}: ratio' for name in ours)} |"
+    yield f"| --- | --- | --: |{' --: |' * 2 * len(ours)}"
     for workload in only:
         results: dict[str, list[dict[str, float]]] = {name: [] for name in LOADERS}
         for number in range(rounds):
             for name in list(LOADERS)[:: 1 if number % 2 else -1]:
                 results[name].append(measured(workload, name))
         for what in results["torch"][0]:
-            pairs = [(one[what], other[what]) for one, other in zip(*results.values(), strict=True)]
-            ratio = statistics.median(ours / theirs for theirs, ours in pairs if theirs) if all(pairs[0]) else 0
-            theirs, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
-            yield f"| {workload} | {what} | {theirs:.4g} | {ours:.4g} | {ratio:.2f} |"
+            columns = {name: [result[what] for result in found] for name, found in results.items()}
+            medians = " | ".join(f"{statistics.median(column):.4g}" for column in columns.values())
+            ratios = (
+                statistics.median(
+                    mine / theirs if theirs else 0 for mine, theirs in zip(columns[name], columns["torch"], strict=True)
+                )
+                for name in ours
+            )
+            yield f"| {workload} | {what} | {medians} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |"
 
 
 def main() -> None:

@@ -30,9 +30,14 @@ __all__ = [
     "decode_jpeg",
     "image_folder_classes",
     "init",
+    "leave_pool",
     "nameless_file",
     "print_line",
+    "report",
     "serve",
+    "serve_code",
+    "serve_worker",
+    "stack_signal",
 ]
 
 __version__: str
@@ -68,6 +73,11 @@ def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
 def init() -> None: ...
 def print_line(descriptor: int, line: str) -> None: ...
 def serve() -> None: ...
+def serve_code(open_code: Callable[[Sequence[int]], Any]) -> None: ...
+def serve_worker(open_code: Callable[[Sequence[int]], Any]) -> None: ...
+def report(line: str) -> None: ...
+def leave_pool() -> None: ...
+def stack_signal() -> tuple[int, int | None]: ...
 
 @final
 class StdioTaken:
@@ -228,7 +238,12 @@ class Batch:
 @final
 class Loader:
     def __new__(
-        cls, description: str, table: Table | None, coordinator: tuple[str, str, str], report: Callable[[str], None]
+        cls,
+        description: str,
+        table: Table | None,
+        code: tuple[Any, tuple[bytes, Sequence[memoryview]] | None] | None,
+        coordinator: tuple[str, Sequence[str], str],
+        report: Callable[[str], None],
     ) -> Loader:
         """Starts what a description says, in JSON. `table` holds the samples where it names no source.
 

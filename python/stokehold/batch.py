@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, overload
 
@@ -219,6 +220,18 @@ class Batch(Mapping[str, Any]):
         if not isinstance(rows, Ragged) or any(row.dtype != np.uint8 or row.ndim != 1 for row in rows):
             raise TypeError(f"field {name!r} is no text: a ragged field of bytes is")
         return [row.tobytes().decode() for row in rows]
+
+    def objects(self, name: str) -> list[Any]:
+        """Returns a field of pickled objects, as one object for each row. Each is unpickled here, at its own price.
+
+        Raises:
+            KeyError: There is no such field.
+            TypeError: The field is no object.
+        """
+        rows = self._as(name, "numpy") if name in self._ragged else self.field(name)
+        if not isinstance(rows, Ragged) or any(row.dtype != np.uint8 or row.ndim != 1 for row in rows):
+            raise TypeError(f"field {name!r} is no object: a ragged field of pickles is")
+        return [pickle.loads(row) for row in rows]  # noqa: S301 (made by the loader's own workers)
 
     def numpy(self) -> dict[str, Any]:
         """Returns every field as a NumPy array, a view of the slot (``bfloat16`` needs ``ml_dtypes``)."""

@@ -6,29 +6,24 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.columns import field_name
+from stokehold.coordinator import FROZEN, program
 from stokehold.mix import BatchTransform, specs
 from stokehold.reports import tell
 from stokehold.sources import Source
 from stokehold.transforms import Transform
+from stokehold.user.code import Code, Rng, Start
+from stokehold.user.packing import pack
 
 __all__ = ["FieldSpec", "Loader", "freeze_support"]
 
 _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-
-
-_FROZEN: Final = (
-    "a loader with workers starts sys.executable, which is {!r}, as `python -I -S -c ...`: in a program that is its "
-    "own interpreter (frozen, or one that Python is embedded in), call stokehold.freeze_support() before all else, set "
-    "sys.executable to a Python of this version, or use num_workers=0"
-)
-"""What to tell where the program that is started as the coordinator does not become one."""
 
 
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
@@ -70,8 +65,11 @@ class Loader:
     error, unless that would have to wait: a pipe that nobody reads stops nothing.
 
     Args:
-        source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table` or `CocoDetection`.
-        batch_size: Rows of a batch.
+        source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table` or `CocoDetection`; or any dataset of
+            Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class of yours. A
+            dataset goes to the workers as a pickle, by cloudpickle; what its samples consist of becomes the fields,
+            which are learned from some samples that a child process makes when the loader is made.
+        batch_size: Rows of a batch; None gives single samples: dictionaries of arrays without an axis of rows.
         shuffle: Whether each epoch has its own random order; else the order is the source's.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
@@ -88,7 +86,9 @@ class Loader:
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
-            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`.
+            the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`. Fields
+            of a dataset have room for half as many again as the longest sample that was tried needs, and get more when
+            one comes that is longer; with a capacity they do not, and their first axis varies in any case.
         num_workers: Worker processes, at most 1024; 0 does the work in this process when a batch is asked for;
             ``"auto"`` takes the processors that affinity and cgroup allow, shared among the ranks of this machine
             (``LOCAL_WORLD_SIZE``).
@@ -110,9 +110,30 @@ class Loader:
             comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic.
         stall_timeout: Seconds that a worker may go without finishing a sample before it is reported, killed and
             replaced; and that the coordinator may go without an answer before it is killed and ``WorkerError`` raised.
+        worker_batches: After about so many batches' worth of samples, a worker ends between two runs of rows, and
+            another one takes its seat; nothing is lost. None is never.
+        worker_memory_limit: The same where a worker has so much memory of its own (what it shares does not count):
+            bytes or text such as ``"2GiB"``. For code that leaks.
+        fields: For datasets: the names of a sample's items, where the sample is a tuple, a list or a single value. By
+            default ``"0"``, ``"1"`` and so on; dictionaries, named tuples and dataclasses name their items themselves.
+        rng: For datasets: whose random numbers a sample draws from `random`, NumPy's global functions and PyTorch.
+            ``"sample"`` seeds them from ``seed``, the epoch and the index before each sample, so that bytes depend on
+            nothing else; ``"worker"`` seeds them once in each worker, as PyTorch does, which is quicker, and then bytes
+            depend on who makes a sample. With ``num_workers=0``, the trainer's own numbers go on as if there were no
+            loader, with ``"sample"``.
+        start: For datasets: ``"forkserver"`` forks the workers from a process that was started clean and has unpickled
+            the dataset; ``"fork"`` forks the trainer as it is, which pickles nothing and imports nothing again, and
+            inherits every lock that a thread of the trainer holds at that moment; ``"spawn"`` forks none: each worker
+            is an interpreter of its own, which imports and unpickles by itself. Where the dataset starts threads while
+            it is unpickled, ``"forkserver"`` does the same, and says so.
+        worker_init: For datasets: called in each worker with its number before its first sample, also in one that
+            replaces another, and with 0 in the process that tries samples. The spot to open files again that must not
+            be shared.
 
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field.
+        TypeError: The source is none, or a part of a dataset cannot be pickled, which is named by its path; or samples
+            of a dataset differ in what they consist of.
         RuntimeError: There are to be workers, and ``sys.executable`` is empty.
         WorkerError: There are to be workers, and ``sys.executable`` is no interpreter; see `freeze_support`.
         OSError: The source cannot be opened (``FileNotFoundError`` and so on), or a process cannot be started.
@@ -122,9 +143,9 @@ class Loader:
 
     def __init__(
         self,
-        source: Source,
+        source: Any,  # noqa: ANN401 (a Source, or any dataset)
         *,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
@@ -142,17 +163,26 @@ class Loader:
         output: Output = "numpy",
         on_error: OnError = "raise",
         stall_timeout: float = 60.0,
+        worker_batches: int | None = None,
+        worker_memory_limit: int | str | None = None,
+        fields: Sequence[str] | None = None,
+        rng: Rng = "sample",
+        start: Start = "forkserver",
+        worker_init: Callable[[int], object] | None = None,
     ) -> None:
-        if not isinstance(source, Source):
-            raise TypeError(f"source must be an ImageFolder, Arrays or a Table, not {type(source).__name__}")
-        if on_error not in get_args(OnError):
-            raise ValueError(f"on_error must be one of {', '.join(map(repr, get_args(OnError)))}, not {on_error!r}")
-        if output not in OUTPUTS:
-            raise ValueError(f"output must be one of {', '.join(map(repr, OUTPUTS))}, not {output!r}")
+        is_code = not isinstance(source, Source)
+        _one_of("rng", rng, get_args(Rng))
+        _one_of("start", start, get_args(Start))
+        if is_code:
+            _check_dataset(source)
+        elif (fields, rng, start, worker_init) != (None, "sample", "forkserver", None):
+            raise ValueError(f"fields, rng, start and worker_init are for datasets, not for {type(source).__name__}")
+        _one_of("on_error", on_error, get_args(OnError))
+        _one_of("output", output, tuple(OUTPUTS))
         if num_workers == "auto":
             num_workers = _native.auto_workers(_from_env("LOCAL_WORLD_SIZE", 1))
-        options = {
-            "batch_size": _count("batch_size", batch_size),
+        options: dict[str, Any] = {
+            "batch_size": _count("batch_size", 1 if batch_size is None else batch_size),
             "shuffle": bool(shuffle),
             "seed": _count("seed", seed),
             "drop_last": bool(drop_last),
@@ -160,15 +190,19 @@ class Loader:
             "world_size": _count("world_size", _from_env("WORLD_SIZE", 1) if world_size is None else world_size),
             "num_workers": _count("num_workers", num_workers),
             "threads_per_worker": _count("threads_per_worker", threads_per_worker),
+            "spawns": start == "spawn",
             "on_error": on_error,
             "stall_timeout": _seconds("stall_timeout", stall_timeout),
         }
-        if max_sample_bytes is not None:
-            options["max_sample_bytes"] = _bytes("max_sample_bytes", max_sample_bytes)
+        for name, limit in (("max_sample_bytes", max_sample_bytes), ("worker_memory_limit", worker_memory_limit)):
+            if limit is not None:
+                options[name] = _bytes(name, limit)
+        if worker_batches is not None:
+            options["worker_batches"] = _count("worker_batches", worker_batches)
         if num_workers and not sys.executable:
-            raise RuntimeError(_FROZEN.format(sys.executable))
+            raise RuntimeError(FROZEN.format(sys.executable))
         description = {
-            "source": source.spec(),
+            "source": None if is_code else source.spec(),
             "recipe": {
                 "transforms": _chains(transforms or {}),
                 "batch_transforms": _batch_chain(batch_transforms),
@@ -183,8 +217,26 @@ class Loader:
         }
         self.source = source
         self.output: Output = output
-        coordinator = (sys.executable or "", _native.__file__, _FROZEN.format(sys.executable))
-        self._native = _native.Loader(json.dumps(description, allow_nan=False), source.table, coordinator, tell)
+        code: tuple[Code, tuple[bytes, Sequence[memoryview]] | None] | None = None
+        if is_code:
+            whole = Code(
+                source,
+                None if fields is None else tuple(field_name(name) for name in fields),
+                frozenset(capacity or {}),
+                rng,
+                options["seed"],
+                num_workers,
+                worker_init=worker_init,
+            )
+            code = whole, (pack(whole) if num_workers and start != "fork" else None)
+        self._native = _native.Loader(
+            json.dumps(description, allow_nan=False),
+            None if is_code else source.table,
+            code,
+            program(with_code=is_code),
+            tell,
+        )
+        self._counters: Mapping[str, int] = {} if is_code else source.counters
         self._num_workers = num_workers
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
@@ -214,12 +266,13 @@ class Loader:
         """Returns the number of batches that this rank gets in a whole epoch."""
         return self._native.batches
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         """Begins the next epoch: the one that was set or loaded, else the one after the last that was begun.
 
         An iteration of this loader that was still going on ends; its iterator raises ``RuntimeError``.
         """
-        return _Epoch(self._native, self._positions, self._ragged, self.output)
+        epoch = _Epoch(self._native, self._positions, self._ragged, self.output)
+        return epoch if self._batch_size is not None else map(_single, epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration begin with this epoch, as ``DistributedSampler.set_epoch`` does.
@@ -259,7 +312,7 @@ class Loader:
         of a COCO file.
         """
         stats: dict[str, Any] = self._native.stats()
-        return stats | {"source": dict(self.source.counters)}
+        return stats | {"source": dict(self._counters)}
 
     def close(self) -> None:
         """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
@@ -284,6 +337,11 @@ class Loader:
         )
 
 
+def _single(batch: Batch) -> dict[str, Any]:
+    """Returns the one sample of a batch."""
+    return {name: rows[0] for name, rows in batch.items()}
+
+
 class _Epoch(Iterator[Batch]):
     """One epoch's batches. Goes on after an error in a batch."""
 
@@ -303,6 +361,22 @@ class _Epoch(Iterator[Batch]):
         if native is None:
             raise StopIteration
         return Batch(native, self._positions, self._ragged, self._output)
+
+
+def _one_of(name: str, given: object, allowed: tuple[str, ...]) -> None:
+    if given not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {given!r}")
+
+
+def _check_dataset(dataset: object) -> None:
+    """Raises `TypeError` for what has no samples."""
+    kind = type(dataset)
+    has_items = hasattr(kind, "__getitem__") or hasattr(kind, "__getitems__")
+    if isinstance(dataset, type | str | bytes | Mapping) or not has_items or not hasattr(kind, "__len__"):
+        raise TypeError(
+            f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, or a dataset with __getitem__ and "
+            f"__len__, not {kind.__name__}"
+        )
 
 
 def _chains(transforms: Mapping[str, Sequence[Transform]]) -> dict[str, list[dict[str, Any]]]:

@@ -75,7 +75,7 @@ impl Coordinator {
     }
 
     fn fail(&mut self, generation: u64, batch: u64, slot: u32, error: SampleError) {
-        let text = serde_json::to_string(&self.named(error)).unwrap_or_default();
+        let text = self.named(error).json(self.arena.layout().bytes());
         // SAFETY: the schedule has just moved the slot from its writers to the trainer, who is told below.
         let len = unsafe { self.arena.write_text(slot, &text) }.unwrap_or(0) as u32;
         self.outbox.push_back(Reply::Failed { generation, batch, slot, len });

@@ -37,6 +37,8 @@ pub enum Event {
         epoch: u64,
         /// Where in the epoch it begins.
         cursor: u64,
+        /// The batch that it begins with.
+        batch: u64,
     },
     /// The trainer gives a slot back.
     Release {

@@ -17,6 +17,7 @@
 //! | the coordinator is stopped, or hangs | the trainer: no answer for `stall_timeout` and 2 s | it is killed; `next()` raises |
 //! | a worker is killed | the coordinator: its pidfd, or the end of its socket | its rows are done again by a new worker; all rows of a batch that it was to finish |
 //! | a worker hangs | the coordinator: no row finished for `stall_timeout` | it is reported, killed, and treated as killed |
+//! | a sample is longer than there is room for, where that was a guess | its worker, which reports it | all workers end; the trainer makes a new arena; the epoch goes on with the batch that was next |
 //! | a worker cannot be killed | the coordinator: no exit a second after the signal | its slots are lost until it ends; its batches begin again elsewhere |
 //! | Ctrl-C, or SIGTERM to the group | the trainer only: coordinator and workers ignore both | the loader is usable, or closed |
 //! | the interpreter exits | as "closed", or as "killed" | nothing outlives the trainer |
@@ -27,8 +28,12 @@
 //! Memory has no name: the kernel frees it when the last process that maps it is gone.
 
 mod act;
+mod begin;
 mod event;
+mod learn;
 mod notes;
+mod outgrown;
+mod posted;
 mod run;
 mod schedule;
 mod serve;
@@ -38,9 +43,10 @@ mod wire;
 mod worker_process;
 
 pub use self::{
+    begin::Begin,
     event::{Action, Assignment, Event, RowInHand},
-    schedule::{LANES, Schedule, ScheduleOptions},
+    schedule::{Schedule, ScheduleOptions},
     serve::serve,
     stats::PoolStats,
-    wire::{ErrorKind, PoolError, SourceFacts},
+    wire::{ErrorKind, Learned, PoolError, SourceFacts},
 };

@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
-    event::{Event, RowInHand},
+    event::{Action, Event, RowInHand},
     notes::rows_at,
+    posted::Posted,
     schedule::{Schedule, ScheduleOptions},
     stats::PoolStats,
     supervisor::Supervisor,
@@ -39,6 +40,14 @@ fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
     u32::try_from(WORTH_A_MESSAGE / row.max(1)).unwrap_or(u32::MAX).max(1)
 }
 
+/// Returns a schedule over the slots of an arena, and its first actions.
+pub(super) fn schedule(pipeline: &Pipeline, options: &Options, arena: &Arena) -> (Schedule, Vec<Action>) {
+    let min_run = min_run(pipeline, arena.layout());
+    let schedule_options = ScheduleOptions { on_error: options.on_error, min_run, finishes: pipeline.finishes() };
+    let sampler = options.sampler(pipeline.source().len());
+    Schedule::new(sampler, schedule_options, options.num_workers, arena.slots() as u32)
+}
+
 /// The coordinator of a pool.
 pub(super) struct Coordinator {
     pub(super) trainer: Arc<Parent>,
@@ -57,6 +66,8 @@ pub(super) struct Coordinator {
     pub(super) fork_again: Option<Instant>,
     pub(super) fork_failures: u32,
     pub(super) over: bool,
+    /// Whether a sample needs more room than there is, and the trainer has been told.
+    pub(super) is_outgrown: bool,
 }
 
 impl Coordinator {
@@ -66,13 +77,12 @@ impl Coordinator {
         options: Options,
         (mailbox, arena): (Mailbox, Arena),
         trainer: Arc<Parent>,
+        posted: Option<Arc<(Posted, String)>>,
     ) -> Result<Self> {
         let sampler = options.sampler(pipeline.source().len());
-        let (slots, min_run) = (arena.slots() as u32, min_run(&pipeline, arena.layout()));
-        let schedule_options = ScheduleOptions { on_error: options.on_error, min_run, finishes: pipeline.finishes() };
-        let (schedule, actions) = Schedule::new(sampler.clone(), schedule_options, options.num_workers, slots);
+        let (schedule, actions) = schedule(&pipeline, &options, &arena);
         let num_workers = options.num_workers;
-        let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler, Arc::clone(&trainer));
+        let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler, (Arc::clone(&trainer), posted));
         let stats = PoolStats { counters: Counters::of(Pipeline::counters()), ..PoolStats::default() };
         let mut coordinator = Self {
             trainer,
@@ -88,6 +98,7 @@ impl Coordinator {
             fork_again: None,
             fork_failures: 0,
             over: false,
+            is_outgrown: false,
         };
         coordinator.act(actions);
         if coordinator.unforked.len() == num_workers as usize {
@@ -149,7 +160,7 @@ impl Coordinator {
         if watch.readable(socket) && !self.requests(channel)? {
             return Ok(false);
         }
-        if Instant::now() >= *next_check {
+        if Instant::now() >= *next_check && !self.is_outgrown {
             for (worker, line) in self.supervisor.check_stalls(&self.schedule.assignments(), &self.arena) {
                 report(&line);
                 self.take_in(Event::Condemned { worker });
@@ -175,6 +186,11 @@ impl Coordinator {
     fn receive(&mut self, worker: u32) {
         for event in self.supervisor.receive(worker) {
             if let Event::Done { report, .. } = &event {
+                let lacking = report.failures.iter().find_map(|failure| failure.lacks_room(&self.pipeline));
+                if let Some(room) = lacking {
+                    self.outgrown(&room.clone());
+                    return;
+                }
                 self.stats.add(report);
             }
             self.take_in(event);
@@ -183,6 +199,10 @@ impl Coordinator {
 
     fn check(&mut self, worker: u32) {
         let Some(ending) = self.supervisor.ending(worker) else { return };
+        if self.is_outgrown {
+            self.supervisor.dismiss(worker);
+            return;
+        }
         // Reports that were sent before the end count: the rows are written.
         self.receive(worker);
         let in_hand = self.in_hand(worker);
@@ -199,7 +219,11 @@ impl Coordinator {
     }
 
     /// Tells the schedule what has happened, and does what follows.
-    fn take_in(&mut self, event: Event) {
+    pub(super) fn take_in(&mut self, event: Event) {
+        // Nothing goes on before there is a new arena, and that begins anew.
+        if self.is_outgrown {
+            return;
+        }
         let actions = self.schedule.on(event);
         self.act(actions);
     }
@@ -215,8 +239,12 @@ impl Coordinator {
     fn requests(&mut self, channel: &Channel<Reply, Request>) -> Result<bool> {
         loop {
             let event = match channel.recv_with(false)? {
-                (Incoming::Message(Request::Start { generation, epoch, cursor }), _) => {
-                    Event::Start { generation, epoch, cursor }
+                (Incoming::Message(Request::Start { generation, epoch, cursor, batch }), _) => {
+                    Event::Start { generation, epoch, cursor, batch }
+                }
+                (Incoming::Message(Request::Grow { field, places }), Some(fd)) => {
+                    self.grow(field, places, fd)?;
+                    continue;
                 }
                 (Incoming::Message(Request::Release { slot }), _) => Event::Release { slot },
                 (Incoming::Message(Request::Segment), Some(fd)) => {
@@ -228,7 +256,11 @@ impl Coordinator {
                     self.tell_stats()?;
                     continue;
                 }
-                (Incoming::Message(Request::Boot { .. } | Request::Bytes | Request::Segment) | Incoming::Closed, _) => {
+                (
+                    Incoming::Message(Request::Boot { .. } | Request::Bytes | Request::Segment | Request::Grow { .. })
+                    | Incoming::Closed,
+                    _,
+                ) => {
                     return Ok(false);
                 }
                 (Incoming::Empty, _) => return Ok(true),

@@ -8,17 +8,19 @@ use std::{
 };
 
 use super::{
+    begin::Begin,
+    learn::{Found, find},
     run::Coordinator,
-    wire::{PoolError, SourceFacts},
+    wire::{Learned, PoolError, SourceFacts},
 };
 use crate::{
     error::{Error, Result},
     job::LoaderDescription,
     panics,
-    pipeline::Pipeline,
+    pipeline::{Pipeline, PipelineSpec},
     protocol::{Channel, Incoming, Reply, Request},
     shm::{Arena, Mailbox, SharedBytes, SlotLayout},
-    source::Bytes,
+    source::{Bytes, SourceSpec},
     sys::{
         memory::SharedMemory,
         process::{self, Parent},
@@ -30,16 +32,22 @@ use crate::{
 
 /// Serves a trainer over this socket until it is gone, and returns the exit status.
 ///
-/// `pipeline` is the pipeline of a coordinator that was forked with it; a spawned one opens its own.
-pub fn serve(socket: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> i32 {
+/// `given` is what the coordinator has beside its description.
+pub fn serve(socket: OwnedFd, given: &Begin<'_>) -> i32 {
     process::reset_signals();
     panics::report_with(report::report);
     // First of all: from here on, every other descriptor is one that was opened here or is the source's.
-    let sources = pipeline.as_ref().map(|pipeline| pipeline.source().descriptors()).unwrap_or_default();
+    let sources = match given {
+        Begin::Forked(pipeline) => pipeline.source().descriptors(),
+        Begin::Described | Begin::Code(_) => Vec::new(),
+    };
     let own = [Some(socket.as_raw_fd()), report::descriptor()].into_iter().flatten().collect();
-    process::close_others(&[own, sources].concat());
+    let keeps_all = matches!(given, Begin::Code(code) if code.keeps_descriptors());
+    if !keeps_all {
+        process::close_others(&[own, sources].concat());
+    }
     let channel = Channel::over(Socket::from(socket));
-    match begin(&channel, pipeline) {
+    match begin(&channel, given) {
         Ok(Some(coordinator)) => coordinator.run(channel),
         Ok(None) => 0,
         Err(error) => {
@@ -50,21 +58,17 @@ pub fn serve(socket: OwnedFd, pipeline: Option<Arc<Pipeline>>) -> i32 {
 }
 
 /// Makes sure that this process has standard descriptors and ends with the trainer, and opens the source.
-fn begin(channel: &Channel<Reply, Request>, pipeline: Option<Arc<Pipeline>>) -> Result<Option<Coordinator>> {
+fn begin(channel: &Channel<Reply, Request>, given: &Begin<'_>) -> Result<Option<Coordinator>> {
     stdio::fill()?;
     process::set_name("stokehold-coord");
     let trainer = Parent::watch();
     // While this process is stopped, it sees neither the end of its socket nor that of the trainer.
-    if process::die_with(trainer.pid()) { boot(channel, pipeline, Arc::new(trainer)) } else { Ok(None) }
+    if process::die_with(trainer.pid()) { boot(channel, given, Arc::new(trainer)) } else { Ok(None) }
 }
 
 /// Receives the loader's description, opens the source and says what it is. None where the trainer is gone or there can
 /// be no such loader.
-fn boot(
-    channel: &Channel<Reply, Request>,
-    pipeline: Option<Arc<Pipeline>>,
-    trainer: Arc<Parent>,
-) -> Result<Option<Coordinator>> {
+fn boot(channel: &Channel<Reply, Request>, given: &Begin<'_>, trainer: Arc<Parent>) -> Result<Option<Coordinator>> {
     let (Incoming::Message(Request::Boot { len, by_main_thread }), Some(fd)) = channel.recv_with(true)? else {
         return Ok(None);
     };
@@ -73,7 +77,7 @@ fn boot(
     }
     let mailbox = Mailbox::open(fd)?;
     let text = mailbox.read(0, len);
-    match open(channel, &text, mailbox.clone(), pipeline, trainer) {
+    match open(channel, &text, mailbox.clone(), given, trainer) {
         Ok(coordinator) => {
             let text = serde_json::to_string(&SourceFacts::of(coordinator.source()))
                 .map_err(|error| Error::Protocol(error.to_string()))?;
@@ -94,31 +98,47 @@ fn open(
     channel: &Channel<Reply, Request>,
     description: &str,
     mailbox: Mailbox,
-    pipeline: Option<Arc<Pipeline>>,
+    given: &Begin<'_>,
     trainer: Arc<Parent>,
 ) -> Result<Coordinator> {
     let LoaderDescription { pipeline: spec, options } = serde_json::from_str(description)
         .map_err(|error| Error::Protocol(format!("the description of the loader is not one: {error}")))?;
-    let (mut bytes, mut segment) = (None, None);
-    while segment.is_none() {
-        match channel.recv_with(true)? {
-            (Incoming::Message(Request::Bytes), Some(fd)) => {
-                let memory = Arc::new(SharedMemory::open(fd)?);
-                // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
-                bytes = Some(Arc::new(unsafe { SharedBytes::new(memory) }) as Bytes);
-            }
-            (Incoming::Message(Request::Segment), Some(fd)) => segment = Some(fd),
-            other => return Err(Error::Protocol(format!("unexpected while booting: {other:?}"))),
+    let mut posted = None;
+    let pipeline = match (given, spec) {
+        (Begin::Forked(pipeline), _) => Arc::clone(pipeline),
+        (Begin::Code(code), Some(PipelineSpec { source: SourceSpec::Code { pieces }, recipe })) => {
+            let memory = (0..pieces).map(|_| receive(channel, Request::Bytes)).collect::<Result<Vec<_>>>()?;
+            let Found { source, posted: given } = find(*code, memory, options.spawns)?;
+            posted = given;
+            let learned = serde_json::to_string(&Learned { fields: source.fields().to_vec() })
+                .map_err(|error| Error::Protocol(error.to_string()))?;
+            let pipeline = Pipeline::new(source, &recipe)?;
+            channel.send(&Reply::Learned { len: mailbox.write(0, &learned) })?;
+            Arc::new(pipeline.with_sample_bytes(options.sample_bytes()))
         }
-    }
-    let pipeline = match (pipeline, spec) {
-        (Some(pipeline), _) => pipeline,
-        (None, Some(spec)) => Arc::new(spec.open(bytes)?.with_sample_bytes(options.sample_bytes())),
-        (None, None) => return Err(Error::Protocol("the description of the loader has no pipeline".into())),
+        (Begin::Described | Begin::Code(_), Some(spec)) => {
+            let shared = matches!(spec.source, SourceSpec::Table { .. });
+            let bytes = if shared { Some(shared_bytes(receive(channel, Request::Bytes)?)) } else { None };
+            Arc::new(spec.open(bytes)?.with_sample_bytes(options.sample_bytes()))
+        }
+        (Begin::Described | Begin::Code(_), None) => {
+            return Err(Error::Protocol("the description of the loader has no pipeline".into()));
+        }
     };
     let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
-    if let Some(fd) = segment {
-        arena.adopt(fd)?;
+    arena.share(Arc::new(receive(channel, Request::Segment)?));
+    Coordinator::new(pipeline, options, (mailbox, arena), trainer, posted)
+}
+
+/// Receives the memory that comes with this message.
+fn receive(channel: &Channel<Reply, Request>, wanted: Request) -> Result<SharedMemory> {
+    match channel.recv_with(true)? {
+        (Incoming::Message(message), Some(fd)) if message == wanted => SharedMemory::open(fd),
+        other => Err(Error::Protocol(format!("unexpected while booting: {other:?}"))),
     }
-    Coordinator::new(pipeline, options, (mailbox, arena), trainer)
+}
+
+fn shared_bytes(memory: SharedMemory) -> Bytes {
+    // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
+    Arc::new(unsafe { SharedBytes::new(Arc::new(memory)) })
 }

@@ -13,7 +13,7 @@ use std::{
 use super::{
     event::{Assignment, Event},
     notes::rows_at,
-    schedule::LANES,
+    posted::Posted,
     worker_process::{Ending, WorkerProcess},
 };
 use crate::{
@@ -26,10 +26,10 @@ use crate::{
     sys::{
         limits,
         poll::{Watch, WatchKey},
-        process::{self, Parent},
+        process::{self, Child, Parent},
         report,
     },
-    worker::{Filler, Worker},
+    worker::{Filler, LANES, Place, Term, Worker},
 };
 
 /// The room for the text of a run's report. Pages that are never written cost nothing.
@@ -42,24 +42,61 @@ pub(super) struct Supervisor {
     options: Options,
     sampler: Sampler,
     trainer: Arc<Parent>,
+    /// What workers are given that are not forked, and what is known of the source.
+    posted: Option<Arc<(Posted, String)>>,
     workers: BTreeMap<u32, WorkerProcess>,
     oom_kills: u64,
     last_check: Instant,
 }
 
 impl Supervisor {
-    pub(super) fn new(pipeline: Arc<Pipeline>, options: Options, sampler: Sampler, trainer: Arc<Parent>) -> Self {
+    pub(super) fn new(
+        pipeline: Arc<Pipeline>,
+        options: Options,
+        sampler: Sampler,
+        (trainer, posted): (Arc<Parent>, Option<Arc<(Posted, String)>>),
+    ) -> Self {
         let (workers, oom_kills, last_check) = (BTreeMap::new(), limits::oom_kills(), Instant::now());
-        Self { pipeline, options, sampler, trainer, workers, oom_kills, last_check }
+        Self { pipeline, options, sampler, trainer, posted, workers, oom_kills, last_check }
     }
 
-    /// Forks a worker.
+    /// Returns how samples become batches.
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Returns what workers are given that are not forked.
+    pub(super) fn posted(&self) -> Option<Arc<(Posted, String)>> {
+        self.posted.clone()
+    }
+
+    /// Starts a worker: a fork of this process, unless it cannot be one.
     pub(super) fn hire(&mut self, worker: u32, seat: u32, arena: &Arena) -> Result<()> {
         let (ours, theirs) = Channel::<Command, Report>::pair()?;
         let mailbox = Mailbox::create(LANES, TEXT_BYTES)?;
+        let child = match self.posted() {
+            Some(posted) => {
+                let place = Place {
+                    facts: posted.1.clone(),
+                    recipe: self.pipeline.recipe().clone(),
+                    growing: self.pipeline.growing(),
+                    options: self.options.clone(),
+                    seat,
+                    segments: arena.segments().len(),
+                    trainer: self.trainer.pid(),
+                };
+                posted.0.start(&ours, &theirs, Some((place, &mailbox, arena)))?.0
+            }
+            None => self.fork(seat, theirs, &mailbox, arena)?,
+        };
+        self.workers.insert(worker, WorkerProcess::new(seat, child, ours, mailbox));
+        Ok(())
+    }
+
+    fn fork(&self, seat: u32, theirs: Channel<Report, Command>, mailbox: &Mailbox, arena: &Arena) -> Result<Child> {
         let parent = process::own_pid();
         // SAFETY: the coordinator has one thread, this one.
-        let child = unsafe {
+        unsafe {
             process::fork_child(|| {
                 // First of all: one that is stopped before this outlives a coordinator that is killed.
                 if !process::die_with(parent) {
@@ -82,15 +119,14 @@ impl Supervisor {
                     filler: Filler::new(Arc::clone(&self.pipeline), self.options.on_error, Some(seat)),
                     sampler: self.sampler.clone(),
                     threads: self.options.threads_per_worker,
+                    term: Term::of(&self.options),
                     seat,
                     trainer: Arc::clone(&self.trainer),
                     coordinator: parent,
                 };
                 worker.run()
             })
-        }?;
-        self.workers.insert(worker, WorkerProcess::new(seat, child, ours, mailbox));
-        Ok(())
+        }
     }
 
     /// Sends a run.
@@ -168,7 +204,9 @@ impl Supervisor {
         let mut stalled = Vec::new();
         for (&id, worker) in self.workers.iter_mut().filter(|(_, worker)| !worker.is_killed()) {
             let Some(Assignment { is_up, runs }) = assignments.get(&id) else { continue };
-            let is_idle = *is_up && runs.is_empty();
+            // One that is no fork has everything to import first, which may take any time.
+            let is_beginning = !*is_up && self.posted.is_some();
+            let is_idle = is_beginning || (*is_up && runs.is_empty());
             let done = rows_at(runs, arena, Progress::Done).len();
             if worker.is_stalled(done, is_late || is_idle, self.options.stall_timeout) {
                 let line = end_stalled(worker, &self.pipeline, runs, arena, self.options.stall_timeout);
@@ -220,6 +258,9 @@ fn end_stalled(
     let what = if samples.is_empty() { "none".to_owned() } else { samples.join(", ") };
     let (seat, pid, limit) = (worker.seat(), worker.pid(), limit.as_secs_f64());
     let why = format!("stalled: no sample finished in {limit} s, {}", process::describe(pid));
+    if let Some(signal) = source.stack_signal() {
+        worker.ask(signal);
+    }
     worker.kill(&why);
     format!("worker {seat} (pid {pid}) {why}; in hand: sample {what}; it is replaced")
 }

@@ -4,7 +4,11 @@ use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, source::Source};
+use crate::{
+    error::{Error, Raised},
+    field::Field,
+    source::Source,
+};
 
 /// What the trainer learns of the source once it is open.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +26,13 @@ impl SourceFacts {
     }
 }
 
+/// What a coordinator has learned of code of the user, before there are slots.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Learned {
+    /// The fields of every sample.
+    pub fields: Vec<Field>,
+}
+
 /// Why a pool is over, or never came up, in a form that crosses processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolError {
@@ -29,6 +40,9 @@ pub struct PoolError {
     pub kind: ErrorKind,
     /// The message.
     pub message: String,
+    /// The exception, where code of the user raised one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Box<Raised>>,
 }
 
 /// The errors that a coordinator can end with.
@@ -40,6 +54,8 @@ pub enum ErrorKind {
     Memory,
     /// [`Error::Sys`], with the system's number; the message is the call.
     Sys(i32),
+    /// [`Error::Raised`]; the message is what was being done.
+    Raised,
     /// [`Error::Worker`], and all that have no kind of their own.
     Worker,
 }
@@ -50,26 +66,29 @@ impl From<&Error> for PoolError {
             Error::Config(_) => ErrorKind::Config,
             Error::Memory(_) => ErrorKind::Memory,
             Error::Sys { source, .. } => source.raw_os_error().map_or(ErrorKind::Worker, ErrorKind::Sys),
+            Error::Raised { .. } => ErrorKind::Raised,
             Error::Worker(_) | Error::Sample(_) | Error::SlotsExhausted(_) | Error::Usage(_) | Error::Protocol(_) => {
                 ErrorKind::Worker
             }
         };
         let message = match (error, kind) {
             // The words for the number are added again on the other side.
-            (Error::Sys { call, .. }, ErrorKind::Sys(_)) => call.clone(),
+            (Error::Sys { call: what, .. }, ErrorKind::Sys(_)) | (Error::Raised { what, .. }, _) => what.clone(),
             _ => error.to_string(),
         };
-        Self { kind, message }
+        let raised = if let Error::Raised { raised, .. } = error { Some(raised.clone()) } else { None };
+        Self { kind, message, raised }
     }
 }
 
 impl From<PoolError> for Error {
-    fn from(PoolError { kind, message }: PoolError) -> Self {
-        match kind {
-            ErrorKind::Config => Self::Config(message),
-            ErrorKind::Memory => Self::Memory(message),
-            ErrorKind::Sys(errno) => Self::sys(message, std::io::Error::from_raw_os_error(errno)),
-            ErrorKind::Worker => Self::Worker(message),
+    fn from(PoolError { kind, message, raised }: PoolError) -> Self {
+        match (kind, raised) {
+            (ErrorKind::Raised, Some(raised)) => Self::Raised { what: message, raised },
+            (ErrorKind::Config, _) => Self::Config(message),
+            (ErrorKind::Memory, _) => Self::Memory(message),
+            (ErrorKind::Sys(errno), _) => Self::sys(message, std::io::Error::from_raw_os_error(errno)),
+            (ErrorKind::Worker | ErrorKind::Raised, _) => Self::Worker(message),
         }
     }
 }

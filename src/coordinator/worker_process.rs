@@ -11,9 +11,9 @@ use crate::{
     shm::Mailbox,
     sys::{
         poll::{Watch, WatchKey},
-        process::{Child, Ended},
+        process::{self, Child, Ended},
     },
-    worker::RunReport,
+    worker::{RunReport, TERM_OVER},
 };
 
 /// How long a worker may live after its socket has closed: the kernel closes the socket a moment before it reports the
@@ -21,6 +21,9 @@ use crate::{
 const HUNG_UP_GRACE: Duration = Duration::from_millis(100);
 /// How long a killed worker may take to end before its slots count as lost.
 const KILL_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a worker that is about to be killed has for saying what it is doing: a few lines, written by a signal handler.
+const ANSWER: Duration = Duration::from_millis(100);
 
 /// How a worker ended, in words.
 #[derive(Debug)]
@@ -80,6 +83,12 @@ impl WorkerProcess {
         let _ = self.channel.send_with(&Command::Segment, segment);
     }
 
+    /// Has the worker report what its code is doing, and gives it a moment for that.
+    pub(super) fn ask(&self, signal: i32) {
+        process::ask(&self.child, signal);
+        std::thread::sleep(ANSWER);
+    }
+
     /// Kills the worker. Its end is confirmed later.
     pub(super) fn kill(&mut self, why: &str) {
         if self.killed.is_none() {
@@ -113,7 +122,9 @@ impl WorkerProcess {
                     }
                 }
                 Ok(Incoming::Empty) => break,
-                Ok(Incoming::Closed) | Err(_) => self.hung_up_since = Some(Instant::now()),
+                Ok(Incoming::Message(Report::Learned { .. }) | Incoming::Closed) | Err(_) => {
+                    self.hung_up_since = Some(Instant::now())
+                }
             }
         }
         events
@@ -124,6 +135,9 @@ impl WorkerProcess {
         if let Some(ended) = self.child.ended() {
             let ended = match &self.killed {
                 Some((_, why)) => why.clone(),
+                None if ended == Ended::Exited(TERM_OVER) => {
+                    "has served its term (worker_batches, worker_memory_limit)".to_owned()
+                }
                 None => ended.to_string(),
             };
             return Some(Ending::Down(ended));

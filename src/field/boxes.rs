@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Failure, Result},
     spec::{DType, FieldSpec, Ragged},
-    transform::{self, BoxFormat, BoxSteps, Boxes, Moves, failure},
+    transform::{self, BoxFormat, BoxSteps, Boxes, Moves},
 };
 
 /// Bounding boxes in an image, whose geometry they follow: four `float32` each, any number a sample.
@@ -104,7 +104,7 @@ impl Follow for BoxesFill {
         kept.resize(corners.len(), true);
         self.steps.apply(&mut Boxes { corners, kept, image: moves.after });
         let left = kept.iter().filter(|kept| **kept).count();
-        let row = self.spec.begin_row(sample.row(self.at), &[left]).map_err(failure)?;
+        let row = self.spec.begin_row(sample.row(self.at), &[left])?;
         let left = corners.iter().zip(&*kept).filter(|(_, kept)| **kept).map(|(corners, _)| *corners);
         for (corners, out) in left.zip(row.chunks_exact_mut(BOX_BYTES)) {
             out.copy_from_slice(bytemuck::bytes_of(&self.steps.format.of_corners(corners)));

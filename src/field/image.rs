@@ -19,7 +19,15 @@ use crate::{
 
 /// An image file's bytes, decoded to (height, width, channels): three of `uint8`, or what [`DecodeImage`] says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {}
+pub struct Image {
+    /// The pixels that a row has room for, where transforms fix no size and nobody says; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub capacity: usize,
+}
+
+fn is_zero(capacity: &usize) -> bool {
+    *capacity == 0
+}
 
 /// Counts damaged files that were decoded all the same.
 const DAMAGED_IMAGES: &str = "damaged_images";
@@ -56,7 +64,11 @@ impl FieldKind for Image {
             [first, rest @ ..] if let transform::Role::Decoding(options) = first.role => (options, rest),
             all => (DecodeImage::default(), all),
         };
-        let chains = Chains::compile(request, decoding, ops)?;
+        let learned = (request.capacity.is_none() && self.capacity > 0).then_some(self.capacity);
+        let chains = match (Chains::compile(request, decoding, ops), learned) {
+            (Err(_), Some(_)) => Chains::compile(Request { capacity: learned, ..request }, decoding, ops)?,
+            (chains, _) => chains?,
+        };
         let spec = chains.spec().clone();
         Ok((spec, Role::Image(Box::new(ImageFill { at: request.at, decoding, chains, followers: Vec::new() }))))
     }

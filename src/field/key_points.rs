@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Failure, Result},
     spec::{DType, FieldSpec, Ragged},
-    transform::{self, KeyPointOp, Moves, failure},
+    transform::{self, KeyPointOp, Moves},
 };
 
 /// Points in an image, whose geometry they follow. The last axis of an entry is x and y, or x, y and a third number,
@@ -100,7 +100,7 @@ impl GoWithBoxes for KeyPointsFill {
 
 impl KeyPointsFill {
     fn write(&self, data: &[u8], moves: &Moves, row: &mut [u8]) -> Result<(), Failure> {
-        let row = self.spec.begin_row(row, &[data.len() / self.spec.entry_bytes()]).map_err(failure)?;
+        let row = self.spec.begin_row(row, &[data.len() / self.spec.entry_bytes()])?;
         if self.numbers == 3 {
             for ([x, y, visibility], out) in numbers::<3>(data).zip(row.chunks_exact_mut(12)) {
                 // A point that was not marked lies nowhere: COCO writes zeros.

@@ -104,7 +104,7 @@ impl GoWithBoxes for ListFill {
 
 impl ListFill {
     fn write(&self, data: &[u8], row: &mut [u8]) -> Result<(), Failure> {
-        let row = self.spec.begin_row(row, &[data.len() / self.spec.entry_bytes()]).map_err(failure)?;
+        let row = self.spec.begin_row(row, &[data.len() / self.spec.entry_bytes()])?;
         if data.len() != row.len() {
             return Err(failure(format!("the record has {} bytes, the field {}", data.len(), row.len())));
         }

@@ -77,9 +77,11 @@ kinds! {
     key_points { KeyPoints }
     tensor { Tensor }
     list { List }
+    varying { Varying }
     label { Label }
     text { Text }
     bytes { Bytes }
+    object { Object }
 }
 
 /// A field as a source has it.

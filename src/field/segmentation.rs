@@ -167,7 +167,7 @@ impl SegmentationFill {
         let (after, key) = (moves.after, sample.key);
         let extents = [count, after.height as usize, after.width as usize];
         let axes = self.spec.ragged.map_or(0, |ragged| ragged.axes);
-        let row = self.spec.begin_row(sample.rows[self.at], &extents[..axes]).map_err(failure)?;
+        let row = self.spec.begin_row(sample.rows[self.at], &extents[..axes])?;
         let each = after.area() as usize * self.spec.dtype.size();
         let mut rows = row.chunks_exact_mut(each.max(1));
         for at in 0..segments.objects() {

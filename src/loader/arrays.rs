@@ -115,6 +115,25 @@ impl SharedArrays {
     }
 }
 
+/// Copies the pickle of code to shared memory, and buffers that go with it to another piece, one after the other, each at
+/// a multiple of 64 bytes.
+///
+/// # Errors
+/// [`Error::Memory`] where they do not fit under a limit of this process.
+pub fn shared_pieces(pickle: &[u8], buffers: &[&[u8]]) -> Result<Vec<Arc<SharedMemory>>> {
+    let mut stream = Parts::default();
+    stream.add(pickle.into());
+    let mut pieces = vec![stream.copy()?];
+    if !buffers.is_empty() {
+        let mut parts = Parts::default();
+        for buffer in buffers {
+            parts.add((*buffer).into());
+        }
+        pieces.push(parts.copy()?);
+    }
+    Ok(pieces)
+}
+
 /// Byte ranges and where they are to lie in the shared memory.
 #[derive(Default)]
 struct Parts<'a> {

@@ -36,13 +36,12 @@ elements! {
 #[derive(Clone, Debug)]
 pub struct Batch {
     slot: Arc<SlotRef>,
-    fields: Arc<[FieldSpec]>,
     epoch: u64,
 }
 
 impl Batch {
-    pub(super) fn new(slot: Arc<SlotRef>, fields: Arc<[FieldSpec]>, epoch: u64) -> Self {
-        Self { slot, fields, epoch }
+    pub(super) fn new(slot: Arc<SlotRef>, epoch: u64) -> Self {
+        Self { slot, epoch }
     }
 
     /// Returns the number of rows.
@@ -62,7 +61,7 @@ impl Batch {
 
     /// Returns the fields; shapes are those of one row.
     pub fn fields(&self) -> &[FieldSpec] {
-        &self.fields
+        self.slot.layout().specs()
     }
 
     /// Returns the slot, for views that keep it.
@@ -75,8 +74,8 @@ impl Batch {
     /// # Errors
     /// [`Error::Config`] for a name that no field has.
     pub fn position(&self, name: &str) -> Result<usize> {
-        self.fields.iter().position(|field| field.name == name).ok_or_else(|| {
-            let known: Vec<_> = self.fields.iter().map(|field| field.name.as_str()).collect();
+        self.fields().iter().position(|field| field.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.fields().iter().map(|field| field.name.as_str()).collect();
             Error::Config(format!("no field `{name}`; the batch has {}", known.join(", ")))
         })
     }
@@ -84,7 +83,7 @@ impl Batch {
     /// Returns the shape of a field of this batch: its rows, then the shape of one row. Of a ragged field, what does not
     /// vary.
     pub fn shape(&self, field: usize) -> Vec<usize> {
-        [&[self.rows()][..], &self.fields[field].shape].concat()
+        [&[self.rows()][..], &self.fields()[field].shape].concat()
     }
 
     /// Returns the bytes of a field.
@@ -93,7 +92,7 @@ impl Batch {
     /// [`Error::Config`] for a name that no field has, or a ragged field.
     pub fn bytes(&self, name: &str) -> Result<&[u8]> {
         let field = self.position(name)?;
-        if self.fields[field].ragged.is_some() {
+        if self.fields()[field].ragged.is_some() {
             return Err(Error::Config(format!("field `{name}` is ragged: ask for it with ragged()")));
         }
         Ok(self.slot.field(field))
@@ -104,7 +103,7 @@ impl Batch {
     /// # Errors
     /// [`Error::Config`] for a field that is not ragged, or a row that the batch does not have.
     pub fn ragged_row(&self, field: usize, row: usize) -> Result<(Vec<usize>, Range<usize>)> {
-        let spec = &self.fields[field];
+        let spec = &self.fields()[field];
         if spec.ragged.is_none() || row >= self.rows() {
             return Err(Error::Config(format!("field `{}` has no ragged row {row}", spec.name)));
         }
@@ -121,7 +120,7 @@ impl Batch {
     /// number of axes.
     pub fn ragged<T: Element, D: Dimension>(&self, name: &str) -> Result<Ragged<'_, T, D>> {
         let field = self.position(name)?;
-        let spec = &self.fields[field];
+        let spec = &self.fields()[field];
         let Some(ragged) = spec.ragged else {
             return Err(Error::Config(format!("field `{name}` is not ragged: ask for it with view()")));
         };
@@ -138,7 +137,7 @@ impl Batch {
     /// [`Error::Config`] for a name that no field has, or a field of another dtype or number of axes.
     pub fn view<T: Element, D: Dimension>(&self, name: &str) -> Result<ArrayView<'_, T, D>> {
         let field = self.position(name)?;
-        let spec = &self.fields[field];
+        let spec = &self.fields()[field];
         if spec.dtype != T::DTYPE {
             return Err(Error::Config(format!("field `{name}` is {}, not {}", spec.dtype, T::DTYPE)));
         }

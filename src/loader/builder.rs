@@ -9,8 +9,8 @@ use super::{
     inline::Inline,
     input::Input,
     launch::Launch,
-    pool::Pool,
-    slots::ArenaBudget,
+    pool::{Pool, Slots},
+    slots::{ArenaBudget, SlotPlan},
     tick::Tick,
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     job::{LoaderDescription, OnError, Options},
     pipeline::{Pipeline, PipelineSpec},
     shm::SlotLayout,
+    source::SourceSpec,
     spec::FieldSpec,
     transform::{BatchTransform, Transform},
     worker::Filler,
@@ -66,15 +67,15 @@ impl Builder {
         }
     }
 
-    /// Returns the builder of what a description says. `table` holds the samples where it names no source.
+    /// Returns the builder of what a description says. `given` is the source where it names none.
     ///
     /// # Errors
     /// [`Error::Config`] where there is no source, or both are given.
-    pub fn described(description: Description, table: Option<SharedArrays>) -> Result<Self> {
+    pub fn described(description: Description, given: Option<Input>) -> Result<Self> {
         let Description { source, recipe, options, prefetch, memory_limit } = description;
-        let input = match (source, table) {
+        let input = match (source, given) {
             (Some(source), None) => source.into(),
-            (None, Some(table)) => Input::Arrays(table),
+            (None, Some(given)) => given,
             (None, None) => return Err(Error::config("a loader needs a source")),
             (Some(_), Some(_)) => return Err(Error::config("a loader has one source, and was given two")),
         };
@@ -102,6 +103,10 @@ impl Builder {
         /// Sets the most bytes that a sample may take while it is made: its files, what decoding and transforming it
         /// allocates, and its pixels. A larger one is a bad sample. Default: none, for 1 GiB.
         max_sample_bytes: Option<u64>,
+        /// Sets after how many batches' worth of rows a worker ends and another one takes its seat. Default: none, for never.
+        worker_batches: Option<u32>,
+        /// Sets the bytes of a worker's own memory from which on it ends and another one takes its seat. Default: none.
+        worker_memory_limit: Option<u64>,
         /// Sets what becomes of bad samples. Default: their batch fails.
         on_error: OnError,
         /// Sets how long a worker may go without finishing a sample before it is replaced. Default: 60 s.
@@ -179,9 +184,19 @@ impl Builder {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
         let Self { input, recipe, options, prefetch, memory_limit, launch } = self;
+        let budget = ArenaBudget { prefetch, memory_limit };
+        if let Input::Code(pieces) = input {
+            let source = SourceSpec::Code { pieces: pieces.len() };
+            let plan = SlotPlan { recipe: recipe.clone(), batch_size: options.batch_size as usize };
+            let pipeline = Some(PipelineSpec { source, recipe });
+            let description = LoaderDescription { pipeline, options: options.clone() };
+            let given = (None, &pieces[..]);
+            let (pool, facts, fields) =
+                Pool::start_up(&description, &launch, given, Slots::Planned(plan), budget, tick)?;
+            return Ok(Loader::new(fields, options, facts, Backend::Pool(Box::new(pool))));
+        }
         let opened = Opened::of(input, recipe, options.sample_bytes())?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
-        let budget = ArenaBudget { prefetch, memory_limit };
         budget.check(&layout)?;
         if opened.reads_files() {
             budget.check_samples(&layout, &options)?;
@@ -197,9 +212,12 @@ impl Builder {
             if description.pipeline.is_none() && !forked {
                 return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
             }
-            let memory = opened.arrays.as_ref().map(|arrays| Arc::clone(arrays.memory()));
+            let memory: Vec<_> = opened.arrays.iter().map(|arrays| Arc::clone(arrays.memory())).collect();
             let pipeline = if forked { Some(opened.pipeline()?) } else { None };
-            let (pool, facts) = Pool::start_up(&description, &launch, (pipeline, memory), layout, budget, tick)?;
+            let slots = Slots::Laid(opened.fields.clone(), layout);
+            // One that is forked has the pipeline, and the memory with it.
+            let memory = if forked { &[][..] } else { &memory };
+            let (pool, facts, _) = Pool::start_up(&description, &launch, (pipeline, memory), slots, budget, tick)?;
             (Backend::Pool(Box::new(pool)), facts)
         };
         Ok(Loader::new(opened.fields, options, facts, backend))
@@ -220,6 +238,7 @@ impl Opened {
         let (source, arrays) = match input {
             Input::Spec(spec) => (spec, None),
             Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
+            Input::Code(_) => return Err(Error::config("code of the user is opened by its coordinator")),
             Input::Custom(source) => {
                 let pipeline = Pipeline::new(source, &recipe)?;
                 let (fields, pipeline) = (pipeline.fields().to_vec(), pipeline.with_sample_bytes(sample_bytes));
@@ -251,7 +270,7 @@ impl Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{source::SourceSpec, spec::DType};
+    use crate::spec::DType;
 
     #[test]
     fn a_description_has_one_source() {
@@ -266,7 +285,7 @@ mod tests {
                 prefetch: 1,
                 memory_limit: 1,
             };
-            Builder::described(description, table.cloned())
+            Builder::described(description, table.cloned().map(Input::Arrays))
         };
         assert!(matches!(described(Some(&folder), None).unwrap().input, Input::Spec(_)));
         assert!(matches!(described(None, Some(&table)).unwrap().input, Input::Arrays(_)));

@@ -79,7 +79,8 @@ impl Loader {
         }
     }
 
-    /// Returns the fields of every batch; shapes are those of one row.
+    /// Returns the fields of every batch; shapes are those of one row. Where the source learns from its samples how long
+    /// they are, [`Batch::fields`] may have more room later.
     pub fn spec(&self) -> &[FieldSpec] {
         &self.fields
     }
@@ -137,7 +138,7 @@ impl Loader {
             match self.try_next(generation)? {
                 NextBatch::Batch(slot, epoch) => {
                     lock(&self.stats).add(begun.elapsed(), slot.rows() as u64);
-                    return Ok(Some(Batch::new(Arc::new(slot), Arc::clone(&self.fields), epoch)));
+                    return Ok(Some(Batch::new(Arc::new(slot), epoch)));
                 }
                 NextBatch::End => return Ok(None),
                 NextBatch::NotYet => self.wait(tick)?,

@@ -19,10 +19,11 @@ use super::{
 };
 use crate::{
     counters::Counters,
-    error::{Error, Result, SampleError},
+    error::{Error, Result, Room, SampleError},
     pipeline::Pipeline,
     sampler::Partition,
     shm::{Arena, GiveBack, RowMut, SlotLayout, SlotRef},
+    source::Record,
     worker::{Filler, Quarantine, RowTask, RunReport},
 };
 
@@ -64,6 +65,8 @@ impl Inline {
                 .build()
                 .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))
         };
+        // Two samples in work at once would draw from each other's random numbers.
+        let runs_code = filler.pipeline().source().runs_code();
         let mut done = RunReport::default();
         done.times.counters = Counters::of(Pipeline::counters());
         Ok(Self {
@@ -71,7 +74,7 @@ impl Inline {
             arena,
             free: Arc::new(free),
             budget,
-            pool: (threads > 1).then(build).transpose()?,
+            pool: (threads > 1 && !runs_code).then(build).transpose()?,
             done,
             quarantine: Quarantine::default(),
         })
@@ -79,6 +82,38 @@ impl Inline {
 
     /// Makes a batch.
     pub(super) fn make(&mut self, partition: &Partition, batch: u64) -> Result<SlotRef> {
+        loop {
+            if let Some(made) = self.try_make(partition, batch)? {
+                return made;
+            }
+        }
+    }
+
+    /// Makes an arena whose rows have more room.
+    fn grow(&mut self, room: &Room) -> Result<()> {
+        let pipeline = self.filler.pipeline();
+        let had = pipeline.fields().iter().find(|field| field.name == room.field).and_then(|field| field.ragged);
+        let had = had.map_or(0, |ragged| ragged.capacity);
+        let laid = |places: usize| {
+            let pipeline = pipeline.with_room(&Room { places, ..room.clone() })?;
+            let layout = SlotLayout::new(self.arena.layout().rows(), pipeline.fields())?;
+            self.budget.check(&layout)?;
+            Ok((pipeline, layout))
+        };
+        let (pipeline, layout) =
+            laid(room.places.max(had.saturating_add(had / 2))).or_else(|_: Error| laid(room.places))?;
+        let mut arena = Arena::new(layout);
+        arena.grow(self.budget.initial_slots())?;
+        self.filler = self.filler.with_pipeline(Arc::new(pipeline));
+        // Slots of the arena before go back to their own list, and are of no use to anybody.
+        self.free = Arc::new(FreeSlots::default());
+        lock(&self.free.slots).extend((0..arena.slots() as u32).rev());
+        self.arena = arena;
+        Ok(())
+    }
+
+    /// Makes a batch; none where rows had too little room, and have more now.
+    fn try_make(&mut self, partition: &Partition, batch: u64) -> Result<Option<Result<SlotRef>>> {
         let slot = self.free_slot()?;
         let rows = partition.rows(batch) as usize;
         // SAFETY: the slot was on the list of free ones, so nobody else has a right to it.
@@ -86,12 +121,15 @@ impl Inline {
         let task = RowTask { partition, batch, attempt: 0 };
         let filler = &self.filler;
         let fill = |rows: &mut dyn Iterator<Item = RowMut>| {
-            let (mut report, mut scratch, mut record) = (RunReport::default(), filler.pipeline().scratch(), Vec::new());
+            let (mut report, mut scratch) = (RunReport::default(), filler.pipeline().scratch());
+            let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
             let begun = Instant::now();
+            reader.begin();
             for mut row in rows {
-                let candidate = filler.fetch(task, &mut row, &mut record, &mut report);
-                filler.fill(task, &mut row, &mut record, candidate, &mut scratch, &mut report);
+                let candidate = filler.fetch(task, &mut row, (&mut *reader, &mut record), &mut report);
+                filler.fill(task, &mut row, (&mut *reader, &mut record), candidate, &mut scratch, &mut report);
             }
+            reader.end();
             report.rest_is_writing(begun);
             report
         };
@@ -112,6 +150,11 @@ impl Inline {
                 })
             }
         };
+        if let Some(room) = report.failures.iter().find_map(|failure| failure.lacks_room(filler.pipeline())) {
+            let room = room.clone();
+            lock(&self.free.slots).push(slot);
+            return self.grow(&room).map(|()| None);
+        }
         if filler.pipeline().finishes() && report.failures.iter().all(|failure| !failure.fatal) {
             // SAFETY: every right to the slot's rows is gone with the loop above.
             let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
@@ -120,7 +163,7 @@ impl Inline {
         self.free.held.fetch_add(1, Ordering::AcqRel);
         // SAFETY: every right to the slot's rows is gone with the statements above.
         let slot = unsafe { self.arena.take(slot, rows, Arc::clone(&self.free) as Arc<dyn GiveBack>) }?;
-        self.add(report).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))
+        Ok(Some(self.add(report).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))))
     }
 
     /// Adds a batch to the statistics, and returns its error, if it has one.

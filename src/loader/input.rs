@@ -3,7 +3,10 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use super::arrays::SharedArrays;
-use crate::source::{Source, SourceSpec};
+use crate::{
+    source::{Source, SourceSpec},
+    sys::memory::SharedMemory,
+};
 
 /// Where samples come from.
 pub enum Input {
@@ -11,6 +14,8 @@ pub enum Input {
     Spec(SourceSpec),
     /// Arrays of this process.
     Arrays(SharedArrays),
+    /// Code of the user, in pieces of shared memory, for a program that opens it; see [`Launch`](super::Launch).
+    Code(Vec<Arc<SharedMemory>>),
     /// Any source. With workers it needs [`Launch::Fork`].
     Custom(Arc<dyn Source>),
 }
@@ -28,6 +33,7 @@ impl fmt::Debug for Input {
         match self {
             Self::Spec(spec) => f.debug_tuple("Spec").field(spec).finish(),
             Self::Arrays(arrays) => f.debug_tuple("Arrays").field(arrays).finish(),
+            Self::Code(pieces) => f.debug_tuple("Code").field(pieces).finish(),
             Self::Custom(source) => f.debug_tuple("Custom").field(source).finish(),
         }
     }

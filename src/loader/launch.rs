@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    coordinator,
+    coordinator::{self, Begin},
     error::{Error, Result},
     pipeline::Pipeline,
     sys::{
@@ -22,6 +22,7 @@ use crate::{
         socket::Socket,
         stdio,
     },
+    worker::{self, OpenCode},
 };
 
 /// The first argument of this program where it is started as a coordinator.
@@ -51,6 +52,9 @@ pub enum Launch {
         /// What to tell where the program ends, or comes to build a loader, instead of becoming a coordinator.
         advice: String,
     },
+    /// Fork the trainer as it is, whatever threads it has: what they have locked stays locked in the workers. For code of
+    /// the user, by what opens it.
+    ForkWith(Arc<dyn OpenCode + Send + Sync>),
     /// Fork the trainer, which must have one thread. The only way for a source that cannot be described as data.
     Fork,
 }
@@ -60,15 +64,24 @@ pub enum Launch {
 /// A Rust program that builds loaders with workers calls this first in `main`. It is then free to start threads.
 pub fn init() {
     if mark().is_some() && process::stdin_is_socket() {
-        process::exit_now(serve_stdin());
+        process::exit_now(serve_stdin(&Begin::Described));
     }
 }
 
 /// Serves the trainer at the other end of standard input, and returns the exit status. Standard output and error are to
-/// be a pipe that does not make a writer wait, as [`Launch`] makes it.
-pub fn serve_stdin() -> i32 {
+/// be a pipe that does not make a writer wait, as [`Launch`] makes it. `given` is what the coordinator has beside its
+/// description.
+pub fn serve_stdin(given: &Begin<'_>) -> i32 {
     match report::report_to_stderr().and_then(|()| stdio::take_stdin()) {
-        Ok(socket) => coordinator::serve(socket, None),
+        Ok(socket) => coordinator::serve(socket, given),
+        Err(_) => 2,
+    }
+}
+
+/// Serves the coordinator at the other end of standard input, as a worker that was not forked, and returns the exit status.
+pub fn serve_posted_stdin(code: &dyn OpenCode) -> i32 {
+    match report::report_to_stderr().and_then(|()| stdio::take_stdin()) {
+        Ok(socket) => worker::serve_posted(socket, code),
         Err(_) => 2,
     }
 }
@@ -110,6 +123,17 @@ impl Launch {
                 refuse_second_start()?;
                 process::spawn(program, args, (MARK, &self.mark()?), socket.as_fd(), reports.as_fd())
             }
+            Self::ForkWith(code) => {
+                let (fd, code) = (socket.into_fd(), Arc::clone(code));
+                // SAFETY: other threads may hold locks; the interpreter takes care of its own, and of the others whoever
+                // chose this has been told.
+                unsafe {
+                    process::fork_child(move || {
+                        report::report_to(reports);
+                        coordinator::serve(fd, &Begin::Code(&*code))
+                    })
+                }
+            }
             Self::Fork => {
                 let threads = process::thread_count();
                 if threads != 1 {
@@ -123,7 +147,7 @@ impl Launch {
                 unsafe {
                     process::fork_child(move || {
                         report::report_to(reports);
-                        coordinator::serve(fd, pipeline)
+                        coordinator::serve(fd, &pipeline.map_or(Begin::Described, Begin::Forked))
                     })
                 }
             }
@@ -137,7 +161,7 @@ impl Launch {
         match self {
             Self::Reexec => Some(CALL_INIT),
             Self::Program { advice, .. } => Some(advice),
-            Self::Fork => None,
+            Self::Fork | Self::ForkWith(_) => None,
         }
     }
 

@@ -19,14 +19,14 @@ mod stats;
 mod tick;
 
 pub use self::{
-    arrays::{Runs, SharedArrays, Values},
+    arrays::{Runs, SharedArrays, Values, shared_pieces},
     batch::{Batch, Element, Ragged},
     batches::Batches,
     builder::Builder,
     description::Description,
     handle::Loader,
     input::Input,
-    launch::{Launch, init, serve_stdin},
+    launch::{Launch, init, serve_posted_stdin, serve_stdin},
     state::State,
     stats::Stats,
     tick::Tick,

@@ -12,20 +12,21 @@ use std::{
 use super::{
     launch::Launch,
     lock::lock,
-    pool_handle::{PoolHandle, SlotReturn},
+    pool_handle::{Lease, PoolHandle, SlotReturn},
     pulse::{Pulse, Silence},
-    slots::ArenaBudget,
+    slots::{ArenaBudget, Growth, SlotPlan},
     stats::{Stats, TrainerStats},
     tick::{TICK, Tick},
 };
 use crate::{
-    coordinator::{PoolError, PoolStats, SourceFacts},
+    coordinator::{Learned, PoolError, PoolStats, SourceFacts},
     error::{Error, Result, SampleError, Stage},
     job::LoaderDescription,
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
     sampler::Partition,
     shm::{Arena, GiveBack, Mailbox, SlotLayout, SlotRef},
+    spec::FieldSpec,
     sys::{
         limits,
         memory::SharedMemory,
@@ -41,10 +42,20 @@ const STARVED: Duration = Duration::from_secs(1);
 /// The room for a description, a list of classes or statistics. Pages that are never written cost nothing.
 const MAILBOX_BYTES: usize = 8 << 20;
 
+/// What slots hold.
+#[derive(Debug)]
+pub(super) enum Slots {
+    /// It is known: the fields, and the layout.
+    Laid(Vec<FieldSpec>, SlotLayout),
+    /// It becomes known when the source is open.
+    Planned(SlotPlan),
+}
+
 /// A coordinator, its arena, and what it has sent.
 #[derive(Debug)]
 pub(super) struct Pool {
     slot_return: Arc<SlotReturn>,
+    lease: Arc<Lease>,
     child: Arc<Mutex<Child>>,
     reports: Arc<Mutex<Reports>>,
     pulse: Pulse,
@@ -52,10 +63,14 @@ pub(super) struct Pool {
     mailbox: Mailbox,
     /// Messages that came while another was waited for.
     inbox: VecDeque<Reply>,
+    /// Message that rows have too little room, where it came behind an iteration's end.
+    outgrown: Option<Reply>,
     over: Option<String>,
     /// What to tell where the program that was started ends without a word: perhaps it cannot be a coordinator.
     advice: Option<String>,
     budget: ArenaBudget,
+    /// How slots are laid out anew where a sample needs more room than was guessed.
+    growth: Option<Growth>,
     starved: Option<Instant>,
     /// Slots that workers which cannot be killed may still write to.
     lost: usize,
@@ -70,14 +85,16 @@ impl Pool {
     pub(super) fn start_up(
         description: &LoaderDescription,
         launch: &Launch,
-        (pipeline, bytes): (Option<Arc<Pipeline>>, Option<Arc<SharedMemory>>),
-        layout: SlotLayout,
+        (pipeline, memory): (Option<Arc<Pipeline>>, &[Arc<SharedMemory>]),
+        slots: Slots,
         budget: ArenaBudget,
         tick: Tick<'_>,
-    ) -> Result<(Self, SourceFacts)> {
+    ) -> Result<(Self, SourceFacts, Vec<FieldSpec>)> {
         limits::check_descriptors(10)?;
-        let mut arena = Arena::new(layout);
-        let segment = arena.grow(budget.initial_slots())?;
+        let arena = match &slots {
+            Slots::Laid(_, layout) => Arena::new(layout.clone()),
+            Slots::Planned(_) => Arena::new(SlotLayout::unknown()),
+        };
         let mailbox = Mailbox::create(1, MAILBOX_BYTES)?;
         let text = serde_json::to_string(description)
             .map_err(|error| Error::Config(format!("the loader cannot be described to its workers: {error}")))?;
@@ -87,46 +104,68 @@ impl Pool {
         let (ours, theirs) = Socket::pair()?;
         let (reports, told) = report::pipe()?;
         let child = launch.start(theirs, told, pipeline)?;
+        let slot_return = Arc::new(SlotReturn::over(Channel::over(ours)));
         let mut pool = Self {
-            slot_return: Arc::new(SlotReturn::over(Channel::over(ours))),
+            lease: Arc::new(Lease::of(Arc::clone(&slot_return))),
+            slot_return,
             child: Arc::new(Mutex::new(child)),
             reports: Arc::new(Mutex::new(reports)),
             pulse: Pulse::new(description.options.stall_timeout),
             arena,
             mailbox,
             inbox: VecDeque::new(),
+            outgrown: None,
             over: None,
             advice: launch.advice().map(str::to_owned),
             budget,
+            growth: None,
             starved: None,
             lost: 0,
             asked: 0,
             answered: 0,
             answer: None,
         };
-        let facts = pool.greet(&text, &segment, bytes.as_deref(), tick);
-        if facts.is_err() {
+        let greeted = pool.greet(&text, slots, memory, tick);
+        if greeted.is_err() {
             pool.handle().close();
         }
-        Ok((pool, facts?))
+        let (facts, fields) = greeted?;
+        Ok((pool, facts, fields))
     }
 
     fn greet(
         &mut self,
         description: &str,
-        segment: &SharedMemory,
-        bytes: Option<&SharedMemory>,
+        slots: Slots,
+        memory: &[Arc<SharedMemory>],
         tick: Tick<'_>,
-    ) -> Result<SourceFacts> {
+    ) -> Result<(SourceFacts, Vec<FieldSpec>)> {
         let len = self.mailbox.write(0, description);
         let channel = &self.slot_return.channel;
         let boot = Request::Boot { len, by_main_thread: process::is_main_thread() };
         let mut sent = channel.send_with(&boot, self.mailbox.memory().as_fd())?;
-        if let Some(bytes) = bytes {
-            sent &= channel.send_with(&Request::Bytes, bytes.as_fd())?;
+        for piece in memory {
+            sent &= channel.send_with(&Request::Bytes, piece.as_fd())?;
         }
-        sent &= channel.send_with(&Request::Segment, segment.as_fd())?;
         if !sent {
+            return Err(self.ended());
+        }
+        let fields = match slots {
+            Slots::Laid(fields, _) => fields,
+            Slots::Planned(plan) => {
+                let Learned { fields: learned } = match self.wait(tick)? {
+                    Reply::Learned { len } => self.read(len)?,
+                    other => return Err(Error::Protocol(format!("the coordinator began with {other:?}"))),
+                };
+                let (fields, layout) = plan.layout(&learned)?;
+                self.budget.check(&layout)?;
+                self.arena = Arena::new(layout);
+                self.growth = Some(Growth { plan, fields: learned });
+                fields
+            }
+        };
+        let segment = self.arena.grow(self.budget.initial_slots())?;
+        if !self.slot_return.channel.send_with(&Request::Segment, segment.as_fd())? {
             return Err(self.ended());
         }
         let first = self.wait(tick)?;
@@ -134,7 +173,7 @@ impl Pool {
             return Err(Error::Protocol(format!("the coordinator began with {first:?}")));
         };
         self.advice = None;
-        self.read(len)
+        Ok((self.read(len)?, fields))
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, len: u32) -> Result<T> {
@@ -280,7 +319,7 @@ impl Pool {
 
     /// Begins an iteration; batches of earlier ones that nobody has taken go back.
     pub(super) fn start(&mut self, generation: u64, epoch: u64, cursor: u64) -> Result<()> {
-        self.send(Request::Start { generation, epoch, cursor }, None)?;
+        self.send(Request::Start { generation, epoch, cursor, batch: 0 }, None)?;
         while let Some(reply) = self.inbox.pop_front() {
             self.discard(reply)?;
         }
@@ -288,8 +327,15 @@ impl Pool {
     }
 
     fn discard(&mut self, reply: Reply) -> Result<()> {
-        if let Reply::Ready { slot, .. } | Reply::Failed { slot, .. } = reply {
-            drop(self.take(slot, 0)?);
+        match reply {
+            Reply::Ready { slot, .. } | Reply::Failed { slot, .. } => drop(self.take(slot, 0)?),
+            // It comes when there is nothing else any more: it must not be lost.
+            Reply::Outgrown { .. } => self.outgrown = Some(reply),
+            Reply::Up { .. }
+            | Reply::Over { .. }
+            | Reply::Stats { .. }
+            | Reply::Lost { .. }
+            | Reply::Learned { .. } => {}
         }
         Ok(())
     }
@@ -297,13 +343,13 @@ impl Pool {
     fn take(&self, slot: u32, rows: u32) -> Result<SlotRef> {
         self.slot_return.take();
         // SAFETY: the message that names the slot made it this process's; each such message is used once.
-        unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.slot_return) as Arc<dyn GiveBack>) }
+        unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.lease) as Arc<dyn GiveBack>) }
     }
 
     /// Returns a batch of the current iteration if it has come.
     pub(super) fn try_next(&mut self, generation: u64, batch: u64, partition: &Partition) -> Result<Option<SlotRef>> {
         loop {
-            let reply = match self.inbox.pop_front() {
+            let reply = match self.outgrown.take().or_else(|| self.inbox.pop_front()) {
                 Some(reply) => Some(reply),
                 None => self.receive()?,
             };
@@ -324,10 +370,15 @@ impl Pool {
                         stage: Stage::Worker,
                         reason: text,
                         errno: None,
+                        raised: None,
+                        room: None,
                         offset: None,
                         worker: None,
                     });
                     return Err(Error::Sample(Box::new(error)));
+                }
+                Some(Reply::Outgrown { field, places }) => {
+                    self.grow(field, places, (generation, batch, partition))?;
                 }
                 Some(other) => self.discard(other)?,
                 None => {
@@ -337,6 +388,30 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Makes an arena whose rows have more room, and goes on there with the batch that is next. Where that cannot be, the
+    /// pool is over: the coordinator waits for it.
+    fn grow(&mut self, field: u32, places: u64, next: (u64, u64, &Partition)) -> Result<()> {
+        self.try_grow(field, places, next).inspect_err(|error| {
+            self.over.get_or_insert_with(|| error.to_string());
+        })
+    }
+
+    fn try_grow(&mut self, field: u32, places: u64, (generation, batch, of): (u64, u64, &Partition)) -> Result<()> {
+        let growth = self.growth.as_mut();
+        let growth = growth.ok_or_else(|| Error::Protocol("rows that cannot grow are too short".into()))?;
+        let (layout, places) = growth.layout(self.arena.layout(), field, places, self.budget)?;
+        let mut arena = Arena::new(layout);
+        let segment = arena.grow(self.budget.initial_slots())?;
+        self.arena = arena;
+        if !self.slot_return.begin_arena(Request::Grow { field, places }, segment)? {
+            return Err(self.ended());
+        }
+        self.lease = Arc::new(Lease::of(Arc::clone(&self.slot_return)));
+        self.lost = 0;
+        let (epoch, cursor) = (of.epoch(), of.cursor());
+        self.send(Request::Start { generation, epoch, cursor, batch }, None)
     }
 
     /// Grows the arena where the trainer holds nearly all of it, or nearly all that is not lost.

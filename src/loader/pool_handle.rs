@@ -6,7 +6,7 @@ use std::{
     os::fd::AsFd,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -25,6 +25,9 @@ pub(super) struct SlotReturn {
     owner: u32,
     held: AtomicUsize,
     closed: AtomicBool,
+    /// Counts the arenas that there have been; changed while `unsent` is locked, so that what belongs to one is sent before
+    /// the next one is.
+    arena: AtomicU64,
     /// Requests that found the socket full, with the memory that goes along.
     unsent: Mutex<VecDeque<(Request, Option<Arc<SharedMemory>>)>>,
 }
@@ -32,7 +35,7 @@ pub(super) struct SlotReturn {
 impl SlotReturn {
     pub(super) fn over(channel: Channel<Request, Reply>) -> Self {
         let (held, closed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self { channel, owner: std::process::id(), held, closed, unsent: Mutex::default() }
+        Self { channel, owner: std::process::id(), held, closed, arena: AtomicU64::new(0), unsent: Mutex::default() }
     }
 
     /// Counts a slot that has come.
@@ -56,6 +59,31 @@ impl SlotReturn {
         self.send_unsent()
     }
 
+    /// Sends a request that begins another arena: slots of those before come back no more, and none is held.
+    pub(super) fn begin_arena(&self, request: Request, memory: Arc<SharedMemory>) -> Result<bool> {
+        let mut unsent = lock(&self.unsent);
+        self.arena.fetch_add(1, Ordering::AcqRel);
+        self.held.store(0, Ordering::Release);
+        unsent.push_back((request, Some(memory)));
+        drop(unsent);
+        self.send_unsent()
+    }
+
+    fn release(&self, arena: u64, slot: u32) {
+        let mut unsent = lock(&self.unsent);
+        if self.arena.load(Ordering::Acquire) != arena {
+            return;
+        }
+        self.held.fetch_sub(1, Ordering::AcqRel);
+        if self.is_closed() {
+            return;
+        }
+        unsent.push_back((Request::Release { slot }, None));
+        drop(unsent);
+        // A coordinator that is gone needs no slots.
+        let _ = self.send_unsent();
+    }
+
     /// Sends the requests that there is room for. Never waits: a view may die anywhere, with any lock held, and the
     /// coordinator may be stopped. Returns false if it is gone.
     pub(super) fn send_unsent(&self) -> Result<bool> {
@@ -75,15 +103,26 @@ impl SlotReturn {
     }
 }
 
-impl GiveBack for SlotReturn {
+/// The slots of one arena on their way back. Those of an arena that there was before are of no use to anybody.
+#[derive(Debug)]
+pub(super) struct Lease {
+    slot_return: Arc<SlotReturn>,
+    arena: u64,
+}
+
+impl Lease {
+    /// Returns the lease of the arena of now.
+    pub(super) fn of(slot_return: Arc<SlotReturn>) -> Self {
+        let arena = slot_return.arena.load(Ordering::Acquire);
+        Self { slot_return, arena }
+    }
+}
+
+impl GiveBack for Lease {
     fn give_back(&self, slot: u32) {
         // A fork of the trainer has copies of its batches; they are not its to give back.
-        if self.owner == std::process::id() {
-            self.held.fetch_sub(1, Ordering::AcqRel);
-            if !self.is_closed() {
-                // A coordinator that is gone needs no slots.
-                let _ = self.send(Request::Release { slot }, None);
-            }
+        if self.slot_return.owner == std::process::id() {
+            self.slot_return.release(self.arena, slot);
         }
     }
 }

@@ -2,10 +2,61 @@
 
 use crate::{
     error::{Error, Result},
+    field::{Compiled, Field, Recipe},
     job::Options,
     shm::{Arena, SlotLayout},
+    spec::FieldSpec,
     sys::limits::{self, ByteSize},
 };
+
+/// What slots are laid out for, as soon as it is known.
+#[derive(Clone, Debug)]
+pub(super) struct SlotPlan {
+    /// What is made of the samples.
+    pub(super) recipe: Recipe,
+    /// The rows of a batch.
+    pub(super) batch_size: usize,
+}
+
+impl SlotPlan {
+    /// Returns what the rows of these fields of a source look like, and the layout of a slot of them.
+    pub(super) fn layout(&self, fields: &[Field]) -> Result<(Vec<FieldSpec>, SlotLayout)> {
+        let specs = Compiled::of(fields, &self.recipe)?.specs().to_vec();
+        let layout = SlotLayout::new(self.batch_size, &specs)?;
+        Ok((specs, layout))
+    }
+}
+
+/// How slots are laid out anew where a sample needs more room than was guessed.
+#[derive(Debug)]
+pub(super) struct Growth {
+    pub(super) plan: SlotPlan,
+    /// The source's fields.
+    pub(super) fields: Vec<Field>,
+}
+
+impl Growth {
+    /// Returns the layout with room for so many places in the rows of a field, at least, and for how many there is: half as
+    /// many again as there were, so that there are few layouts, where that fits under the limit.
+    pub(super) fn layout(
+        &mut self,
+        before: &SlotLayout,
+        field: u32,
+        places: u64,
+        budget: ArenaBudget,
+    ) -> Result<(SlotLayout, u64)> {
+        let spec = before.specs().get(field as usize);
+        let spec = spec.ok_or_else(|| Error::Protocol(format!("there is no field {field} to grow")))?;
+        let had = spec.ragged.map_or(0, |ragged| ragged.capacity as u64);
+        let mut laid = |places: u64| {
+            self.plan.recipe.capacity.insert(spec.name.clone(), places as usize);
+            let layout = self.plan.layout(&self.fields)?.1;
+            budget.check(&layout)?;
+            Ok((layout, places))
+        };
+        laid(places.max(had.saturating_add(had / 2))).or_else(|_| laid(places))
+    }
+}
 
 /// What limits the number of slots.
 #[derive(Clone, Copy, Debug)]

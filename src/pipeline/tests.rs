@@ -12,7 +12,7 @@ use crate::{
     field::Image as ImageField,
     geometry::{Rect, Size},
     pixel::PixelType,
-    source::{Column, Stored},
+    source::{BytesReader, Column, Stored},
     spec::DType,
     transform::{
         Chain, Interpolation, Layout, PaddingMode, Pixels, Region, Transform, Workspace,
@@ -47,14 +47,16 @@ impl Source for Given {
         false
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>, _: u64) -> Result<(), Failure> {
-        record.clone_from(&self.records[index as usize]);
-        Ok(())
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(BytesReader::new(|index, bytes, _| {
+            bytes.clone_from(&self.records[index as usize]);
+            Ok(())
+        }))
     }
 
-    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
-        assert_ne!(record, b"panic", "field {field} of {index} is cursed");
-        record
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a Record) -> &'a [u8] {
+        assert_ne!(record.bytes, b"panic", "field {field} of {index} is cursed");
+        &record.bytes
     }
 }
 
@@ -75,7 +77,7 @@ fn recipe(transforms: BTreeMap<String, Vec<Transform>>) -> Recipe {
 }
 
 fn images(records: Vec<Vec<u8>>, ops: &[Transform]) -> Result<Pipeline> {
-    let fields = vec![Field::new("image", ImageField {})];
+    let fields = vec![Field::new("image", ImageField::default())];
     Pipeline::new(Arc::new(Given { records, fields }), &recipe(transforms(ops)))
 }
 
@@ -88,8 +90,8 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 
 /// Fills a row of old content, at an odd address.
 fn filled(pipeline: &Pipeline, index: u64, scratch: &mut Scratch, old: u8) -> Result<Vec<u8>, Failure> {
-    let mut record = Vec::new();
-    pipeline.source().fetch(index, &mut record, pipeline.sample_bytes())?;
+    let mut record = Record::default();
+    pipeline.reader().read(key(index), &mut record, pipeline.sample_bytes())?;
     let mut row = vec![old; pipeline.fields()[0].row_bytes().unwrap() + 1];
     pipeline.fill(key(index), &record, scratch, &mut [&mut row[1..]], &mut Times::default())?;
     Ok(row.split_off(1))
@@ -267,7 +269,7 @@ fn arrays_take_image_transforms_and_keep_their_rank() {
 
     let (mut image, mut raw) = ([0xee; 8], [0xee; 3]);
     let rows = &mut [&mut image[..], &mut raw[..]];
-    pipeline.fill(key(1), &[], &mut pipeline.scratch(), rows, &mut Times::default()).unwrap();
+    pipeline.fill(key(1), &Record::default(), &mut pipeline.scratch(), rows, &mut Times::default()).unwrap();
     let expected = [32_i16, 33, 38, 39].map(i16::to_ne_bytes);
     assert_eq!(image, expected.as_flattened());
     assert_eq!(raw, [51, 52, 53]);

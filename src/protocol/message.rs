@@ -126,6 +126,14 @@ pub enum Command {
     Fill(Fill),
     /// A descriptor of a new segment of the arena comes with this message.
     Segment,
+    /// The first message to a worker that was not forked: what it must know lies in the memory whose descriptor comes with
+    /// it.
+    Post {
+        /// Its length.
+        len: u32,
+    },
+    /// A descriptor of memory that the posting speaks of comes with this message.
+    Memory,
 }
 
 /// Worker to coordinator.
@@ -135,6 +143,11 @@ pub enum Report {
     Up,
     /// A run is done.
     Done(Done),
+    /// What a process that was to learn something says of it lies in the memory of its posting.
+    Learned {
+        /// Its length.
+        len: u32,
+    },
 }
 
 /// How a run went: its rows are written, but for those whose samples failed.
@@ -164,6 +177,16 @@ pub enum Request {
         epoch: u64,
         /// Where in the epoch's global order to begin.
         cursor: u64,
+        /// The batch to begin with: those before it have been delivered.
+        batch: u64,
+    },
+    /// There is to be more room in the rows of a field; a descriptor of a new arena comes with this message, and `Start`
+    /// follows.
+    Grow {
+        /// The field, by its index.
+        field: u32,
+        /// What a row of it is to have room for.
+        places: u64,
     },
     /// The slot is free again.
     Release {
@@ -190,6 +213,11 @@ pub enum Request {
 pub enum Reply {
     /// The pool is up; a description of the source lies in the mailbox.
     Up {
+        /// Its length.
+        len: u32,
+    },
+    /// What was learned of code of the user lies in the mailbox: there can be slots now.
+    Learned {
         /// Its length.
         len: u32,
     },
@@ -225,6 +253,13 @@ pub enum Reply {
         /// Their length.
         len: u32,
     },
+    /// A sample needs more room than rows have. Nothing is done until the trainer gives a new arena.
+    Outgrown {
+        /// The field, by its index.
+        field: u32,
+        /// What a row would have to have room for, at least.
+        places: u64,
+    },
     /// Slots are lost, or found again: workers that were killed and do not end may still write to them.
     Lost {
         /// How many there are now.
@@ -253,6 +288,8 @@ impl Wire for Command {
                 }
             }
             Self::Segment => Frame { kind: 2, ..Frame::default() },
+            Self::Post { len } => Frame { kind: 4, n: len, ..Frame::default() },
+            Self::Memory => Frame { kind: 5, ..Frame::default() },
         }
     }
 
@@ -269,6 +306,8 @@ impl Wire for Command {
                 work: if kind == 3 { Work::Finish } else { Work::Fill },
             })),
             2 => Some(Self::Segment),
+            4 => Some(Self::Post { len: n }),
+            5 => Some(Self::Memory),
             _ => None,
         }
     }
@@ -278,6 +317,7 @@ impl Wire for Report {
     fn frame(&self) -> Frame {
         match *self {
             Self::Up => Frame { kind: 11, ..Frame::default() },
+            Self::Learned { len } => Frame { kind: 13, n: len, ..Frame::default() },
             Self::Done(Done { tag, len, read, decode, transform }) => {
                 let nanos = |time: Duration| time.as_nanos() as u64;
                 let (c, d, e) = (nanos(read), nanos(decode), nanos(transform));
@@ -290,6 +330,7 @@ impl Wire for Report {
         let &Frame { kind, n, tag, c, d, e, .. } = frame;
         match kind {
             11 => Some(Self::Up),
+            13 => Some(Self::Learned { len: n }),
             12 => {
                 let (read, decode, transform) =
                     (Duration::from_nanos(c), Duration::from_nanos(d), Duration::from_nanos(e));
@@ -303,9 +344,10 @@ impl Wire for Report {
 impl Wire for Request {
     fn frame(&self) -> Frame {
         match *self {
-            Self::Start { generation, epoch, cursor } => {
-                Frame { kind: 21, a: generation, b: epoch, c: cursor, ..Frame::default() }
+            Self::Start { generation, epoch, cursor, batch } => {
+                Frame { kind: 21, a: generation, b: epoch, c: cursor, d: batch, ..Frame::default() }
             }
+            Self::Grow { field, places } => Frame { kind: 27, n: field, a: places, ..Frame::default() },
             Self::Release { slot } => Frame { kind: 22, slot, ..Frame::default() },
             Self::Segment => Frame { kind: 23, ..Frame::default() },
             Self::Stats => Frame { kind: 24, ..Frame::default() },
@@ -317,14 +359,15 @@ impl Wire for Request {
     }
 
     fn from_frame(frame: &Frame) -> Option<Self> {
-        let &Frame { kind, n, a, b, c, slot, .. } = frame;
+        let &Frame { kind, n, a, b, c, d, slot, .. } = frame;
         match kind {
-            21 => Some(Self::Start { generation: a, epoch: b, cursor: c }),
+            21 => Some(Self::Start { generation: a, epoch: b, cursor: c, batch: d }),
             22 => Some(Self::Release { slot }),
             23 => Some(Self::Segment),
             24 => Some(Self::Stats),
             25 => Some(Self::Boot { len: n, by_main_thread: a != 0 }),
             26 => Some(Self::Bytes),
+            27 => Some(Self::Grow { field: n, places: a }),
             _ => None,
         }
     }
@@ -343,6 +386,8 @@ impl Wire for Reply {
             }
             Self::Stats { len } => Frame { kind: 35, n: len, ..Frame::default() },
             Self::Lost { slots } => Frame { kind: 36, n: slots, ..Frame::default() },
+            Self::Outgrown { field, places } => Frame { kind: 38, n: field, a: places, ..Frame::default() },
+            Self::Learned { len } => Frame { kind: 37, n: len, ..Frame::default() },
         }
     }
 
@@ -355,6 +400,8 @@ impl Wire for Reply {
             34 => Some(Self::Failed { generation: a, batch: b, slot, len: n }),
             35 => Some(Self::Stats { len: n }),
             36 => Some(Self::Lost { slots: n }),
+            37 => Some(Self::Learned { len: n }),
+            38 => Some(Self::Outgrown { field: n, places: a }),
             _ => None,
         }
     }
@@ -425,10 +472,15 @@ mod tests {
             let work = if finishes { Work::Finish } else { Work::Fill };
             round_trip(Command::Fill(Fill { tag, run, epoch: a, cursor: b, batch: c, attempt: n, work }));
             round_trip(Command::Segment);
+            round_trip(Command::Post { len: n });
+            round_trip(Command::Memory);
+            round_trip(Report::Learned { len: n });
             round_trip(Report::Up);
             let (read, decode, transform) = (Duration::from_nanos(a), Duration::from_nanos(b), Duration::from_nanos(c));
             round_trip(Report::Done(Done { tag, len: n, read, decode, transform }));
-            round_trip(Request::Start { generation: a, epoch: b, cursor: c });
+            round_trip(Request::Start { generation: a, epoch: b, cursor: c, batch: a ^ c });
+            round_trip(Request::Grow { field: n, places: a });
+            round_trip(Reply::Outgrown { field: n, places: a });
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);
             round_trip(Request::Stats);
@@ -440,6 +492,7 @@ mod tests {
             round_trip(Reply::Failed { generation: a, batch: b, slot, len: n });
             round_trip(Reply::Stats { len: n });
             round_trip(Reply::Lost { slots: n });
+            round_trip(Reply::Learned { len: n });
         }
 
         #[test]

@@ -4,9 +4,10 @@ use pyo3::{
     create_exception,
     exceptions::{PyException, PyMemoryError, PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
+    types::PyDict,
 };
 
-use crate::error::{Error, Failure, SampleError, Stage};
+use crate::error::{Error, Failure, Raised, SampleError, Stage};
 
 create_exception!(
     stokehold._native,
@@ -40,6 +41,10 @@ impl From<Error> for PyErr {
             Error::SlotsExhausted(_) => SlotsExhaustedError::new_err(message),
             Error::Sys { call, source } => os_error(source.raw_os_error(), call, &message),
             Error::Usage(_) | Error::Protocol(_) => PyRuntimeError::new_err(message),
+            Error::Raised { what, raised } => {
+                let context = Context { index: None, key: &what, stage: "begin".into(), worker: None };
+                received(&raised, &context)
+            }
         }
     }
 }
@@ -72,7 +77,51 @@ pub(super) fn decode_error(failure: &Failure) -> PyErr {
     })
 }
 
+/// Where an exception of the user's code was raised.
+struct Context<'a> {
+    index: Option<u64>,
+    key: &'a str,
+    stage: String,
+    worker: Option<u32>,
+}
+
+/// Returns an exception as it crosses processes.
+pub(super) fn raised(py: Python<'_>, error: &PyErr) -> Raised {
+    let sent = || {
+        let sent = py.import("stokehold.user.failures")?.call_method1("sent", (error.clone_ref(py).into_value(py),))?;
+        sent.extract::<(String, String, Option<Vec<u8>>)>()
+    };
+    match sent() {
+        Ok((line, trace, whole)) => {
+            let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            Raised { line, trace, whole: whole.map(hex) }
+        }
+        Err(other) => Raised { line: error.to_string(), trace: format!("{error}\n{other}"), whole: None },
+    }
+}
+
+/// Returns the exception that crossed processes.
+fn received(raised: &Raised, context: &Context<'_>) -> PyErr {
+    Python::attach(|py| {
+        let make = || {
+            let dict = PyDict::new(py);
+            dict.set_item("index", context.index)?;
+            dict.set_item("key", context.key)?;
+            dict.set_item("stage", &context.stage)?;
+            dict.set_item("worker", context.worker)?;
+            let module = py.import("stokehold.user.failures")?;
+            module.call_method1("received", (&raised.line, &raised.trace, &raised.whole, dict))
+        };
+        make().map_or_else(|error| error, PyErr::from_value)
+    })
+}
+
 fn sample_error(sample: &SampleError, message: String) -> PyErr {
+    if let Some(raised) = &sample.raised {
+        let SampleError { index, key, stage, worker, .. } = sample;
+        let context = Context { index: Some(*index), key, stage: stage.to_string(), worker: *worker };
+        return received(raised, &context);
+    }
     let error = match (sample.stage, sample.errno) {
         (Stage::Read, Some(errno)) => PyOSError::new_err((errno, message)),
         (Stage::Read, None) => PyOSError::new_err(message),

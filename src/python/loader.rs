@@ -3,32 +3,29 @@
 use std::{
     ffi::{CString, OsString},
     os::unix::ffi::OsStrExt,
+    sync::Arc,
 };
 
 use pyo3::{
+    buffer::PyUntypedBuffer,
     exceptions::PyValueError,
     prelude::*,
+    pybacked::PyBackedBytes,
     types::{PyDict, PyList},
 };
 
-use super::{batch::Batch, table::Table};
+use super::{
+    batch::Batch,
+    code::{Opener, shared},
+    dataset::Dataset,
+    forks,
+    table::Table,
+};
 use crate::{
     error::{Error, Result, SampleError},
-    loader::{self, Builder, Description, Launch},
+    loader::{self, Builder, Description, Input, Launch},
     spec::FieldSpec,
 };
-
-/// Loads the extension module from its file alone, without `site` and packages, and becomes the coordinator.
-const COORDINATOR: &str = "\
-import sys
-from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import ExtensionFileLoader
-path = sys.argv[1]
-loader = ExtensionFileLoader('stokehold._native', path)
-module = loader.create_module(ModuleSpec('stokehold._native', loader, origin=path))
-loader.exec_module(module)
-module.serve()
-";
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough over lifetimes")]
 fn check_signals() -> PyResult<()> {
@@ -60,6 +57,9 @@ fn waiting<T: Send>(
 /// A field: name, dtype, shape with None for an axis that varies, capacity.
 type FieldArgs = (String, &'static str, Vec<Option<usize>>, Option<usize>);
 
+/// The code of a loader; and its pickle and the buffers that lie apart, unless it is used in this process or forks of it.
+type CodeArgs<'py> = (Bound<'py, PyAny>, Option<(PyBackedBytes, Vec<Bound<'py, PyAny>>)>);
+
 /// The native loader; see `stokehold.Loader`.
 #[pyclass(frozen, module = "stokehold._native")]
 pub(super) struct Loader {
@@ -87,20 +87,37 @@ impl Loader {
 
 #[pymethods]
 impl Loader {
-    /// Starts what a description says, in JSON. `table` holds the samples where it names no source; `coordinator` are
-    /// the paths of the interpreter and of this module, and what to tell where that is no interpreter; `report` is
+    /// Starts what a description says, in JSON. `table` holds the samples where it names no source; `code` is the
+    /// loader's code, and what it is packed into where workers are to have it. `coordinator` is the interpreter, its
+    /// arguments, and what to tell where that is no interpreter; `report` is
     /// called with each line that coordinator and workers report, while the loader is looked after.
     #[new]
     fn new(
         py: Python<'_>,
         description: &str,
         table: Option<&Bound<'_, Table>>,
-        coordinator: (OsString, OsString, String),
+        code: Option<CodeArgs<'_>>,
+        coordinator: (OsString, Vec<OsString>, String),
         report: Py<PyAny>,
     ) -> PyResult<Self> {
         let description: Description = super::from_json("a loader's description", description)?;
-        let table = table.map(|table| table.get().0.clone());
-        let builder = Builder::described(description, table)?.launch(launch(coordinator)?);
+        let table = table.map(|table| Input::Arrays(table.get().0.clone()));
+        let launched = launch(coordinator)?;
+        let (given, launched) = match code {
+            None => (table, launched),
+            Some((code, None)) if description.options.num_workers == 0 => {
+                (Some(Input::Custom(Arc::new(Dataset::learned(py, &code)?))), launched)
+            }
+            Some((code, None)) => {
+                forks::tell_of_forks();
+                (Some(Input::Code(Vec::new())), Launch::ForkWith(Arc::new(Opener::Given(code.unbind()))))
+            }
+            Some((_, Some((pickle, buffers)))) => {
+                let buffers = buffers.iter().map(PyUntypedBuffer::get).collect::<PyResult<Vec<_>>>()?;
+                (Some(Input::Code(shared(py, &pickle, &buffers)?)), launched)
+            }
+        };
+        let builder = Builder::described(description, given)?.launch(launched);
         waiting(py, |tick| builder.build_with(tick), || Ok(())).map(|loader| Self { loader, report })
     }
 
@@ -136,8 +153,9 @@ impl Loader {
 
     /// The current epoch, or the next one if none is going on.
     #[getter]
-    fn epoch(&self) -> u64 {
-        self.loader.epoch()
+    fn epoch(&self, py: Python<'_>) -> u64 {
+        // Another thread may make a batch of a Python dataset meanwhile, which takes the interpreter's lock.
+        py.detach(|| self.loader.epoch())
     }
 
     /// Begins an epoch and returns the iteration's number.
@@ -151,20 +169,21 @@ impl Loader {
     }
 
     /// Makes the next iteration begin with this epoch.
-    fn set_epoch(&self, epoch: u64) {
-        self.loader.set_epoch(epoch);
+    fn set_epoch(&self, py: Python<'_>, epoch: u64) {
+        py.detach(|| self.loader.set_epoch(epoch));
     }
 
     /// Returns the loader's state as JSON.
-    fn state(&self) -> PyResult<String> {
-        serde_json::to_string(&self.loader.state()).map_err(|error| Error::Protocol(error.to_string()).into())
+    fn state(&self, py: Python<'_>) -> PyResult<String> {
+        serde_json::to_string(&py.detach(|| self.loader.state()))
+            .map_err(|error| Error::Protocol(error.to_string()).into())
     }
 
     /// Loads a state from JSON.
-    fn load_state(&self, state: &str) -> PyResult<()> {
+    fn load_state(&self, py: Python<'_>, state: &str) -> PyResult<()> {
         let state =
             serde_json::from_str(state).map_err(|error| Error::Config(format!("not a loader's state: {error}")))?;
-        Ok(self.loader.load_state(&state)?)
+        Ok(py.detach(|| self.loader.load_state(&state))?)
     }
 
     /// Returns what the loader has done so far.
@@ -223,11 +242,9 @@ fn failure<'py>(py: Python<'py>, error: &SampleError) -> PyResult<Bound<'py, PyD
     Ok(dict)
 }
 
-fn launch((interpreter, module, advice): (OsString, OsString, String)) -> PyResult<Launch> {
-    let text = |text: &[u8]| CString::new(text).map_err(|_| PyValueError::new_err("a path has no NUL"));
-    let program = text(interpreter.as_bytes())?;
-    let fixed = ["-I", "-S", "-c", COORDINATOR].map(str::as_bytes);
-    let args = std::iter::once(interpreter.as_bytes()).chain(fixed).chain([module.as_bytes()]);
-    let args = args.map(text).collect::<PyResult<Vec<_>>>()?;
+fn launch((interpreter, args, advice): (OsString, Vec<OsString>, String)) -> PyResult<Launch> {
+    let text = |text: &OsString| CString::new(text.as_bytes()).map_err(|_| PyValueError::new_err("a path has no NUL"));
+    let program = text(&interpreter)?;
+    let args = std::iter::once(&interpreter).chain(&args).map(text).collect::<PyResult<Vec<_>>>()?;
     Ok(Launch::Program { program, args, advice })
 }

@@ -4,7 +4,10 @@
 
 mod batch;
 mod buffer;
+mod code;
+mod dataset;
 mod error;
+mod forks;
 mod images;
 mod loader;
 mod memory;
@@ -37,7 +40,9 @@ mod _native {
         batch::Batch,
         buffer::Field,
         check_batch_transform, check_transform,
+        code::{report_line, serve_code, serve_worker, stack_signal},
         error::{DecodeError, SlotsExhaustedError, WorkerError},
+        forks::leave_pool,
         image_folder_classes,
         images::decode_jpeg,
         init,
@@ -100,7 +105,7 @@ fn print_line(descriptor: c_int, line: &str) {
 /// Serves the trainer at the other end of standard input, as its coordinator, and ends this process.
 #[pyfunction]
 fn serve() {
-    crate::sys::process::exit_now(crate::loader::serve_stdin());
+    crate::sys::process::exit_now(crate::loader::serve_stdin(&crate::coordinator::Begin::Described));
 }
 
 /// Does the same if this process was started to be a coordinator; else returns at once.

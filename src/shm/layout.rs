@@ -53,6 +53,7 @@ pub struct SlotLayout {
     rows: usize,
     indices: usize,
     fields: Vec<FieldLayout>,
+    specs: Vec<FieldSpec>,
     bytes: usize,
 }
 
@@ -80,7 +81,12 @@ impl SlotLayout {
             fields.push(FieldLayout { spec: spec.clone(), offset, row_bytes });
         }
         let bytes = align(end, SLOT_ALIGN).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(too_large)?;
-        Ok(Self { rows, indices, fields, bytes })
+        Ok(Self { rows, indices, fields, specs: specs.to_vec(), bytes })
+    }
+
+    /// Returns the layout of an arena that has no slots yet, because it is not known what they hold.
+    pub fn unknown() -> Self {
+        Self { rows: 0, indices: 0, fields: Vec::new(), specs: Vec::new(), bytes: SLOT_ALIGN }
     }
 
     /// Returns how many rows a slot has room for.
@@ -91,6 +97,11 @@ impl SlotLayout {
     /// Returns the fields, in the pipeline's order.
     pub fn fields(&self) -> &[FieldLayout] {
         &self.fields
+    }
+
+    /// Returns name, dtype and shape of a row of each field.
+    pub fn specs(&self) -> &[FieldSpec] {
+        &self.specs
     }
 
     /// Returns the size of a slot in bytes, a whole number of pages.

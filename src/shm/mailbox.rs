@@ -30,6 +30,11 @@ impl Mailbox {
         Ok(Self { memory: Arc::new(SharedMemory::open(fd)?), lanes: 1 })
     }
 
+    /// Returns the mailbox of so many lanes that lies in this memory.
+    pub fn over(memory: SharedMemory, lanes: usize) -> Self {
+        Self { memory: Arc::new(memory), lanes }
+    }
+
     /// Returns the memory, to be sent to another process.
     pub fn memory(&self) -> &SharedMemory {
         &self.memory

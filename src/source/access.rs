@@ -2,15 +2,16 @@
 
 use std::{ffi::OsString, fmt::Debug, os::fd::RawFd, sync::Arc};
 
-use crate::{error::Failure, field::Field};
+use super::{reader::Reader, record::Record};
+use crate::{error::Result, field::Field};
 
 /// Bytes that several processes may share: a mapping, or memory of our own.
 pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// Records by index.
 ///
-/// Getting a sample takes two steps, so that a worker can read ahead: [`fetch`](Self::fetch) does all of
-/// the sample's I/O and leaves the bytes in a buffer, [`field`](Self::field) finds a field in them.
+/// Getting a sample takes two steps, so that a worker can read ahead: a [`Reader`] of the thread that reads does all of
+/// the sample's I/O and leaves what it got in a [`Record`], [`field`](Self::field) finds a field in that.
 #[expect(clippy::len_without_is_empty, reason = "an empty source is refused when it is opened")]
 pub trait Source: Debug + Send + Sync {
     /// Returns the number of samples, at least one.
@@ -32,16 +33,42 @@ pub trait Source: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Tells whether [`fetch`](Self::fetch) may wait for a device, so that reading ahead pays.
+    /// Tells whether a reader may wait for a device, so that reading ahead pays.
     fn does_io(&self) -> bool;
 
-    /// Reads sample `index` into `record`, which it clears first, and which is to become no longer than `most` bytes.
+    /// Tells whether a sample takes so little that a run of a few would not be worth its message.
+    fn is_quick(&self) -> bool {
+        !self.does_io()
+    }
+
+    /// Tells whether samples are made by code of the user, which runs on one thread at a time.
+    fn runs_code(&self) -> bool {
+        false
+    }
+
+    /// Returns the signal at which a worker reports what its code is doing, from whatever that is.
+    fn stack_signal(&self) -> Option<i32> {
+        None
+    }
+
+    /// Tells whether the room that its fields have for samples that vary is a guess: then a sample that needs more is no bad
+    /// one, and there is more room from then on.
+    fn guesses_room(&self) -> bool {
+        false
+    }
+
+    /// Begins a worker's process, before it reads its first sample; `seat` is its number.
     ///
     /// # Errors
-    /// A [`Failure`] of the read stage, with the errno where there is one. A sample that is longer is one, told before
-    /// memory is taken for it.
-    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure>;
+    /// [`Raised`](crate::Error::Raised) where code of the user refuses.
+    fn enter(&self, seat: u32) -> Result<()> {
+        let _ = seat;
+        Ok(())
+    }
 
-    /// Returns the bytes of field `field` of sample `index`, whose record has been fetched.
-    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8];
+    /// Returns what a thread reads samples with.
+    fn reader(&self) -> Box<dyn Reader + '_>;
+
+    /// Returns the bytes of field `field` of sample `index`, whose record has been read.
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a Record) -> &'a [u8];
 }

@@ -9,7 +9,12 @@ use std::{
 };
 
 use self::index::Index;
-use super::{access::Source, file};
+use super::{
+    access::Source,
+    file,
+    reader::{BytesReader, Reader},
+    record::Record,
+};
 use crate::{
     error::{Failure, Result},
     field::{Field, Image, Label},
@@ -34,7 +39,7 @@ pub struct ImageFolder {
 impl ImageFolder {
     /// Returns the fields of every image folder.
     pub fn source_fields() -> Vec<Field> {
-        vec![Field::new("image", Image {}), Field::new("label", Label {})]
+        vec![Field::new("image", Image::default()), Field::new("label", Label {})]
     }
 
     /// Lists the folder `root`.
@@ -48,6 +53,11 @@ impl ImageFolder {
 
     fn path(&self, index: u64) -> PathBuf {
         self.root.join(OsStr::from_bytes(self.index.path(index)))
+    }
+
+    fn fetch(&self, index: u64, bytes: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
+        bytes.clear();
+        file::append(&self.path(index), bytes, most)
     }
 }
 
@@ -72,13 +82,12 @@ impl Source for ImageFolder {
         true
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
-        record.clear();
-        file::append(&self.path(index), record, most)
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(BytesReader::new(|index, bytes, most| self.fetch(index, bytes, most)))
     }
 
-    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
-        if field == 0 { record } else { self.index.label(index) }
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a Record) -> &'a [u8] {
+        if field == 0 { &record.bytes } else { self.index.label(index) }
     }
 }
 
@@ -97,16 +106,16 @@ mod tests {
             fs::write(path, bytes).unwrap();
         }
         let folder = ImageFolder::open(root.path()).unwrap();
-        let mut record = vec![0; 100];
-        folder.fetch(1, &mut record, 1).unwrap();
+        let mut record = Record::from(vec![0; 100]);
+        folder.fetch(1, &mut record.bytes, 1).unwrap();
         assert_eq!(folder.len(), 2);
         assert_eq!(folder.classes(), ["a", "b"]);
         assert_eq!(folder.field(0, 1, &record), b"1");
         assert_eq!(folder.field(1, 1, &record), 1_i64.to_ne_bytes());
-        assert!(folder.fetch(0, &mut record, 1).unwrap_err().reason.contains("has 2 bytes"));
+        assert!(folder.fetch(0, &mut record.bytes, 1).unwrap_err().reason.contains("has 2 bytes"));
         assert_eq!(folder.key(1), root.path().join("b/x.jpg").to_str().unwrap());
 
         fs::remove_file(root.path().join("b/x.jpg")).unwrap();
-        assert_eq!(folder.fetch(1, &mut record, 1).unwrap_err().errno, Some(libc::ENOENT));
+        assert_eq!(folder.fetch(1, &mut record.bytes, 1).unwrap_err().errno, Some(libc::ENOENT));
     }
 }

@@ -7,12 +7,16 @@ mod access;
 mod file;
 mod image_folder;
 mod path;
+mod reader;
+mod record;
 mod spec;
 mod table;
 
 pub use self::{
     access::{Bytes, Source},
     image_folder::ImageFolder,
+    reader::{BytesReader, Reader},
+    record::{Payloads, Record},
     spec::SourceSpec,
     table::{Column, RunsAt, Stored, Table},
 };

@@ -10,7 +10,10 @@ use super::{
     path,
     table::{Column, Table},
 };
-use crate::{error::Result, field::Field};
+use crate::{
+    error::{Error, Result},
+    field::Field,
+};
 
 /// A source as data: what the trainer sends to the coordinator, which opens it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,11 @@ pub enum SourceSpec {
         /// The columns.
         columns: Vec<Column>,
     },
+    /// Code of the user, which no data can say: it comes beside the description, as so many pieces of shared memory.
+    Code {
+        /// How many.
+        pieces: usize,
+    },
 }
 
 impl SourceSpec {
@@ -37,6 +45,8 @@ impl SourceSpec {
         match self {
             Self::ImageFolder { .. } => ImageFolder::source_fields(),
             Self::Table { columns, .. } => columns.iter().map(|column| column.field.clone()).collect(),
+            // They are learned from samples.
+            Self::Code { .. } => Vec::new(),
         }
     }
 
@@ -46,7 +56,7 @@ impl SourceSpec {
         match self {
             // Without a directory of now, or a path, opening it tells what is wrong.
             Self::ImageFolder { root } => Self::ImageFolder { root: std::path::absolute(&root).unwrap_or(root) },
-            Self::Table { .. } => self,
+            Self::Table { .. } | Self::Code { .. } => self,
         }
     }
 
@@ -59,6 +69,7 @@ impl SourceSpec {
         Ok(match self {
             Self::ImageFolder { root } => Arc::new(ImageFolder::open(root)?),
             Self::Table { len, columns } => Arc::new(Table::open(*len, columns, bytes)?),
+            Self::Code { .. } => return Err(Error::config("code of the user is opened by what runs it")),
         })
     }
 }

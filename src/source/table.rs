@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     access::{Bytes, Source},
     file,
+    reader::{BytesReader, Reader},
+    record::Record,
 };
 use crate::{
     error::{Error, Failure, Result},
@@ -110,6 +112,25 @@ impl Table {
             Stored::Rows(_) | Stored::Runs(_) => None,
         }
     }
+
+    /// Reads the files of a sample.
+    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
+        record.clear();
+        record.resize(self.file_columns * END_BYTES, 0);
+        let files = self.columns.iter().filter_map(|column| Some((column, self.path(column, index)?)));
+        for (number, (column, path)) in files.enumerate() {
+            file::append(path, record, most).map_err(|mut failure| {
+                if number > 0 {
+                    // The sample goes by the name of its first file.
+                    failure.reason = format!("{} `{}`: {}", column.field.name, path.display(), failure.reason);
+                }
+                failure
+            })?;
+            let end = (record.len() as u64).to_ne_bytes();
+            record[number * END_BYTES..(number + 1) * END_BYTES].copy_from_slice(&end);
+        }
+        Ok(())
+    }
 }
 
 fn end(bytes: &[u8], runs: RunsAt, index: u64) -> usize {
@@ -198,30 +219,17 @@ impl Source for Table {
         self.file_columns > 0
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
-        record.clear();
-        record.resize(self.file_columns * END_BYTES, 0);
-        let files = self.columns.iter().filter_map(|column| Some((column, self.path(column, index)?)));
-        for (number, (column, path)) in files.enumerate() {
-            file::append(path, record, most).map_err(|mut failure| {
-                if number > 0 {
-                    // The sample goes by the name of its first file.
-                    failure.reason = format!("{} `{}`: {}", column.field.name, path.display(), failure.reason);
-                }
-                failure
-            })?;
-            let end = (record.len() as u64).to_ne_bytes();
-            record[number * END_BYTES..(number + 1) * END_BYTES].copy_from_slice(&end);
-        }
-        Ok(())
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(BytesReader::new(|index, bytes, most| self.fetch(index, bytes, most)))
     }
 
-    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a Record) -> &'a [u8] {
+        let bytes = &record.bytes[..];
         match self.found[field] {
             Found::File(number) => {
                 let ends = RunsAt { offset: 0, ends: 0, longest: 0 };
-                let before = number.checked_sub(1).map(|before| end(record, ends, before as u64));
-                &record[before.unwrap_or(self.file_columns * END_BYTES)..end(record, ends, number as u64)]
+                let before = number.checked_sub(1).map(|before| end(bytes, ends, before as u64));
+                &bytes[before.unwrap_or(self.file_columns * END_BYTES)..end(bytes, ends, number as u64)]
             }
             Found::Row { offset, bytes } => {
                 let start = offset + index as usize * bytes;
@@ -284,7 +292,7 @@ mod tests {
         let offset = bytes.len();
         bytes.extend([7, 8]);
         let columns = [
-            column("image", Image {}, Stored::Files(images)),
+            column("image", Image::default(), Stored::Files(images)),
             column("x", Tensor { dtype: DType::UInt8, shape: vec![] }, Stored::Rows(offset)),
             column("mask", Mask::of("image"), Stored::Files(masks)),
             column("pairs", numbers(DType::Int8, &[2], 3), Stored::Runs(values)),
@@ -293,14 +301,14 @@ mod tests {
         assert_eq!(serde_json::from_str::<Vec<Column>>(&json).unwrap(), columns);
         let table = Table::open(2, &columns, Some(Arc::new(bytes))).unwrap();
 
-        let mut record = b"old".to_vec();
-        table.fetch(0, &mut record, 100).unwrap();
+        let mut record = Record::from(b"old".to_vec());
+        table.fetch(0, &mut record.bytes, 100).unwrap();
         let fields: Vec<&[u8]> = (0..4).map(|field| table.field(field, 0, &record)).collect();
         assert_eq!(fields, [b"image a", &[7][..], b"mask", b"123456"]);
-        assert_eq!((table.field(3, 1, &[]), table.field(1, 1, &[])), (&[][..], &[8][..]));
+        assert_eq!((table.field(3, 1, &Record::default()), table.field(1, 1, &Record::default())), (&[][..], &[8][..]));
         assert_eq!(table.key(1), path("b"));
         assert_eq!(table.fields()[3].to_string(), "pairs: int8[?, 2] with room for 3");
-        let failure = table.fetch(1, &mut record, 100).unwrap_err();
+        let failure = table.fetch(1, &mut record.bytes, 100).unwrap_err();
         let kind = failure.errno.map(|errno| std::io::Error::from_raw_os_error(errno).kind());
         assert_eq!(kind, Some(std::io::ErrorKind::NotFound));
         assert!(failure.reason.starts_with(&format!("mask `{}`: ", path("gone"))), "{}", failure.reason);

@@ -63,6 +63,14 @@ pub fn check_descriptors(need: u64) -> Result<()> {
     Err(Error::sys(call, nix::errno::Errno::EMFILE))
 }
 
+/// Returns the bytes of memory that this process has for itself: not what it shares, as the arena.
+pub fn own_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kilobytes.map_or(0, |kilobytes| kilobytes << 10)
+}
+
 /// Returns every limit on memory that can be read, under a root that is `/` but for tests; those on files too if they are
 /// what is `shared`.
 fn memory_limits(root: &Path, shared: bool) -> Vec<MemoryLimit> {

@@ -9,6 +9,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::FileTypeExt},
     panic::{AssertUnwindSafe, catch_unwind},
     process,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -146,6 +147,12 @@ impl Parent {
         Self { pid, pidfd: pidfd_open(pid) }
     }
 
+    /// Watches a process that is not this one's parent.
+    pub fn of(pid: i32) -> Self {
+        let pid = Pid::from_raw(pid);
+        Self { pid, pidfd: pidfd_open(pid) }
+    }
+
     /// Returns a descriptor that can be read once the parent has ended.
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(AsFd::as_fd)
@@ -185,6 +192,24 @@ pub fn thread_count() -> usize {
     fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
+/// What an interpreter wants to be told of forks of a process that it lives in.
+#[derive(Clone, Copy, Debug)]
+pub struct ForkHooks {
+    /// Called before a fork.
+    pub before: fn(),
+    /// Called after it, in the process that forked.
+    pub parent: fn(),
+    /// Runs what the child is to do, and returns its exit status.
+    pub child: fn(&mut dyn FnMut() -> i32) -> i32,
+}
+
+static FORK_HOOKS: OnceLock<ForkHooks> = OnceLock::new();
+
+/// From now on tells an interpreter of every fork by [`fork_child`]. The first one that asks is the only one.
+pub fn tell_of_forks(hooks: ForkHooks) {
+    let _ = FORK_HOOKS.set(hooks);
+}
+
 /// Forks. The child runs `body` and exits with its result, or with 101 if it panics: it never returns from here.
 ///
 /// # Safety
@@ -193,15 +218,56 @@ pub fn thread_count() -> usize {
 /// # Errors
 /// [`Error::Sys`] where the system has no room for another process.
 pub unsafe fn fork_child(body: impl FnOnce() -> i32) -> Result<Child> {
+    let hooks = FORK_HOOKS.get();
+    if let Some(hooks) = hooks {
+        (hooks.before)();
+    }
     // SAFETY: the caller promises that this is the only thread.
-    match unsafe { fork() }.map_err(|errno| Error::sys("fork", errno))? {
+    let forked = unsafe { fork() };
+    if let Some(hooks) = hooks
+        && !matches!(forked, Ok(ForkResult::Child))
+    {
+        (hooks.parent)();
+    }
+    match forked.map_err(|errno| Error::sys("fork", errno))? {
         ForkResult::Parent { child } => Ok(Child::new(child)),
         ForkResult::Child => {
             // A panic must not unwind into frames that belong to the parent's half of the stack.
-            let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+            let mut body = Some(body);
+            let mut once = || body.take().map_or(0, |body| body());
+            let run = AssertUnwindSafe(|| match hooks {
+                Some(hooks) => (hooks.child)(&mut once),
+                None => once(),
+            });
+            let status = catch_unwind(run).unwrap_or(101);
             exit_now(status)
         }
     }
+}
+
+/// Forks as [`fork_child`] does, where this process has one thread.
+///
+/// # Errors
+/// [`Error::Worker`] where it has more, [`Error::Sys`] where the system has no room for another process.
+pub fn fork_alone(body: impl FnOnce() -> i32) -> Result<Child> {
+    let threads = thread_count();
+    if threads != 1 {
+        return Err(Error::Worker(format!("a process of {threads} threads cannot be forked")));
+    }
+    // SAFETY: this process has one thread, as was just seen.
+    unsafe { fork_child(body) }
+}
+
+/// Returns the program that this process runs and its arguments, its name included.
+///
+/// # Errors
+/// [`Error::Sys`] where the kernel does not tell.
+pub fn own_program() -> Result<(CString, Vec<CString>)> {
+    let line = fs::read("/proc/self/cmdline").map_err(|error| Error::sys("read this program's arguments", error))?;
+    let parts = line.strip_suffix(b"\0").unwrap_or(&line).split(|&byte| byte == 0);
+    let args: Vec<CString> = parts.filter_map(|part| CString::new(part).ok()).collect();
+    let program = args.first().cloned().ok_or_else(|| Error::config("this program has no name"))?;
+    Ok((program, args))
 }
 
 /// Ends this process at once: no destructors, no exit handlers, no flushing of buffers it inherited.
@@ -244,6 +310,16 @@ pub fn spawn(
 /// Tells whether standard input is a socket, as in a process that [`spawn`] has started.
 pub fn stdin_is_socket() -> bool {
     fs::metadata("/proc/self/fd/0").is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+/// Returns the descriptors that this process has open.
+pub fn descriptors() -> Vec<RawFd> {
+    let listed = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let mut open: Vec<RawFd> =
+        fs::read_dir("/proc/self/fd").map(|all| all.filter_map(listed).collect()).unwrap_or_default();
+    // The directory's own is closed by now.
+    open.retain(|fd| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok());
+    open
 }
 
 /// Closes every descriptor but standard input, output, error and those in `keep`.
@@ -380,6 +456,17 @@ pub fn be_expendable() {
     go_first();
     let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
     let _ = prctl::set_no_new_privs();
+}
+
+/// Returns a signal that nobody is likely to use, for asking a process what its code is doing.
+pub fn stack_signal() -> i32 {
+    libc::SIGRTMAX() - 3
+}
+
+/// Sends a signal to a child that has not been reaped.
+pub fn ask(child: &Child, signal: i32) {
+    // SAFETY: the call takes two integers; an unreaped child keeps its id.
+    let _ = unsafe { libc::kill(child.pid(), signal) };
 }
 
 /// Tells whether another process is stopped: by a signal, or by a debugger.

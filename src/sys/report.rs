@@ -104,6 +104,11 @@ pub fn report_to_stderr() -> Result<()> {
     stdio::beyond(io::stderr().as_fd()).map(report_to)
 }
 
+/// Returns the end of a pipe that reports go to, for a program that is started.
+pub fn pipe_end() -> Option<BorrowedFd<'static>> {
+    PIPE.get().map(AsFd::as_fd)
+}
+
 /// Returns the descriptor that reports go to, which a process that closes all others must keep.
 pub fn descriptor() -> Option<RawFd> {
     PIPE.get().map(AsRawFd::as_raw_fd)

@@ -190,7 +190,7 @@ impl Chain {
             None => row,
             Some(Ragged { axes, .. }) => {
                 let extents = self.writer.shape(space.plan.size());
-                self.output.begin_row(row, &extents[..axes]).map_err(failure)?
+                self.output.begin_row(row, &extents[..axes])?
             }
         };
         self.run(pixels, space, row).map_err(failure)

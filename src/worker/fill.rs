@@ -10,10 +10,8 @@ use crate::{
     rng::Key,
     sampler::Partition,
     shm::{Progress, RowMut, SlotMut},
+    source::{Reader, Record},
 };
-
-/// The largest record whose memory is kept for the next one.
-const KEPT_BYTES: usize = 8 << 20;
 
 /// A row and what belongs there.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +22,12 @@ pub struct RowTask<'a> {
     pub batch: u64,
     /// How many candidates for the row have been given up before.
     pub attempt: u32,
+}
+
+impl RowTask<'_> {
+    fn key(&self, index: u64) -> Key {
+        Key { seed: self.partition.seed(), epoch: self.partition.epoch(), index }
+    }
 }
 
 /// A row's first candidate, and whether its record has been read.
@@ -47,6 +51,12 @@ impl Filler {
         Self { pipeline, on_error, worker }
     }
 
+    /// Returns the same filler over another pipeline.
+    #[must_use]
+    pub fn with_pipeline(&self, pipeline: Arc<Pipeline>) -> Self {
+        Self { pipeline, ..self.clone() }
+    }
+
     /// Returns the pipeline.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
@@ -61,13 +71,13 @@ impl Filler {
         &self,
         task: RowTask<'_>,
         row: &mut RowMut,
-        record: &mut Vec<u8>,
+        (reader, record): (&mut dyn Reader, &mut Record),
         report: &mut RunReport,
     ) -> Candidate {
         let index = self.candidate(task, row.row() as u32, task.attempt);
         row.set_index(index);
         row.mark(Progress::InHand);
-        let read = self.read(index, record, report);
+        let read = self.read(task.key(index), reader, record, report);
         row.mark(Progress::Fetched);
         Candidate { index, read }
     }
@@ -78,7 +88,7 @@ impl Filler {
         &self,
         task: RowTask<'_>,
         row: &mut RowMut,
-        record: &mut Vec<u8>,
+        (reader, record): (&mut dyn Reader, &mut Record),
         candidate: Candidate,
         scratch: &mut Scratch,
         report: &mut RunReport,
@@ -88,12 +98,14 @@ impl Filler {
         let mut attempt = task.attempt;
         let Candidate { mut index, mut read } = candidate;
         loop {
-            let key = Key { seed: task.partition.seed(), epoch: task.partition.epoch(), index };
-            let made =
-                read.and_then(|()| self.pipeline.fill(key, record, scratch, &mut row.fields(), &mut report.times));
+            let made = read.and_then(|()| {
+                self.pipeline.fill(task.key(index), record, scratch, &mut row.fields(), &mut report.times)
+            });
             let Err(failure) = made else { break };
             attempt += 1;
-            let fatal = self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS;
+            // Such a sample is no bad one: it is made again where there is room.
+            let lacks_room = failure.room.as_ref().is_some_and(|room| self.pipeline.grows(&room.field));
+            let fatal = lacks_room || self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS;
             let mut error = failure.of(index, self.pipeline.source().key(index));
             error.worker = self.worker;
             report.failures.push(RowFailure { row: number, fatal, error });
@@ -102,11 +114,9 @@ impl Filler {
             }
             index = self.candidate(task, number, attempt);
             row.set_index(index);
-            read = self.read(index, record, report);
+            read = self.read(task.key(index), reader, record, report);
         }
-        if record.capacity() > KEPT_BYTES {
-            *record = Vec::new();
-        }
+        record.settle();
         row.mark(Progress::Done);
     }
 
@@ -125,14 +135,20 @@ impl Filler {
         rows.mark(Progress::Done);
     }
 
-    fn read(&self, index: u64, record: &mut Vec<u8>, report: &mut RunReport) -> Result<(), Failure> {
-        let (source, most) = (self.pipeline.source(), self.pipeline.sample_bytes());
-        if !source.does_io() {
-            return source.fetch(index, record, most);
+    fn read(
+        &self,
+        key: Key,
+        reader: &mut dyn Reader,
+        record: &mut Record,
+        report: &mut RunReport,
+    ) -> Result<(), Failure> {
+        let most = self.pipeline.sample_bytes();
+        if !self.pipeline.source().does_io() {
+            return reader.read(key, record, most);
         }
         let begun = Instant::now();
-        let fetched = source.fetch(index, record, most);
+        let read = reader.read(key, record, most);
         report.read += begun.elapsed();
-        fetched
+        read
     }
 }

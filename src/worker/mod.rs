@@ -4,13 +4,22 @@
 //! device, one thread reads ahead while the worker's own rayon pool decodes. A worker ends when the coordinator
 //! does: when its socket closes, or when the kernel kills it.
 
+mod code;
 mod fill;
 mod in_flight;
 mod report;
 mod serve;
+mod spawned;
+mod term;
+
+/// Runs that a worker may have at once: one in work and one waiting, so that it never idles for a message.
+pub const LANES: usize = 2;
 
 pub use self::{
+    code::{OpenCode, OpenedCode},
     fill::{Candidate, Filler, RowTask},
     report::{Quarantine, RowFailure, RunReport},
     serve::Worker,
+    spawned::{Learning, Place, Posting, serve_posted},
+    term::{TERM_OVER, Term},
 };

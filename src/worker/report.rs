@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     counters::Counters,
-    error::{Error, Result, SampleError},
-    pipeline::Times,
+    error::{Error, Result, Room, SampleError},
+    pipeline::{Pipeline, Times},
     protocol::Done,
     shm::Mailbox,
 };
@@ -21,6 +21,13 @@ pub struct RowFailure {
     pub fatal: bool,
     /// What happened.
     pub error: SampleError,
+}
+
+impl RowFailure {
+    /// Returns the room that the sample lacks, if that is all that is wrong.
+    pub fn lacks_room<'a>(&'a self, pipeline: &Pipeline) -> Option<&'a Room> {
+        self.error.room.as_deref().filter(|room| pipeline.grows(&room.field))
+    }
 }
 
 /// The samples that have failed: how many, and the first of them.
@@ -126,6 +133,8 @@ mod tests {
             stage: Stage::Decode,
             reason: "bad".into(),
             errno: None,
+            raised: None,
+            room: None,
             offset: None,
             worker: Some(1),
         };

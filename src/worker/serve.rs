@@ -13,6 +13,7 @@ use super::{
     fill::{Candidate, Filler, RowTask},
     in_flight::InFlight,
     report::RunReport,
+    term::{TERM_OVER, Term},
 };
 use crate::{
     error::{Error, Result},
@@ -20,6 +21,7 @@ use crate::{
     protocol::{Channel, Command, Fill, Incoming, Report, Work},
     sampler::{Partition, Sampler},
     shm::{Arena, Mailbox, RowMut, SlotMut},
+    source::{Reader, Record},
     sys::{
         memory::SharedMemory,
         process::{self, Parent},
@@ -42,6 +44,8 @@ pub struct Worker {
     pub sampler: Sampler,
     /// Decoding threads.
     pub threads: u32,
+    /// How long this worker serves.
+    pub term: Term,
     /// This worker's seat, which decides where it begins to populate the arena.
     pub seat: u32,
     /// The trainer, and the coordinator that is to end when it does.
@@ -53,11 +57,15 @@ pub struct Worker {
 impl Worker {
     /// Serves until the coordinator is gone; returns the exit status.
     pub fn run(self) -> i32 {
+        if let Err(error) = self.filler.pipeline().source().enter(self.seat) {
+            report::report(&format!("worker {} cannot begin: {error}", self.seat));
+            return 1;
+        }
         stand_by(&self);
         let reads_ahead = self.filler.pipeline().source().does_io() || self.threads > 1;
         let served = if reads_ahead { serve_ahead(self) } else { serve_inline(self) };
         match served {
-            Ok(()) => 0,
+            Ok(status) => status,
             Err(error) => {
                 report::report(&format!("worker ends: {error}"));
                 1
@@ -127,6 +135,9 @@ fn next_fill(channel: &Channel<Report, Command>, arena: &mut Arena) -> Result<Op
             (Incoming::Message(Command::Segment), None) => {
                 return Err(Error::Protocol("a segment came without its descriptor".into()));
             }
+            (Incoming::Message(Command::Post { .. } | Command::Memory), _) => {
+                return Err(Error::Protocol("a worker is posted once".into()));
+            }
             (Incoming::Closed, _) => return Ok(None),
             (Incoming::Empty, _) => {}
         }
@@ -148,10 +159,11 @@ fn report(channel: &Channel<Report, Command>, mailbox: &Mailbox, tag: u32, run: 
 }
 
 /// One thread does everything: for records that lie in memory.
-fn serve_inline(worker: Worker) -> Result<()> {
-    let Worker { channel, mut arena, mailbox, filler, sampler, .. } = worker;
+fn serve_inline(worker: Worker) -> Result<i32> {
+    let Worker { channel, mut arena, mailbox, filler, sampler, mut term, .. } = worker;
     let mut partitions = Partitions { sampler, known: HashMap::new() };
-    let (mut scratch, mut record) = (filler.pipeline().scratch(), Vec::new());
+    let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
+    let mut scratch = filler.pipeline().scratch();
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {
         let partition = partitions.get(&fill);
@@ -161,16 +173,21 @@ fn serve_inline(worker: Worker) -> Result<()> {
         match fill.work {
             Work::Finish => filler.finish(&partition, fill.batch, rows, &mut run),
             Work::Fill => {
+                reader.begin();
                 for mut row in rows.into_rows() {
-                    let candidate = filler.fetch(row_task, &mut row, &mut record, &mut run);
-                    filler.fill(row_task, &mut row, &mut record, candidate, &mut scratch, &mut run);
+                    let candidate = filler.fetch(row_task, &mut row, (&mut *reader, &mut record), &mut run);
+                    filler.fill(row_task, &mut row, (&mut *reader, &mut record), candidate, &mut scratch, &mut run);
                 }
+                reader.end();
                 run.rest_is_writing(begun);
             }
         }
         report(&channel, &mailbox, fill.tag, &run)?;
+        if term.is_over(fill.run.rows) {
+            return Ok(TERM_OVER);
+        }
     }
-    Ok(())
+    Ok(0)
 }
 
 /// A run in work on several threads: the last row reports it.
@@ -184,7 +201,7 @@ struct Running {
 struct Fetched {
     row: RowMut,
     running: Arc<Running>,
-    record: Vec<u8>,
+    record: Record,
     /// The record's length.
     len: usize,
     candidate: Candidate,
@@ -201,8 +218,8 @@ enum Task {
 const READ_AHEAD: usize = 3;
 
 /// This thread reads, a pool of threads decodes.
-fn serve_ahead(worker: Worker) -> Result<()> {
-    let Worker { channel, mut arena, mailbox, filler, sampler, threads, .. } = worker;
+fn serve_ahead(worker: Worker) -> Result<i32> {
+    let Worker { channel, mut arena, mailbox, filler, sampler, threads, mut term, .. } = worker;
     let threads = threads as usize;
     // Built here, after the fork: a pool does not survive one.
     let pool = rayon::ThreadPoolBuilder::new()
@@ -211,18 +228,18 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         .build()
         .map_err(|error| Error::Worker(format!("cannot start {threads} decoding threads: {error}")))?;
     let (to_decode, tasks) = flume::bounded::<Task>(READ_AHEAD);
-    let (used, spare) = flume::unbounded::<Vec<u8>>();
+    let (used, spare) = flume::unbounded::<Record>();
     let (channel, in_flight) = (Arc::new(channel), Arc::new(InFlight::default()));
     for _ in 0..threads {
         let (tasks, used, filler, in_flight) = (tasks.clone(), used.clone(), filler.clone(), Arc::clone(&in_flight));
         let (channel, mailbox) = (Arc::clone(&channel), mailbox.clone());
         pool.spawn(move || {
-            let mut scratch = filler.pipeline().scratch();
+            let (mut reader, mut scratch) = (filler.pipeline().reader(), filler.pipeline().scratch());
             for task in tasks {
                 match task {
                     Task::Row(fetched) => {
                         let len = fetched.len;
-                        decode(fetched, &filler, &mut scratch, &used, &channel, &mailbox);
+                        decode(fetched, &filler, (&mut *reader, &mut scratch), &used, &channel, &mailbox);
                         in_flight.remove(len);
                     }
                     Task::Batch(fill, partition, rows) => {
@@ -236,6 +253,7 @@ fn serve_ahead(worker: Worker) -> Result<()> {
         });
     }
     drop(tasks);
+    let mut reader = filler.pipeline().reader();
     let mut partitions = Partitions { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {
@@ -251,28 +269,34 @@ fn serve_ahead(worker: Worker) -> Result<()> {
             let mut record = spare.try_recv().unwrap_or_default();
             let mut run = RunReport::default();
             let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
-            let candidate = filler.fetch(row_task, &mut row, &mut record, &mut run);
+            let candidate = filler.fetch(row_task, &mut row, (&mut *reader, &mut record), &mut run);
             running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(run);
             in_flight.add(record.len());
             let fetched = Fetched { row, running: Arc::clone(&running), len: record.len(), record, candidate };
             to_decode.send(Task::Row(fetched)).map_err(gone)?;
         }
+        if term.is_over(fill.run.rows) {
+            // What is still being decoded is reported first.
+            drop(to_decode);
+            drop(pool);
+            return Ok(TERM_OVER);
+        }
     }
-    Ok(())
+    Ok(0)
 }
 
 fn decode(
     fetched: Fetched,
     filler: &Filler,
-    scratch: &mut Scratch,
-    used: &flume::Sender<Vec<u8>>,
+    (reader, scratch): (&mut dyn Reader, &mut Scratch),
+    used: &flume::Sender<Record>,
     channel: &Channel<Report, Command>,
     mailbox: &Mailbox,
 ) {
     let Fetched { mut row, running, mut record, candidate, .. } = fetched;
     let row_task = RowTask { partition: &running.partition, batch: running.fill.batch, attempt: running.fill.attempt };
     let mut run = RunReport::default();
-    filler.fill(row_task, &mut row, &mut record, candidate, scratch, &mut run);
+    filler.fill(row_task, &mut row, (reader, &mut record), candidate, scratch, &mut run);
     // The right to the row ends before anybody is told that the run is done.
     drop(row);
     let _ = used.send(record);

@@ -11,7 +11,8 @@ use std::{
 use nix::sys::signal::Signal;
 use stokehold::{
     Batch, BatchTransform, Builder, DType, Error, FieldSpec, Input, Launch, Loader, Mixing, Source, Stage,
-    error::Failure, field::Field,
+    field::Field,
+    source::{BytesReader, Reader, Record},
 };
 
 use crate::{
@@ -63,17 +64,19 @@ impl Source for Pictures {
         self.does_io
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>, _: u64) -> Result<(), Failure> {
-        if self.slow == Some(index) {
-            thread::sleep(Duration::from_millis(200));
-        }
-        record.clear();
-        record.extend((index as i64 % i64::from(CLASSES)).to_ne_bytes());
-        Ok(())
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(BytesReader::new(|index, bytes, _| {
+            if self.slow == Some(index) {
+                thread::sleep(Duration::from_millis(200));
+            }
+            bytes.clear();
+            bytes.extend((index as i64 % i64::from(CLASSES)).to_ne_bytes());
+            Ok(())
+        }))
     }
 
-    fn field<'a>(&'a self, field: usize, index: u64, record: &'a [u8]) -> &'a [u8] {
-        if field == 1 { record } else { &self.images[index as usize * PIXELS..][..PIXELS] }
+    fn field<'a>(&'a self, field: usize, index: u64, record: &'a Record) -> &'a [u8] {
+        if field == 1 { &record.bytes } else { &self.images[index as usize * PIXELS..][..PIXELS] }
     }
 }
 

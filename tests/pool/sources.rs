@@ -17,6 +17,7 @@ use std::{
 use stokehold::{
     Batch, Builder, DType, Field, FieldSpec, Input, Launch, Loader, Source,
     error::{Failure, Stage},
+    source::{BytesReader, Reader, Record},
 };
 
 /// What happens when a sample is fetched.
@@ -72,21 +73,23 @@ impl Source for Numbers {
         true
     }
 
-    fn fetch(&self, index: u64, record: &mut Vec<u8>, _: u64) -> Result<(), Failure> {
-        record.clear();
-        (self.event)(index)?;
-        match &self.file {
-            None => record.extend(record_of(index)),
-            Some(file) => {
-                record.resize(24, 0);
-                file.read_exact_at(record, index * 24).map_err(|error| Failure::io("", &error))?;
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(BytesReader::new(|index, bytes, _| {
+            bytes.clear();
+            (self.event)(index)?;
+            match &self.file {
+                None => bytes.extend(record_of(index)),
+                Some(file) => {
+                    bytes.resize(24, 0);
+                    file.read_exact_at(bytes, index * 24).map_err(|error| Failure::io("", &error))?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        }))
     }
 
-    fn field<'a>(&'a self, _: usize, _: u64, record: &'a [u8]) -> &'a [u8] {
-        record
+    fn field<'a>(&'a self, _: usize, _: u64, record: &'a Record) -> &'a [u8] {
+        &record.bytes
     }
 }
 

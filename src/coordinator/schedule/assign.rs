@@ -1,12 +1,13 @@
 //! Who gets which run next.
 
 use super::{
-    parts::{BatchState, LANES, PlannedRun, Sharing, SlotState, WorkerStage},
+    parts::{BatchState, PlannedRun, Sharing, SlotState, WorkerStage},
     state::Schedule,
 };
 use crate::{
     coordinator::event::Action,
     protocol::{Fill, Run},
+    worker::LANES,
 };
 
 impl Schedule {

@@ -38,7 +38,7 @@ impl Schedule {
         if last.generation.is_some() && last.next.0 >= last.partition.batches() {
             let Some(epoch) = last.partition.epoch().checked_add(1) else { return };
             if self.sampler.partition(epoch, 0).batches() > 0 {
-                self.begin(None, epoch, 0);
+                self.begin(None, (epoch, 0), 0);
             }
         }
     }

@@ -63,6 +63,8 @@ impl Schedule {
             stage: Stage::Worker,
             reason: format!("the transforms of its batch ended {POISON_DEATHS} workers, the last one {ended}"),
             errno: None,
+            raised: None,
+            room: None,
             offset: None,
             worker: None,
         };

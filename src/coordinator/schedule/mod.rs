@@ -21,10 +21,7 @@ mod parts;
 mod recovery;
 mod state;
 
-pub use self::{
-    parts::LANES,
-    state::{Schedule, ScheduleOptions},
-};
+pub use self::state::{Schedule, ScheduleOptions};
 
 #[cfg(test)]
 mod tests;

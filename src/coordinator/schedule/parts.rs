@@ -6,11 +6,8 @@ use crate::{
     coordinator::event::Assignment,
     protocol::{Fill, Run, Work},
     sampler::Partition,
-    worker::RowFailure,
+    worker::{LANES, RowFailure},
 };
-
-/// Runs that a worker may have at once: one in work and one waiting, so that it never idles for a message.
-pub const LANES: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct EpochState {

@@ -104,6 +104,8 @@ impl Schedule {
             stage: Stage::Worker,
             reason: format!("it ended {POISON_DEATHS} workers, the last one {ended}"),
             errno: None,
+            raised: None,
+            room: None,
             offset: None,
             worker: None,
         };

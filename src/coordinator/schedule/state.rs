@@ -99,7 +99,7 @@ impl Schedule {
             return actions;
         }
         match event {
-            Event::Start { generation, epoch, cursor } => self.start(generation, epoch, cursor),
+            Event::Start { generation, epoch, cursor, batch } => self.start(generation, (epoch, cursor), batch),
             Event::Release { slot } => self.release(slot),
             Event::Grown { slots } => self.grow(slots),
             Event::Up { worker } => self.up(worker),
@@ -144,16 +144,24 @@ impl Schedule {
         self.epochs.iter().find(|epoch| epoch.number == number)
     }
 
-    pub(super) fn begin(&mut self, generation: Option<u64>, epoch: u64, cursor: u64) {
+    pub(super) fn begin(&mut self, generation: Option<u64>, (epoch, cursor): (u64, u64), batch: u64) {
         let partition = self.sampler.partition(epoch, cursor);
         self.epochs_begun += 1;
         let number = self.epochs_begun;
-        self.epochs.push_back(EpochState { number, generation, partition, next: (0, 0), filling: None, deliver: 0 });
+        self.epochs.push_back(EpochState {
+            number,
+            generation,
+            partition,
+            next: (batch, 0),
+            filling: None,
+            deliver: batch,
+        });
     }
 
-    fn start(&mut self, generation: u64, epoch: u64, cursor: u64) {
+    fn start(&mut self, generation: u64, (epoch, cursor): (u64, u64), batch: u64) {
         if let Some(front) = self.epochs.front_mut()
             && front.generation.is_none()
+            && batch == front.deliver
             && (front.partition.epoch(), front.partition.cursor()) == (epoch, cursor)
         {
             front.generation = Some(generation);
@@ -170,7 +178,7 @@ impl Schedule {
                 self.drain(slot);
             }
         }
-        self.begin(Some(generation), epoch, cursor);
+        self.begin(Some(generation), (epoch, cursor), batch);
     }
 
     /// Frees a slot as soon as nobody can write to it any more.

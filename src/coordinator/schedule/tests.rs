@@ -5,7 +5,7 @@ mod simulation;
 
 use self::simulation::{FIRST_SLOTS, Simulation, Step};
 use super::{
-    LANES, ScheduleOptions,
+    ScheduleOptions,
     parts::SlotState,
     recovery::{GIVE_UP_AFTER, MAX_BOOT_FAILURES},
 };
@@ -13,6 +13,7 @@ use crate::{
     coordinator::event::{Event, RowInHand},
     job::OnError,
     protocol::{Fill, Run, Work},
+    worker::LANES,
 };
 
 fn up(simulation: &mut Simulation) {
@@ -28,6 +29,15 @@ fn several_workers_share_the_first_batch() {
     simulation.start(0, 0);
     let runs: Vec<_> = simulation.writers(0).map(|fill| (fill.run.first_row, fill.run.rows)).collect();
     assert_eq!(runs, [(0, 2), (4, 2), (2, 2), (6, 2)], "two runs each, dealt in turn");
+}
+
+#[test]
+fn an_epoch_goes_on_with_the_batch_that_is_next() {
+    let mut simulation = Simulation::new(8, 2, 1, OnError::Raise);
+    up(&mut simulation);
+    simulation.on(Event::Start { generation: 1, epoch: 0, cursor: 0, batch: 2 });
+    let batches: Vec<_> = (0..FIRST_SLOTS).flat_map(|slot| simulation.writers(slot)).map(|fill| fill.batch).collect();
+    assert_eq!(batches, [2, 2], "two runs of one row");
 }
 
 #[test]

@@ -3,10 +3,7 @@
 use proptest::prelude::*;
 
 use super::simulation::{Simulation, Step};
-use crate::{
-    coordinator::schedule::{LANES, ScheduleOptions},
-    job::OnError,
-};
+use crate::{coordinator::schedule::ScheduleOptions, job::OnError, worker::LANES};
 
 fn step() -> impl Strategy<Value = Step> {
     let nth = || 0..16_usize;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     coordinator::{
         event::{Action, Event, RowInHand},
-        schedule::{LANES, Schedule, ScheduleOptions, parts::SlotState},
+        schedule::{Schedule, ScheduleOptions, parts::SlotState},
     },
     error::{SampleError, Stage},
     job::OnError,
     protocol::{Fill, Work},
     sampler::{Partition, Sampler},
-    worker::{RowFailure, RunReport},
+    worker::{LANES, RowFailure, RunReport},
 };
 
 /// Something that happens to a pool. `nth` counts those that it can happen to, and begins again behind the last.
@@ -184,7 +184,7 @@ impl Simulation {
     pub(super) fn start(&mut self, epoch: u64, cursor: u64) {
         self.generations += 1;
         self.current = Some((self.generations, self.sampler.partition(epoch, cursor), 0));
-        self.on(Event::Start { generation: self.generations, epoch, cursor });
+        self.on(Event::Start { generation: self.generations, epoch, cursor, batch: 0 });
     }
 
     /// A worker's in-flight work is done: every row is written.
@@ -347,6 +347,8 @@ fn failure(row: u32) -> RowFailure {
         stage: Stage::Decode,
         reason: "bad".into(),
         errno: None,
+        raised: None,
+        room: None,
         offset: None,
         worker: None,
     };

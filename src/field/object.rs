@@ -1,0 +1,45 @@
+//! Objects of an interpreter, pickled.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    kind::{FieldKind, Payload, Request, Role},
+    list::{compile_list, spec},
+};
+use crate::{
+    error::Result,
+    spec::{DType, FieldSpec},
+};
+
+/// Any object for each sample, as the bytes that it is pickled to: a list of `uint8`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// The most bytes that a sample has.
+    #[serde(default)]
+    pub capacity: usize,
+}
+
+/// What may be counted while rows are filled.
+pub(super) const COUNTERS: &[&str] = &[];
+
+impl FieldKind for Object {
+    fn payload(&self, _name: &str) -> Result<Payload> {
+        Ok(Payload::Entries(1))
+    }
+
+    fn image(&self) -> Option<&str> {
+        None
+    }
+
+    fn make_room(&mut self, longest: usize) {
+        self.capacity = longest;
+    }
+
+    fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
+        compile_list(spec(request.name, DType::UInt8, &[], self.capacity), request)
+    }
+
+    fn describe(&self, name: &str) -> String {
+        spec(name, DType::UInt8, &[], self.capacity).to_string()
+    }
+}

@@ -1,0 +1,78 @@
+//! Reading samples of a dataset, by one thread.
+
+#![expect(unsafe_code, reason = "holds the interpreter's lock from sample to sample")]
+
+use std::sync::PoisonError;
+
+use pyo3::{ffi, prelude::*};
+
+use super::{objects::Objects, randomness::Randomness, samples::Samples};
+use crate::{
+    error::Failure,
+    rng::Key,
+    source::{Reader, Record},
+    sys::report,
+};
+
+/// Reads samples, and holds the interpreter's lock during a run.
+pub(super) struct DatasetReader<'a> {
+    samples: &'a Samples,
+    held: Option<ffi::PyGILState_STATE>,
+}
+
+impl<'a> DatasetReader<'a> {
+    pub(super) fn new(samples: &'a Samples) -> Self {
+        Self { samples, held: None }
+    }
+
+    /// Returns the generators whose states are the trainer's, and are to be put back after each run.
+    fn of_trainer(&self) -> Option<&'a Randomness> {
+        self.samples.randomness.as_ref().filter(|_| self.samples.in_trainer)
+    }
+}
+
+impl Reader for DatasetReader<'_> {
+    fn begin(&mut self) {
+        // SAFETY: the interpreter runs for as long as there are loaders; `end` releases what is taken here, on the same
+        // thread.
+        self.held = Some(unsafe { ffi::PyGILState_Ensure() });
+        if let Some(randomness) = self.of_trainer()
+            && let Err(error) = Python::attach(|py| randomness.keep(py))
+        {
+            report::report(&format!("the random numbers of this process cannot be kept: {error}"));
+        }
+    }
+
+    fn read(&mut self, key: Key, record: &mut Record, _most: u64) -> Result<(), Failure> {
+        let objects = record.payloads_mut::<Objects>();
+        // Taken before the interpreter's lock, which comes and goes while a sample is made.
+        let alone = self.held.is_none().then(|| self.samples.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        let made = Python::attach(|py| {
+            objects.clear();
+            self.samples.read(py, key, objects)
+        });
+        drop(alone);
+        made
+    }
+
+    fn end(&mut self) {
+        if let Some(randomness) = self.of_trainer()
+            && let Err(error) = Python::attach(|py| randomness.restore(py))
+        {
+            report::report(&format!("the random numbers of this process cannot be put back: {error}"));
+        }
+        if let Some(held) = self.held.take() {
+            // SAFETY: `begin` has taken it, on this thread.
+            unsafe { ffi::PyGILState_Release(held) };
+        }
+    }
+}
+
+impl Drop for DatasetReader<'_> {
+    fn drop(&mut self) {
+        // After a panic in the middle of a run.
+        if self.held.is_some() {
+            self.end();
+        }
+    }
+}
