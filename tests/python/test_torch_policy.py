@@ -102,8 +102,7 @@ def test_the_trainers_own_numbers_stay_as_they_are() -> None:
 def test_a_task_goes_to_the_worker_that_has_the_fewest() -> None:
     counts = [3, 1, 1, 0]
     queues = [SimpleNamespace(sent=[None] * count) for count in counts]
-    iterator: Any = SimpleNamespace(_workers_status=[True, True, True, False], _index_queues=queues)
-    turns = Idlest(iterator)
+    turns = Idlest([True, True, True, False], queues)
     found = []
     for _ in range(7):
         seat = next(turns)

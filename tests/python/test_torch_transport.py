@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import re
@@ -264,6 +265,21 @@ def test_a_forked_process_with_an_iterator_of_its_own_leaves_batches_alone(kind:
     assert os.waitpid(child, 0)[1] == 0
     held += iterator
     assert [batch[:, 0].tolist() for batch in held] == [[2 * at, 2 * at + 1] for at in range(6)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rng", ["worker", "sample"])
+def test_workers_end_with_their_loader_without_the_collector(kind: str, rng: str) -> None:
+    loader = getattr(stokehold.torch, kind)(range(8), 4, num_workers=2, persistent_workers=True, rng=rng)
+    list(loader)
+    pids = [worker.pid for worker in loader._iterator._workers]
+    gc.collect()
+    gc.disable()
+    try:
+        del loader
+        assert not any(map(is_running, pids))
+    finally:
+        gc.enable()
 
 
 STUCK = """

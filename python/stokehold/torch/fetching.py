@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import operator
 import random
 from contextlib import contextmanager, suppress
@@ -17,7 +18,9 @@ from stokehold.torch.internals import TorchFetcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Bad", "Inline", "MapFetcher", "Policy", "Task", "seed_for"]
+__all__ = ["Bad", "Inline", "MapFetcher", "Noted", "Policy", "Task", "seed_for"]
+
+LOG = logging.getLogger("stokehold")
 
 
 class Policy(NamedTuple):
@@ -37,6 +40,21 @@ class Bad(NamedTuple):
 
     index: Any
     reason: str
+
+
+class Noted:
+    """The bad samples of a loader. Not the loader itself: its iterator, which tells of them, is to go with it at once."""
+
+    def __init__(self, on_error: str) -> None:
+        self.found: dict[Any, str] = {}
+        self._on_error = on_error
+
+    def __call__(self, bad: list[Bad]) -> None:
+        """Takes samples in, and logs those that are new."""
+        for index, reason in bad:
+            if index not in self.found:
+                self.found[index] = reason
+                LOG.warning("sample %r was left out (on_error=%r): %s", index, self._on_error, reason)
 
 
 class Task:

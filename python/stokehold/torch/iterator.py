@@ -48,15 +48,15 @@ class _As:
 class Idlest:
     """Whose turn it is, where that changes nothing that comes: the worker's that has the fewest tasks."""
 
-    def __init__(self, iterator: Slots) -> None:
-        self._iterator = iterator
+    def __init__(self, statuses: list[bool], queues: list[Any]) -> None:
+        self._statuses = statuses
+        self._queues = queues
         self._last = -1
 
     def __next__(self) -> int:
-        seats = self._iterator._workers_status
+        seats, queues = self._statuses, self._queues
         # Of several the one behind the last.
         turns = [(self._last + step) % len(seats) for step in range(1, len(seats) + 1)]
-        queues = self._iterator._index_queues
         self._last = min(turns, key=lambda seat: (not seats[seat], len(queues[seat].sent)))
         return self._last
 
@@ -106,7 +106,8 @@ class Slots:
 
     @_worker_queue_idx_cycle.setter
     def _worker_queue_idx_cycle(self, cycle: Any) -> None:
-        self._turns = Idlest(self) if self._any_worker else cycle
+        # PyTorch has just made the list of who is there.
+        self._turns = Idlest(self._workers_status, self._index_queues) if self._any_worker else cycle
 
     def _must_be_own(self) -> None:
         """Raises in a process that was forked from the iterator's: there it would take the other one's batches."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch.utils.data import DataLoader as TorchDataLoader
 
 from stokehold import _native
-from stokehold.torch.fetching import Inline, Policy
+from stokehold.torch.fetching import Inline, Noted, Policy
 from stokehold.torch.internals import DatasetKind, are_known
 from stokehold.torch.warned import at_the_users_line
 
@@ -19,11 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch.utils.data import Dataset, Sampler
 
-    from stokehold.torch.fetching import Bad
-
 __all__ = ["DataLoader"]
-
-LOG = logging.getLogger("stokehold")
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -122,7 +117,8 @@ class DataLoader(TorchDataLoader[T_co]):
             raise ValueError("rng='sample' and on_error need a map-style dataset: samples of another one have no index")
         if on_error != "raise" and not self._auto_collation:
             raise ValueError(f"on_error={on_error!r} needs batches, and batch_size is None")
-        self.bad_samples: dict[Any, str] = {}
+        self._note = Noted(on_error)
+        self.bad_samples: dict[Any, str] = self._note.found
         """The indices of samples that were skipped or replaced, in the order in which they failed first, and why."""
         self._make_slots()
 
@@ -137,12 +133,6 @@ class DataLoader(TorchDataLoader[T_co]):
         """Sees to it that a forked process does not write to the slots of the one that it was forked from."""
         if self._slots_of != os.getpid():
             self._make_slots()
-
-    def _note(self, bad: list[Bad]) -> None:
-        for index, reason in bad:
-            if index not in self.bad_samples:
-                self.bad_samples[index] = reason
-                LOG.warning("sample %r was left out (on_error=%r): %s", index, self.on_error, reason)
 
     def _as_asked(self, iterator: Any) -> Any:
         """Returns an iterator without workers, whose fetcher does what is asked beyond PyTorch's."""
