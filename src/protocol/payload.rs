@@ -198,8 +198,8 @@ fn parcel(bytes: &[u8], fds: Option<Vec<OwnedFd>>) -> Result<Parcel> {
         None => (Vec::new(), Some(socket::CUT.to_owned())),
     };
     if let (Some(length), None) = (spilled, &lost) {
-        let last = came.pop().filter(|last| length <= last.len()).ok_or_else(unknown)?;
-        payload = Payload::Spilled(last, length);
+        let memory = came.pop().filter(|memory| length <= memory.len()).ok_or_else(unknown)?;
+        payload = Payload::Spilled(memory, length);
     }
     Ok(Parcel { words, payload, memory: came, lost })
 }

@@ -43,7 +43,7 @@ class Bad(NamedTuple):
 
 
 class Noted:
-    """The bad samples of a loader. Not the loader itself: its iterator, which tells of them, is to go with it at once."""
+    """The bad samples of a loader; not the loader itself, with which its iterator, that tells of them, is to go."""
 
     def __init__(self, on_error: str) -> None:
         self.found: dict[Any, str] = {}
