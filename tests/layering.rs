@@ -39,7 +39,9 @@ const UNSAFE_FILES: &[&str] = &[
     "python/dataset/objects.rs",
     "python/dataset/reader.rs",
     "python/memory.rs",
+    "python/payloads.rs",
     "python/rows.rs",
+    "python/slots.rs",
     "transform/vector.rs",
 ];
 

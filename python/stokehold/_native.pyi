@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,10 @@ __all__ = [
     "Loader",
     "Memory",
     "Pipeline",
+    "Payloads",
+    "Posture",
+    "Slot",
+    "Slots",
     "SlotsExhaustedError",
     "StdioTaken",
     "Table",
@@ -28,6 +32,7 @@ __all__ = [
     "image_folder_classes",
     "init",
     "leave_pool",
+    "nameless_file",
     "print_line",
     "report",
     "serve",
@@ -105,12 +110,96 @@ class Memory(Buffer):
     """Memory that several processes map, writable, for as long as this object or a view of it lives."""
 
     def __new__(cls, size: int) -> Memory: ...
+    def discard(self, offset: int, size: int) -> bool:
+        """Gives the pages of a part back to the system; they read as zeros from then on."""
     @staticmethod
     def open(descriptor: int) -> Memory:
         """Maps the memory behind a descriptor, which is taken over."""
     def fileno(self) -> int:
         """Returns the descriptor, which stays this object's."""
     def __len__(self) -> int: ...
+
+def nameless_file() -> int:
+    """Returns the descriptor of an empty file that has no name and may grow. It is the caller's."""
+
+@final
+class Slots:
+    """The slots of a trainer. Their size is learned from the batches, and memory that is not needed any more goes."""
+
+    def __new__(cls) -> Slots: ...
+    def take(self) -> Slot | None:
+        """Returns a slot for a batch; none as long as nobody knows how large batches are."""
+    def take_free(self) -> list[Slot]:
+        """Returns all slots that are free."""
+    def learn(self, used: int) -> None:
+        """Takes in how many bytes a batch took."""
+    def clear(self) -> None:
+        """Gives all memory back that no batch lies in."""
+    def count(self) -> tuple[int, int]:
+        """Returns how many slots there are, and how many of them are free."""
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest block that there is."""
+    @property
+    def bytes(self) -> int:
+        """The bytes of all slots."""
+
+@final
+class Slot(Buffer):
+    """A slot, and a view of its bytes. It is free again when this and all views are gone; unless a worker has it then.
+
+    Such a slot is lost: the worker may write to it as long as it lives.
+    """
+
+    def lend(self) -> None:
+        """A worker has it from now on."""
+    def returned(self) -> None:
+        """No worker has it any more: it has answered, or it has ended."""
+    @property
+    def block(self) -> int:
+        """The number of its block."""
+    @property
+    def offset(self) -> int:
+        """Where it begins in its block."""
+    @property
+    def memory(self) -> Memory:
+        """The memory of its block."""
+    def __len__(self) -> int: ...
+
+@final
+class Payloads:
+    """One end of a conversation of messages, each with six numbers, bytes of any length, and memory."""
+
+    def __new__(cls, descriptor: int) -> Payloads:
+        """Takes a descriptor of a socket over."""
+    def send(self, words: Sequence[int], payload: bytes, memory: Sequence[Memory]) -> bool:
+        """Sends a message, or keeps it until there is room; returns whether all is sent."""
+    def flush(self) -> bool:
+        """Sends what is kept, as far as there is room; returns whether all is sent."""
+    def finish(self) -> None:
+        """Waits until all is sent, or the other end is gone."""
+    def receive(
+        self, seconds: float | None
+    ) -> tuple[list[int], bytes | memoryview, list[Memory], str | None] | Literal[False] | None:
+        """Receives a message, for which it waits so many seconds: for ever without a number.
+
+        Returns its numbers, its bytes, its memory, and why that did not come; ``False`` where there is none, and
+        ``None`` at the other side's end.
+        """
+    def fileno(self) -> int:
+        """Returns the descriptor, which stays this object's; -1 when it is closed."""
+    def close(self) -> None:
+        """Ends the conversation."""
+
+@final
+class Posture:
+    """Makes this process a worker: it ends when its parent does, at once and whatever it is doing.
+
+    It also goes first where memory runs out, and takes nobody's processor when it wakes.
+    """
+
+    def __new__(cls, parent: int, by_main: bool) -> Posture:
+        """`parent` is the process that has started this one, `by_main` whether its first thread did."""
 
 def copy_rows(arrays: Sequence[Any], out: npt.NDArray[Any]) -> bool:
     """Copies arrays to the rows of `out`, and tells whether it could: all are C-contiguous, of a row's shape and dtype.

@@ -15,7 +15,10 @@ mod loader;
 mod memory;
 mod pipeline;
 mod randomness;
+mod payloads;
+mod posture;
 mod rows;
+mod slots;
 mod stdio;
 mod table;
 
@@ -48,11 +51,15 @@ mod _native {
         images::decode_jpeg,
         init,
         loader::Loader,
-        memory::Memory,
+        memory::{Memory, nameless_file},
+
+        payloads::Payloads,
         pipeline::Pipeline,
+        posture::Posture,
         print_line,
         rows::copy_rows,
         serve,
+        slots::{Slot, Slots},
         stdio::StdioTaken,
         table::Table,
     };

@@ -5,6 +5,7 @@
 //! of a slot, a [`SlotRef`] is a finished batch that its holder has to itself; dropping it gives the slot back.
 
 mod arena;
+mod blocks;
 mod bytes;
 mod layout;
 mod mailbox;
@@ -12,6 +13,7 @@ mod slot;
 
 pub use self::{
     arena::Arena,
+    blocks::{Blocks, FreeSlot},
     bytes::SharedBytes,
     layout::{FieldLayout, Progress, SlotLayout},
     mailbox::Mailbox,

@@ -13,7 +13,7 @@ use std::{
 use memmap2::{Advice, MmapRaw};
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, OFlag, SealFlag, fcntl},
+    fcntl::{FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl},
     sys::{
         memfd::{MFdFlags, memfd_create},
         stat::Mode,
@@ -58,6 +58,17 @@ impl SharedMemory {
         Self::map(file)
     }
 
+    /// Creates memory that holds these bytes.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn of(name: &str, bytes: &[u8]) -> Result<Self> {
+        let memory = Self::create(name, bytes.len().max(1))?;
+        // SAFETY: the mapping was just made, is as long as the bytes or longer, and nobody else has it.
+        unsafe { memory.as_mut_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Ok(memory)
+    }
+
     /// Maps memory that another process created.
     ///
     /// # Errors
@@ -89,6 +100,15 @@ impl SharedMemory {
         self.map.advise_range(Advice::PopulateWrite, range.start, range.len()).is_ok()
     }
 
+    /// Gives the pages of `range` back to the system, for all processes that map them; they read as zeros from then on.
+    ///
+    /// Returns whether that worked: a refusal costs memory only.
+    pub fn discard(&self, range: Range<usize>) -> bool {
+        let (Ok(start), Ok(len)) = (i64::try_from(range.start), i64::try_from(range.len())) else { return false };
+        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        retry("fallocate", || fallocate(&self.file, hole, start, len)).is_ok()
+    }
+
     /// Returns the bytes as a plain slice.
     ///
     /// # Safety
@@ -103,6 +123,14 @@ impl AsFd for SharedMemory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Returns an empty file in memory that has no name, and that may grow.
+///
+/// # Errors
+/// [`Error::Sys`] where it cannot be created.
+pub fn nameless_file(name: &str) -> Result<OwnedFd> {
+    beyond_stdio(|(file, _): &(File, bool)| file.as_raw_fd(), || create_file(name)).map(|(file, _)| file.into())
 }
 
 /// Returns a nameless file in memory, and whether it can be sealed.
@@ -159,6 +187,25 @@ mod tests {
         let memory = SharedMemory::create("test", 4096).unwrap();
         assert_eq!(ftruncate(memory.as_fd(), 0), Err(Errno::EPERM));
         assert_eq!(ftruncate(memory.as_fd(), 8192), Err(Errno::EPERM));
+    }
+
+    #[test]
+    fn bytes_lie_in_memory_as_they_are() {
+        let memory = SharedMemory::of("test", b"abc").unwrap();
+        // SAFETY: this thread alone uses the memory.
+        assert_eq!(unsafe { memory.as_slice() }, b"abc");
+    }
+
+    #[test]
+    fn discarded_pages_are_zeros_and_the_others_stay() {
+        let memory = SharedMemory::create("test", 3 * 4096).unwrap();
+        // SAFETY: the mapping is 3 * 4096 bytes and this thread alone uses it.
+        unsafe {
+            memory.as_mut_ptr().write_bytes(7, 3 * 4096);
+            assert!(memory.discard(4096..8192));
+            let bytes = memory.as_slice();
+            assert_eq!([bytes[4095], bytes[4096], bytes[8191], bytes[8192]], [7, 0, 0, 7]);
+        }
     }
 
     #[test]

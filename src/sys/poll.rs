@@ -76,3 +76,13 @@ pub fn readable(fd: BorrowedFd<'_>, timeout: Duration) -> Result<bool> {
     watch.add(fd, false);
     Ok(watch.wait(Some(timeout))? > 0)
 }
+
+/// Waits until `fd` can be written or the time is up; returns whether it can, or has ended.
+///
+/// # Errors
+/// [`Sys`](crate::Error::Sys) where poll itself fails.
+pub fn writable(fd: BorrowedFd<'_>, timeout: Duration) -> Result<bool> {
+    let mut watch = Watch::default();
+    watch.fds.push(libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 });
+    Ok(watch.wait(Some(timeout))? > 0)
+}

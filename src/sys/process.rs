@@ -359,6 +359,19 @@ pub fn die_with(parent: i32) -> bool {
     getppid().as_raw() == parent
 }
 
+/// Ends this process when its parent does, by a thread that waits for that. A process that is stopped does not see it.
+///
+/// For one that was started by a thread which may end before its process, where [`die_with`] is not to be had.
+pub fn end_with(parent: Parent) {
+    let watch = move || {
+        while !parent.wait() && !parent.gone() {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        exit_now(0);
+    };
+    let _ = std::thread::Builder::new().name("stand-by".into()).stack_size(64 << 10).spawn(watch);
+}
+
 /// Kills the parent of this process, if that is still `parent`.
 pub fn kill_parent(parent: i32) {
     // The parent of a process cannot be a stranger with the same id: while it was there, the id was taken.
@@ -415,9 +428,32 @@ pub fn set_name(name: &str) {
     }
 }
 
-/// Lets the out-of-memory killer take this process before the trainer, and leaves no core file of user data.
+/// Lets the out-of-memory killer take this process before the trainer.
+///
+/// The trainer may have a score of its own, which this process has inherited.
+pub fn go_first() {
+    let own = fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse().ok());
+    if own.is_none_or(|own: i32| own < 500) {
+        let _ = fs::write("/proc/self/oom_score_adj", "500");
+    }
+}
+
+/// Lets a process that wakes this one keep its processor: the kernel would give it to this one, even beside an idle one.
+///
+/// A policy that somebody has chosen stays.
+pub fn wake_politely() {
+    // SAFETY: the calls take integers and a struct of one integer, which they only read.
+    unsafe {
+        if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
+            let none = libc::sched_param { sched_priority: 0 };
+            libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none);
+        }
+    }
+}
+
+/// Goes before the trainer where memory runs out, and leaves no core file of user data.
 pub fn be_expendable() {
-    let _ = fs::write("/proc/self/oom_score_adj", "500");
+    go_first();
     let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
     let _ = prctl::set_no_new_privs();
 }

@@ -3,15 +3,15 @@
 #![expect(unsafe_code, reason = "a received descriptor must be adopted")]
 
 use std::{
-    io::{IoSlice, IoSliceMut},
+    io::IoSlice,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use nix::{
     errno::Errno,
     sys::socket::{
-        AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, recv, recvmsg,
-        send, sendmsg, shutdown, socketpair,
+        AddressFamily, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, recv, send, sendmsg, shutdown,
+        socketpair,
     },
 };
 
@@ -114,34 +114,101 @@ impl Socket {
         received(|| recv(self.fd.as_raw_fd(), buffer, flags))
     }
 
+    /// Sends one message, made of parts, along with descriptors if there is room for it now.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for anything that is not a full buffer or a lost peer.
+    pub fn try_send_parts(&self, parts: &[&[u8]], fds: &[BorrowedFd<'_>]) -> Result<Sent> {
+        let fds: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let parts: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let rights = if fds.is_empty() { &[][..] } else { &rights[..] };
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        classify("sendmsg", || sendmsg::<()>(self.fd.as_raw_fd(), &parts, rights, flags, None).map(drop))
+    }
+
     /// Receives one message that may carry descriptors.
     ///
     /// # Errors
     /// [`Error::Sys`] for anything that is neither a message nor the end, and with `EMFILE` where the message
     /// carried a descriptor that did not fit under this process's limit: the kernel drops it silently.
     pub fn recv_with(&self, buffer: &mut [u8], wait: bool) -> Result<(Received, Vec<OwnedFd>)> {
-        let wait = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC | wait;
-        let mut fds = Vec::new();
-        let mut cut = false;
-        let received = received(|| {
-            let mut space = nix::cmsg_space!([RawFd; 2]);
-            let mut parts = [IoSliceMut::new(buffer)];
-            let message = recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
-            cut = message.flags.contains(MsgFlags::MSG_CTRUNC);
-            for control in message.cmsgs()? {
-                if let ControlMessageOwned::ScmRights(raw) = control {
-                    // SAFETY: the kernel has just made these descriptors for this process; nobody else owns them.
-                    fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-                }
-            }
-            Ok(message.bytes)
-        })?;
-        if cut {
-            return Err(Error::sys("recvmsg: no descriptor left for shared memory; raise `ulimit -n`", Errno::EMFILE));
+        match self.recv_rights(buffer, &mut rights_space(2), wait)? {
+            (received, Some(fds)) => Ok((received, fds)),
+            (_, None) => Err(Error::sys(CUT, Errno::EMFILE)),
         }
-        Ok((received, fds))
     }
+
+    /// Receives one message that may carry many descriptors, into a [`rights_space`]; none of them if this process may not
+    /// have them all, for which [`CUT`] has words.
+    ///
+    /// # Errors
+    /// [`Error::Sys`] for anything that is neither a message nor the end.
+    pub fn recv_rights(
+        &self,
+        buffer: &mut [u8],
+        space: &mut [u64],
+        wait: bool,
+    ) -> Result<(Received, Option<Vec<OwnedFd>>)> {
+        let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };
+        let mut found = (Vec::new(), false);
+        let received = received(|| {
+            let (len, fds, cut) = recvmsg_rights(self.fd.as_raw_fd(), buffer, space, flags)?;
+            found = (fds, cut);
+            Ok(len)
+        })?;
+        let (fds, cut) = found;
+        Ok((received, (!cut).then_some(fds)))
+    }
+}
+
+/// Receives a message with its descriptors, of which there may be fewer than were sent: then it is cut.
+///
+/// nix reads no descriptors of a message that was cut, which then stay open for good.
+fn recvmsg_rights(
+    socket: RawFd,
+    buffer: &mut [u8],
+    space: &mut [u64],
+    flags: libc::c_int,
+) -> nix::Result<(usize, Vec<OwnedFd>, bool)> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut fds = Vec::new();
+    // SAFETY: the header is plain data, for which zeros are a value. The kernel writes at most as many bytes to `buffer` and
+    // to `space` as they have, and says how many. The macros step over the headers that it has written there, and each
+    // descriptor among them was made for this process just now; nobody else owns it.
+    let (len, cut) = unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        header.msg_control = space.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(space);
+        let len = Errno::result(libc::recvmsg(socket, &raw mut header, flags))?;
+        let mut control = libc::CMSG_FIRSTHDR(&raw const header);
+        while !control.is_null() {
+            if ((*control).cmsg_level, (*control).cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let data = libc::CMSG_DATA(control);
+                let bytes = (*control).cmsg_len - libc::CMSG_LEN(0) as usize;
+                let raw = std::slice::from_raw_parts(data, bytes).as_chunks::<{ size_of::<RawFd>() }>().0;
+                fds.extend(raw.iter().map(|fd| OwnedFd::from_raw_fd(RawFd::from_ne_bytes(*fd))));
+            }
+            control = libc::CMSG_NXTHDR(&raw const header, control);
+        }
+        (len as usize, header.msg_flags & libc::MSG_CTRUNC != 0)
+    };
+    Ok((len, fds, cut))
+}
+
+/// What is said where descriptors did not come.
+pub const CUT: &str = "recvmsg: no descriptor left for shared memory; raise `ulimit -n`";
+
+/// The most descriptors of one message; the kernel's limit.
+pub const MOST_RIGHTS: usize = 253;
+
+/// Returns room for so many descriptors of a message.
+pub fn rights_space(count: usize) -> Vec<u64> {
+    // SAFETY: the macro computes a number.
+    let bytes = unsafe { libc::CMSG_SPACE((count * size_of::<RawFd>()) as libc::c_uint) } as usize;
+    vec![0; bytes.div_ceil(size_of::<u64>())]
 }
 
 /// What became of a message that was sent.
@@ -246,5 +313,29 @@ mod tests {
         let far = Socket::from(fds.pop().unwrap());
         assert!(far.send(b"hello").unwrap());
         assert!(matches!(near.recv(&mut [0; 8], true).unwrap(), Received::Message(5)));
+    }
+
+    #[test]
+    fn parts_travel_with_many_descriptors() {
+        let (one, two) = Socket::pair().unwrap();
+        let far: Vec<Socket> = (0..20).map(|_| Socket::pair().unwrap().0).collect();
+        let fds: Vec<BorrowedFd<'_>> = far.iter().map(AsFd::as_fd).collect();
+        assert_eq!(one.try_send_parts(&[b"ab", b"", b"c"], &fds).unwrap(), Sent::Yes);
+        let mut buffer = [0; 8];
+        let (received, fds) = two.recv_rights(&mut buffer, &mut rights_space(MOST_RIGHTS), false).unwrap();
+        assert!(matches!(received, Received::Message(3)));
+        assert_eq!((&buffer[..3], fds.map(|fds| fds.len())), (&b"abc"[..], Some(20)));
+    }
+
+    #[test]
+    fn a_message_that_is_cut_says_so_and_leaves_nothing_open() {
+        let (one, two) = Socket::pair().unwrap();
+        let (far, near) = Socket::pair().unwrap();
+        let fds = [far.as_fd(), far.as_fd(), far.as_fd(), far.as_fd()];
+        assert_eq!(one.try_send_parts(&[b"x"], &fds).unwrap(), Sent::Yes);
+        let error = two.recv_with(&mut [0; 8], true).unwrap_err().to_string();
+        assert!(error.contains("ulimit -n"), "{error}");
+        drop(far);
+        assert!(matches!(near.recv(&mut [0; 8], true).unwrap(), Received::Closed));
     }
 }

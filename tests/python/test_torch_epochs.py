@@ -223,9 +223,8 @@ class Run(NamedTuple):
             epoch[:stop] for epoch, stop in zip(whole, stops, strict=True)
         ], case
         loader._iterator._shutdown_workers()
-        arena = loader._arena
-        free = [(slot.block.number, slot.offset) for slot in arena._free]
-        assert len(free) == len(set(free)) == arena._taken // max(arena.size, 1), case
+        slots, free = loader._slots.count()
+        assert slots == free, case
 
     def steps(self) -> int:
         """How many steps there are if nobody is killed."""

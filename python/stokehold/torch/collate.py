@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from stokehold._native import copy_rows
-from stokehold.torch.internals import TorchFetcher
 from stokehold.torch.internals import collation as torchs
 from stokehold.torch.memory import PARTS_OF_BYTES
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from stokehold.torch.channel import WorkerEnd
     from stokehold.torch.memory import Space
 
-__all__ = ["MapFetcher", "SlotCollate"]
+__all__ = ["Rows", "SlotCollate", "is_torchs_own"]
 
 LARGE = 32 << 10
 """From this size in bytes on, a sample's array goes to its row before the next sample is made.
@@ -48,7 +47,7 @@ TABLE = (
 """What PyTorch's `default_collate_fn_map` holds as long as nobody has registered a function of their own."""
 
 
-def _is_torchs_own() -> bool:
+def is_torchs_own() -> bool:
     """Tells whether PyTorch's table is as PyTorch made it; whoever may change it, may do so at any time."""
     return tuple(torchs.default_collate_fn_map.items()) == TABLE
 
@@ -83,20 +82,20 @@ class SlotCollate:
 
     def __init__(self, end: WorkerEnd) -> None:
         self._end = end
-        self._rows = _Rows(end.space, 0)
+        self._rows = Rows(end.space, 0)
         self._functions = {**dict(TABLE), torch.Tensor: self._tensors, np.ndarray: self._arrays}
 
     def __call__(self, batch: list[Any]) -> Any:
         """Returns the samples as one."""
-        if not _is_torchs_own():
+        if not is_torchs_own():
             return torchs.default_collate(batch)
         collated = torchs.collate(batch, collate_fn_map=self._functions)
-        self._rows = _Rows(self._end.space, 0)
+        self._rows = Rows(self._end.space, 0)
         return collated
 
-    def rows(self, count: int) -> _Rows:
+    def rows(self, count: int) -> Rows:
         """Returns rows for the large arrays of a batch that is yet to be collated."""
-        self._rows = _Rows(self._end.space, count)
+        self._rows = Rows(self._end.space, count)
         return self._rows
 
     def _tensors(self, batch: list[Any], *, collate_fn_map: Any = None) -> Any:
@@ -135,52 +134,7 @@ class SlotCollate:
         return torchs.collate_numpy_array_fn(batch, collate_fn_map=collate_fn_map)
 
 
-class MapFetcher(TorchFetcher):
-    """PyTorch's fetcher, which also knows the sample that failed, and puts large arrays into their rows at once."""
-
-    def __init__(self, end: WorkerEnd, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._end = end
-
-    def fetch(self, possibly_batched_index: Any) -> Any:
-        """Returns a batch."""
-        index = possibly_batched_index
-        if not self.auto_collation:
-            return self.collate_fn(self._sample(index))
-        if getattr(self.dataset, "__getitems__", None):
-            return self.collate_fn(self.dataset.__getitems__(index))
-        if isinstance(self.collate_fn, SlotCollate) and _is_torchs_own():
-            return self.collate_fn(self._samples(index, self.collate_fn))
-        return self.collate_fn([self._sample(each) for each in index])
-
-    def _sample(self, index: Any) -> Any:
-        try:
-            return self.dataset[index]
-        except Exception:
-            self._end.failed = index
-            raise
-
-    def _samples(self, indices: Any, collate: SlotCollate) -> list[Any]:
-        dataset, samples = self.dataset, []
-        index = None
-        try:
-            indices = list(indices)
-            rows = collate.rows(len(indices))
-            left = iter(indices)
-            for row, index in enumerate(left):
-                # Not held by a name: the next sample may use the memory of this one.
-                samples.append(rows.take(dataset[index], row))
-                if not rows.active:
-                    break
-            for index in left:
-                samples.append(dataset[index])
-        except Exception:
-            self._end.failed = index
-            raise
-        return samples
-
-
-class _Rows:
+class Rows:
     """The large arrays of a batch, in the order in which its first sample has them.
 
     A sample then has a view of its row in the array's stead: an array like any other, whoever looks at it.

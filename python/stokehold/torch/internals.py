@@ -65,7 +65,7 @@ _ITERATOR: Final = {
     "_next_data": Code(("self",), uses=("_workers_status", "_get_data")),
     "_mark_worker_as_unavailable": Code(("self", "worker_id"), uses=("_index_queues", "put")),
     "_shutdown_workers": Code(("self",), uses=("_shutdown", "_workers", "_worker_pids_set")),
-    "_reset": Code(("self", "loader"), uses=("_workers_status",)),
+    "_reset": Code(("self", "loader"), uses=("_workers_status", "_worker_queue_idx_cycle")),
     "_process_data": Code(("self", "data"), uses=("_try_put_index", "reraise")),
     "_try_put_index": Code(("self",), uses=("_next_index", "_index_queues", "put")),
 }

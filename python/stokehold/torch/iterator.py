@@ -21,7 +21,7 @@ from stokehold.torch.internals import (
 )
 from stokehold.torch.template import LostError
 from stokehold.torch.warned import at_the_users_line
-from stokehold.torch.workers import Workers
+from stokehold.torch.workers import Workers, end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,22 @@ class _As:
         return getattr(self._loader, name)
 
 
+class Idlest:
+    """Whose turn it is, where that changes nothing that comes: the worker's that has the fewest tasks."""
+
+    def __init__(self, statuses: list[bool], queues: list[Any]) -> None:
+        self._statuses = statuses
+        self._queues = queues
+        self._last = -1
+
+    def __next__(self) -> int:
+        seats, queues = self._statuses, self._queues
+        # Of several the one behind the last.
+        turns = [(self._last + step) % len(seats) for step in range(1, len(seats) + 1)]
+        self._last = min(turns, key=lambda seat: (not seats[seat], len(queues[seat].sent)))
+        return self._last
+
+
 class Slots:
     """Goes before an iterator that has PyTorch's inner parts."""
 
@@ -54,12 +70,17 @@ class Slots:
     _worker_pids_set: bool
     _shutdown: bool
     _data_queue: Any
+    _persistent_workers: bool
+    _order_is_free = True
+    """Whether states do not depend on who has which task."""
 
     def __init__(self, loader: DataLoader[Any], *args: Any) -> None:
         self._restarts = loader.on_worker_death == "restart" and loader._dataset_kind == DatasetKind.Map
         context = loader.multiprocessing_context or torch.multiprocessing
         self._pool = Workers(context, loader, restarts=self._restarts)
+        self._slots = loader._slots
         self._owner = os.getpid()
+        self._any_worker = loader.rng == "sample" and self._order_is_free
         self._gone: list[int] = []
         self._deaths: dict[Any, int] = {}
         self._suspect: int | None = None
@@ -72,17 +93,49 @@ class Slots:
         self._pool.keep()
 
     def _reset(self, loader: Any, *args: Any, **kwargs: Any) -> None:
+        self._must_be_own()
         # Batches are numbered from 0 again, and what is on its way belongs to no batch of this epoch.
         self._pool.results.advance()
         self._deaths.clear()
         self._suspect = self._end = None
         super()._reset(loader, *args, **kwargs)  # type: ignore[misc]
 
+    @property
+    def _worker_queue_idx_cycle(self) -> Any:
+        return self._turns
+
+    @_worker_queue_idx_cycle.setter
+    def _worker_queue_idx_cycle(self, cycle: Any) -> None:
+        # PyTorch has just made the list of who is there.
+        self._turns = Idlest(self._workers_status, self._index_queues) if self._any_worker else cycle
+
+    def _must_be_own(self) -> None:
+        """Raises in a process that was forked from the iterator's: there it would take the other one's batches."""
+        if os.getpid() != self._owner:
+            raise RuntimeError(
+                f"this iterator belongs to process {self._owner}, from which this process, {os.getpid()}, was forked; "
+                "make a DataLoader here and iterate over that"
+            )
+
+    def __iter__(self) -> Any:
+        self._must_be_own()
+        return super().__iter__()  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        self._must_be_own()
+        return super().__len__()  # type: ignore[misc,no-any-return]
+
     def _next_data(self) -> Any:
+        self._must_be_own()
         if self._end is not None:
             # PyTorch's would leave out the batches that were not done.
             self._end.raise_it()
-        return super()._next_data()  # type: ignore[misc]
+        try:
+            return super()._next_data()  # type: ignore[misc]
+        except StopIteration:
+            if not self._shutdown:
+                self._pool.rest()
+            raise
 
     def _try_get_data(self, timeout: float = CHECK_INTERVAL) -> tuple[bool, Any]:
         while True:
@@ -152,11 +205,9 @@ class Slots:
         if tasks and self._suspect not in {None, tasks[0][0]}:
             return
         process.join(timeout=CHECK_INTERVAL)
-        if process.is_alive():
-            # It has closed its socket, but may still write to its slots.
-            process.kill()
-            process.join()
-        channel.release()
+        # One that has closed its socket may still write to its slots, which are lost if it cannot be ended.
+        if not end([process]):
+            channel.release()
         cause: Any = tasks[0][0] if tasks else ("idle", worker)
         self._deaths[cause] = self._deaths.get(cause, 0) + 1
         lost = self._irreplaceable(worker)
@@ -199,21 +250,16 @@ class Slots:
         self._pool.leave()
         super()._shutdown_workers()  # type: ignore[misc]
         if self._shutdown and not before:
-            for worker in self._workers:
-                # An older PyTorch does not wait for those that it has terminated.
-                worker.join(timeout=CHECK_INTERVAL)
-            for worker, channel in zip(self._workers, self._pool.results.channels, strict=False):
-                # The slots of one that runs on are lost.
-                if not worker.is_alive():
-                    channel.release()
-        self._pool.close()
+            self._pool.close()
+            if not self._persistent_workers:
+                self._slots.clear()
 
 
 class _End(NamedTuple):
     """How a worker ended that is not replaced."""
 
     pid: int
-    exitcode: int
+    exitcode: int | None
     tasks: list[tuple[int, Any]]
     """What it had in hand: numbers and indices."""
     lost: str | None
@@ -228,6 +274,8 @@ class _End(NamedTuple):
         raise error from RuntimeError(f"DataLoader worker (pid {self.pid}) {self._whole()}")
 
     def _how(self) -> str:
+        if self.exitcode is None:
+            return "it has broken off its connection, and the kernel does not let it end."
         if self.exitcode >= 0:
             return f"exit code {self.exitcode}. With num_workers=0 the cause may show."
         text = f"killed by signal: {signal.strsignal(-self.exitcode)}."
@@ -237,7 +285,7 @@ class _End(NamedTuple):
 
     def _whole(self) -> str:
         """Says it as PyTorch's handler of signals does."""
-        return f"is {self._how()}" if self.exitcode < 0 else f"exited unexpectedly with {self._how()}"
+        return f"is {self._how()}" if (self.exitcode or 0) < 0 else f"exited unexpectedly with {self._how()}"
 
 
 class Pointing(BaseIterator):

@@ -6,13 +6,17 @@ import os
 import select
 import time
 from collections import deque
+from contextlib import suppress
 from queue import Empty
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stokehold import _native
 from stokehold.torch.channel import Channel, Gone
 
-__all__ = ["Results"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Results", "watched"]
 
 
 class Results:
@@ -24,13 +28,13 @@ class Results:
         self.generation = 0
         """The number of the epoch: what comes from an earlier one is not part of this one."""
         self._poll = select.poll()
-        self._by_descriptor: dict[int, Channel] = {}
-        self._full: set[Channel] = set()
+        self._heard: dict[int, tuple[Channel, Callable[[Channel], object]]] = {}
+        self._ends: dict[Channel, int] = {}
         self._ready: deque[tuple[Any, Any]] = deque()
         taken = _native.StdioTaken()
-        self._word = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._bell, self._rings = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         del taken
-        self._poll.register(self._word, select.POLLIN)
+        self._poll.register(self._bell, select.POLLIN)
 
     def add(self, channel: Channel) -> None:
         """Listens to a worker, perhaps in another one's place."""
@@ -39,10 +43,24 @@ class Results:
             self.channels[channel.worker] = channel
         else:
             self.channels.append(channel)
-        self._by_descriptor[channel.end.fileno()] = channel
-        self._poll.register(channel.end, select.POLLIN)
+        self._listen(channel.end.fileno(), channel, self._receive)
+
+    def watch(self, channel: Channel, pid: int) -> None:
+        """Notices the end of a worker's process, which a process that it has started may hide."""
+        end = watched(pid)
+        if end >= 0:
+            self._ends[channel] = end
+            self._listen(end, channel, self._ended)
+
+    def _listen(self, descriptor: int, channel: Channel, what: Callable[[Channel], object]) -> None:
+        self._heard[descriptor] = channel, what
+        self._poll.register(descriptor, select.POLLIN)
         # A thread that is waiting already does not know of it.
-        os.eventfd_write(self._word, 1)
+        self._ring()
+
+    def _ring(self) -> None:
+        with suppress(BlockingIOError):
+            os.write(self._rings, b"!")
 
     def advance(self) -> None:
         """Begins another epoch."""
@@ -53,7 +71,7 @@ class Results:
     def put(self, word: Any) -> None:
         """Adds a word of PyTorch's own, for the thread that pins memory."""
         self._ready.append(word)
-        os.eventfd_write(self._word, 1)
+        self._ring()
 
     def get(self, timeout: float | None = None) -> Any:
         """Returns a generation with the number of a task, and its batch; or with `Gone`, and nothing.
@@ -63,37 +81,53 @@ class Results:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._ready:
-            for channel in tuple(self._by_descriptor.values()):
-                self._listen(channel, full=not channel.flush())
+            self._flush()
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             events = self._poll.poll(None if left is None else left * 1000)
             if not events and left is not None and left <= 0:
                 raise Empty
             for descriptor, event in events:
-                if descriptor == self._word:
-                    os.eventfd_read(self._word)
-                elif event & ~select.POLLOUT:
-                    self._receive(self._by_descriptor[descriptor])
+                if descriptor == self._bell:
+                    os.read(self._bell, 4096)
+                elif event & ~select.POLLOUT and descriptor in self._heard:
+                    channel, what = self._heard[descriptor]
+                    what(channel)
         return self._ready.popleft()
 
-    def _listen(self, channel: Channel, *, full: bool) -> None:
-        """Also waits until a full socket takes more."""
-        if full != (channel in self._full):
-            (self._full.add if full else self._full.discard)(channel)
-            self._poll.modify(channel.end, select.POLLIN | select.POLLOUT if full else select.POLLIN)
+    def _flush(self) -> None:
+        """Sends what sockets take, and waits for room in those that are full."""
+        for channel in self.channels:
+            if channel.full and channel.end.fileno() in self._heard:
+                full = not channel.flush()
+                self._poll.modify(channel.end.fileno(), select.POLLIN | select.POLLOUT if full else select.POLLIN)
 
-    def _receive(self, channel: Channel) -> None:
+    def _receive(self, channel: Channel) -> bool:
+        """Takes in one message; tells whether there was one."""
         answer = channel.receive()
         if answer is None:
-            self.forget(channel)
-            answer = (self.generation, Gone(channel.worker)), None
-        self._ready.append(answer)
+            self._gone(channel)
+        elif not isinstance(answer, bool):
+            self._ready.append(answer)
+        return bool(answer)
+
+    def _ended(self, channel: Channel) -> None:
+        while channel.end.fileno() in self._heard:
+            # What it has sent before comes first.
+            if not self._receive(channel) and channel.end.fileno() in self._heard:
+                self._gone(channel)
+
+    def _gone(self, channel: Channel) -> None:
+        self.forget(channel)
+        self._ready.append(((self.generation, Gone(channel.worker)), None))
 
     def forget(self, channel: Channel) -> None:
         """Listens to a worker no longer."""
-        if self._by_descriptor.pop(channel.end.fileno(), None) is not None:
-            self._poll.unregister(channel.end)
-            self._full.discard(channel)
+        end = self._ends.pop(channel, -1)
+        for descriptor in (channel.end.fileno(), end):
+            if self._heard.pop(descriptor, None) is not None:
+                self._poll.unregister(descriptor)
+        if end >= 0:
+            os.close(end)
 
     def cancel_join_thread(self) -> None:
         """Nothing: there is no thread."""
@@ -101,9 +135,20 @@ class Results:
     def close(self) -> None:
         """Ends all connections."""
         for channel in self.channels:
-            if channel.end.fileno() >= 0:
-                self.forget(channel)
-                channel.close()
-        if self._word >= 0:
-            os.close(self._word)
-            self._word = -1
+            self.forget(channel)
+            channel.close()
+        if self._bell >= 0:
+            os.close(self._bell)
+            os.close(self._rings)
+            self._bell = self._rings = -1
+
+
+def watched(pid: int) -> int:
+    """Returns a descriptor that can be read once a process has ended; -1 where there is none to be had."""
+    taken = _native.StdioTaken()
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return -1
+    finally:
+        del taken

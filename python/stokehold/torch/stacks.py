@@ -16,6 +16,9 @@ __all__ = ["Stacks"]
 ASK: Final = signal.SIGRTMAX - 3
 """The signal at which a worker writes its stacks; one that nobody is likely to use."""
 
+READY: Final = b"\n"
+"""What a worker writes when it can be asked."""
+
 PATIENCE: Final = 1.0
 """How long a worker is waited for, in seconds."""
 
@@ -24,17 +27,19 @@ class Stacks:
     """A file without a name into which a worker writes its stacks."""
 
     def __init__(self, descriptor: int | None = None) -> None:
-        taken = _native.StdioTaken()
-        self._file = os.memfd_create("stokehold-stacks") if descriptor is None else descriptor
-        del taken
+        self._file = _native.nameless_file() if descriptor is None else descriptor
 
     def register(self) -> None:
         """Makes this process answer when it is asked, from whatever it is doing."""
         faulthandler.register(ASK, file=self._file, all_threads=True)
+        # One that does not answer yet would be killed by the signal.
+        os.write(self._file, READY)
 
     def ask(self, pid: int) -> str:
         """Returns the stacks of a worker; nothing if it does not answer."""
         before = os.fstat(self._file).st_size
+        if not before:
+            return "It has not begun yet.\n"
         try:
             os.kill(pid, ASK)
         except ProcessLookupError:

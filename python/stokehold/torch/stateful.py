@@ -30,9 +30,11 @@ class StatefulDataLoader(DataLoader[T_co], TorchdataLoader[T_co]):
         dataset: A map-style or an iterable dataset.
         batch_size: torchdata's, as all that are not named here.
         on_worker_death: As of `DataLoader`. A map-style dataset with a state of its own in each worker raises too.
+        rng: As of `DataLoader`. A task goes to the worker whose turn it is.
+        on_error: As of `DataLoader`.
 
     Raises:
-        ValueError: As PyTorch's, and for another `on_worker_death`.
+        ValueError: As of `DataLoader`.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class StatefulDataLoader(DataLoader[T_co], TorchdataLoader[T_co]):
         in_order: bool = True,
         snapshot_every_n_steps: int | None = 1,
         on_worker_death: Literal["restart", "raise"] = "restart",
+        rng: Literal["worker", "sample"] = "worker",
+        on_error: Literal["raise", "skip", "replace"] = "raise",
     ) -> None:
         super().__init__(
             dataset,
@@ -78,15 +82,18 @@ class StatefulDataLoader(DataLoader[T_co], TorchdataLoader[T_co]):
             in_order=in_order,
             snapshot_every_n_steps=snapshot_every_n_steps,
             on_worker_death=on_worker_death,
+            rng=rng,
+            on_error=on_error,
         )
 
     next_iter_state: dict[str, Any] | None
 
     def _get_iterator(self) -> Any:
         if self.num_workers == 0 or not (are_known("torch") and are_known("torchdata")):
-            return TorchdataLoader._get_iterator(self)
+            return self._as_asked(TorchdataLoader._get_iterator(self))
         from stokehold.torch.stateful_iterator import StatefulIterator, for_workers  # noqa: PLC0415 (as in `DataLoader`)
 
         self.check_worker_number_rationality()
+        self._own_slots()
         state, self.next_iter_state = self.next_iter_state, None
         return StatefulIterator(self, for_workers(state, self))

@@ -13,6 +13,8 @@ __all__ = ["StatefulIterator", "for_workers"]
 class StatefulIterator(Slots, TorchdataIterator, Pointing):
     """torchdata's iterator over slots."""
 
+    _order_is_free = False
+
     def _failed(self, number: Any, failure: Any) -> Any:
         return super()._failed(number, failure), self._task_info[number][0], None
 

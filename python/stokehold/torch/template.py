@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from contextlib import suppress
 from multiprocessing import current_process
 from multiprocessing.connection import wait
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stokehold import _native
 from stokehold.torch.internals import CHECK_INTERVAL
+from stokehold.torch.results import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +29,9 @@ NUMBER: Final = struct.Struct("<q")
 
 PATIENCE: Final = 60.0
 """How long a fork may take, in seconds: that of a large trainer on a busy machine."""
+
+MOMENT: Final = 1.0
+"""How long what takes no time may take, in seconds, before it is taken for stuck."""
 
 
 class LostError(RuntimeError):
@@ -48,7 +53,8 @@ class Template:
     def __init__(self, context: Any, begin: Callable[[int, int, int], None], inherited: Sequence[Any]) -> None:
         taken = _native.StdioTaken()
         self._end, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._process = context.Process(target=_serve, args=(context, begin, end, [self._end, *inherited]))
+        parent = os.getpid(), threading.get_native_id() == os.getpid()
+        self._process = context.Process(target=_serve, args=(context, begin, end, [self._end, *inherited], parent))
         self._process.daemon = True
         self._process.start()
         del taken
@@ -80,10 +86,10 @@ class Template:
         """Waits until it has ended."""
         self.leave()
         self._end.close()
-        self._process.join(timeout=2 * CHECK_INTERVAL)
+        self._process.join(timeout=MOMENT)
         if self._process.is_alive():
             self._process.kill()
-            self._process.join()
+            self._process.join(timeout=MOMENT)
 
 
 class Forked:
@@ -100,15 +106,9 @@ class Forked:
             os.close(told)
             raise LostError("the process that keeps the dataset as it was has ended, or can start no other")
         self.pid = pid
-        taken = _native.StdioTaken()
-        try:
-            self._handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._handle = -1
-            self._finish()
-        else:
-            self._ended.register(self._handle, select.POLLIN)
-        del taken
+        self._handle = watched(pid)
+        # Where there is no such descriptor, the template tells.
+        self._ended.register(self._handle if self._handle >= 0 else told, select.POLLIN)
 
     @property
     def exitcode(self) -> int | None:
@@ -136,10 +136,11 @@ class Forked:
     def _signal(self, number: int) -> None:
         if self.exitcode is None:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, number)
+                # The template has not taken its status yet, or would have told: the number is nobody else's.
+                os.kill(self.pid, number) if self._handle < 0 else signal.pidfd_send_signal(self._handle, number)
 
     def _finish(self) -> None:
-        code = self._listen(CHECK_INTERVAL)
+        code = self._listen(MOMENT)
         # As of a process whose end `multiprocessing` has not seen.
         self._code = 255 if code is None else code
         os.close(self._told)
@@ -201,7 +202,8 @@ class _Server:
             os.close(tells)
         else:
             os.write(tells, NUMBER.pack(process.pid))
-            self._workers[os.pidfd_open(process.pid)] = process, tells
+            handle = watched(process.pid)
+            self._workers[handle if handle >= 0 else os.dup(process.sentinel)] = process, tells
         os.close(end)
         os.close(stacks)
 
@@ -225,7 +227,14 @@ class _Server:
             os.close(handle)
 
 
-def _serve(context: Any, begin: Callable[[int, int, int], None], end: socket.socket, inherited: list[Any]) -> None:
+def _serve(
+    context: Any,
+    begin: Callable[[int, int, int], None],
+    end: socket.socket,
+    inherited: list[Any],
+    parent: tuple[int, bool],
+) -> None:
+    _native.Posture(*parent)
     for each in inherited:
         each.close()
     with suppress(OSError):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing.process
 import os
 import pickle
 import socket
+import threading
+import time
+import weakref
 from contextlib import suppress
 from multiprocessing.reduction import DupFd
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from torch.utils.data import default_collate, get_worker_info
 
 from stokehold import _native
 from stokehold.torch.channel import Channel, WorkerEnd
-from stokehold.torch.collate import MapFetcher, SlotCollate
+from stokehold.torch.collate import SlotCollate
+from stokehold.torch.fetching import MapFetcher, Policy
 from stokehold.torch.internals import DatasetKind
 from stokehold.torch.kept import Kept
 from stokehold.torch.results import Results
@@ -26,6 +32,12 @@ if TYPE_CHECKING:
     from stokehold.torch.loader import DataLoader
 
 __all__ = ["Workers"]
+
+GRACE: Final = 2.0
+"""How many seconds workers may take to end by themselves, all together."""
+
+PATIENCE: Final = 1.0
+"""How many seconds they may take to end after a signal."""
 
 
 class Flag:
@@ -55,7 +67,7 @@ class Worker:
     """A worker's process, and the trainer's end of its socket."""
 
     def __init__(self, process: Any, channel: Channel, pool: Workers) -> None:
-        self.__dict__.update(_process=process, _channel=channel, _pool=pool)
+        self.__dict__.update(_process=process, _channel=channel, _pool=pool, has_started=False)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._process, name)
@@ -77,6 +89,53 @@ class Worker:
         del taken
         # The last one that holds it is the worker, so that its end is seen.
         self._channel.worker_end.close()
+        self.has_begun()
+
+    def has_begun(self) -> None:
+        """Says that there is a process."""
+        self.__dict__["has_started"] = True
+        self._pool.results.watch(self._channel, self._process.pid)
+
+    def release(self) -> None:
+        """Takes its slots back, now that it has ended."""
+        self._channel.release()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits for its end; when all are to end, not longer than all may take together."""
+        if self._pool.deadline is not None:
+            left = max(0.0, self._pool.deadline - time.monotonic())
+            timeout = left if timeout is None else min(timeout, left)
+        self._process.join(timeout)
+
+
+def end(processes: list[Any]) -> list[Any]:
+    """Ends processes, in seconds and whatever they are doing; returns those that the kernel does not let end."""
+    for send, handles in (("terminate", True), ("kill", False)):
+        running = [process for process in processes if process.is_alive()]
+        deadline = time.monotonic() + (PATIENCE if running else 0)
+        for process in running:
+            with suppress(ProcessLookupError):
+                getattr(process, send)()
+        for process in running:
+            process.join(timeout=max(0.0, deadline - time.monotonic()))
+        if not handles:
+            # One that waits for a device ends when that answers. Nobody waits for it, at the interpreter's end neither.
+            stuck = [process for process in running if process.is_alive()]
+            for process in stuck:
+                multiprocessing.process._children.discard(getattr(process, "_process", process))  # type: ignore[attr-defined]
+            return stuck
+    return []
+
+
+_pools: weakref.WeakSet[Workers] = weakref.WeakSet()
+"""Those whose workers may run."""
+
+
+@atexit.register
+def _end_all() -> None:
+    """Ends all workers before `multiprocessing` does, which would wait for them as long as they live."""
+    for pool in list(_pools):
+        pool.end_processes()
 
 
 def _unpicklable(value: object) -> list[str]:
@@ -96,21 +155,28 @@ class Workers:
     def __init__(self, context: Any, loader: DataLoader[Any], *, restarts: bool) -> None:
         self.dataset = loader.dataset
         self.results = Results()
+        self.deadline: float | None = None
+        """Until when workers may end by themselves, when all are to."""
+        self._owner = os.getpid()
+        self._all: list[Worker] = []
         self._context = context
-        self._arena = loader._arena
+        self._slots = loader._slots
+        self._note = loader._note
+        self._policy = loader._policy
         self._made: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._asked = False
         self._forks = context.get_start_method() == "fork"
         self._restarts = restarts
         self._template: Template | None = None
         self._kept = Kept(loader.dataset, loader.collate_fn, loader.worker_init_fn)
+        _pools.add(self)
 
     def Queue(self) -> Results | Channel:  # noqa: N802 (the name that is asked for)
         """Returns the queue of results, and from then on a queue of indices for each worker."""
         if not self._asked:
             self._asked = True
             return self.results
-        channel = Channel(len(self.results.channels), self._arena)
+        channel = Channel(len(self.results.channels), self._slots, self._note)
         self.results.add(channel)
         return channel
 
@@ -123,27 +189,30 @@ class Workers:
         self._made.append((target, args))
         # torchdata's may start several at a time.
         channel = next(each for each in args if isinstance(each, Channel))
-        return Worker(self._process(channel, target, args), channel, self)
+        self._all.append(Worker(self._process(channel, target, args), channel, self))
+        return self._all[-1]
 
     def keep(self) -> None:
         """Keeps what the workers began with, for others. Now that they have tasks, they need not wait for it."""
         if self._restarts and self._forks and self._template is None:
             self._template = Template(self._context, self._begin, self._open())
 
-    def again(self, worker: int) -> tuple[Channel, Any]:
+    def again(self, worker: int) -> tuple[Channel, Worker]:
         """Starts a worker in the place of one that has ended, with what that one began with.
 
         Raises:
             LostError: That is not to be had any more, or could not be kept.
         """
-        channel = Channel(worker, self._arena)
+        channel = Channel(worker, self._slots, self._note)
         try:
-            process = self._replacement(channel)
+            process = Worker(self._replacement(channel), channel, self)
         except BaseException:
             channel.close()
             raise
         channel.worker_end.close()
+        self._all[worker] = process
         self.results.add(channel)
+        process.has_begun()
         return channel, process
 
     def _replacement(self, channel: Channel) -> Any:
@@ -158,20 +227,41 @@ class Workers:
         process.start()
         return process
 
+    def rest(self) -> None:
+        """Lets workers give the pages of free slots back if no epoch follows soon."""
+        free = self._slots.take_free()
+        for channel in self.results.channels:
+            free = channel.rest(free)
+
     def leave(self) -> None:
-        """Lets what is kept for workers go, when they have ended."""
+        """Lets workers end, and what is kept for them go when they have."""
+        self.deadline = time.monotonic() + GRACE
         if self._template is not None:
             self._template.leave()
 
-    def close(self) -> None:
-        """Ends all connections, and lets go what is kept."""
-        self.results.close()
-        self._kept.close()
+    def end_processes(self) -> None:
+        """Ends workers that have not ended by themselves, and their template; takes the slots back that they had."""
+        if self._owner != os.getpid():
+            # A copy in a forked process: the workers are not its own.
+            return
+        _pools.discard(self)
+        self.deadline = None
+        started = [worker for worker in self._all if worker.has_started]
+        stuck = end(started)
+        for worker in started:
+            if worker not in stuck:
+                worker.release()
         if self._template is not None:
             self._template.close()
             self._template = None
 
-    def _open(self) -> list[socket.socket]:
+    def close(self) -> None:
+        """Ends all processes and connections, and lets go what is kept."""
+        self.end_processes()
+        self.results.close()
+        self._kept.close()
+
+    def _open(self) -> list[Any]:
         """Returns what a forked process inherits that would hide the trainer's end."""
         return [each.end for each in self.results.channels] if self._forks else []
 
@@ -180,13 +270,16 @@ class Workers:
         given = _with_end(args, end)
         if self._restarts and not self._forks:
             given = tuple(map(self._kept.stands_for, given))
-        return self._context.Process(target=work, args=(target, given, end, self._open(), channel.stacks))
+        by_main = threading.get_native_id() == os.getpid()
+        parent = (os.getpid(), by_main) if self._context.get_start_method() != "forkserver" else None
+        others = self._open(), channel.stacks, parent, self._policy
+        return self._context.Process(target=work, args=(target, given, end, *others))
 
     def _begin(self, seat: int, end: int, stacks: int) -> None:
         """Runs a worker, in a process that the template has forked."""
         worker_end = WorkerEnd(socket.socket(fileno=end))
         target, args = self._made[seat]
-        work(target, _with_end(args, worker_end), worker_end, [], Stacks(stacks))
+        work(target, _with_end(args, worker_end), worker_end, [], Stacks(stacks), (os.getppid(), True), self._policy)
 
 
 def _with_end(args: tuple[Any, ...], end: WorkerEnd) -> tuple[Any, ...]:
@@ -198,15 +291,17 @@ def work(
     target: Callable[..., None],
     args: tuple[Any, ...],
     end: WorkerEnd,
-    inherited: list[socket.socket],
+    inherited: list[Any],
     stacks: Stacks,
+    parent: tuple[int, bool] | None,
+    policy: Policy,
 ) -> None:
-    """Runs PyTorch's loop of a worker, with batches that are made in slots."""
+    """Runs PyTorch's loop of a worker, with batches that are made in slots.
+
+    `parent` is the process that has started this one, and whether its first thread did; the fork server, if it is none.
+    """
+    _native.Posture(*(parent or (os.getppid(), True)))
     stacks.register()
-    if os.sched_getscheduler(0) == os.SCHED_OTHER:
-        # A task wakes its worker, which as it is would take the trainer's processor from it, even beside an idle one.
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     for each in inherited:
         each.close()
     # Where it was sent by pickle, each mention is the same object still.
@@ -217,7 +312,7 @@ def work(
         worker = get_worker_info()
         # A loader in the worker has its own dataset.
         if kind == DatasetKind.Map and worker is not None and dataset is worker.dataset:
-            return MapFetcher(end, dataset, *others)
+            return MapFetcher(end, policy, worker.seed - worker.id, dataset, *others)
         return create(kind, dataset, *others)
 
     DatasetKind.create_fetcher = staticmethod(create_fetcher)

@@ -1,0 +1,213 @@
+"""Samples of a map-style dataset: PyTorch's fetcher, which knows which one failed, and what may become of that."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import operator
+import random
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from stokehold.torch.collate import SlotCollate, is_torchs_own
+from stokehold.torch.internals import TorchFetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Bad", "Inline", "MapFetcher", "Noted", "Policy", "Task", "seed_for"]
+
+LOG = logging.getLogger("stokehold")
+
+
+class Policy(NamedTuple):
+    """What a loader asks of its fetchers beyond what PyTorch's do."""
+
+    rng: str = "worker"
+    on_error: str = "raise"
+
+    @property
+    def is_torchs(self) -> bool:
+        """Whether that is nothing."""
+        return self == Policy()
+
+
+class Bad(NamedTuple):
+    """A sample that failed, and was skipped or replaced."""
+
+    index: Any
+    reason: str
+
+
+class Noted:
+    """The bad samples of a loader; not the loader itself, with which its iterator, that tells of them, is to go."""
+
+    def __init__(self, on_error: str) -> None:
+        self.found: dict[Any, str] = {}
+        self._on_error = on_error
+
+    def __call__(self, bad: list[Bad]) -> None:
+        """Takes samples in, and logs those that are new."""
+        for index, reason in bad:
+            if index not in self.found:
+                self.found[index] = reason
+                LOG.warning("sample %r was left out (on_error=%r): %s", index, self._on_error, reason)
+
+
+class Task:
+    """What is known of the batch that is made."""
+
+    def __init__(self) -> None:
+        self.failed: Any = None
+        """The index of the sample that failed last."""
+        self.bad: list[Bad] = []
+        """Those that were skipped or replaced."""
+        self.generation = 1
+        """The number of the epoch that the batch belongs to, counted by its iterator."""
+
+
+def seed_for(base: int, epoch: int, index: Any) -> int:
+    """Returns what the random numbers of a sample begin with, of 64 bits."""
+    with suppress(TypeError):
+        index = operator.index(index)
+    return int.from_bytes(hashlib.blake2b(f"{base} {epoch} {index!r}".encode(), digest_size=8).digest(), "little")
+
+
+def _seed(base: int, epoch: int, index: Any) -> None:
+    seed = seed_for(base, epoch, index)
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFF_FFFF)  # noqa: NPY002 (the one that datasets use)
+    # As `torch.manual_seed`, which however asks all devices, for 180 us.
+    torch.default_generator.manual_seed(seed)
+
+
+@contextmanager
+def _states_kept() -> Iterator[None]:
+    """Leaves the random numbers of this process as they are."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+class MapFetcher(TorchFetcher):
+    """PyTorch's fetcher, which also knows the sample that failed, and puts large arrays into their rows at once.
+
+    Where a policy asks for more than PyTorch's, `base` is what the iterator has drawn for its workers' seeds.
+    """
+
+    def __init__(self, task: Task, policy: Policy, base: int, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._task = task
+        self._policy = policy
+        self._base = base
+
+    def fetch(self, possibly_batched_index: Any) -> Any:
+        """Returns a batch."""
+        index, slots = possibly_batched_index, isinstance(self.collate_fn, SlotCollate) and is_torchs_own()
+        if not self.auto_collation:
+            return self.collate_fn(self._sample(index))
+        if not self._policy.is_torchs:
+            indices = list(index)
+            take = self.collate_fn.rows(len(indices)).take if slots else _as_it_is
+            return self.collate_fn(list(self._chosen(indices, take)))
+        if getattr(self.dataset, "__getitems__", None):
+            return self.collate_fn(self.dataset.__getitems__(index))
+        if slots:
+            return self.collate_fn(self._samples(index, self.collate_fn))
+        return self.collate_fn([self._sample(each) for each in index])
+
+    def _sample(self, index: Any) -> Any:
+        if self._policy.rng == "sample":
+            _seed(self._base, self._task.generation, index)
+        try:
+            return self.dataset[index]
+        except Exception:
+            self._task.failed = index
+            raise
+
+    def _samples(self, indices: Any, collate: SlotCollate) -> list[Any]:
+        dataset, samples = self.dataset, []
+        index = None
+        try:
+            indices = list(indices)
+            rows = collate.rows(len(indices))
+            left = iter(indices)
+            for row, index in enumerate(left):
+                # Not held by a name: the next sample may use the memory of this one.
+                samples.append(rows.take(dataset[index], row))
+                if not rows.active:
+                    break
+            for index in left:
+                samples.append(dataset[index])
+        except Exception:
+            self._task.failed = index
+            raise
+        return samples
+
+    def _chosen(self, indices: list[Any], take: Callable[[Any, int], Any]) -> Iterator[Any]:
+        """Yields the samples that there are to be, in the stead of bad ones others or none."""
+        row, error = 0, None
+        for at, index in enumerate(indices):
+            for candidate in self._candidates(indices, at):
+                try:
+                    sample = take(self._sample(candidate), row)
+                except Exception as failed:
+                    if self._policy.on_error == "raise":
+                        raise
+                    error = failed
+                    self._note(candidate, failed)
+                else:
+                    yield sample
+                    row += 1
+                    break
+            else:
+                if self._policy.on_error == "replace":
+                    self._task.failed = index
+                    raise error or IndexError(index)
+        if error is not None and not row:
+            # There is nothing to make a batch of.
+            raise error
+
+    def _candidates(self, indices: list[Any], at: int) -> Iterator[Any]:
+        """Yields what may come at a position: its own sample, and where another one may, the others of the batch."""
+        yield indices[at]
+        if self._policy.on_error == "replace":
+            seed = seed_for(self._base, self._task.generation, indices[at])
+            others = indices[:at] + indices[at + 1 :]
+            while others:
+                seed, chosen = divmod(seed, len(others))
+                yield others.pop(chosen)
+
+    def _note(self, index: Any, error: Exception) -> None:
+        if all(bad.index is not index for bad in self._task.bad):
+            self._task.bad.append(Bad(index, f"{type(error).__name__}: {error}"))
+
+
+def _as_it_is(sample: Any, _: int) -> Any:
+    return sample
+
+
+class Inline(MapFetcher):
+    """The fetcher of an iterator without workers: the trainer's own random numbers stay as they are."""
+
+    def __init__(self, note: Callable[[list[Bad]], None], policy: Policy, base: int, *arguments: Any) -> None:
+        super().__init__(Task(), policy, base, *arguments)
+        self._tell = note
+
+    def fetch(self, possibly_batched_index: Any) -> Any:
+        """Returns a batch."""
+        self._task.bad = []
+        try:
+            if self._policy.rng != "sample":
+                return super().fetch(possibly_batched_index)
+            with _states_kept():
+                return super().fetch(possibly_batched_index)
+        finally:
+            self._tell(self._task.bad)
