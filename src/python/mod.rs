@@ -13,10 +13,10 @@ mod functions;
 mod images;
 mod loader;
 mod memory;
-mod pipeline;
-mod randomness;
 mod payloads;
+mod pipeline;
 mod posture;
+mod randomness;
 mod rows;
 mod slots;
 mod stdio;
@@ -52,7 +52,6 @@ mod _native {
         init,
         loader::Loader,
         memory::{Memory, nameless_file},
-
         payloads::Payloads,
         pipeline::Pipeline,
         posture::Posture,
