@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -56,6 +55,8 @@ def program(*, with_code: bool) -> tuple[str, list[str], str]:
     """Returns the interpreter, its arguments, and what to tell where it is none."""
     interpreter = sys.executable or ""
     if with_code:
+        import subprocess  # noqa: PLC0415 (`import stokehold` stays light)
+
         # Options such as -W and -X are part of how code behaves.
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
         package = os.fspath(Path(__file__).parents[1])

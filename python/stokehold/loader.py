@@ -395,9 +395,14 @@ def _check_dataset(dataset: object) -> None:
     kind = type(dataset)
     has_items = hasattr(kind, "__getitem__") or hasattr(kind, "__getitems__")
     if isinstance(dataset, type | str | bytes | Mapping) or not has_items or not hasattr(kind, "__len__"):
+        what = (
+            "; iterable datasets go through stokehold.torch.DataLoader"
+            if hasattr(kind, "__iter__") and not has_items
+            else ""
+        )
         raise TypeError(
             f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, or a dataset with __getitem__ and "
-            f"__len__, not {kind.__name__}"
+            f"__len__, not {kind.__name__}{what}"
         )
 
 

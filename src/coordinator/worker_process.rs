@@ -123,7 +123,7 @@ impl WorkerProcess {
                 }
                 Ok(Incoming::Empty) => break,
                 Ok(Incoming::Message(Report::Learned { .. }) | Incoming::Closed) | Err(_) => {
-                    self.hung_up_since = Some(Instant::now())
+                    self.hung_up_since = Some(Instant::now());
                 }
             }
         }

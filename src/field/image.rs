@@ -21,12 +21,8 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// The pixels that a row has room for, where transforms fix no size and nobody says; 0 for none.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub capacity: usize,
-}
-
-fn is_zero(capacity: &usize) -> bool {
-    *capacity == 0
 }
 
 /// Counts damaged files that were decoded all the same.

@@ -153,10 +153,11 @@ impl Pool {
         let fields = match slots {
             Slots::Laid(fields, _) => fields,
             Slots::Planned(mut plan) => {
-                let Learned { fields: learned, recipe } = match self.wait(tick)? {
-                    Reply::Learned { len } => self.read(len)?,
-                    other => return Err(Error::Protocol(format!("the coordinator began with {other:?}"))),
+                let first = self.wait(tick)?;
+                let Reply::Learned { len } = first else {
+                    return Err(Error::Protocol(format!("the coordinator began with {first:?}")));
                 };
+                let Learned { fields: learned, recipe } = self.read(len)?;
                 plan.recipe = recipe;
                 let (fields, layout) = plan.layout(&learned)?;
                 self.budget.check(&layout)?;

@@ -1,5 +1,7 @@
 //! Errors as exceptions: the only place that maps one to the other.
 
+use std::fmt::Write;
+
 use pyo3::{
     create_exception,
     exceptions::{PyException, PyMemoryError, PyOSError, PyRuntimeError, PyValueError},
@@ -94,12 +96,16 @@ pub(super) fn raised(py: Python<'_>, error: &PyErr) -> Raised {
         sent.extract::<(String, String, Option<Vec<u8>>)>()
     };
     match sent() {
-        Ok((line, trace, whole)) => {
-            let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            Raised { line, trace, whole: whole.map(hex) }
-        }
+        Ok((line, trace, whole)) => Raised { line, trace, whole: whole.map(|bytes| hexadecimal(&bytes)) },
         Err(other) => Raised { line: error.to_string(), trace: format!("{error}\n{other}"), whole: None },
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Returns the exception that crossed processes.

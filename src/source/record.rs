@@ -51,7 +51,10 @@ impl Record {
             self.payloads = None;
         }
         let payloads: &mut dyn Any = &mut **self.payloads.get_or_insert_with(|| Box::<T>::default());
-        payloads.downcast_mut().expect("it was just seen to be of this type, or made so")
+        let Some(found) = payloads.downcast_mut() else {
+            unreachable!("it was just seen to be of this type, or made so")
+        };
+        found
     }
 
     /// Returns what the payloads have for a field; nothing where there are none.

@@ -19,7 +19,7 @@ import pytest
 import datasets
 import stokehold as sh
 from datasets import Draws, Made
-from support import PROGRAM_SECONDS, Strikes, eventually, values
+from support import PROGRAM_SECONDS, Strikes, eventually, is_running, pool_pids, trainer, values
 
 
 def loader(dataset: Any, **options: Any) -> sh.Loader:
@@ -684,3 +684,73 @@ def test_a_batch_that_cannot_be_made_for_memory_ends_the_pool() -> None:
             list(epoch)
         with pytest.raises(sh.WorkerError, match="memory_limit"):
             next(epoch)
+
+
+def test_importing_the_package_imports_no_more_than_before() -> None:
+    code = (
+        "import sys, stokehold; print([name for name in ('cloudpickle', 'subprocess', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import numpy\nimport sys\nbefore = set(sys.modules)\n{code}\nprint(before & {{'subprocess'}})",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_SECONDS,
+        check=True,
+    )
+    imported, before = done.stdout.splitlines()
+    assert "cloudpickle" not in imported
+    assert "torch" not in imported
+    assert ("subprocess" in imported) <= ("subprocess" in before)
+
+
+def test_an_iterable_is_told_where_to_go() -> None:
+    class Iterable:
+        def __iter__(self) -> Any:
+            return iter([1])
+
+    with pytest.raises(TypeError, match=r"iterable datasets go through stokehold\.torch\.DataLoader"):
+        loader(Iterable())
+
+
+@pytest.mark.parametrize("start", ["forkserver", "fork", "spawn"])
+def test_nothing_outlives_a_killed_trainer(start: str) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import datasets
+pool = sh.Loader(datasets.Made(datasets.stays), batch_size=2, num_workers=2, start={start!r})
+next(iter(pool))
+say(json.dumps(pids(pool)))
+time.sleep(1000)
+"""
+    with trainer(code) as process:
+        assert process.stdout is not None
+        pids = json.loads(process.stdout.readline())
+        assert len(pids) == 3
+        assert all(map(is_running, pids))
+        process.kill()
+        process.wait()
+        assert eventually(lambda: not any(map(is_running, pids)))
+
+
+def test_a_stopped_worker_is_replaced(undisturbed: list[Any]) -> None:
+    with loader(Draws(), stall_timeout=1.0) as made:
+        assert len(list(made)) == 11
+        os.kill(made.stats()["workers"][0]["pid"], signal.SIGSTOP)
+        assert values(made) == undisturbed[11:]
+        assert made.stats()["restarts"] >= 1
+
+
+def test_a_killed_coordinator_ends_the_pool_and_its_workers() -> None:
+    with loader(Draws()) as made:
+        pids = pool_pids(made)
+        batch = next(iter(made))
+        os.kill(pids[0], signal.SIGKILL)
+        with pytest.raises(sh.WorkerError, match="the coordinator killed by signal 9"):
+            list(made)
+        assert eventually(lambda: not any(map(is_running, pids)))
+        assert batch["label"].shape == (4,)

@@ -1,6 +1,6 @@
 //! A dataset of which a process knows what it is, and that it does not have.
 
-use super::Facts;
+use super::facts::{Facts, key, stack_signal};
 use crate::{
     error::{Failure, Stage},
     field::Field,
@@ -32,7 +32,7 @@ impl Source for KnownDataset {
     }
 
     fn key(&self, index: u64) -> String {
-        super::key(index)
+        key(index)
     }
 
     fn does_io(&self) -> bool {
@@ -44,7 +44,7 @@ impl Source for KnownDataset {
     }
 
     fn stack_signal(&self) -> Option<i32> {
-        super::stack_signal()
+        stack_signal()
     }
 
     fn guesses_room(&self) -> bool {

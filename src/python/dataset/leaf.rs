@@ -182,16 +182,14 @@ pub(super) struct Leaf {
 impl Leaf {
     pub(super) fn new(py: Python<'_>, LeafSpec { path, name, how }: LeafSpec) -> PyResult<Self> {
         let how = match how {
-            HowSpec::Bool {} | HowSpec::Int {} | HowSpec::Float {} | HowSpec::Array { .. } => match how {
-                HowSpec::Bool {} => How::Bool,
-                HowSpec::Int {} => How::Int,
-                HowSpec::Array { dtype, shape, varying } => {
-                    let named = || PyArrayDescr::new(py, dtype.name()).map(Bound::unbind);
-                    let descr = if dtype == DType::BFloat16 { None } else { Some(named()?) };
-                    How::Array(Array { dtype, descr, shape, varying })
-                }
-                _ => How::Float,
-            },
+            HowSpec::Bool {} => How::Bool,
+            HowSpec::Int {} => How::Int,
+            HowSpec::Float {} => How::Float,
+            HowSpec::Array { dtype, shape, varying } => {
+                let named = || PyArrayDescr::new(py, dtype.name()).map(Bound::unbind);
+                let descr = if dtype == DType::BFloat16 { None } else { Some(named()?) };
+                How::Array(Array { dtype, descr, shape, varying })
+            }
             HowSpec::Text {} => How::Text,
             HowSpec::Bytes {} => How::Bytes,
             HowSpec::Object {} => How::Object,

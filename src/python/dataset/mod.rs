@@ -1,5 +1,6 @@
 //! Any dataset of Python's as a source: samples are objects, and rows are copied from their memory.
 
+mod facts;
 mod known;
 mod leaf;
 mod objects;
@@ -9,11 +10,10 @@ mod samples;
 use std::{fmt, os::fd::RawFd, sync::Arc, time::Instant};
 
 use pyo3::prelude::*;
-use serde::Deserialize;
 
 use self::{
+    facts::{Facts, key, stack_signal},
     known::KnownDataset,
-    leaf::{ContainerSpec, LeafSpec},
     reader::DatasetReader,
     samples::Samples,
 };
@@ -22,26 +22,7 @@ use crate::{
     error::{Error, Result},
     field::Field,
     source::{Reader, Record, Source},
-    sys::process,
 };
-
-/// What samples say about a dataset.
-#[derive(Deserialize)]
-struct Facts {
-    samples: u64,
-    fields: Vec<Field>,
-    leaves: Vec<LeafSpec>,
-    containers: Vec<ContainerSpec>,
-    /// Seconds that a sample took.
-    seconds: f64,
-}
-
-impl Facts {
-    /// Tells whether a sample takes about as long as a message.
-    fn is_quick(&self) -> bool {
-        self.seconds < QUICK_SECONDS
-    }
-}
 
 /// Any object with a length and items, as a source.
 pub(super) struct Dataset {
@@ -52,9 +33,6 @@ pub(super) struct Dataset {
     descriptors: Vec<RawFd>,
     quick: bool,
 }
-
-/// Up to so many seconds, a sample takes about as long as a message.
-const QUICK_SECONDS: f64 = 20e-6;
 
 impl Dataset {
     /// Returns the dataset of a loader's code, whose fields are learned in this process, the trainer's.
@@ -93,15 +71,6 @@ pub(super) fn known(facts: &str) -> Result<Arc<dyn Source>> {
     let facts: Facts = serde_json::from_str(facts)
         .map_err(|error| Error::Protocol(format!("what was learned of the dataset: {error}")))?;
     Ok(Arc::new(KnownDataset::new(facts)))
-}
-
-fn key(index: u64) -> String {
-    format!("dataset[{index}]")
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "what a source answers")]
-fn stack_signal() -> Option<i32> {
-    Some(process::stack_signal())
 }
 
 /// Begins a worker's process.
