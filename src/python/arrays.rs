@@ -95,7 +95,7 @@ impl<'py> Lease<'py> {
         }
         // SAFETY: there are as many bytes, in C order, and they are written by nobody else while the function runs. That
         // no array is left afterwards is checked; one that is all the same lies in memory that stays mapped.
-        unsafe { over(self.0.clone().into_any(), dtype, shape, bytes.as_mut_ptr()) }.map(|array| array.into_any())
+        unsafe { over(self.0.clone().into_any(), dtype, shape, bytes.as_mut_ptr()) }.map(Bound::into_any)
     }
 
     /// Tells whether there are arrays left.

@@ -44,7 +44,7 @@ struct Description {
 /// Samples of a source, with what transforms make of their fields.
 #[pyclass(frozen, module = "stokehold._native")]
 pub(super) struct Pipeline {
-    pipeline: pipeline::Pipeline,
+    inner: pipeline::Pipeline,
     seed: u64,
     memory: Memory,
 }
@@ -81,16 +81,16 @@ impl Pipeline {
             let pipeline = pipeline::Pipeline::new(source, &recipe)?.with_functions(functions);
             Ok::<_, Error>(pipeline.with_sample_bytes(max_sample_bytes.unwrap_or(Budget::DEFAULT)))
         };
-        Ok(Self { pipeline: py.detach(open)?, seed, memory: Memory::default() })
+        Ok(Self { inner: py.detach(open)?, seed, memory: Memory::default() })
     }
 
     fn __len__(&self) -> usize {
-        self.pipeline.source().len() as usize
+        self.inner.source().len() as usize
     }
 
     /// Returns a sample of an epoch: its fields by name, as arrays, texts and bytes.
     fn sample<'py>(&self, py: Python<'py>, index: u64, epoch: u64) -> PyResult<Bound<'py, PyDict>> {
-        let source = self.pipeline.source();
+        let source = self.inner.source();
         if index >= source.len() {
             return Err(pyo3::exceptions::PyIndexError::new_err(format!("there is no sample {index}")));
         }
@@ -129,12 +129,11 @@ impl Pipeline {
     /// Returns the fields of a sample, in the order of the source.
     fn arrays(&self, key: Key) -> Result<Vec<Py<PyAny>>, Failure> {
         let mut record = Record::default();
-        let mut reader = self.pipeline.reader();
-        reader.read(key, &mut record, self.pipeline.sample_bytes())?;
+        let mut reader = self.inner.reader();
+        reader.read(key, &mut record, self.inner.sample_bytes())?;
         let mut rows = ArrayRows { memory: &self.memory, arrays: Vec::new() };
-        rows.arrays.resize_with(self.pipeline.fields().len(), || None);
-        SCRATCH
-            .with_borrow_mut(|scratch| self.pipeline.make(key, &record, scratch, &mut rows, &mut Times::default()))?;
+        rows.arrays.resize_with(self.inner.fields().len(), || None);
+        SCRATCH.with_borrow_mut(|scratch| self.inner.make(key, &record, scratch, &mut rows, &mut Times::default()))?;
         let missing = || Failure::new(Stage::Transform, "a field was not filled");
         rows.arrays.into_iter().map(|array| array.map(Values::into_object).ok_or_else(missing)).collect()
     }

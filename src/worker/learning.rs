@@ -57,17 +57,14 @@ impl Question {
     /// Those of [`OpenedCode::learn`] and [`learn`].
     pub fn answer(self, code: &dyn OpenedCode, native: Option<Arc<dyn Source>>) -> Result<Answer> {
         let Self { recipe, seed, .. } = self;
-        let (facts, source) = match native {
-            Some(source) => {
-                // Such a process is as a worker is, its first one: functions may need that.
-                code.functions()?.enter(0)?;
-                (String::new(), source)
-            }
-            None => {
-                let facts = code.learn()?;
-                let source = code.source(&facts)?;
-                (facts, source)
-            }
+        let (facts, source) = if let Some(source) = native {
+            // Such a process is as a worker is, its first one: functions may need that.
+            code.functions()?.enter(0)?;
+            (String::new(), source)
+        } else {
+            let facts = code.learn()?;
+            let source = code.source(&facts)?;
+            (facts, source)
         };
         // A mistake is told before functions are tried.
         Compiled::of(source.fields(), &recipe)?;
