@@ -27,6 +27,13 @@ PROGRAM_SECONDS = 240
 """How long a program may take, the import of PyTorch on a busy machine included."""
 
 
+def accelerators() -> Any:
+    """What of PyTorch tells of accelerators: `torch.accelerator`, which came with 2.6, or `torch.cuda`."""
+    import torch  # noqa: PLC0415  # Most tests do without.
+
+    return torch.accelerator if hasattr(torch, "accelerator") else torch.cuda
+
+
 def value(batch: sh.Batch) -> Row:
     fields = tuple((name, b"".join(row.tobytes() for row in batch.numpy()[name])) for name in batch)
     return batch.epoch, tuple(map(int, batch.indices)), fields

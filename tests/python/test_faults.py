@@ -238,6 +238,8 @@ say(json.dumps(pids(pool)))
 """
     with trainer(code + "time.sleep(1000)") as process:
         pids = started(process)
+        # One that is stopped before it has asked to end with its coordinator knows nobody; it has its name after that.
+        assert eventually(lambda: [psutil.Process(pid).name() for pid in pids[1:]] == ["stokehold-work"] * 2)
         for pid in pids if stopped == "all of them" else pids[:1]:
             os.kill(pid, signal.SIGSTOP)
         assert eventually(lambda: psutil.Process(pids[0]).status() == psutil.STATUS_STOPPED)

@@ -25,6 +25,7 @@ from torch.utils.data import (
 )
 
 from stokehold.torch import DataLoader
+from support import accelerators
 
 pytestmark = pytest.mark.usefixtures("torch_started")
 LOADERS = (TorchDataLoader, DataLoader)
@@ -293,10 +294,7 @@ def test_bad_arguments_raise_what_torch_raises(options: dict[str, Any]) -> None:
         DataLoader(Map("number"), on_worker_death="shrug")  # type: ignore[arg-type]
 
 
-ACCELERATORS = torch.accelerator if hasattr(torch, "accelerator") else torch.cuda
-
-
-@pytest.mark.skipif(ACCELERATORS.is_available(), reason="memory is pinned then")
+@pytest.mark.skipif(accelerators().is_available(), reason="memory is pinned then")
 def test_memory_that_cannot_be_pinned_is_a_warning_as_torchs() -> None:
     texts = []
     for loader in LOADERS:

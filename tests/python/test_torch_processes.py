@@ -194,8 +194,11 @@ def test_a_loader_of_loaders() -> None:
 
 
 TRAINER = """
-import sys, time, torch
+import signal, sys, time, torch
 from stokehold.torch import DataLoader
+
+# A shell that starts programs in the background lets them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Slow(torch.utils.data.Dataset):
     def __len__(self): return 1000

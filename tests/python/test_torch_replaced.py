@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 import stokehold.torch
 from stokehold.torch import DataLoader
-from support import eventually, is_running
+from support import accelerators, eventually, is_running
 
 pytestmark = [
     pytest.mark.usefixtures("torch_started"),
@@ -273,7 +273,7 @@ def test_warnings_name_the_users_line(kind: str) -> None:
         # Of JAX, where another test has imported it, and of Python from 3.12 on.
         warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called|.* is multi-threaded, use of fork")
         loader(range(3), num_workers=200)
-        made = loader(range(3), num_workers=1, pin_memory=not ACCELERATORS.is_available())
+        made = loader(range(3), num_workers=1, pin_memory=not accelerators().is_available())
         iter(made)
         with pytest.raises(Exception, match="lambda"):
             iter(loader(Holds(), num_workers=1, multiprocessing_context="spawn"))

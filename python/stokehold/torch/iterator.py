@@ -243,8 +243,9 @@ class Slots:
             raise
 
     def _shutdown_workers(self) -> None:
-        if os.getpid() != self._owner:
-            # A copy in a forked process, say another loader's worker: the workers are not its own to end.
+        if os is None or os.getpid() != self._owner:
+            # The interpreter ends and has taken modules apart: the workers end with it. Or a copy in a forked process,
+            # say another loader's worker: the workers are not its own to end.
             return
         before = self._shutdown
         self._pool.leave()

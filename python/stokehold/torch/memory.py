@@ -22,7 +22,7 @@ CHUNK = 1 << 20
 
 PARTS_OF_BYTES = {
     getattr(torch, name)
-    for name in ("bit", *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)))
+    for name in ("bit", "float4_e2m1fn_x2", *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)))
     if hasattr(torch, name)
 }
 """Dtypes whose numbers are smaller than a byte. PyTorch moves tensors of them, and computes nothing with them."""
