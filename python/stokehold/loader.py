@@ -99,6 +99,8 @@ class Loader:
             ``"auto"`` takes the processors that affinity and cgroup allow, shared among the ranks of this machine
             (``LOCAL_WORLD_SIZE``).
         threads_per_worker: Decoding threads of each worker, at most 256, and at most 4096 of all workers together.
+            Must be 1 where functions of yours are called: the threads of one interpreter would wait for each other, and
+            draw from each other's random numbers.
         prefetch: Batches that may be finished ahead of the one in your hands, in total (not per worker).
         memory_limit: How large the arena, and so everything that is buffered, may become: bytes, or text such as
             ``"512MiB"``. It begins with ``prefetch`` + 2 slots and grows when you hold batches.

@@ -282,11 +282,7 @@ impl WithCode {
 
     fn start(self, options: Options, launch: &Launch, budget: ArenaBudget, tick: Tick<'_>) -> Result<Loader> {
         let Self { pipeline, functions, memory } = self;
-        if options.threads_per_worker > 1 {
-            return Err(Error::config(
-                "threads_per_worker must be 1 where functions are called: they share one interpreter; take more workers",
-            ));
-        }
+        check_threads(&options)?;
         if !matches!(pipeline.source, SourceSpec::Code { .. }) {
             // A mistake is told before a process is started.
             pipeline.fields()?;
@@ -297,6 +293,17 @@ impl WithCode {
         let given = (None, &memory[..]);
         let (pool, facts, fields) = Pool::start_up(&description, launch, given, Slots::Planned(plan), budget, tick)?;
         Ok(Loader::new(fields, options, facts, Backend::Pool(Box::new(pool))))
+    }
+}
+
+/// Refuses threads where code of the user runs.
+fn check_threads(options: &Options) -> Result<()> {
+    match options.threads_per_worker {
+        1 => Ok(()),
+        more => Err(Error::config(format!(
+            "threads_per_worker must be 1, not {more}, where a dataset or functions of yours run: the threads of a \
+             worker share one interpreter; take more workers"
+        ))),
     }
 }
 
@@ -324,9 +331,7 @@ impl Opened {
             Ok(Self { fields, spec: None, arrays: None, custom: Some(Arc::new(pipeline)), sample_bytes })
         };
         if let Some(functions) = functions {
-            if options.threads_per_worker > 1 {
-                return Err(Error::config("threads_per_worker must be 1 where functions are called"));
-            }
+            check_threads(options)?;
             let source = match input {
                 Input::Spec(spec) => spec.open(None)?,
                 Input::Arrays(arrays) => arrays.spec().open(Some(arrays.bytes()))?,
@@ -345,6 +350,17 @@ impl Opened {
         };
         let spec = PipelineSpec { source, recipe };
         Ok(Self { fields: spec.fields()?, spec: Some(spec), arrays, custom: None, sample_bytes })
+    }
+
+    /// Refuses threads where code of the user runs.
+    fn check_threads(options: &Options) -> Result<()> {
+        match options.threads_per_worker {
+            1 => Ok(()),
+            more => Err(Error::config(format!(
+                "threads_per_worker must be 1, not {more}, where a dataset or functions of yours run: the threads of a \
+             worker share one interpreter; take more workers"
+            ))),
+        }
     }
 
     /// Tells whether samples are files, which may make any amount of memory necessary.

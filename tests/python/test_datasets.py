@@ -665,13 +665,13 @@ class StartsThreads(Made):
 
 def test_a_dataset_that_starts_threads_is_opened_in_each_worker(caplog: pytest.LogCaptureFixture) -> None:
     assert flat(StartsThreads(datasets.stays)) == list(range(20))
-    assert "opening the dataset started 1 threads" in caplog.text
+    assert "opening the loader's code started 1 threads" in caplog.text
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_threads_do_not_draw_from_each_others_numbers(undisturbed: list[Any], workers: int) -> None:
-    with loader(Draws(), num_workers=workers, threads_per_worker=3) as made:
-        assert values(made, epochs=2) == undisturbed
+def test_threads_of_one_interpreter_are_refused(workers: int) -> None:
+    with pytest.raises(ValueError, match="threads_per_worker must be 1, not 3"):
+        loader(Draws(), num_workers=workers, threads_per_worker=3)
 
 
 def test_a_batch_that_cannot_be_made_for_memory_ends_the_pool() -> None:

@@ -249,10 +249,6 @@ def test_a_worker_with_a_state_of_its_own_is_not_replaced() -> None:
     assert any("its dataset has a state" in note for note in caught.value.__notes__)
 
 
-# PyTorch 2.6 and later.
-ACCELERATORS = torch.accelerator if hasattr(torch, "accelerator") else torch.cuda
-
-
 class Holds(Dataset[Any]):
     def __init__(self) -> None:
         self.connection = lambda: None
