@@ -352,17 +352,6 @@ impl Opened {
         Ok(Self { fields: spec.fields()?, spec: Some(spec), arrays, custom: None, sample_bytes })
     }
 
-    /// Refuses threads where code of the user runs.
-    fn check_threads(options: &Options) -> Result<()> {
-        match options.threads_per_worker {
-            1 => Ok(()),
-            more => Err(Error::config(format!(
-                "threads_per_worker must be 1, not {more}, where a dataset or functions of yours run: the threads of a \
-             worker share one interpreter; take more workers"
-            ))),
-        }
-    }
-
     /// Tells whether samples are files, which may make any amount of memory necessary.
     fn reads_files(&self) -> bool {
         self.spec.as_ref().is_some_and(reads_files)
