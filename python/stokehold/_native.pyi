@@ -29,6 +29,7 @@ __all__ = [
     "check_transform",
     "copy_rows",
     "decode_jpeg",
+    "describe_source",
     "image_folder_classes",
     "init",
     "leave_pool",
@@ -70,6 +71,13 @@ def decode_jpeg(
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
+def describe_source(description: str) -> tuple[int, str, list[str]]:
+    """Opens a source that its description, in JSON, says all of.
+
+    Returns the number of its samples, its fields as a list in JSON (``name``, ``kind`` and the arguments of that), and
+    the names of its classes. Raises as the loader would.
+    """
+
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
 def init() -> None: ...
 def print_line(descriptor: int, line: str) -> None: ...
