@@ -84,8 +84,8 @@ pub use crate::{
     geometry::{Rect, Size},
     job::OnError,
     loader::{
-        Batch, Builder, Description, Element, Input, Launch, Loader, Ragged, Runs, SharedSource, State, Stats, Values,
-        init,
+        Batch, Builder, Columns, Description, Element, Input, Launch, Loader, Parts, Ragged, Runs, Shards,
+        SharedSource, State, Stats, Values, init,
     },
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},

@@ -32,6 +32,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/inline.rs",
     "loader/launch.rs",
     "loader/pool.rs",
+    "source/table/shards.rs",
     "python/arrays.rs",
     "python/buffer.rs",
     "python/forks.rs",

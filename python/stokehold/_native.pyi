@@ -29,7 +29,6 @@ __all__ = [
     "check_transform",
     "copy_rows",
     "decode_jpeg",
-    "describe_source",
     "image_folder_classes",
     "init",
     "leave_pool",
@@ -71,13 +70,6 @@ def decode_jpeg(
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
-def describe_source(description: str) -> tuple[int, str, list[str]]:
-    """Opens a source that its description, in JSON, says all of.
-
-    Returns the number of its samples, its fields as a list in JSON (``name``, ``kind`` and the arguments of that), and
-    the names of its classes. Raises as the loader would.
-    """
-
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
 def init() -> None: ...
 def print_line(descriptor: int, line: str) -> None: ...
@@ -101,8 +93,11 @@ class Source:
     def __new__(cls, spec: str) -> Source:
         """Takes a source that lies in no memory. It is not opened yet."""
     @staticmethod
-    def table(rows: int, columns: str, buffers: Sequence[npt.NDArray[np.uint8]]) -> Source:
-        """Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous."""
+    def table(description: str, buffers: Sequence[npt.NDArray[Any]], shards: Sequence[tuple[str, int, int]] = ()) -> Source:
+        """Copies columns, described in JSON, out of buffers that are C-contiguous; parts of columns lie in shards.
+
+        `shards` are paths, bytes and times of change in nanoseconds, as they were when the parts were found.
+        """
     def describe(self) -> tuple[int, str, list[str]]:
         """Opens the source, and returns its number of samples, its fields in JSON and its classes."""
     def parts(self) -> tuple[str, list[bytes]]:

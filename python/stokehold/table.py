@@ -54,7 +54,7 @@ class Table(Source):
             stored = {by: numbers[0] if len(numbers) == 1 else numbers}
             described.append({"field": {"name": field_name(name), **each.spec()}, "stored": stored})
         self._rows = next(iter(counts.values()), 0)
-        self._native = _native.Source.table(self._rows, json.dumps(described), buffers)
+        self._native = _native.Source.table(json.dumps({"rows": self._rows, "columns": described}), buffers)
         self._fields = [each["field"] for each in described]
 
     @property

@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     error::Error,
     panics,
-    source::{ImageFolder, Source, SourceSpec},
+    source::{ImageFolder, Source},
     sys::{limits, report},
     transform::{BatchTransform, Transform},
 };
@@ -45,7 +45,6 @@ mod _native {
         buffer::Field,
         check_batch_transform, check_transform,
         code::{report_line, serve_code, serve_worker, stack_signal},
-        describe_source,
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         forks::leave_pool,
         image_folder_classes,
@@ -100,16 +99,6 @@ fn auto_workers(ranks: usize) -> usize {
 #[pyfunction]
 fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<std::ffi::OsString>> {
     Ok(py.detach(|| ImageFolder::open(&root).map(|folder| folder.classes().to_vec()))?)
-}
-
-/// Opens a source that its description, in JSON, says all of. Returns the number of its samples, its fields in JSON, and the
-/// names of its classes.
-#[pyfunction]
-fn describe_source(py: Python<'_>, description: &str) -> PyResult<(u64, String, Vec<std::ffi::OsString>)> {
-    let spec: SourceSpec = from_json("a source", description)?;
-    let source = py.detach(|| spec.open(None))?;
-    let fields = serde_json::to_string(source.fields()).map_err(|error| Error::Protocol(error.to_string()))?;
-    Ok((source.len(), fields, source.classes().to_vec()))
 }
 
 /// Writes a line to a descriptor of somebody else, unless that would have to wait.

@@ -18,5 +18,5 @@ pub use self::{
     reader::{BytesReader, Reader},
     record::{Payloads, Record},
     spec::SourceSpec,
-    table::{Column, RunsAt, Stored, Table},
+    table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stamp, Stored, Table, TableSpec},
 };

@@ -8,7 +8,7 @@ use super::{
     access::{Bytes, Source},
     image_folder::ImageFolder,
     path,
-    table::{Column, Table},
+    table::{Table, TableSpec},
 };
 use crate::{
     error::{Error, Result},
@@ -26,12 +26,7 @@ pub enum SourceSpec {
         root: std::path::PathBuf,
     },
     /// Columns by name, of files and of values in one piece of shared memory; see [`Table`].
-    Table {
-        /// The number of samples.
-        len: u64,
-        /// The columns.
-        columns: Vec<Column>,
-    },
+    Table(TableSpec),
     /// Code of the user, which no data can say: it comes beside the description, as so many pieces of shared memory.
     Code {
         /// How many.
@@ -44,7 +39,7 @@ impl SourceSpec {
     pub fn fields(&self) -> Vec<Field> {
         match self {
             Self::ImageFolder { .. } => ImageFolder::source_fields(),
-            Self::Table { columns, .. } => columns.iter().map(|column| column.field.clone()).collect(),
+            Self::Table(table) => table.columns.iter().map(|column| column.field.clone()).collect(),
             // They are learned from samples.
             Self::Code { .. } => Vec::new(),
         }
@@ -56,7 +51,7 @@ impl SourceSpec {
         match self {
             // Without a directory of now, or a path, opening it tells what is wrong.
             Self::ImageFolder { root } => Self::ImageFolder { root: std::path::absolute(&root).unwrap_or(root) },
-            Self::Table { .. } | Self::Code { .. } => self,
+            Self::Table(_) | Self::Code { .. } => self,
         }
     }
 
@@ -64,7 +59,7 @@ impl SourceSpec {
     pub fn pieces(&self) -> usize {
         match self {
             Self::ImageFolder { .. } => 0,
-            Self::Table { .. } => 1,
+            Self::Table(_) => 1,
             Self::Code { pieces } => *pieces,
         }
     }
@@ -77,9 +72,9 @@ impl SourceSpec {
     pub fn open(&self, memory: &[Bytes]) -> Result<Arc<dyn Source>> {
         Ok(match (self, memory) {
             (Self::ImageFolder { root }, []) => Arc::new(ImageFolder::open(root)?),
-            (Self::Table { len, columns }, [bytes]) => Arc::new(Table::open(*len, columns, Arc::clone(bytes))?),
+            (Self::Table(table), [bytes]) => Arc::new(Table::open(table.clone(), Arc::clone(bytes))?),
             (Self::Code { .. }, _) => return Err(Error::config("code of the user is opened by what runs it")),
-            (Self::ImageFolder { .. } | Self::Table { .. }, _) => {
+            (Self::ImageFolder { .. } | Self::Table(_), _) => {
                 let (needed, given) = (self.pieces(), memory.len());
                 return Err(Error::Config(format!(
                     "a source lies in {needed} pieces of memory, and {given} were given"
