@@ -14,6 +14,7 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.adapters import Albumentations, TorchVision
+from stokehold.array_files import Npy, Npz, Safetensors
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
@@ -48,8 +49,11 @@ __all__ = [
     "Loader",
     "Masks",
     "MixUp",
+    "Npy",
+    "Npz",
     "Ragged",
     "RandomChoice",
+    "Safetensors",
     "SlotsExhaustedError",
     "Table",
     "TorchVision",

@@ -93,7 +93,9 @@ class Source:
     def __new__(cls, spec: str) -> Source:
         """Takes a source that lies in no memory. It is not opened yet."""
     @staticmethod
-    def table(description: str, buffers: Sequence[npt.NDArray[Any]], shards: Sequence[tuple[str, int, int]] = ()) -> Source:
+    def table(
+        description: str, buffers: Sequence[npt.NDArray[Any]], shards: Sequence[tuple[str, int, int]] = ()
+    ) -> Source:
         """Copies columns, described in JSON, out of buffers that are C-contiguous; parts of columns lie in shards.
 
         `shards` are paths, bytes and times of change in nanoseconds, as they were when the parts were found.
