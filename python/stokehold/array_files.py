@@ -203,8 +203,8 @@ def _npz(path: str) -> tuple[str, dict[str, _Array]]:
                 raise ValueError(f"{what}: is no .npy file, as numpy.savez writes them")
             if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
                 raise ValueError(f"{what}: is compressed, so that no row can be read by itself; use numpy.savez")
-            # Of a damaged file it may be negative.
-            file.seek(max(0, member.header_offset))
+            # Of a damaged file it may be anything.
+            file.seek(min(max(0, member.header_offset), shard.size))
             local = file.read(LOCAL_HEADER)
             if len(local) < LOCAL_HEADER or local[:4] != b"PK\x03\x04":
                 raise ValueError(f"{what}: does not begin where the zip file says")
