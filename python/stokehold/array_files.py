@@ -204,11 +204,12 @@ def _npz(path: str) -> tuple[str, dict[str, _Array]]:
             if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
                 raise ValueError(f"{what}: is compressed, so that no row can be read by itself; use numpy.savez")
             # Of a damaged file it may be anything.
-            file.seek(min(max(0, member.header_offset), shard.size))
+            at = min(max(0, member.header_offset), shard.size)
+            file.seek(at)
             local = file.read(LOCAL_HEADER)
             if len(local) < LOCAL_HEADER or local[:4] != b"PK\x03\x04":
                 raise ValueError(f"{what}: does not begin where the zip file says")
-            start = member.header_offset + LOCAL_HEADER + sum(struct.unpack("<HH", local[-4:]))
+            start = at + LOCAL_HEADER + sum(struct.unpack("<HH", local[-4:]))
             file.seek(start)
             name = member.filename.removesuffix(".npy")
             if name in arrays:
