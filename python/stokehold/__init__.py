@@ -31,6 +31,7 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.web_dataset import Member, WebDataset
 
 __all__ = [
     "Albumentations",
@@ -48,6 +49,7 @@ __all__ = [
     "Lists",
     "Loader",
     "Masks",
+    "Member",
     "MixUp",
     "Npy",
     "Npz",
@@ -58,6 +60,7 @@ __all__ = [
     "Table",
     "TorchVision",
     "Transform",
+    "WebDataset",
     "WorkerError",
     "__version__",
     "decode_jpeg",

@@ -100,6 +100,12 @@ class Source:
 
         `shards` are paths, bytes and times of change in nanoseconds, as they were when the parts were found.
         """
+    @staticmethod
+    def web_dataset(description: str, cache: str | None, progress: Callable[[int, int], object]) -> tuple[Source, int]:
+        """Finds the samples of tar files, described in JSON, and returns them with the number of those left out.
+
+        `cache` is the folder of indices; `progress` is called with how many of how many files are done.
+        """
     def describe(self) -> tuple[int, str, list[str]]:
         """Opens the source, and returns its number of samples, its fields in JSON and its classes."""
     def parts(self) -> tuple[str, list[bytes]]:

@@ -2,7 +2,13 @@
 
 #![expect(unsafe_code, reason = "copies the caller's arrays into memory that nobody else has yet")]
 
-use std::{borrow::Cow, ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     error::{Error, Result},
@@ -169,6 +175,22 @@ impl SharedSource {
     /// Those of [`SourceSpec::open`].
     pub fn open(&self) -> Result<Arc<dyn Source>> {
         self.spec.open(&self.bytes())
+    }
+
+    /// Returns a source that lies in this memory, after opening it once.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub(crate) fn over(spec: SourceSpec, memory: Vec<Arc<SharedMemory>>) -> Result<Self> {
+        let source = Self { spec, memory };
+        source.open()?;
+        Ok(source)
+    }
+
+    /// Tells whether it is a table whose shards are these.
+    pub(crate) fn lies_in<'a>(&self, files: impl Iterator<Item = &'a Path>) -> bool {
+        let (SourceSpec::Table(table), [bytes]) = (&self.spec, &self.bytes()[..]) else { return false };
+        table.shard_paths((**bytes).as_ref()).eq(files)
     }
 
     /// Returns the memory that it lies in, for a source in this process.

@@ -56,6 +56,13 @@ impl TableSpec {
     pub fn new(len: u64, columns: Vec<Column>) -> Self {
         Self { len, columns, shards: None, keys: None, classes: Vec::new() }
     }
+
+    /// Returns the paths of the shards, which lie in these bytes. They have been checked.
+    pub(crate) fn shard_paths<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a Path> {
+        let paths = self.shards.map(|shards| (shards.paths, shards.count));
+        let numbers = 0..paths.map_or(0, |(_, count)| count);
+        numbers.filter_map(move |number| Some(Path::new(OsStr::from_bytes(run(bytes, paths?.0, number)))))
+    }
 }
 
 /// Columns of equal length: sample `i` is row `i` of each.

@@ -20,6 +20,7 @@ NEEDS = {
     "frameworks": ("sklearn", "torchvision"),
     "quickstart": ("sklearn",),
     "train_torch": ("torch",),
+    "web_dataset": ("sklearn",),
 }
 NOT_EXAMPLES = {"images"}
 NEED_FRAMEWORKS = {"demo", "frameworks"}
