@@ -63,6 +63,14 @@ impl Reader for RunReader<'_> {
         self.reader.begin();
     }
 
+    fn takes_runs(&self) -> bool {
+        self.reader.takes_runs()
+    }
+
+    fn expect(&mut self, keys: &[Key]) {
+        self.reader.expect(keys);
+    }
+
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
         self.reader.read(key, record, most)
     }

@@ -2,12 +2,9 @@
 
 #![expect(unsafe_code, reason = "takes slots that the list of free ones handed out")]
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use rayon::prelude::*;
@@ -123,14 +120,7 @@ impl Inline {
         let fill = |rows: &mut dyn Iterator<Item = RowMut>| {
             let (mut report, mut scratch) = (RunReport::default(), filler.pipeline().scratch());
             let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
-            let begun = Instant::now();
-            reader.begin();
-            for mut row in rows {
-                let candidate = filler.fetch(task, &mut row, (&mut *reader, &mut record), &mut report);
-                filler.fill(task, &mut row, (&mut *reader, &mut record), candidate, &mut scratch, &mut report);
-            }
-            reader.end();
-            report.rest_is_writing(begun);
+            filler.fill_rows(task, rows, (&mut *reader, &mut record), &mut scratch, &mut report);
             report
         };
         let mut report = match &self.pool {

@@ -9,6 +9,12 @@ pub trait Reader {
     /// sample may also be read outside of a run, which may take longer.
     fn begin(&mut self);
 
+    /// Tells whether this reader makes the samples of a run together: then it is to be told of them.
+    fn takes_runs(&self) -> bool;
+
+    /// Tells which samples will be read next, in this order, before the run ends.
+    fn expect(&mut self, keys: &[Key]);
+
     /// Reads sample `key.index` into `record`, in place of what that holds, and which is to become no longer than `most`
     /// bytes. Where the sample is made by code that draws at random, `key` is whose randomness it has.
     ///
@@ -35,6 +41,12 @@ impl<F: FnMut(u64, &mut Vec<u8>, u64) -> Result<(), Failure>> BytesReader<F> {
 
 impl<F: FnMut(u64, &mut Vec<u8>, u64) -> Result<(), Failure>> Reader for BytesReader<F> {
     fn begin(&mut self) {}
+
+    fn takes_runs(&self) -> bool {
+        false
+    }
+
+    fn expect(&mut self, _keys: &[Key]) {}
 
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
         (self.0)(key.index, &mut record.bytes, most)

@@ -66,6 +66,42 @@ impl Filler {
         self.on_error.candidate(task.partition, task.batch, row, attempt)
     }
 
+    /// Makes the samples of a run's rows and writes them, on this thread.
+    pub fn fill_rows(
+        &self,
+        task: RowTask<'_>,
+        rows: impl Iterator<Item = RowMut>,
+        (reader, record): (&mut dyn Reader, &mut Record),
+        scratch: &mut Scratch,
+        report: &mut RunReport,
+    ) {
+        let begun = Instant::now();
+        let mut fill = |reader: &mut dyn Reader, mut row: RowMut| {
+            let candidate = self.fetch(task, &mut row, (&mut *reader, record), report);
+            self.fill(task, &mut row, (reader, record), candidate, scratch, report);
+        };
+        reader.begin();
+        if reader.takes_runs() {
+            let mut rows: Vec<RowMut> = rows.collect();
+            // All of them are in hand: each is done again alone if this ends the worker.
+            let keys: Vec<Key> = rows.iter_mut().map(|row| self.take_in_hand(task, row)).collect();
+            reader.expect(&keys);
+            rows.into_iter().for_each(|row| fill(reader, row));
+        } else {
+            rows.for_each(|row| fill(reader, row));
+        }
+        reader.end();
+        report.rest_is_writing(begun);
+    }
+
+    /// Notes that a row is being made, and of which sample.
+    fn take_in_hand(&self, task: RowTask<'_>, row: &mut RowMut) -> Key {
+        let index = self.candidate(task, row.row() as u32, task.attempt);
+        row.set_index(index);
+        row.mark(Progress::InHand);
+        task.key(index)
+    }
+
     /// Reads the record of a row's first candidate. A failure to read it is dealt with by [`fill`](Self::fill).
     pub fn fetch(
         &self,
@@ -74,12 +110,10 @@ impl Filler {
         (reader, record): (&mut dyn Reader, &mut Record),
         report: &mut RunReport,
     ) -> Candidate {
-        let index = self.candidate(task, row.row() as u32, task.attempt);
-        row.set_index(index);
-        row.mark(Progress::InHand);
-        let read = self.read(task.key(index), reader, record, report);
+        let key = self.take_in_hand(task, row);
+        let read = self.read(key, reader, record, report);
         row.mark(Progress::Fetched);
-        Candidate { index, read }
+        Candidate { index: key.index, read }
     }
 
     /// Writes a row from its first candidate, which has been fetched, or from the next ones by policy. What the record holds

@@ -1,5 +1,6 @@
 //! Any dataset of Python's as a source: samples are objects, and rows are copied from their memory.
 
+mod ahead;
 mod facts;
 mod known;
 mod leaf;

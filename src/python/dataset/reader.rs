@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use pyo3::{ffi, prelude::*};
 
-use super::{objects::Objects, samples::Samples};
+use super::{ahead::Ahead, objects::Objects, samples::Samples};
 use crate::{
     error::Failure,
     python::randomness::Randomness,
@@ -18,12 +18,14 @@ use crate::{
 /// Reads samples, and holds the interpreter's lock during a run.
 pub(super) struct DatasetReader<'a> {
     samples: &'a Samples,
+    /// The samples of the run that are made and not read.
+    ahead: Ahead,
     held: Option<ffi::PyGILState_STATE>,
 }
 
 impl<'a> DatasetReader<'a> {
     pub(super) fn new(samples: &'a Samples) -> Self {
-        Self { samples, held: None }
+        Self { samples, ahead: Ahead::default(), held: None }
     }
 
     /// Returns the generators whose states are the trainer's, and are to be put back after each run.
@@ -44,13 +46,24 @@ impl Reader for DatasetReader<'_> {
         }
     }
 
+    fn takes_runs(&self) -> bool {
+        self.samples.by_run
+    }
+
+    fn expect(&mut self, keys: &[Key]) {
+        self.ahead = Python::attach(|py| self.samples.make_run(py, keys));
+    }
+
     fn read(&mut self, key: Key, record: &mut Record, _most: u64) -> Result<(), Failure> {
         let objects = record.payloads_mut::<Objects>();
         // Taken before the interpreter's lock, which comes and goes while a sample is made.
         let alone = self.held.is_none().then(|| self.samples.turn.lock().unwrap_or_else(PoisonError::into_inner));
         let made = Python::attach(|py| {
             objects.clear();
-            self.samples.read(py, key, objects)
+            match self.ahead.take(key) {
+                Some(made) => self.samples.find(made?.bind(py), objects),
+                None => self.samples.read(py, key, objects),
+            }
         });
         drop(alone);
         made
@@ -62,6 +75,7 @@ impl Reader for DatasetReader<'_> {
         {
             report::report(&format!("the random numbers of this process cannot be put back: {error}"));
         }
+        self.ahead = Ahead::default();
         if let Some(held) = self.held.take() {
             // SAFETY: `begin` has taken it, on this thread.
             unsafe { ffi::PyGILState_Release(held) };
