@@ -25,7 +25,7 @@ pub struct RowTask<'a> {
 }
 
 impl RowTask<'_> {
-    fn key(&self, index: u64) -> Key {
+    pub(super) fn key(&self, index: u64) -> Key {
         Key { seed: self.partition.seed(), epoch: self.partition.epoch(), index }
     }
 }
@@ -40,9 +40,9 @@ pub struct Candidate {
 /// Makes samples and writes them into rows.
 #[derive(Clone, Debug)]
 pub struct Filler {
-    pipeline: Arc<Pipeline>,
-    on_error: OnError,
-    worker: Option<u32>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) on_error: OnError,
+    pub(super) worker: Option<u32>,
 }
 
 impl Filler {
@@ -76,22 +76,34 @@ impl Filler {
         report: &mut RunReport,
     ) {
         let begun = Instant::now();
-        let mut fill = |reader: &mut dyn Reader, mut row: RowMut| {
-            let candidate = self.fetch(task, &mut row, (&mut *reader, record), report);
-            self.fill(task, &mut row, (reader, record), candidate, scratch, report);
-        };
         reader.begin();
-        if reader.takes_runs() {
+        if self.pipeline.source().is_stream() {
+            self.fill_from_stream(task, rows, (&mut *reader, record), scratch, report);
+        } else if reader.takes_runs() {
             let mut rows: Vec<RowMut> = rows.collect();
             // All of them are in hand: each is done again alone if this ends the worker.
             let keys: Vec<Key> = rows.iter_mut().map(|row| self.take_in_hand(task, row)).collect();
             reader.expect(&keys);
-            rows.into_iter().for_each(|row| fill(reader, row));
+            self.fill_each(task, rows.into_iter(), (&mut *reader, record), scratch, report);
         } else {
-            rows.for_each(|row| fill(reader, row));
+            self.fill_each(task, rows, (&mut *reader, record), scratch, report);
         }
         reader.end();
         report.rest_is_writing(begun);
+    }
+
+    fn fill_each(
+        &self,
+        task: RowTask<'_>,
+        rows: impl Iterator<Item = RowMut>,
+        (reader, record): (&mut dyn Reader, &mut Record),
+        scratch: &mut Scratch,
+        report: &mut RunReport,
+    ) {
+        for mut row in rows {
+            let candidate = self.fetch(task, &mut row, (&mut *reader, record), report);
+            self.fill(task, &mut row, (&mut *reader, record), candidate, scratch, report);
+        }
     }
 
     /// Notes that a row is being made, and of which sample.
@@ -156,10 +168,11 @@ impl Filler {
 
     /// Applies the transforms of whole batches to a batch whose rows are filled.
     pub fn finish(&self, partition: &Partition, batch: u64, mut rows: SlotMut, report: &mut RunReport) {
+        let len = rows.len();
         rows.mark(Progress::InHand);
         let begun = Instant::now();
         let key = Key { seed: partition.seed(), epoch: partition.epoch(), index: partition.position(batch, 0) };
-        if let Err(failure) = self.pipeline.finish(key, &mut rows.fields(), partition.rows(batch) as usize) {
+        if let Err(failure) = self.pipeline.finish(key, &mut rows.fields(), len) {
             let index = partition.index(batch, 0, 0);
             let mut error = failure.of(index, self.pipeline.source().key(index));
             error.worker = self.worker;
@@ -169,7 +182,7 @@ impl Filler {
         rows.mark(Progress::Done);
     }
 
-    fn read(
+    pub(super) fn read(
         &self,
         key: Key,
         reader: &mut dyn Reader,

@@ -11,7 +11,7 @@ use crate::{
     error::Failure,
     python::randomness::Randomness,
     rng::Key,
-    source::{Reader, Record},
+    source::{Reader, Record, StreamEnd},
     sys::report,
 };
 
@@ -52,6 +52,14 @@ impl Reader for DatasetReader<'_> {
 
     fn expect(&mut self, keys: &[Key]) {
         self.ahead = Python::attach(|py| self.samples.make_run(py, keys));
+    }
+
+    fn behind(&mut self, _key: Key) -> Option<Key> {
+        None
+    }
+
+    fn ended(&self) -> Option<StreamEnd> {
+        None
     }
 
     fn read(&mut self, key: Key, record: &mut Record, _most: u64) -> Result<(), Failure> {
