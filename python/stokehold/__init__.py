@@ -30,6 +30,7 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.user.streams import WorkerInfo, get_worker_info
 
 __all__ = [
     "Albumentations",
@@ -55,9 +56,11 @@ __all__ = [
     "TorchVision",
     "Transform",
     "WorkerError",
+    "WorkerInfo",
     "__version__",
     "decode_jpeg",
     "freeze_support",
+    "get_worker_info",
 ]
 __all__ += calls.__all__
 __all__ += color.__all__

@@ -2,11 +2,11 @@
 
 #![expect(unsafe_code, reason = "holds the interpreter's lock from sample to sample")]
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use pyo3::{ffi, prelude::*};
 
-use super::{ahead::Ahead, objects::Objects, samples::Samples};
+use super::{ahead::Ahead, objects::Objects, samples::Samples, streams::Stream};
 use crate::{
     error::Failure,
     python::randomness::Randomness,
@@ -32,6 +32,28 @@ impl<'a> DatasetReader<'a> {
     fn of_trainer(&self) -> Option<&'a Randomness> {
         self.samples.randomness.as_ref().filter(|_| self.samples.in_trainer)
     }
+
+    /// Returns the stream, where there is one.
+    fn stream(&self) -> Option<MutexGuard<'a, Stream>> {
+        let stream = self.samples.stream.as_ref()?;
+        Some(stream.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes a sample, of a stream the one that is next.
+    fn read_one(&mut self, key: Key, record: &mut Record) -> Result<(), Failure> {
+        let objects = record.payloads_mut::<Objects>();
+        // Taken before the interpreter's lock, which comes and goes while a sample is made.
+        let alone = self.held.is_none().then(|| self.samples.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        let made = Python::attach(|py| {
+            objects.clear();
+            match self.ahead.take(key) {
+                Some(made) => self.samples.find(made?.bind(py), objects),
+                None => self.samples.read(py, key, objects),
+            }
+        });
+        drop(alone);
+        made
+    }
 }
 
 impl Reader for DatasetReader<'_> {
@@ -54,27 +76,19 @@ impl Reader for DatasetReader<'_> {
         self.ahead = Python::attach(|py| self.samples.make_run(py, keys));
     }
 
-    fn behind(&mut self, _key: Key) -> Option<Key> {
-        None
+    fn read(&mut self, key: Key, record: &mut Record, _most: u64) -> Result<(), Failure> {
+        while let Some(earlier) = self.behind(key) {
+            self.read_one(earlier, record).ok();
+        }
+        self.read_one(key, record)
+    }
+
+    fn behind(&mut self, key: Key) -> Option<Key> {
+        self.stream()?.behind(key)
     }
 
     fn ended(&self) -> Option<StreamEnd> {
-        None
-    }
-
-    fn read(&mut self, key: Key, record: &mut Record, _most: u64) -> Result<(), Failure> {
-        let objects = record.payloads_mut::<Objects>();
-        // Taken before the interpreter's lock, which comes and goes while a sample is made.
-        let alone = self.held.is_none().then(|| self.samples.turn.lock().unwrap_or_else(PoisonError::into_inner));
-        let made = Python::attach(|py| {
-            objects.clear();
-            match self.ahead.take(key) {
-                Some(made) => self.samples.find(made?.bind(py), objects),
-                None => self.samples.read(py, key, objects),
-            }
-        });
-        drop(alone);
-        made
+        self.stream()?.ended()
     }
 
     fn end(&mut self) {

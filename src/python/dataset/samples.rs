@@ -1,6 +1,6 @@
 //! Samples as objects, and what of them the fields are.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::{exceptions::PyException, intern, prelude::*};
 
@@ -8,26 +8,38 @@ use super::{
     ahead::Ahead,
     leaf::{Container, ContainerSpec, Leaf, LeafSpec},
     objects::Objects,
+    streams::{Stream, Turns},
 };
 use crate::{
     error::{Failure, Stage},
-    python::{error::raised, forks::end_if_left, randomness::Randomness},
+    python::{
+        error::failed,
+        forks::end_if_left,
+        randomness::{Randomness, SEEDS_OP},
+    },
     rng::Key,
 };
 
-/// Sets the draws that seed generators for samples apart from all others.
-const SEEDS_OP: u64 = u64::MAX - 2;
+/// How a dataset is asked for one sample.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// With its epoch, on which it depends.
+    Epoch,
+    Item,
+    /// As the only one of several.
+    Items,
+}
 
 /// The samples of a dataset.
 pub(super) struct Samples {
     dataset: Py<PyAny>,
-    has_items: bool,
+    call: Call,
     /// Whether the samples of a run are made by one call.
     pub(super) by_run: bool,
-    /// Whether a sample depends on its epoch: then the dataset is asked for it with that.
-    has_epochs: bool,
     leaves: Vec<Leaf>,
     containers: Vec<Container>,
+    /// Of a dataset that is iterated.
+    pub(super) stream: Option<Mutex<Stream>>,
     pub(super) randomness: Option<Randomness>,
     /// Held while a sample is made, by threads that do not hold the interpreter's lock for a whole run: another one would draw
     /// from the sample's random numbers.
@@ -42,19 +54,31 @@ impl Samples {
         code: &Bound<'_, PyAny>,
         leaves: Vec<LeafSpec>,
         containers: Vec<ContainerSpec>,
+        turns: Option<Turns>,
     ) -> PyResult<Self> {
         let dataset = code.getattr("dataset")?;
-        let has_epochs = dataset.get_type().hasattr("sample_of_epoch")?;
+        let kind = dataset.get_type();
+        let call = if kind.hasattr("sample_of_epoch")? {
+            Call::Epoch
+        } else if kind.hasattr("__getitem__")? {
+            Call::Item
+        } else {
+            Call::Items
+        };
         let randomness = Randomness::of(py, code)?;
+        let stream = turns.map(|turns| Stream::of(py, code, turns)).transpose()?;
         Ok(Self {
             // Seeds are set before each sample: those of a run have to be made one by one then.
-            by_run: randomness.is_none() && !has_epochs && dataset.get_type().hasattr("__getitems__")?,
-            has_epochs,
-            has_items: dataset.get_type().hasattr("__getitem__")?,
+            by_run: randomness.is_none()
+                && stream.is_none()
+                && call != Call::Epoch
+                && dataset.get_type().hasattr("__getitems__")?,
+            call,
             dataset: dataset.unbind(),
             leaves: leaves.into_iter().map(|leaf| Leaf::new(py, leaf)).collect::<PyResult<_>>()?,
             containers: containers.into_iter().map(|each| Container::new(py, each)).collect::<PyResult<_>>()?,
             randomness,
+            stream: stream.map(Mutex::new),
             turn: Mutex::new(()),
             in_trainer: false,
         })
@@ -62,6 +86,11 @@ impl Samples {
 
     /// Makes a sample and finds its payloads.
     pub(super) fn read(&self, py: Python<'_>, key: Key, objects: &mut Objects) -> Result<(), Failure> {
+        if let Some(stream) = &self.stream {
+            let sample =
+                stream.lock().unwrap_or_else(PoisonError::into_inner).next(py, key, self.randomness.as_ref())?;
+            return self.find(&sample, objects);
+        }
         let made = self.make(py, key);
         end_if_left();
         self.find(&made.map_err(|error| failed(py, &error))?, objects)
@@ -103,21 +132,10 @@ impl Samples {
             randomness.seed(py, key, SEEDS_OP)?;
         }
         let dataset = self.dataset.bind(py);
-        if self.has_epochs {
-            return dataset.call_method1(intern!(py, "sample_of_epoch"), (key.index, key.epoch));
+        match self.call {
+            Call::Epoch => dataset.call_method1(intern!(py, "sample_of_epoch"), (key.index, key.epoch)),
+            Call::Item => dataset.get_item(key.index),
+            Call::Items => dataset.call_method1(intern!(py, "__getitems__"), ([key.index],))?.get_item(0),
         }
-        if self.has_items {
-            return dataset.get_item(key.index);
-        }
-        dataset.call_method1("__getitems__", ([key.index],))?.get_item(0)
     }
-}
-
-/// Returns the failure of a sample whose code raised an exception.
-fn failed(py: Python<'_>, error: &PyErr) -> Failure {
-    let errno = error
-        .is_instance_of::<pyo3::exceptions::PyOSError>(py)
-        .then(|| error.value(py).getattr("errno").ok()?.extract::<i32>().ok())
-        .flatten();
-    Failure { errno, ..Failure::raised(Stage::Read, raised(py, error)) }
 }
