@@ -31,6 +31,7 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.user.streams import WorkerInfo, get_worker_info
 from stokehold.web_dataset import Member, WebDataset
 
 __all__ = [
@@ -62,9 +63,11 @@ __all__ = [
     "Transform",
     "WebDataset",
     "WorkerError",
+    "WorkerInfo",
     "__version__",
     "decode_jpeg",
     "freeze_support",
+    "get_worker_info",
 ]
 __all__ += calls.__all__
 __all__ += color.__all__

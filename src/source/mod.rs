@@ -15,7 +15,7 @@ mod table;
 pub use self::{
     access::{Bytes, Source},
     image_folder::ImageFolder,
-    reader::{BytesReader, Reader},
+    reader::{BytesReader, Reader, StreamEnd},
     record::{Payloads, Record},
     spec::SourceSpec,
     table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stamp, Stored, Table, TableSpec},

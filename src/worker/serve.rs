@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -172,18 +172,12 @@ fn serve_inline(worker: Worker) -> Result<i32> {
     while let Some(fill) = next_fill(&channel, &mut arena)? {
         let partition = partitions.get(&fill);
         let row_task = RowTask { partition: &partition, batch: fill.batch, attempt: fill.attempt };
-        let (mut run, begun) = (RunReport::default(), Instant::now());
+        let mut run = RunReport::default();
         let rows = rows_of(&arena, &fill)?;
         match fill.work {
             Work::Finish => filler.finish(&partition, fill.batch, rows, &mut run),
             Work::Fill => {
-                reader.begin();
-                for mut row in rows.into_rows() {
-                    let candidate = filler.fetch(row_task, &mut row, (&mut *reader, &mut record), &mut run);
-                    filler.fill(row_task, &mut row, (&mut *reader, &mut record), candidate, &mut scratch, &mut run);
-                }
-                reader.end();
-                run.rest_is_writing(begun);
+                filler.fill_rows(row_task, rows.into_rows(), (&mut *reader, &mut record), &mut scratch, &mut run);
             }
         }
         report(&channel, &mailbox, fill.tag, &run)?;
