@@ -20,6 +20,9 @@ from stokehold.encoded import Images, Masks
 from stokehold.images import decode_jpeg
 from stokehold.lists import BoundingBoxes, KeyPoints, Lists
 from stokehold.loader import FieldSpec, Loader, freeze_support
+from stokehold.manifest import files, kinds
+from stokehold.manifest.files import *
+from stokehold.manifest.kinds import *
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.sources import ImageFolder
 from stokehold.table import Arrays, Table
@@ -60,8 +63,10 @@ __all__ = [
     "freeze_support",
 ]
 __all__ += calls.__all__
+__all__ += files.__all__
 __all__ += color.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__
+__all__ += kinds.__all__
 __all__ += places.__all__
 __all__ += policies.__all__
