@@ -84,7 +84,7 @@ pub use crate::{
     geometry::{Rect, Size},
     job::OnError,
     loader::{
-        Batch, Builder, Description, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values,
+        Batch, Builder, Description, Element, Input, Launch, Loader, Ragged, Runs, SharedSource, State, Stats, Values,
         init,
     },
     source::{Source, SourceSpec},

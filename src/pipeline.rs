@@ -40,14 +40,14 @@ impl PipelineSpec {
         Compiled::of(&fields, &self.recipe).map(|compiled| compiled.specs().to_vec())
     }
 
-    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Table`].
+    /// Opens the source, which lies in these pieces of memory.
     ///
     /// # Errors
     /// Those of [`fields`](Self::fields) and of [`SourceSpec::open`].
-    pub fn open(self, bytes: Option<Bytes>) -> Result<Pipeline> {
+    pub fn open(self, memory: &[Bytes]) -> Result<Pipeline> {
         // A mistake in the transforms is told before a large folder is listed.
         self.fields()?;
-        Pipeline::new(self.source.open(bytes)?, &self.recipe)
+        Pipeline::new(self.source.open(memory)?, &self.recipe)
     }
 }
 

@@ -20,8 +20,8 @@ __all__ = [
     "Slot",
     "Slots",
     "SlotsExhaustedError",
+    "Source",
     "StdioTaken",
-    "Table",
     "WorkerError",
     "__version__",
     "auto_workers",
@@ -87,20 +87,24 @@ class StdioTaken:
     def __new__(cls) -> StdioTaken: ...
 
 @final
-class Table:
-    """Columns in shared memory, copied once."""
+class Source:
+    """A source that is data: a description in JSON, and the shared memory that it lies in."""
 
-    def __new__(cls, rows: int, columns: str, buffers: Sequence[npt.NDArray[np.uint8]]) -> Table:
+    def __new__(cls, spec: str) -> Source:
+        """Takes a source that lies in no memory. It is not opened yet."""
+    @staticmethod
+    def table(rows: int, columns: str, buffers: Sequence[npt.NDArray[np.uint8]]) -> Source:
         """Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous."""
-    def parts(self) -> tuple[str, bytes]: ...
-    @property
-    def rows(self) -> int: ...
+    def describe(self) -> tuple[int, str, list[str]]:
+        """Opens the source, and returns its number of samples, its fields in JSON and its classes."""
+    def parts(self) -> tuple[str, list[bytes]]:
+        """Returns the source in JSON, and a copy of each piece of memory that it lies in."""
 
 @final
 class Pipeline:
     """Samples of a source, with what transforms make of their fields."""
 
-    def __new__(cls, description: str, table: npt.NDArray[np.uint8] | None, code: object) -> Pipeline:
+    def __new__(cls, description: str, memory: Sequence[npt.NDArray[np.uint8]], code: object) -> Pipeline:
         """Opens what a description says, in JSON; `code` has the functions that transforms call."""
     def __len__(self) -> int: ...
     def sample(self, index: int, epoch: int) -> dict[str, Any]: ...
@@ -251,12 +255,12 @@ class Loader:
     def __new__(
         cls,
         description: str,
-        table: Table | None,
+        source: Source | None,
         code: tuple[Any, tuple[bytes, Sequence[memoryview]] | None] | None,
         coordinator: tuple[str, Sequence[str], str],
         report: Callable[[str], None],
     ) -> Loader:
-        """Starts what a description says, in JSON. `table` holds the samples where it names no source.
+        """Starts what a description says, in JSON, over a source, unless that is the dataset of `code`.
 
         `report` is called with each line that coordinator and workers report, while the loader is looked after.
         """

@@ -217,7 +217,6 @@ class Loader:
             dataset = mapped(source, maps, names, before=before, draws=draws or {}, options=options, rng=rng)
             draws = None
         description = {
-            "source": None if dataset is not None else source.spec(),
             "recipe": {
                 "transforms": chains(chosen, functions),
                 "batch_transforms": batch_chain(batch_transforms, functions),
@@ -243,7 +242,7 @@ class Loader:
             _check_no_code(source, rng, start, worker_init)
         self._native = _native.Loader(
             json.dumps(description, allow_nan=False),
-            None if dataset is not None else source.table,
+            None if dataset is not None else source.native,
             code,
             program(with_code=runs_code),
             tell,

@@ -71,11 +71,11 @@ def mapped(
     samples: object = source
     if isinstance(source, Source):
         functions: list[Function] = []
-        spec, table = source.data()
+        spec, memory = source.data()
         recipe = {"transforms": chains(before, functions), "draws": draws_of(draws)}
         described = {"source": spec, "recipe": recipe, "seed": options["seed"]}
         most = options.get("max_sample_bytes")
-        samples = NativeSamples(described | {"max_sample_bytes": most}, table, functions, rng)
+        samples = NativeSamples(described | {"max_sample_bytes": most}, memory, functions, rng)
     elif before:
         raise ValueError("transforms: with a dataset of Python, a Map comes first")
     return Mapped(samples, [Function(step.function, "array") for step in maps], names, rng)

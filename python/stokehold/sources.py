@@ -20,26 +20,20 @@ __all__ = ["ImageFolder", "Source"]
 class Source:
     """The base of all sources: anything that a `Loader` can load from."""
 
-    table: _native.Table | None = None
-    """The samples, where they lie in shared memory."""
-
     counters: Mapping[str, int] = MappingProxyType({})
     """What of its description the source passed over or filled in, and how often."""
 
-    def data(self) -> tuple[dict[str, Any], npt.NDArray[np.uint8] | None]:
-        """Returns the source as plain data, and the bytes that hold its samples, where they lie in memory."""
-        spec = self.spec()
-        if spec is not None:
-            return spec, None
-        if self.table is None:
-            raise ValueError("the source has neither a description nor a table")
-        described, held = self.table.parts()
-        parts: dict[str, Any] = json.loads(described)
-        return parts, np.frombuffer(held, np.uint8)
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
+        what = "a source of your own is a dataset: give it __getitem__ and __len__"
+        raise NotImplementedError(f"{type(self).__name__}: {what}")
 
-    def spec(self) -> dict[str, Any] | None:
-        """Returns the source as plain data; None where the samples are those of `table`."""
-        return None
+    def data(self) -> tuple[dict[str, Any], list[npt.NDArray[np.uint8]]]:
+        """Returns the source as plain data, and the pieces of memory that it lies in."""
+        described, memory = self.native.parts()
+        spec: dict[str, Any] = json.loads(described)
+        return spec, [np.frombuffer(piece, np.uint8) for piece in memory]
 
 
 class ImageFolder(Source):
@@ -70,13 +64,14 @@ class ImageFolder(Source):
         """
         return _native.image_folder_classes(os.fspath(self.root))
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the source as plain data."""
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
         path = os.fsencode(self.root)
         try:
-            return {"kind": "ImageFolder", "root": path.decode()}
+            return _native.Source(json.dumps({"kind": "ImageFolder", "root": path.decode()}))
         except UnicodeDecodeError:
-            return {"kind": "ImageFolder", "root": list(path)}
+            return _native.Source(json.dumps({"kind": "ImageFolder", "root": list(path)}))
 
     def __repr__(self) -> str:
         return f"ImageFolder({os.fspath(self.root)!r})"

@@ -36,8 +36,6 @@ class Table(Source):
         MemoryError: The copy does not fit under a limit of this process.
     """
 
-    table: _native.Table
-
     def __init__(self, columns: Mapping[str, Column | Sequence[str] | Sequence[bytes] | Any]) -> None:
         found = {name: column(name, given) for name, given in columns.items()}
         counts = {name: len(each) for name, each in found.items()}
@@ -55,11 +53,17 @@ class Table(Source):
             buffers.extend(flat(name, array) for array in arrays)
             stored = {by: numbers[0] if len(numbers) == 1 else numbers}
             described.append({"field": {"name": field_name(name), **each.spec()}, "stored": stored})
-        self.table = _native.Table(next(iter(counts.values()), 0), json.dumps(described), buffers)
+        self._rows = next(iter(counts.values()), 0)
+        self._native = _native.Source.table(self._rows, json.dumps(described), buffers)
         self._fields = [each["field"] for each in described]
 
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
+        return self._native
+
     def __len__(self) -> int:
-        return self.table.rows
+        return self._rows
 
     def __repr__(self) -> str:
         fields = ", ".join(

@@ -1,4 +1,4 @@
-//! Arrays of the trainer, put where workers can see them.
+//! Sources of the trainer, put where workers can see them.
 
 #![expect(unsafe_code, reason = "copies the caller's arrays into memory that nobody else has yet")]
 
@@ -8,22 +8,21 @@ use crate::{
     error::{Error, Result},
     field::Field,
     shm::SharedBytes,
-    source::{Bytes, Column, RunsAt, SourceSpec, Stored, Table},
+    source::{Bytes, Column, RunsAt, Source, SourceSpec, Stored, Table},
     spec::FieldSpec,
     sys::{limits, memory::SharedMemory},
 };
 
 const ALIGN: usize = 64;
 
-/// Arrays in shared memory: a source whose samples are the rows.
+/// A source as data, and the shared memory that it lies in.
 ///
 /// The workers belong to a process that was started clean, so they cannot see the trainer's own arrays; they are
 /// copied once, here, and may be dropped afterwards. Loaders over the same value share the copy.
 #[derive(Clone, Debug)]
-pub struct SharedArrays {
-    len: u64,
+pub struct SharedSource {
     spec: SourceSpec,
-    memory: Arc<SharedMemory>,
+    memory: Vec<Arc<SharedMemory>>,
 }
 
 /// What a column to be copied holds for each sample.
@@ -46,7 +45,7 @@ pub struct Runs<'a> {
     pub ends: &'a [u64],
 }
 
-impl SharedArrays {
+impl SharedSource {
     /// Copies arrays of `len` rows each, given with the spec of one row and as C-contiguous bytes.
     ///
     /// # Errors
@@ -91,27 +90,38 @@ impl SharedArrays {
         }
         let memory = parts.copy()?;
         // Opened once here, so that columns that are none raise where they are made.
-        Table::open(len, &stored, Some(bytes_of(&memory)))?;
-        Ok(Self { len, spec: SourceSpec::Table { len, columns: stored }, memory })
-    }
-
-    /// Returns the number of rows.
-    pub fn rows(&self) -> u64 {
-        self.len
+        Table::open(len, &stored, bytes_of(&memory))?;
+        Ok(Self { spec: SourceSpec::Table { len, columns: stored }, memory: vec![memory] })
     }
 
     /// Returns the source as data.
-    pub fn spec(&self) -> SourceSpec {
-        self.spec.clone()
+    pub fn spec(&self) -> &SourceSpec {
+        &self.spec
     }
 
-    /// Returns the copy, for a source in this process.
-    pub(crate) fn bytes(&self) -> Bytes {
-        bytes_of(&self.memory)
+    /// Opens the source in this process.
+    ///
+    /// # Errors
+    /// Those of [`SourceSpec::open`].
+    pub fn open(&self) -> Result<Arc<dyn Source>> {
+        self.spec.open(&self.bytes())
     }
 
-    pub(super) fn memory(&self) -> &Arc<SharedMemory> {
+    /// Returns the memory that it lies in, for a source in this process.
+    pub(crate) fn bytes(&self) -> Vec<Bytes> {
+        self.memory.iter().map(bytes_of).collect()
+    }
+
+    pub(super) fn memory(&self) -> &[Arc<SharedMemory>] {
         &self.memory
+    }
+}
+
+impl From<SourceSpec> for SharedSource {
+    /// A source that lies in no memory. A relative path is looked up in the directory of now, wherever the program goes
+    /// later.
+    fn from(spec: SourceSpec) -> Self {
+        Self { spec: spec.absolute(), memory: Vec::new() }
     }
 }
 
@@ -196,7 +206,7 @@ fn absolute(paths: Runs<'_>) -> Result<Paths<'_>> {
 }
 
 fn bytes_of(memory: &Arc<SharedMemory>) -> Bytes {
-    // SAFETY: SharedArrays writes the memory only before anybody else can see it.
+    // SAFETY: SharedSource writes the memory only before anybody else can see it.
     Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })
 }
 

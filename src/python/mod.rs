@@ -19,8 +19,8 @@ mod posture;
 mod randomness;
 mod rows;
 mod slots;
+mod source;
 mod stdio;
-mod table;
 
 use std::ffi::c_int;
 
@@ -59,8 +59,8 @@ mod _native {
         rows::copy_rows,
         serve,
         slots::{Slot, Slots},
+        source::Source,
         stdio::StdioTaken,
-        table::Table,
     };
 
     #[pymodule_init]

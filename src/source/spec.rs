@@ -25,7 +25,7 @@ pub enum SourceSpec {
         #[serde(with = "path")]
         root: std::path::PathBuf,
     },
-    /// Columns by name, of files and of values in shared memory; see [`Table`].
+    /// Columns by name, of files and of values in one piece of shared memory; see [`Table`].
     Table {
         /// The number of samples.
         len: u64,
@@ -60,16 +60,31 @@ impl SourceSpec {
         }
     }
 
-    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Table`].
+    /// Returns in how many pieces of memory the source lies.
+    pub fn pieces(&self) -> usize {
+        match self {
+            Self::ImageFolder { .. } => 0,
+            Self::Table { .. } => 1,
+            Self::Code { pieces } => *pieces,
+        }
+    }
+
+    /// Opens the source, which lies in these [pieces](Self::pieces) of memory.
     ///
     /// # Errors
-    /// [`Config`](crate::Error::Config) for a folder without samples or columns that do not fit their bytes,
-    /// [`Sys`](crate::Error::Sys) for a folder that cannot be listed.
-    pub fn open(&self, bytes: Option<Bytes>) -> Result<Arc<dyn Source>> {
-        Ok(match self {
-            Self::ImageFolder { root } => Arc::new(ImageFolder::open(root)?),
-            Self::Table { len, columns } => Arc::new(Table::open(*len, columns, bytes)?),
-            Self::Code { .. } => return Err(Error::config("code of the user is opened by what runs it")),
+    /// [`Config`](crate::Error::Config) for a folder without samples, columns that do not fit their bytes, or another
+    /// number of pieces; [`Sys`](crate::Error::Sys) for a folder that cannot be listed.
+    pub fn open(&self, memory: &[Bytes]) -> Result<Arc<dyn Source>> {
+        Ok(match (self, memory) {
+            (Self::ImageFolder { root }, []) => Arc::new(ImageFolder::open(root)?),
+            (Self::Table { len, columns }, [bytes]) => Arc::new(Table::open(*len, columns, Arc::clone(bytes))?),
+            (Self::Code { .. }, _) => return Err(Error::config("code of the user is opened by what runs it")),
+            (Self::ImageFolder { .. } | Self::Table { .. }, _) => {
+                let (needed, given) = (self.pieces(), memory.len());
+                return Err(Error::Config(format!(
+                    "a source lies in {needed} pieces of memory, and {given} were given"
+                )));
+            }
         })
     }
 }

@@ -80,10 +80,9 @@ impl Table {
     /// Opens `len` rows of `columns`, which lie in `bytes`.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) where there are no rows, no columns, two columns of one name, no bytes, columns that
-    /// reach beyond them, or a mask of an image that is none.
-    pub fn open(len: u64, columns: &[Column], bytes: Option<Bytes>) -> Result<Self> {
-        let bytes = bytes.ok_or_else(|| Error::config("the table's bytes are missing"))?;
+    /// [`Config`](Error::Config) where there are no rows, no columns, two columns of one name, columns that reach
+    /// beyond the bytes, or a mask of an image that is none.
+    pub fn open(len: u64, columns: &[Column], bytes: Bytes) -> Result<Self> {
         if len == 0 || columns.is_empty() {
             return Err(Error::config("a table needs at least one column and one row"));
         }
@@ -299,7 +298,7 @@ mod tests {
         ];
         let json = serde_json::to_string(&columns).unwrap();
         assert_eq!(serde_json::from_str::<Vec<Column>>(&json).unwrap(), columns);
-        let table = Table::open(2, &columns, Some(Arc::new(bytes))).unwrap();
+        let table = Table::open(2, &columns, Arc::new(bytes)).unwrap();
 
         let mut record = Record::from(b"old".to_vec());
         table.fetch(0, &mut record.bytes, 100).unwrap();
@@ -320,7 +319,7 @@ mod tests {
         let values = list(&mut bytes, &[b"1234", b"56"]);
         let open = |values, dtype| {
             let kind = numbers(dtype, &[], 4);
-            Table::open(2, &[column("x", kind, Stored::Runs(values))], Some(Arc::new(bytes.clone())))
+            Table::open(2, &[column("x", kind, Stored::Runs(values))], Arc::new(bytes.clone()))
         };
         assert!(open(values, DType::Int16).is_ok());
         assert!(message(open(values, DType::Int32)).contains("column `x` of 2 rows does not fit"));
@@ -328,8 +327,8 @@ mod tests {
         assert!(message(open(RunsAt { longest: 3, ..values }, DType::Int16)).contains("does not fit"));
         assert!(message(open(RunsAt { ends: usize::MAX, ..values }, DType::Int16)).contains("does not fit"));
         let array = column("x", Tensor { dtype: DType::Int64, shape: vec![2] }, Stored::Rows(0));
-        assert!(message(Table::open(2, std::slice::from_ref(&array), Some(Arc::new(bytes)))).contains("does not fit"));
+        assert!(message(Table::open(2, std::slice::from_ref(&array), Arc::new(bytes))).contains("does not fit"));
         let two: Bytes = Arc::new(vec![0; 64]);
-        assert!(message(Table::open(2, &[array.clone(), array], Some(two))).contains("two columns are named `x`"));
+        assert!(message(Table::open(2, &[array.clone(), array], two)).contains("two columns are named `x`"));
     }
 }

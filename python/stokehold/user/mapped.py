@@ -22,16 +22,18 @@ class NativeSamples:
     It is opened where it is first asked for: once before workers are forked, so that they share the index.
     """
 
-    def __init__(self, description: Mapping[str, Any], table: Any, functions: Sequence[Function], rng: Rng) -> None:
+    def __init__(
+        self, description: Mapping[str, Any], memory: Sequence[Any], functions: Sequence[Function], rng: Rng
+    ) -> None:
         self.description = json.dumps(description, allow_nan=False)
-        self.table = table
+        self.memory = memory
         self.code = SimpleNamespace(functions=functions, rng=rng, dataset=self)
         self._opened: _native.Pipeline | None = None
 
     def open(self) -> _native.Pipeline:
         """Returns what makes the samples."""
         if self._opened is None:
-            self._opened = _native.Pipeline(self.description, self.table, self.code)
+            self._opened = _native.Pipeline(self.description, self.memory, self.code)
         return self._opened
 
     def __len__(self) -> int:

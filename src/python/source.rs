@@ -1,4 +1,6 @@
-//! Tables of NumPy arrays.
+//! Sources that are data: a description, and the shared memory that they lie in.
+
+use std::ffi::OsString;
 
 use pyo3::{buffer::PyUntypedBuffer, prelude::*, types::PyBytes};
 use serde::Deserialize;
@@ -6,7 +8,8 @@ use serde::Deserialize;
 use crate::{
     error::{Error, Result},
     field::Field,
-    loader::{Runs, SharedArrays, Values},
+    loader::{Runs, SharedSource, Values},
+    source::SourceSpec,
 };
 
 /// A column, and what holds it.
@@ -29,15 +32,21 @@ enum Stored {
     Files(usize, usize),
 }
 
-/// Columns in shared memory, copied once.
+/// A source that is data.
 #[pyclass(frozen, module = "stokehold._native")]
-pub(super) struct Table(pub(super) SharedArrays);
+pub(super) struct Source(pub(super) SharedSource);
 
 #[pymethods]
-impl Table {
-    /// Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous.
+impl Source {
+    /// Takes a source in JSON that lies in no memory. It is not opened yet.
     #[new]
-    fn new(py: Python<'_>, rows: u64, columns: &str, buffers: Vec<Bound<'_, PyAny>>) -> PyResult<Self> {
+    fn new(spec: &str) -> PyResult<Self> {
+        Ok(Self(super::from_json::<SourceSpec>("a source", spec)?.into()))
+    }
+
+    /// Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous.
+    #[staticmethod]
+    fn table(py: Python<'_>, rows: u64, columns: &str, buffers: Vec<Bound<'_, PyAny>>) -> PyResult<Self> {
         let columns: Vec<Column> = super::from_json("the columns of a table", columns)?;
         let buffers = buffers.iter().map(PyUntypedBuffer::get).collect::<PyResult<Vec<_>>>()?;
         let values = |column: Column| {
@@ -45,19 +54,21 @@ impl Table {
             Ok((column.field, values))
         };
         let columns = columns.into_iter().map(values).collect::<Result<Vec<_>>>()?;
-        Ok(Self(py.detach(|| SharedArrays::table(rows, columns))?))
+        Ok(Self(py.detach(|| SharedSource::table(rows, columns))?))
     }
 
-    /// Returns the table as a source in JSON, and a copy of the bytes that it is in.
-    fn parts<'py>(&self, py: Python<'py>) -> PyResult<(String, Bound<'py, PyBytes>)> {
-        let spec = serde_json::to_string(&self.0.spec()).map_err(|error| Error::Protocol(error.to_string()))?;
-        Ok((spec, PyBytes::new(py, (*self.0.bytes()).as_ref())))
+    /// Opens the source, and returns its number of samples, its fields in JSON and its classes.
+    fn describe(&self, py: Python<'_>) -> PyResult<(u64, String, Vec<OsString>)> {
+        let source = py.detach(|| self.0.open())?;
+        let fields = serde_json::to_string(source.fields()).map_err(|error| Error::Protocol(error.to_string()))?;
+        Ok((source.len(), fields, source.classes().to_vec()))
     }
 
-    /// The number of rows.
-    #[getter]
-    fn rows(&self) -> u64 {
-        self.0.rows()
+    /// Returns the source in JSON, and a copy of each piece of memory that it lies in.
+    fn parts<'py>(&self, py: Python<'py>) -> PyResult<(String, Vec<Bound<'py, PyBytes>>)> {
+        let spec = serde_json::to_string(self.0.spec()).map_err(|error| Error::Protocol(error.to_string()))?;
+        let memory = self.0.bytes();
+        Ok((spec, memory.iter().map(|bytes| PyBytes::new(py, (**bytes).as_ref())).collect()))
     }
 }
 
