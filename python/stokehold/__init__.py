@@ -17,6 +17,7 @@ from stokehold.adapters import Albumentations, TorchVision
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
+from stokehold.image_folder import ImageFolder
 from stokehold.images import decode_jpeg
 from stokehold.lists import BoundingBoxes, KeyPoints, Lists
 from stokehold.loader import FieldSpec, Loader, freeze_support
@@ -24,7 +25,7 @@ from stokehold.manifest import files, kinds
 from stokehold.manifest.files import *
 from stokehold.manifest.kinds import *
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
-from stokehold.sources import ImageFolder
+from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
 from stokehold.transforms.calls import *
@@ -54,11 +55,13 @@ __all__ = [
     "Ragged",
     "RandomChoice",
     "SlotsExhaustedError",
+    "Source",
     "Table",
     "TorchVision",
     "Transform",
     "WorkerError",
     "__version__",
+    "concat",
     "decode_jpeg",
     "freeze_support",
 ]

@@ -67,10 +67,11 @@ class Loader:
     error, unless that would have to wait: a pipe that nobody reads stops nothing.
 
     Args:
-        source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table` or `CocoDetection`; or any dataset of
-            Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class of yours. A
-            dataset goes to the workers as a pickle, by cloudpickle; what its samples consist of becomes the fields,
-            which are learned from some samples that a child process makes when the loader is made.
+        source: Where samples come from: a `Source`, such as an `ImageFolder`, `Arrays`, a `Table`, `Csv`, `JsonLines`
+            or `CocoDetection`, and what `select`, `concat` and the like make of them; or any dataset of Python with
+            ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class of yours. A dataset goes
+            to the workers as a pickle, by cloudpickle; what its samples consist of becomes the fields, which are
+            learned from some samples that a child process makes when the loader is made.
         batch_size: Rows of a batch; None gives single samples: dictionaries of arrays without an axis of rows.
         shuffle: Whether each epoch has its own random order; else the order is the source's.
         seed: The seed of every random choice, 0 to 2**64 - 1.

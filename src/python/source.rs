@@ -2,14 +2,18 @@
 
 use std::ffi::OsString;
 
-use pyo3::{buffer::PyUntypedBuffer, prelude::*, types::PyBytes};
+use pyo3::{
+    buffer::{PyBuffer, PyUntypedBuffer},
+    prelude::*,
+    types::PyBytes,
+};
 use serde::Deserialize;
 
 use crate::{
     error::{Error, Result},
     field::Field,
-    loader::{Runs, SharedSource, Values},
-    source::SourceSpec,
+    loader::{self, Runs, SharedSource},
+    source::{SourceSpec, Values, values},
 };
 
 /// A column, and what holds it.
@@ -44,9 +48,16 @@ impl Source {
         Ok(Self(super::from_json::<SourceSpec>("a source", spec)?.into()))
     }
 
-    /// Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous.
+    /// Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous; `classes` are the names of
+    /// the classes that their labels count.
     #[staticmethod]
-    fn table(py: Python<'_>, rows: u64, columns: &str, buffers: Vec<Bound<'_, PyAny>>) -> PyResult<Self> {
+    fn table(
+        py: Python<'_>,
+        rows: u64,
+        columns: &str,
+        buffers: Vec<Bound<'_, PyAny>>,
+        classes: Vec<String>,
+    ) -> PyResult<Self> {
         let columns: Vec<Column> = super::from_json("the columns of a table", columns)?;
         let buffers = buffers.iter().map(PyUntypedBuffer::get).collect::<PyResult<Vec<_>>>()?;
         let values = |column: Column| {
@@ -54,7 +65,37 @@ impl Source {
             Ok((column.field, values))
         };
         let columns = columns.into_iter().map(values).collect::<Result<Vec<_>>>()?;
-        Ok(Self(py.detach(|| SharedSource::table(rows, columns))?))
+        Ok(Self(py.detach(|| SharedSource::table(rows, columns))?.with_classes(classes)))
+    }
+
+    /// Selects samples of this source, which has `of` of them, by their indices.
+    fn select(&self, py: Python<'_>, of: u64, indices: PyBuffer<u64>) -> PyResult<Self> {
+        let indices = indices.to_vec(py)?;
+        Ok(Self(py.detach(|| self.0.select(of, &indices))?))
+    }
+
+    /// Puts sources one after the other.
+    #[staticmethod]
+    fn concat(sources: Vec<PyRef<'_, Self>>) -> PyResult<Self> {
+        let sources: Vec<SharedSource> = sources.iter().map(|source| source.0.clone()).collect();
+        Ok(Self(SharedSource::concat(&sources)?))
+    }
+
+    /// Puts the fields of another source beside those of this one.
+    fn join(&self, other: &Self) -> PyResult<Self> {
+        Ok(Self(self.0.join(&other.0)?))
+    }
+
+    /// Returns what a field is of all samples: bytes, one after the other, and where each sample's end.
+    fn values<'py>(&self, py: Python<'py>, name: &str) -> PyResult<(Bound<'py, PyBytes>, Vec<u64>)> {
+        let Values { bytes, ends } = py.detach(|| values(&*self.0.open()?, name))?;
+        Ok((PyBytes::new(py, &bytes), ends))
+    }
+
+    /// Returns the fields of the source in JSON, without opening it.
+    #[getter]
+    fn fields(&self) -> PyResult<String> {
+        Ok(serde_json::to_string(&self.0.spec().fields()).map_err(|error| Error::Protocol(error.to_string()))?)
     }
 
     /// Opens the source, and returns its number of samples, its fields in JSON and its classes.
@@ -74,7 +115,7 @@ impl Source {
 
 impl Stored {
     /// Returns what the buffers hold of the column `name`.
-    fn values<'a>(self, name: &str, buffers: &'a [PyUntypedBuffer]) -> Result<Values<'a>> {
+    fn values<'a>(self, name: &str, buffers: &'a [PyUntypedBuffer]) -> Result<loader::Values<'a>> {
         let bytes = |number: usize| {
             let buffer = buffers.get(number);
             let buffer =
@@ -91,9 +132,9 @@ impl Stored {
             Ok(Runs { bytes: all, ends })
         };
         Ok(match self {
-            Self::Rows(array) => Values::Rows(bytes(array)?),
-            Self::Runs(all, ends) => Values::Runs(runs(all, ends)?),
-            Self::Files(all, ends) => Values::Files(runs(all, ends)?),
+            Self::Rows(array) => loader::Values::Rows(bytes(array)?),
+            Self::Runs(all, ends) => loader::Values::Runs(runs(all, ends)?),
+            Self::Files(all, ends) => loader::Values::Files(runs(all, ends)?),
         })
     }
 }

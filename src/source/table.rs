@@ -1,6 +1,12 @@
 //! Columns by name: files, arrays, and lists that vary in length.
 
-use std::{collections::HashSet, ffi::OsStr, fmt, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
+    fmt,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +66,7 @@ pub struct Table {
     found: Vec<Found>,
     file_columns: usize,
     bytes: Bytes,
+    classes: Vec<OsString>,
 }
 
 /// Where the payload of a column is found.
@@ -97,7 +104,13 @@ impl Table {
             found.push(check(column, len, (*bytes).as_ref(), &mut file_columns)?);
         }
         let fields = columns.iter().map(|column| column.field.clone()).collect();
-        Ok(Self { len, columns: columns.to_vec(), fields, found, file_columns, bytes })
+        Ok(Self { len, columns: columns.to_vec(), fields, found, file_columns, bytes, classes: Vec::new() })
+    }
+
+    /// Sets the names of the classes that its labels count. Default: none.
+    #[must_use]
+    pub fn with_classes(self, classes: Vec<OsString>) -> Self {
+        Self { classes, ..self }
     }
 
     fn shared(&self) -> &[u8] {
@@ -214,8 +227,16 @@ impl Source for Table {
         path.map_or_else(|| format!("row {index}"), |path| path.to_string_lossy().into_owned())
     }
 
+    fn classes(&self) -> &[OsString] {
+        &self.classes
+    }
+
     fn does_io(&self) -> bool {
         self.file_columns > 0
+    }
+
+    fn needs_record(&self, field: usize) -> bool {
+        matches!(self.found[field], Found::File(_))
     }
 
     fn reader(&self) -> Box<dyn Reader + '_> {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from stokehold.columns import field_name
+from stokehold.copied import copied
 from stokehold.manifest.kinds import ManifestColumn
 from stokehold.manifest.reading import Columns, Reading
 from stokehold.manifest.rows import CsvRows, JsonRows, ManifestRows
@@ -26,24 +27,20 @@ class _Manifest(Table):
         self.path = rows.path
         reading = Reading(rows, root, na)
         kinds = reading.kinds(columns)
-        super().__init__(reading.columns(kinds))
-        self.class_names: dict[str, list[str]] = reading.class_names
+        found = reading.columns(kinds)
+        self._class_names = reading.class_names
+        # The core knows of one list of classes.
+        only = self.classes if len(self._class_names) == 1 else []
+        self._native, self._rows = copied(found, only)
         self.counters = dict(reading.counters + rows.counters)
         if self.counters:
             listed = ", ".join(f"{name} {count}" for name, count in self.counters.items())
             _LOG.warning("%s: passed over or filled in: %s", self.path, listed)
 
     @property
-    def classes(self) -> list[str]:
-        """The names of the classes, in the order of their numbers; empty where labels are numbers.
-
-        Raises:
-            AttributeError: Several columns have classes: ask `class_names`.
-        """
-        if len(self.class_names) > 1:
-            listed = ", ".join(f"`{name}`" for name in self.class_names)
-            raise AttributeError(f"the columns {listed} have classes of their own: ask class_names")
-        return next(iter(self.class_names.values()), [])
+    def class_names(self) -> dict[str, list[str]]:
+        """For each field of labels that have names, the names of its classes, in the order of their numbers."""
+        return self._class_names
 
     def __repr__(self) -> str:
         _, _, rest = super().__repr__().partition("(")
