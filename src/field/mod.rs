@@ -130,9 +130,10 @@ impl Field {
         if one == other {
             return Some(one);
         }
-        let number = |field: Self| match field.kind {
-            Kind::Label(Label {}) => Self::new(field.name, Tensor { dtype: DType::Int64, shape: Vec::new() }),
-            _ => field,
+        let number = |field: Self| {
+            let is_label = matches!(field.kind, Kind::Label(_));
+            let tensor = || Tensor { dtype: DType::Int64, shape: Vec::new() };
+            if is_label { Self::new(field.name, tensor()) } else { field }
         };
         let one = number(one);
         (one == number(other)).then_some(one)
