@@ -18,11 +18,15 @@ from stokehold.array_files import Npy, Npz, Safetensors
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
+from stokehold.image_folder import ImageFolder
 from stokehold.images import decode_jpeg
 from stokehold.lists import BoundingBoxes, KeyPoints, Lists
 from stokehold.loader import FieldSpec, Loader, freeze_support
+from stokehold.manifest import files, kinds
+from stokehold.manifest.files import *
+from stokehold.manifest.kinds import *
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
-from stokehold.sources import ImageFolder
+from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
 from stokehold.transforms.calls import *
@@ -58,6 +62,7 @@ __all__ = [
     "RandomChoice",
     "Safetensors",
     "SlotsExhaustedError",
+    "Source",
     "Table",
     "TorchVision",
     "Transform",
@@ -65,13 +70,16 @@ __all__ = [
     "WorkerError",
     "WorkerInfo",
     "__version__",
+    "concat",
     "decode_jpeg",
     "freeze_support",
     "get_worker_info",
 ]
 __all__ += calls.__all__
+__all__ += files.__all__
 __all__ += color.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__
+__all__ += kinds.__all__
 __all__ += places.__all__
 __all__ += policies.__all__

@@ -68,8 +68,9 @@ class Loader:
     error, unless that would have to wait: a pipe that nobody reads stops nothing.
 
     Args:
-        source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table` or `CocoDetection`; or any dataset of
-            Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class of yours. A
+        source: Where samples come from: a `Source`, such as an `ImageFolder`, `Arrays`, `Npy`, a `Table`, `WebDataset`,
+            `Csv`, `JsonLines` or `CocoDetection`, and what `select`, `concat` and the like make of them; or any dataset
+            of Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class of yours. A
             dataset goes to the workers as a pickle, by cloudpickle; what its samples consist of becomes the fields,
             which are learned from some samples that a child process makes when the loader is made. Or an iterable
             dataset, with ``__iter__`` alone: each worker iterates over its own copy and makes whole batches, which come

@@ -44,7 +44,7 @@ pub struct Loader {
     fields: Arc<[FieldSpec]>,
     options: Options,
     sampler: Sampler,
-    classes: Vec<OsString>,
+    facts: SourceFacts,
     backend: Mutex<Backend>,
     /// The part of the pool that needs no lock.
     handle: Option<PoolHandle>,
@@ -69,7 +69,7 @@ impl Loader {
             fields: fields.into(),
             sampler: options.sampler(facts.len),
             options,
-            classes: facts.classes,
+            facts,
             backend: Mutex::new(backend),
             handle,
             closed: AtomicBool::new(false),
@@ -97,7 +97,7 @@ impl Loader {
 
     /// Returns the names of the classes, where the source has any.
     pub fn classes(&self) -> &[OsString] {
-        &self.classes
+        &self.facts.classes
     }
 
     /// Returns the number of batches that this rank gets in a whole epoch.
@@ -183,7 +183,7 @@ impl Loader {
     /// Returns where the loader is: the batches handed out so far are behind, all others before it.
     pub fn state(&self) -> State {
         let (epoch, cursor) = lock(&self.iterations).reached();
-        State::new(&self.sampler, &self.classes, self.options.num_workers, (epoch, cursor))
+        State::new(&self.sampler, &self.facts, self.options.num_workers, (epoch, cursor))
     }
 
     /// Makes the next iteration begin where `state` was taken, with any number of workers, batch size and world size.
@@ -191,7 +191,7 @@ impl Loader {
     /// # Errors
     /// [`Error::Config`] for a state of another version, seed, order or source, or with a cursor beyond its end.
     pub fn load_state(&self, state: &State) -> Result<()> {
-        let own = State::new(&self.sampler, &self.classes, self.options.num_workers, (0, 0));
+        let own = State::new(&self.sampler, &self.facts, self.options.num_workers, (0, 0));
         state.check(&own, self.sampler.len)?;
         lock(&self.iterations).load(state.epoch, state.cursor);
         Ok(())

@@ -1,11 +1,12 @@
 //! Where in the epochs a loader is, and how that is saved.
 
-use std::{ffi::OsString, os::unix::ffi::OsStrExt};
+use std::os::unix::ffi::OsStrExt;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
+    coordinator::SourceFacts,
     error::{Error, Result},
     sampler::{ENDLESS, Partition, Sampler},
 };
@@ -22,7 +23,7 @@ const VERSION: u32 = 1;
 pub struct State {
     /// The version of this format.
     pub version: u32,
-    /// A hash of what must not change: the source's length and classes, and whether it is shuffled.
+    /// A hash of what must not change: the source's length, classes and identity, and whether it is shuffled.
     pub fingerprint: String,
     /// The seed.
     pub seed: u64,
@@ -33,13 +34,16 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(sampler: &Sampler, classes: &[OsString], num_workers: u32, (epoch, cursor): (u64, u64)) -> Self {
+    pub(super) fn new(sampler: &Sampler, facts: &SourceFacts, num_workers: u32, (epoch, cursor): (u64, u64)) -> Self {
         let mut hash = Xxh3::new();
         hash.update(&sampler.len.to_le_bytes());
         hash.update(&[u8::from(sampler.shuffle)]);
-        for class in classes {
+        for class in &facts.classes {
             hash.update(&(class.len() as u64).to_le_bytes());
             hash.update(class.as_bytes());
+        }
+        if facts.identity != 0 {
+            hash.update(&facts.identity.to_le_bytes());
         }
         if sampler.is_endless() {
             for part in [sampler.batch_size, sampler.rank, sampler.world_size, num_workers.max(1)] {
@@ -194,8 +198,8 @@ mod tests {
 
     #[test]
     fn a_state_says_why_it_does_not_fit() {
-        let classes = [OsString::from("a"), OsString::from("b")];
-        let own = State::new(&sampler(), &classes, 0, (0, 0));
+        let facts = SourceFacts { len: 10, classes: vec!["a".into(), "b".into()], identity: 0 };
+        let own = State::new(&sampler(), &facts, 0, (0, 0));
         for (epoch, cursor) in [(7, 9), (u64::MAX - 1, 10)] {
             assert!(State { epoch, cursor, ..own.clone() }.check(&own, 10).is_ok());
         }
@@ -208,7 +212,10 @@ mod tests {
             );
         }
         assert!(reason(State { epoch: u64::MAX, ..own.clone() }).contains("no epoch could follow"));
-        assert!(reason(State::new(&sampler(), &classes[..1], 0, (0, 0))).contains("another source"));
-        assert!(reason(State::new(&Sampler { shuffle: false, ..sampler() }, &classes, 0, (0, 0))).contains("shuffle"));
+        let fewer = SourceFacts { classes: vec!["a".into()], ..facts.clone() };
+        assert!(reason(State::new(&sampler(), &fewer, 0, (0, 0))).contains("another source"));
+        let selected = SourceFacts { identity: 1, ..facts.clone() };
+        assert!(reason(State::new(&sampler(), &selected, 0, (0, 0))).contains("another source"));
+        assert!(reason(State::new(&Sampler { shuffle: false, ..sampler() }, &facts, 0, (0, 0))).contains("shuffle"));
     }
 }

@@ -7,7 +7,11 @@ use std::{
 };
 
 use bytemuck::AnyBitPattern;
-use pyo3::{buffer::PyUntypedBuffer, prelude::*, types::PyBytes};
+use pyo3::{
+    buffer::{PyBuffer, PyUntypedBuffer},
+    prelude::*,
+    types::PyBytes,
+};
 use serde::Deserialize;
 
 use crate::{
@@ -15,7 +19,7 @@ use crate::{
     field::Field,
     index::{Cache, Progress, WebDataset},
     loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
-    source::{SourceSpec, Stamp},
+    source::{self, SourceSpec, Stamp},
 };
 
 /// A column, and what holds it.
@@ -108,6 +112,36 @@ impl Source {
         let set: WebDataset = super::from_json("a WebDataset", description)?;
         let (source, skipped) = indexed(py, progress, |told| set.index(&Cache::new(cache), told))?;
         Ok((Self(source), skipped))
+    }
+
+    /// Selects samples of this source, which has `of` of them, by their indices.
+    fn select(&self, py: Python<'_>, of: u64, indices: PyBuffer<u64>) -> PyResult<Self> {
+        let indices = indices.to_vec(py)?;
+        Ok(Self(py.detach(|| self.0.select(of, &indices))?))
+    }
+
+    /// Puts sources one after the other.
+    #[staticmethod]
+    fn concat(sources: Vec<PyRef<'_, Self>>) -> PyResult<Self> {
+        let sources: Vec<SharedSource> = sources.iter().map(|source| source.0.clone()).collect();
+        Ok(Self(SharedSource::concat(&sources)?))
+    }
+
+    /// Puts the fields of another source beside those of this one.
+    fn join(&self, other: &Self) -> PyResult<Self> {
+        Ok(Self(self.0.join(&other.0)?))
+    }
+
+    /// Returns what a field is of all samples: bytes, one after the other, and where each sample's end.
+    fn values<'py>(&self, py: Python<'py>, name: &str) -> PyResult<(Bound<'py, PyBytes>, Vec<u64>)> {
+        let source::Values { bytes, ends } = py.detach(|| source::values(&*self.0.open()?, name))?;
+        Ok((PyBytes::new(py, &bytes), ends))
+    }
+
+    /// Returns the fields of the source in JSON, without opening it.
+    #[getter]
+    fn fields(&self) -> PyResult<String> {
+        Ok(serde_json::to_string(&self.0.spec().fields()).map_err(|error| Error::Protocol(error.to_string()))?)
     }
 
     /// Opens the source, and returns its number of samples, its fields in JSON and its classes.

@@ -34,6 +34,11 @@ pub trait Source: Debug + Send + Sync {
         &[]
     }
 
+    /// Returns what tells the source from another one with as many samples and the same classes; 0 where nothing is known.
+    fn identity(&self) -> u64 {
+        0
+    }
+
     /// Returns the descriptors that the source keeps open. A coordinator that is forked with it closes all others.
     fn descriptors(&self) -> Vec<RawFd> {
         Vec::new()
@@ -41,6 +46,12 @@ pub trait Source: Debug + Send + Sync {
 
     /// Tells whether a reader may wait for a device, so that reading ahead pays.
     fn does_io(&self) -> bool;
+
+    /// Tells whether a sample must be read before its field `field` is asked for.
+    fn needs_record(&self, field: usize) -> bool {
+        let _ = field;
+        self.does_io()
+    }
 
     /// Tells whether a sample takes so little that a run of a few would not be worth its message.
     fn is_quick(&self) -> bool {

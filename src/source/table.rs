@@ -73,7 +73,6 @@ impl TableSpec {
 pub struct Table {
     spec: TableSpec,
     fields: Vec<Field>,
-    classes: Vec<OsString>,
     shards: Shards,
     /// For each column, where its payload is found.
     found: Vec<Found>,
@@ -82,6 +81,7 @@ pub struct Table {
     /// How many columns are read.
     read: usize,
     bytes: Bytes,
+    classes: Vec<OsString>,
 }
 
 impl Table {
@@ -116,7 +116,7 @@ impl Table {
         }
         let fields = spec.columns.iter().map(|column| column.field.clone()).collect();
         let classes = spec.classes.iter().map(OsString::from).collect();
-        Ok(Self { spec, fields, classes, shards, found, rows, read, bytes })
+        Ok(Self { spec, fields, shards, found, rows, read, bytes, classes })
     }
 
     fn shared(&self) -> &[u8] {
@@ -191,13 +191,9 @@ struct TableReader<'a> {
 }
 
 impl Reader for TableReader<'_> {
-    fn begin(&mut self) {}
-
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
         self.table.fetch(key.index, &mut self.open, &mut record.bytes, most)
     }
-
-    fn end(&mut self) {}
 }
 
 impl Source for Table {
@@ -239,6 +235,10 @@ impl Source for Table {
     fn enter(&self, _seat: u32) -> Result<()> {
         self.shards.map();
         Ok(())
+    }
+
+    fn needs_record(&self, field: usize) -> bool {
+        matches!(self.found[field], Found::Read(_))
     }
 
     fn reader(&self) -> Box<dyn Reader + '_> {

@@ -2,12 +2,7 @@
 
 #![expect(unsafe_code, reason = "takes the rows that the coordinator assigned")]
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 
 use super::{
     fill::{Filler, RowTask},
