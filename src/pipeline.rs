@@ -216,6 +216,16 @@ impl Pipeline {
         self.source.stack_signal().or_else(|| self.functions.as_deref()?.stack_signal())
     }
 
+    /// Tells whether one thread is to read ahead of those that make rows.
+    pub fn reads_ahead(&self) -> bool {
+        self.source.does_io() && !self.calls()
+    }
+
+    /// Tells whether several reads at a time pay, where they take long.
+    pub fn overlaps(&self) -> bool {
+        self.reads_ahead() && self.source.waits()
+    }
+
     /// Tells whether functions of somebody else are called.
     pub fn calls(&self) -> bool {
         self.recipe.calls()

@@ -29,7 +29,7 @@ use crate::{
         process::{self, Child, Parent},
         report,
     },
-    worker::{Filler, LANES, Place, Term, Worker},
+    worker::{Filler, MOST_LANES, Place, Term, Worker},
 };
 
 /// The room for the text of a run's report. Pages that are never written cost nothing.
@@ -73,7 +73,7 @@ impl Supervisor {
     /// Starts a worker: a fork of this process, unless it cannot be one.
     pub(super) fn hire(&mut self, worker: u32, seat: u32, arena: &Arena) -> Result<()> {
         let (ours, theirs) = Channel::<Command, Report>::pair()?;
-        let mailbox = Mailbox::create(LANES, TEXT_BYTES)?;
+        let mailbox = Mailbox::create(MOST_LANES, TEXT_BYTES)?;
         let child = match self.posted() {
             Some(posted) => {
                 let place = Place {

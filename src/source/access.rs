@@ -53,6 +53,11 @@ pub trait Source: Debug + Send + Sync {
         self.does_io()
     }
 
+    /// Tells whether a read waits, for a device or a server, rather than computes: then several at a time pay.
+    fn waits(&self) -> bool {
+        self.does_io()
+    }
+
     /// Tells whether a sample takes so little that a run of a few would not be worth its message.
     fn is_quick(&self) -> bool {
         !self.does_io()

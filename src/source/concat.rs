@@ -158,6 +158,10 @@ impl Source for Concat {
         self.sources.iter().any(|source| source.needs_record(field))
     }
 
+    fn waits(&self) -> bool {
+        self.sources.iter().any(|source| source.waits())
+    }
+
     fn is_quick(&self) -> bool {
         self.sources.iter().all(|source| source.is_quick())
     }

@@ -133,6 +133,10 @@ impl Source for Joined {
         self.sources[number].needs_record(field)
     }
 
+    fn waits(&self) -> bool {
+        self.sources.iter().any(|source| source.waits())
+    }
+
     fn is_quick(&self) -> bool {
         self.sources.iter().all(|source| source.is_quick())
     }

@@ -137,6 +137,10 @@ impl Source for Select {
         self.source.needs_record(field)
     }
 
+    fn waits(&self) -> bool {
+        self.source.waits()
+    }
+
     fn is_quick(&self) -> bool {
         self.source.is_quick()
     }

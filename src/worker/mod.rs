@@ -19,6 +19,9 @@ mod term;
 /// Runs that a worker may have at once: one in work and one waiting, so that it never idles for a message.
 pub const LANES: usize = 2;
 
+/// The most runs that a worker may have at once: where reads take long, one waits for many of them.
+pub const MOST_LANES: usize = 32;
+
 pub use self::{
     code::{OpenCode, OpenedCode},
     fill::{Candidate, Filler, RowTask},

@@ -93,20 +93,27 @@ pub(super) struct Reads<F> {
     shared: Shared,
     queue: flume::Sender<ToRead>,
     pass_on: F,
+    /// Whether several reads at a time pay, where they take long.
+    overlaps: bool,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl<F: Fn(Fetched) -> Result<()> + Clone + Send + 'static> Reads<F> {
     /// Returns the reads of a worker, which are passed on so.
-    pub(super) fn new(filler: Filler, spare: flume::Receiver<Record>, in_flight: Arc<InFlight>, pass_on: F) -> Self {
+    pub(super) fn new(
+        filler: Filler,
+        (spare, in_flight): (flume::Receiver<Record>, Arc<InFlight>),
+        pass_on: F,
+    ) -> Self {
+        let overlaps = filler.pipeline().overlaps();
         let (queue, queued) = flume::unbounded();
         let shared = Shared { filler, queued, spare, in_flight, latency: Arc::default() };
-        Self { shared, queue, pass_on, threads: Vec::new() }
+        Self { shared, queue, pass_on, overlaps, threads: Vec::new() }
     }
 
     /// Reads with this reader where reads are quick, and else on another thread.
     pub(super) fn read(&mut self, to_read: ToRead, reader: &mut dyn Reader) -> Result<()> {
-        if !self.shared.latency.is_slow() {
+        if !self.overlaps || !self.shared.latency.is_slow() {
             return (self.pass_on)(self.shared.read(to_read, reader));
         }
         // Nobody else takes one up while all wait for theirs.

@@ -61,7 +61,7 @@ impl Worker {
         stand_by(&self);
         // Functions of the user run on the main thread of a worker, as they would in a program of its own.
         let pipeline = self.filler.pipeline();
-        let reads_ahead = (pipeline.source().does_io() && !pipeline.calls()) || self.threads > 1;
+        let reads_ahead = pipeline.reads_ahead() || self.threads > 1;
         let served = if reads_ahead { serve_ahead(self) } else { serve_inline(self) };
         match served {
             Ok(status) => status,
@@ -235,7 +235,7 @@ fn serve_ahead(worker: Worker) -> Result<i32> {
         move |fetched| to_decode.send(Task::Row(fetched)).map_err(gone)
     };
     let mut reader = filler.pipeline().reader();
-    let mut reads = Reads::new(filler.clone(), spare, in_flight, pass_on);
+    let mut reads = Reads::new(filler.clone(), (spare, in_flight), pass_on);
     let mut partitions = Partitions { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {

@@ -7,7 +7,6 @@ use super::{
 use crate::{
     coordinator::event::Action,
     protocol::{Fill, Run},
-    worker::LANES,
 };
 
 impl Schedule {
@@ -28,7 +27,8 @@ impl Schedule {
     /// Takes the next run and finds who does it.
     fn next_of_any(&mut self, actions: &mut Vec<Action>) -> Option<(u32, PlannedRun)> {
         let one_is_alone = self.runs_to_redo.iter().any(|planned| planned.sharing == Sharing::Alone);
-        let (sharing, lanes) = if one_is_alone { (Sharing::Alone, 1) } else { (Sharing::WithOthers, LANES) };
+        let (sharing, lanes) =
+            if one_is_alone { (Sharing::Alone, 1) } else { (Sharing::WithOthers, self.depth.lanes(self.run_rows)) };
         let candidate = self
             .workers
             .iter()
@@ -48,7 +48,10 @@ impl Schedule {
         let (epoch_number, cursor) = (epoch.partition.epoch(), epoch.partition.cursor());
         let batch = batch.number;
         let Some(worker) = self.workers.get_mut(&id) else { unreachable!("the worker was just found") };
-        let Some(lane) = worker.lanes.iter().position(Option::is_none) else { unreachable!("it has a lane free") };
+        let lane = worker.lanes.iter().position(Option::is_none).unwrap_or(worker.lanes.len());
+        if lane == worker.lanes.len() {
+            worker.lanes.push(None);
+        }
         let PlannedRun { run, attempt, work, .. } = planned;
         let fill = Fill { tag: lane as u32, run, epoch: epoch_number, cursor, batch, attempt, work };
         worker.lanes[lane] = Some((planned, fill));

@@ -21,6 +21,7 @@
 
 mod assign;
 mod deliver;
+mod depth;
 mod ends;
 mod finishing;
 mod parts;

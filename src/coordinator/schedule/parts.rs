@@ -7,7 +7,7 @@ use crate::{
     coordinator::event::Assignment,
     protocol::{Fill, Run, Work},
     sampler::Partition,
-    worker::{LANES, RowFailure},
+    worker::RowFailure,
 };
 
 #[derive(Debug)]
@@ -142,10 +142,16 @@ pub(super) enum WorkerStage {
 pub(super) struct WorkerState {
     pub(super) seat: u32,
     pub(super) stage: WorkerStage,
-    pub(super) lanes: [Option<(PlannedRun, Fill)>; LANES],
+    /// Its runs, by the lanes of its mailbox that they report in.
+    pub(super) lanes: Vec<Option<(PlannedRun, Fill)>>,
 }
 
 impl WorkerState {
+    /// Returns how many rows the run in a lane has; none where there is no run.
+    pub(super) fn rows_of(&self, lane: u32) -> Option<u32> {
+        self.lanes.get(lane as usize)?.as_ref().map(|(planned, _)| planned.run.rows)
+    }
+
     pub(super) fn assignment(&self) -> Assignment {
         let runs = self.lanes.iter().flatten().map(|(planned, _)| planned.run).collect();
         Assignment { is_up: self.stage == WorkerStage::Up, runs }

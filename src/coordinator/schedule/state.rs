@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::{
+    depth::Depth,
     ends::Streams,
     parts::{BatchStage, Blamed, EpochState, GivenUp, PlannedRun, SlotState, WorkerStage, WorkerState},
 };
@@ -31,6 +32,10 @@ pub struct ScheduleOptions {
     pub finishes: bool,
     /// Whether samples come as streams, one for each worker.
     pub streams: bool,
+    /// Whether a worker reads ahead of what it makes, as many rows at a time as pay.
+    pub overlaps: bool,
+    /// The threads of a worker that make rows.
+    pub threads: u32,
 }
 
 /// The state of the pool.
@@ -40,6 +45,7 @@ pub struct Schedule {
     pub(super) on_error: OnError,
     pub(super) finishes: bool,
     pub(super) streams: bool,
+    pub(super) depth: Depth,
     pub(super) run_rows: u32,
     pub(super) slots: Vec<SlotState>,
     pub(super) free: BTreeSet<u32>,
@@ -67,7 +73,7 @@ pub struct Schedule {
 impl Schedule {
     /// Returns the schedule of a pool, and its first actions: to hire the workers.
     pub fn new(sampler: Sampler, options: ScheduleOptions, workers: u32, slots: u32) -> (Self, Vec<Action>) {
-        let ScheduleOptions { on_error, min_run, finishes, streams } = options;
+        let ScheduleOptions { on_error, min_run, finishes, streams, overlaps, threads } = options;
         let min_run = if streams { sampler.batch_size } else { min_run };
         // Two runs a worker and batch: the first batch is shared by all, and a slow sample delays few others.
         let run_rows = sampler.batch_size.div_ceil(workers.max(1) * 2).max(min_run).min(sampler.batch_size);
@@ -76,6 +82,7 @@ impl Schedule {
             on_error,
             finishes,
             streams,
+            depth: Depth::new(overlaps.then_some(threads)),
             run_rows,
             slots: Vec::new(),
             free: BTreeSet::new(),
@@ -137,7 +144,7 @@ impl Schedule {
     pub(super) fn hire(&mut self, seat: u32, actions: &mut Vec<Action>) {
         let worker = self.hired;
         self.hired += 1;
-        self.workers.insert(worker, WorkerState { seat, stage: WorkerStage::Booting, lanes: [None, None] });
+        self.workers.insert(worker, WorkerState { seat, stage: WorkerStage::Booting, lanes: Vec::new() });
         let pause = self.ends_without_work > PAUSE_AFTER * self.seats;
         actions.push(Action::Hire { worker, seat, pause });
     }
@@ -230,6 +237,9 @@ impl Schedule {
     }
 
     fn done(&mut self, id: u32, lane: u32, report: RunReport, actions: &mut Vec<Action>) {
+        if let Some(rows) = self.workers.get(&id).and_then(|worker| worker.rows_of(lane)) {
+            self.depth.add(&report, rows);
+        }
         let RunReport { failures, made, .. } = report;
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Some(Some((planned, _))) = worker.lanes.get_mut(lane as usize) else {

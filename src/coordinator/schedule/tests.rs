@@ -13,7 +13,7 @@ use crate::{
     coordinator::event::{Event, RowInHand},
     job::OnError,
     protocol::{Fill, Run, Work},
-    worker::LANES,
+    worker::MOST_LANES,
 };
 
 fn up(simulation: &mut Simulation) {
@@ -46,7 +46,7 @@ fn no_free_slot_means_no_work() {
     up(&mut simulation);
     simulation.start(0, 0);
     for _ in 0..20 {
-        (0..LANES).for_each(|lane| simulation.finish(0, lane, false));
+        (0..MOST_LANES).for_each(|lane| simulation.finish(0, lane, false));
     }
     assert_eq!(simulation.held.len(), FIRST_SLOTS as usize);
     assert_eq!(simulation.workers[&0].lanes.iter().flatten().count(), 0);
@@ -137,7 +137,7 @@ fn a_stuck_worker_keeps_its_slot_until_it_ends() {
     simulation.get_stuck(0, 0);
     assert!(matches!(simulation.schedule.slots[0], SlotState::Draining));
     up(&mut simulation);
-    (0..20).for_each(|_| (0..LANES).for_each(|lane| simulation.finish(1, lane, false)));
+    (0..20).for_each(|_| (0..MOST_LANES).for_each(|lane| simulation.finish(1, lane, false)));
     assert_eq!(simulation.current.as_ref().unwrap().2, 2, "the epoch goes on without it");
     assert!(matches!(simulation.schedule.slots[0], SlotState::Draining));
     simulation.settle();
@@ -154,7 +154,7 @@ fn a_sample_that_hangs_two_workers_for_good_is_poison() {
         simulation.get_stuck(worker, 1);
         up(&mut simulation);
     }
-    (0..20).for_each(|_| (0..LANES).for_each(|lane| simulation.finish(2, lane, false)));
+    (0..20).for_each(|_| (0..MOST_LANES).for_each(|lane| simulation.finish(2, lane, false)));
     assert_eq!(
         (simulation.current.as_ref().unwrap().2, simulation.failed),
         (2, 1),
@@ -169,7 +169,7 @@ fn a_batch_that_begins_again_waits_for_a_later_one_that_is_half_handed_out() {
     up(&mut simulation);
     simulation.start(0, 0);
     let finish_all =
-        |simulation: &mut Simulation, worker| (0..LANES).for_each(|lane| simulation.finish(worker, lane, false));
+        |simulation: &mut Simulation, worker| (0..MOST_LANES).for_each(|lane| simulation.finish(worker, lane, false));
     finish_all(&mut simulation, 0);
     finish_all(&mut simulation, 1);
     // Batch 0 is the trainer's and stays there. Worker 1 goes on with half of batch 2 in the last slot.
@@ -203,7 +203,14 @@ fn finishing() -> Simulation {
         8,
         4,
         1,
-        ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: true, streams: false },
+        ScheduleOptions {
+            on_error: OnError::Raise,
+            min_run: 1,
+            finishes: true,
+            streams: false,
+            overlaps: false,
+            threads: 1,
+        },
     );
     up(&mut simulation);
     simulation.start(0, 0);
@@ -288,7 +295,14 @@ fn a_batch_that_ends_two_workers_while_it_is_finished_fails() {
 }
 
 fn of_streams(lengths: &[u64], batch_size: u32) -> Simulation {
-    let options = ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: false, streams: true };
+    let options = ScheduleOptions {
+        on_error: OnError::Raise,
+        min_run: 1,
+        finishes: false,
+        streams: true,
+        overlaps: false,
+        threads: 1,
+    };
     let mut simulation = Simulation::of_streams(lengths.to_vec(), batch_size, options);
     up(&mut simulation);
     simulation.start(0, 0);

@@ -1,6 +1,9 @@
 //! Simulated workers and a simulated trainer, which check each action of the schedule as it comes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     coordinator::{
@@ -9,9 +12,10 @@ use crate::{
     },
     error::{SampleError, Stage},
     job::OnError,
+    pipeline::Times,
     protocol::{Fill, Work},
     sampler::{ENDLESS, Partition, Sampler},
-    worker::{LANES, Made, RowFailure, RunReport},
+    worker::{MOST_LANES, Made, RowFailure, RunReport},
 };
 
 /// Something that happens to a pool. `nth` counts those that it can happen to, and begins again behind the last.
@@ -59,7 +63,7 @@ pub(super) struct SimulatedWorker {
     seat: u32,
     /// It was told to end, or is stuck: it takes no more work.
     doomed: bool,
-    pub(super) lanes: [Option<Fill>; LANES],
+    pub(super) lanes: [Option<Fill>; MOST_LANES],
 }
 
 /// Epoch, cursor and batch, and what was last done to the row.
@@ -88,7 +92,12 @@ pub(super) struct Simulation {
 
 impl Simulation {
     pub(super) fn new(len: u64, batch_size: u32, workers: u32, on_error: OnError) -> Self {
-        Self::with(len, batch_size, workers, ScheduleOptions { on_error, min_run: 1, finishes: false, streams: false })
+        Self::with(
+            len,
+            batch_size,
+            workers,
+            ScheduleOptions { on_error, min_run: 1, finishes: false, streams: false, overlaps: false, threads: 1 },
+        )
     }
 
     pub(super) fn with(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions) -> Self {
@@ -138,7 +147,7 @@ impl Simulation {
         for action in actions {
             match action {
                 Action::Hire { worker, seat, .. } => {
-                    let simulated = SimulatedWorker { up: false, seat, doomed: false, lanes: [None, None] };
+                    let simulated = SimulatedWorker { up: false, seat, doomed: false, lanes: [None; MOST_LANES] };
                     assert!(self.workers.insert(worker, simulated).is_none(), "worker {worker} is hired twice");
                 }
                 Action::Fill { worker, fill } => self.take_fill(worker, fill),
@@ -283,10 +292,12 @@ impl Simulation {
         if fatal {
             self.written[run.slot as usize][run.first_row as usize] = None;
         }
+        // Three are made while one is read.
+        let times = Times { decode: Duration::from_millis(10), ..Times::default() };
         self.on(Event::Done {
             worker,
             lane: lane as u32,
-            report: RunReport { failures, made, ..RunReport::default() },
+            report: RunReport { failures, made, read: Duration::from_millis(30), times },
         });
     }
 
@@ -409,7 +420,7 @@ impl Simulation {
                     self.workers.get_mut(&worker).unwrap().up = true;
                     self.on(Event::Up { worker });
                 }
-                (0..LANES).for_each(|lane| self.finish(worker, lane, false));
+                (0..MOST_LANES).for_each(|lane| self.finish(worker, lane, false));
             }
             while let Some(slot) = self.held.pop_first() {
                 self.on(Event::Release { slot });
