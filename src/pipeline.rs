@@ -16,7 +16,7 @@ use crate::{
     function::{Functions, Learned},
     panics,
     rng::Key,
-    source::{Bytes, Reader, Record, Source, SourceSpec},
+    source::{Bytes, Reader, Record, Source, SourceSpec, StreamEnd},
     spec::FieldSpec,
     transform::{Rows, SlotRows},
 };
@@ -61,6 +61,22 @@ impl Reader for RunReader<'_> {
     fn begin(&mut self) {
         self.functions.enter_run();
         self.reader.begin();
+    }
+
+    fn takes_runs(&self) -> bool {
+        self.reader.takes_runs()
+    }
+
+    fn expect(&mut self, keys: &[Key]) {
+        self.reader.expect(keys);
+    }
+
+    fn behind(&mut self, key: Key) -> Option<Key> {
+        self.reader.behind(key)
+    }
+
+    fn ended(&self) -> Option<StreamEnd> {
+        self.reader.ended()
     }
 
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {

@@ -13,7 +13,8 @@ use std::{
 };
 
 use stokehold::{
-    BatchTransform, BoxFormat, Builder, DType, Field, FieldSpec, Input, Loader, Runs, SharedSource, Transform, Values,
+    BatchTransform, BoxFormat, Builder, Columns, DType, Field, FieldSpec, Input, Loader, Runs, SharedSource, Transform,
+    Values,
     field::{BoundingBoxes, Image, KeyPoints, List, Mask, Text},
 };
 use xxhash_rust::xxh3::Xxh3;
@@ -100,7 +101,9 @@ fn path_of(file: &str) -> String {
 fn one_image(file: &str) -> Builder {
     let (bytes, ends) = runs([path_of(file).as_bytes()]);
     let images = Values::Files(Runs { bytes: &bytes, ends: &ends });
-    Loader::builder(SharedSource::table(1, vec![(Field::new("image", Image::default()), images)]).unwrap())
+    Loader::builder(
+        SharedSource::table(Columns::new(1, vec![(Field::new("image", Image::default()), images)])).unwrap(),
+    )
 }
 
 /// A tensor field of pseudo-random bytes.
@@ -321,7 +324,7 @@ fn annotated() -> SharedSource {
         (Field::new("points", KeyPoints { image: image(), shape: vec![3], capacity: 0 }), Values::Runs(points)),
         (Field::new("text", Text { capacity: 0 }), Values::Runs(texts)),
     ];
-    SharedSource::table(6, columns).unwrap()
+    SharedSource::table(Columns::new(6, columns)).unwrap()
 }
 
 #[test]

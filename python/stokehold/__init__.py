@@ -14,6 +14,7 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.adapters import Albumentations, TorchVision
+from stokehold.array_files import Npy, Npz, Safetensors
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
@@ -34,6 +35,8 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.user.streams import WorkerInfo, get_worker_info
+from stokehold.web_dataset import Member, WebDataset
 
 __all__ = [
     "Albumentations",
@@ -51,19 +54,26 @@ __all__ = [
     "Lists",
     "Loader",
     "Masks",
+    "Member",
     "MixUp",
+    "Npy",
+    "Npz",
     "Ragged",
     "RandomChoice",
+    "Safetensors",
     "SlotsExhaustedError",
     "Source",
     "Table",
     "TorchVision",
     "Transform",
+    "WebDataset",
     "WorkerError",
+    "WorkerInfo",
     "__version__",
     "concat",
     "decode_jpeg",
     "freeze_support",
+    "get_worker_info",
 ]
 __all__ += calls.__all__
 __all__ += files.__all__

@@ -95,10 +95,18 @@ class Source:
     def __new__(cls, spec: str) -> Source:
         """Takes a source that lies in no memory. It is not opened yet."""
     @staticmethod
-    def table(rows: int, columns: str, buffers: Sequence[npt.NDArray[np.uint8]], classes: Sequence[str]) -> Source:
-        """Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous.
+    def table(
+        description: str, buffers: Sequence[npt.NDArray[Any]], shards: Sequence[tuple[str, int, int]] = ()
+    ) -> Source:
+        """Copies columns, described in JSON, out of buffers that are C-contiguous; parts of columns lie in shards.
 
-        `classes` are the names of the classes that their labels count.
+        `shards` are paths, bytes and times of change in nanoseconds, as they were when the parts were found.
+        """
+    @staticmethod
+    def web_dataset(description: str, cache: str | None, progress: Callable[[int, int], object]) -> tuple[Source, int]:
+        """Finds the samples of tar files, described in JSON, and returns them with the number of those left out.
+
+        `cache` is the folder of indices; `progress` is called with how many of how many files are done.
         """
     def select(self, of: int, indices: npt.NDArray[np.uint64]) -> Source:
         """Selects samples of this source, which has `of` of them, by their indices."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
-from stokehold.columns import column, field_name, flat
+from stokehold.columns import Shard, column, field_name, flat
 from stokehold.encoded import Images
 
 __all__ = ["copied"]
@@ -36,14 +36,21 @@ def copied(
         raise ValueError(f"the columns differ in their number of rows: {listed}")
     described: list[dict[str, Any]] = []
     buffers: list[npt.NDArray[np.uint8]] = []
+    shards: dict[Shard, int] = {}
     for name, each in found.items():
         if each.image is not None and each.image not in images and not isinstance(found.get(each.image), Images):
             what = "; give that as Images(...), which takes arrays too" if each.image in found else ""
             raise ValueError(f"column `{name}` belongs to column `{each.image}`, which has no images{what}")
-        by, arrays = each.stored()
+        by, arrays, own = each.stored()
+        if by == "blocks":
+            (blocks,) = arrays
+            known = [shards.setdefault(shard, len(shards)) for shard in own]
+            blocks[:, 1] = np.array(known, np.uint64)[blocks[:, 1]]
         numbers = [len(buffers) + at for at in range(len(arrays))]
         buffers.extend(flat(name, array) for array in arrays)
         stored = {by: numbers[0] if len(numbers) == 1 else numbers}
         described.append({"field": {"name": field_name(name), **each.spec()}, "stored": stored})
     rows = next(iter(counts.values()), 0)
-    return _native.Source.table(rows, json.dumps(described), buffers, classes), rows
+    # Rows of arrays in files are small as a rule, and reading each would take longer than what is done with it.
+    description = {"rows": rows, "columns": described, "classes": list(classes), "mapped": True}
+    return _native.Source.table(json.dumps(description), buffers, list(shards)), rows

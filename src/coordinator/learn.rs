@@ -43,7 +43,7 @@ impl Asked {
         let (count, native) = match source {
             SourceSpec::Code { pieces } => (pieces, None),
             SourceSpec::ImageFolder { .. }
-            | SourceSpec::Table { .. }
+            | SourceSpec::Table(_)
             | SourceSpec::Select { .. }
             | SourceSpec::Concat { .. }
             | SourceSpec::Joined { .. } => (functions, Some(source)),

@@ -309,7 +309,7 @@ struct Opened {
 /// What makes samples.
 enum Made {
     /// Data: this is made of the source's records.
-    Described(SharedSource, Recipe),
+    Described(Box<SharedSource>, Recipe),
     /// A pipeline of this process.
     Here(Arc<Pipeline>),
 }
@@ -337,7 +337,7 @@ impl Opened {
         match input {
             Input::Shared(source) => {
                 let fields = PipelineSpec { source: source.spec().clone(), recipe: recipe.clone() }.fields()?;
-                Ok(Self { fields, made: Made::Described(source, recipe), sample_bytes })
+                Ok(Self { fields, made: Made::Described(Box::new(source), recipe), sample_bytes })
             }
             Input::Custom(source) => custom(source, &recipe, None),
             Input::Code(_) => Err(Error::config("code of the user needs workers")),

@@ -12,7 +12,7 @@ use crate::{
     field::Image as ImageField,
     geometry::{Rect, Size},
     pixel::PixelType,
-    source::{BytesReader, Column, Stored},
+    source::{BytesReader, Column, Stored, TableSpec},
     spec::DType,
     transform::{
         Chain, Interpolation, Layout, PaddingMode, Pixels, Region, Transform, Workspace,
@@ -262,10 +262,7 @@ fn arrays_take_image_transforms_and_keep_their_rank() {
         Transform::CenterCrop(CenterCrop { size: vec![2] }),
         Transform::ToDtype(ToDtype { dtype: DType::Int16, scale: false }),
     ];
-    let spec = PipelineSpec {
-        source: SourceSpec::Table { len: 2, columns, classes: Vec::new() },
-        recipe: recipe(transforms(&ops)),
-    };
+    let spec = PipelineSpec { source: SourceSpec::Table(TableSpec::new(2, columns)), recipe: recipe(transforms(&ops)) };
     let bytes: Vec<u8> = (0..54).collect();
     let pipeline = spec.open(&[Arc::new(bytes)]).unwrap();
     assert_eq!(pipeline.fields()[0].to_string(), "image: int16[2, 2]");

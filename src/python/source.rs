@@ -1,7 +1,12 @@
 //! Sources that are data: a description, and the shared memory that they lie in.
 
-use std::ffi::OsString;
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
+use bytemuck::AnyBitPattern;
 use pyo3::{
     buffer::{PyBuffer, PyUntypedBuffer},
     prelude::*,
@@ -12,8 +17,9 @@ use serde::Deserialize;
 use crate::{
     error::{Error, Result},
     field::Field,
-    loader::{self, Runs, SharedSource},
-    source::{SourceSpec, Values, values},
+    index::{Cache, Progress, WebDataset},
+    loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
+    source::{self, SourceSpec, Stamp},
 };
 
 /// A column, and what holds it.
@@ -34,6 +40,26 @@ enum Stored {
     Runs(usize, usize),
     /// The path of a file for each sample, likewise.
     Files(usize, usize),
+    /// Bytes of shards: for each sample the shard as `uint32`, where they start in it, and how many they are as `uint64`.
+    Parts(usize, usize, usize),
+    /// Rows of C-contiguous arrays in shards: for each array its first sample, its shard, and where in that it starts, as
+    /// three `uint64`.
+    Blocks(usize),
+}
+
+/// A table: numbers stand for buffers.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    rows: u64,
+    columns: Vec<Column>,
+    /// What samples are called: all names, and where each ends.
+    keys: Option<(usize, usize)>,
+    #[serde(default)]
+    classes: Vec<String>,
+    /// Whether workers map shards into their memory rather than read them.
+    #[serde(default)]
+    mapped: bool,
 }
 
 /// A source that is data.
@@ -48,24 +74,44 @@ impl Source {
         Ok(Self(super::from_json::<SourceSpec>("a source", spec)?.into()))
     }
 
-    /// Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous; `classes` are the names of
-    /// the classes that their labels count.
+    /// Copies columns, described in JSON, out of buffers that are C-contiguous. `shards` are the files that columns
+    /// lie in: their paths, their bytes and their times of change in nanoseconds, as they were when the parts were found.
     #[staticmethod]
+    #[pyo3(signature = (description, buffers, shards = Vec::new()))]
     fn table(
         py: Python<'_>,
-        rows: u64,
-        columns: &str,
+        description: &str,
         buffers: Vec<Bound<'_, PyAny>>,
-        classes: Vec<String>,
+        shards: Vec<(PathBuf, u64, i64)>,
     ) -> PyResult<Self> {
-        let columns: Vec<Column> = super::from_json("the columns of a table", columns)?;
+        let Description { rows, columns, keys, classes, mapped } = super::from_json("a table", description)?;
         let buffers = buffers.iter().map(PyUntypedBuffer::get).collect::<PyResult<Vec<_>>>()?;
         let values = |column: Column| {
             let values = column.stored.values(&column.field.name, &buffers)?;
             Ok((column.field, values))
         };
         let columns = columns.into_iter().map(values).collect::<Result<Vec<_>>>()?;
-        Ok(Self(py.detach(|| SharedSource::table(rows, columns))?.with_classes(classes)))
+        let keys = keys.map(|(all, ends)| runs("the keys", &buffers, all, ends)).transpose()?;
+        let table = || {
+            let files = shards.into_iter().map(stamped).collect::<Result<Vec<_>>>()?;
+            let shards = (!files.is_empty()).then_some(Shards { files: &files, mapped });
+            SharedSource::table(Columns { len: rows, columns, shards, keys, classes })
+        };
+        Ok(Self(py.detach(table)?))
+    }
+
+    /// Finds the samples of tar files, described in JSON, and returns them with the number of those that were left out. `cache`
+    /// is the folder of indices; `progress` is called with how many of how many files are done.
+    #[staticmethod]
+    fn web_dataset(
+        py: Python<'_>,
+        description: &str,
+        cache: Option<PathBuf>,
+        progress: Py<PyAny>,
+    ) -> PyResult<(Self, u64)> {
+        let set: WebDataset = super::from_json("a WebDataset", description)?;
+        let (source, skipped) = indexed(py, progress, |told| set.index(&Cache::new(cache), told))?;
+        Ok((Self(source), skipped))
     }
 
     /// Selects samples of this source, which has `of` of them, by their indices.
@@ -88,7 +134,7 @@ impl Source {
 
     /// Returns what a field is of all samples: bytes, one after the other, and where each sample's end.
     fn values<'py>(&self, py: Python<'py>, name: &str) -> PyResult<(Bound<'py, PyBytes>, Vec<u64>)> {
-        let Values { bytes, ends } = py.detach(|| values(&*self.0.open()?, name))?;
+        let source::Values { bytes, ends } = py.detach(|| source::values(&*self.0.open()?, name))?;
         Ok((PyBytes::new(py, &bytes), ends))
     }
 
@@ -113,28 +159,65 @@ impl Source {
     }
 }
 
+/// Builds an index without the interpreter's lock, which `progress` is called with.
+fn indexed<T: Send>(
+    py: Python<'_>,
+    progress: Py<PyAny>,
+    build: impl FnOnce(Progress<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let failed = Mutex::new(None);
+    let told = |done, all| {
+        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_none() {
+            *failed = Python::attach(|py| progress.call1(py, (done, all)).err());
+        }
+    };
+    let result = py.detach(|| build(&told));
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(result?),
+    }
+}
+
+/// Returns the absolute path of a shard, and what the file was.
+fn stamped((path, size, changed): (PathBuf, u64, i64)) -> Result<(PathBuf, Stamp)> {
+    let absolute = std::path::absolute(&path);
+    let path = absolute.map_err(|error| Error::sys(format!("find the shard `{}`", path.display()), error))?;
+    Ok((path, Stamp { size, changed: changed as u64 }))
+}
+
+/// Returns the bytes of a buffer for `what`.
+fn bytes<'a>(what: &str, buffers: &'a [PyUntypedBuffer], number: usize) -> Result<&'a [u8]> {
+    let buffer = buffers.get(number).ok_or_else(|| Error::Config(format!("{what}: there is no buffer {number}")))?;
+    super::buffer::bytes_of(buffer).ok_or_else(|| Error::Config(format!("{what}: buffer {number} is not C-contiguous")))
+}
+
+/// Returns the numbers in a buffer.
+fn numbers<'a, T: AnyBitPattern>(what: &str, buffers: &'a [PyUntypedBuffer], number: usize) -> Result<&'a [T]> {
+    let bytes = bytes(what, buffers, number)?;
+    // An empty slice may lie anywhere, also where no number can.
+    let numbers = if bytes.is_empty() { Ok(&[][..]) } else { bytemuck::try_cast_slice(bytes) };
+    numbers.map_err(|error| Error::Config(format!("{what}: the numbers in buffer {number}: {error}")))
+}
+
+fn runs<'a>(what: &str, buffers: &'a [PyUntypedBuffer], all: usize, ends: usize) -> Result<Runs<'a>> {
+    Ok(Runs { bytes: bytes(what, buffers, all)?, ends: numbers(what, buffers, ends)? })
+}
+
 impl Stored {
     /// Returns what the buffers hold of the column `name`.
-    fn values<'a>(self, name: &str, buffers: &'a [PyUntypedBuffer]) -> Result<loader::Values<'a>> {
-        let bytes = |number: usize| {
-            let buffer = buffers.get(number);
-            let buffer =
-                buffer.ok_or_else(|| Error::Config(format!("column `{name}`: there is no buffer {number}")))?;
-            super::buffer::bytes_of(buffer)
-                .ok_or_else(|| Error::Config(format!("column `{name}`: buffer {number} is not C-contiguous")))
-        };
-        let runs = |all, ends| -> Result<Runs<'_>> {
-            let (all, end_bytes) = (bytes(all)?, bytes(ends)?);
-            // An empty slice may lie anywhere, also where no u64 can.
-            let ends = if end_bytes.is_empty() { Ok(&[][..]) } else { bytemuck::try_cast_slice(end_bytes) };
-            let ends =
-                ends.map_err(|error| Error::Config(format!("column `{name}`: the ends of its runs: {error}")))?;
-            Ok(Runs { bytes: all, ends })
-        };
+    fn values<'a>(self, name: &str, buffers: &'a [PyUntypedBuffer]) -> Result<Values<'a>> {
+        let what = format!("column `{name}`");
         Ok(match self {
-            Self::Rows(array) => loader::Values::Rows(bytes(array)?),
-            Self::Runs(all, ends) => loader::Values::Runs(runs(all, ends)?),
-            Self::Files(all, ends) => loader::Values::Files(runs(all, ends)?),
+            Self::Rows(array) => Values::Rows(bytes(&what, buffers, array)?),
+            Self::Runs(all, ends) => Values::Runs(runs(&what, buffers, all, ends)?),
+            Self::Files(all, ends) => Values::Files(runs(&what, buffers, all, ends)?),
+            Self::Parts(shards, starts, sizes) => Values::Parts(Parts {
+                shards: numbers(&what, buffers, shards)?,
+                starts: numbers(&what, buffers, starts)?,
+                sizes: numbers(&what, buffers, sizes)?,
+            }),
+            Self::Blocks(blocks) => Values::Blocks(numbers(&what, buffers, blocks)?),
         })
     }
 }

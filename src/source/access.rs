@@ -17,6 +17,12 @@ pub trait Source: Debug + Send + Sync {
     /// Returns the number of samples, at least one.
     fn len(&self) -> u64;
 
+    /// Tells whether samples come one after the other, a stream in each worker: then the length is
+    /// [`ENDLESS`](crate::sampler::ENDLESS).
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     /// Returns the fields of every sample, in the order in which [`field`](Self::field) counts them.
     fn fields(&self) -> &[Field];
 

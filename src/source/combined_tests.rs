@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Column, RunsAt, Source, Stored, Table};
+use super::{Column, RunsAt, Source, Stored, Table, TableSpec};
 use crate::{
     field::{Field, Image, Tensor},
     spec::DType,
@@ -16,8 +16,8 @@ pub(super) fn numbers(values: &[u8]) -> Arc<dyn Source> {
 /// Returns a source with a byte for each sample.
 pub(super) fn named(name: &str, values: &[u8]) -> Arc<dyn Source> {
     let field = Field::new(name, Tensor { dtype: DType::UInt8, shape: vec![] });
-    let columns = [Column { field, stored: Stored::Rows(0) }];
-    Arc::new(Table::open(values.len() as u64, &columns, Arc::new(values.to_vec())).unwrap())
+    let columns = vec![Column { field, stored: Stored::Rows(0) }];
+    Arc::new(Table::open(TableSpec::new(values.len() as u64, columns), Arc::new(values.to_vec())).unwrap())
 }
 
 /// Returns a source with a file for each sample.
@@ -31,6 +31,6 @@ pub(super) fn files(name: &str, paths: &[&str]) -> Arc<dyn Source> {
     let longest = paths.iter().map(|path| path.len()).max().unwrap_or(0);
     let runs = RunsAt { offset: bytes.len(), ends: 0, longest };
     bytes.extend(paths.concat().into_bytes());
-    let columns = [Column { field: Field::new(name, Image::default()), stored: Stored::Files(runs) }];
-    Arc::new(Table::open(paths.len() as u64, &columns, Arc::new(bytes)).unwrap())
+    let columns = vec![Column { field: Field::new(name, Image::default()), stored: Stored::Files(runs) }];
+    Arc::new(Table::open(TableSpec::new(paths.len() as u64, columns), Arc::new(bytes)).unwrap())
 }

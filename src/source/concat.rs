@@ -146,6 +146,10 @@ impl Source for Concat {
         self.sources.iter().flat_map(|source| source.descriptors()).collect()
     }
 
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     fn does_io(&self) -> bool {
         self.sources.iter().any(|source| source.does_io())
     }

@@ -120,6 +120,10 @@ impl Source for Joined {
         self.sources.iter().flat_map(|source| source.descriptors()).collect()
     }
 
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     fn does_io(&self) -> bool {
         self.sources.iter().any(|source| source.does_io())
     }

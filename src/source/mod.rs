@@ -23,10 +23,10 @@ pub use self::{
     concat::Concat,
     image_folder::ImageFolder,
     joined::Joined,
-    reader::{BytesReader, Reader},
+    reader::{BytesReader, Reader, StreamEnd},
     record::{Payloads, Record},
     select::Select,
     spec::SourceSpec,
-    table::{Column, RunsAt, Stored, Table},
+    table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stamp, Stored, Table, TableSpec},
     values::{Values, values},
 };

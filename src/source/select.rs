@@ -125,6 +125,10 @@ impl Source for Select {
         self.source.descriptors()
     }
 
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     fn does_io(&self) -> bool {
         self.source.does_io()
     }

@@ -11,7 +11,7 @@ use super::{
     joined::Joined,
     path,
     select::Select,
-    table::{Column, Table},
+    table::{Table, TableSpec},
 };
 use crate::{
     error::{Error, Result},
@@ -29,15 +29,7 @@ pub enum SourceSpec {
         root: std::path::PathBuf,
     },
     /// Columns by name, of files and of values in one piece of shared memory; see [`Table`].
-    Table {
-        /// The number of samples.
-        len: u64,
-        /// The columns.
-        columns: Vec<Column>,
-        /// The names of the classes that its labels count, where there are any.
-        #[serde(default)]
-        classes: Vec<String>,
-    },
+    Table(TableSpec),
     /// Samples of another source, whose indices lie in one more piece of shared memory; see [`Select`].
     Select {
         /// The other source.
@@ -71,7 +63,7 @@ impl SourceSpec {
     pub fn fields(&self) -> Vec<Field> {
         match self {
             Self::ImageFolder { .. } => ImageFolder::source_fields(),
-            Self::Table { columns, .. } => columns.iter().map(|column| column.field.clone()).collect(),
+            Self::Table(table) => table.columns.iter().map(|column| column.field.clone()).collect(),
             Self::Select { source, .. } => source.fields(),
             Self::Concat { sources } => {
                 let fields: Vec<Vec<Field>> = sources.iter().map(Self::fields).collect();
@@ -95,7 +87,7 @@ impl SourceSpec {
             Self::Joined { source, other } => {
                 Self::Joined { source: Box::new(source.absolute()), other: Box::new(other.absolute()) }
             }
-            Self::Table { .. } | Self::Code { .. } => self,
+            Self::Table(_) | Self::Code { .. } => self,
         }
     }
 
@@ -103,7 +95,7 @@ impl SourceSpec {
     pub fn pieces(&self) -> usize {
         match self {
             Self::ImageFolder { .. } => 0,
-            Self::Table { .. } => 1,
+            Self::Table(_) => 1,
             Self::Select { source, .. } => source.pieces() + 1,
             Self::Concat { sources } => sources.iter().map(Self::pieces).sum(),
             Self::Joined { source, other } => source.pieces() + other.pieces(),
@@ -124,10 +116,7 @@ impl SourceSpec {
         }
         Ok(match self {
             Self::ImageFolder { root } => Arc::new(ImageFolder::open(root)?),
-            Self::Table { len, columns, classes } => {
-                let classes = classes.iter().map(Into::into).collect();
-                Arc::new(Table::open(*len, columns, Arc::clone(&memory[0]))?.with_classes(classes))
-            }
+            Self::Table(table) => Arc::new(Table::open(table.clone(), Arc::clone(&memory[0]))?),
             Self::Select { source, of, len } => {
                 let (inner, own) = memory.split_at(source.pieces());
                 Arc::new(Select::open(source.open(inner)?, *of, *len, Arc::clone(&own[0]))?)

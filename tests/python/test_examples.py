@@ -21,6 +21,7 @@ NEEDS = {
     "manifest": ("sklearn",),
     "quickstart": ("sklearn",),
     "train_torch": ("torch",),
+    "web_dataset": ("sklearn",),
 }
 NOT_EXAMPLES = {"images"}
 NEED_FRAMEWORKS = {"demo", "frameworks"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import stokehold as sh
+from stokehold import _native
 
 WORKERS = pytest.mark.parametrize("workers", [0, 1])
 
@@ -43,6 +45,20 @@ def test_names_that_are_no_utf8(tmp_path: Path, workers: int) -> None:
         os.fsdecode(os.fsencode(root) + b"/caf\xe8/image.png"),
     ]
     assert values(sh.Table({"image": sh.Images(paths)}), workers) == [10, 20]
+
+
+def test_a_source_is_described_without_a_loader(tmp_path: Path) -> None:
+    for name, value in ((b"caf\xe9", 10), (b"a", 20)):
+        save(tmp_path / os.fsdecode(name) / "image.png", value)
+    samples, fields, classes = sh.ImageFolder(tmp_path).native.describe()
+    assert samples == 2
+    assert [(field["name"], field["kind"]) for field in json.loads(fields)] == [("image", "image"), ("label", "label")]
+    assert classes == ["a", os.fsdecode(b"caf\xe9")]
+    gone = sh.ImageFolder(tmp_path / "gone").native
+    with pytest.raises(FileNotFoundError):
+        gone.describe()
+    with pytest.raises(ValueError, match="not a source: "):
+        _native.Source("{}")
 
 
 def test_states_of_other_classes_differ_in_their_bytes(tmp_path: Path) -> None:
