@@ -74,8 +74,8 @@ def _below(field: Any, above: tuple[str, ...], hints: Mapping[str, Hint], whole:
     elif field.metadata and b"ARROW:extension:name" in field.metadata:
         extension = field.metadata[b"ARROW:extension:name"].decode(errors="replace")
     hint = hints.get(name)
-    is_file = name in whole or (hint is not None and hint.kind in {"image", "bytes"})
-    if pa.types.is_struct(kind) and not extension and not is_file and kind.num_fields:
+    is_whole = name in whole or (hint is not None and hint.kind != "plain")
+    if pa.types.is_struct(kind) and not extension and not is_whole and kind.num_fields:
         for at in range(kind.num_fields):
             yield from _below(kind.field(at), steps, hints, whole)
     else:
