@@ -74,6 +74,8 @@ pub mod coordinator;
 
 pub mod loader;
 
+pub mod index;
+
 #[cfg(feature = "python")]
 mod python;
 

@@ -16,7 +16,7 @@ use crate::{
     function::{Functions, Learned},
     panics,
     rng::Key,
-    source::{Bytes, Reader, Record, Source, SourceSpec},
+    source::{Bytes, Reader, Record, Source, SourceSpec, StreamEnd},
     spec::FieldSpec,
     transform::{Rows, SlotRows},
 };
@@ -61,6 +61,22 @@ impl Reader for RunReader<'_> {
     fn begin(&mut self) {
         self.functions.enter_run();
         self.reader.begin();
+    }
+
+    fn takes_runs(&self) -> bool {
+        self.reader.takes_runs()
+    }
+
+    fn expect(&mut self, keys: &[Key]) {
+        self.reader.expect(keys);
+    }
+
+    fn behind(&mut self, key: Key) -> Option<Key> {
+        self.reader.behind(key)
+    }
+
+    fn ended(&self) -> Option<StreamEnd> {
+        self.reader.ended()
     }
 
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
@@ -198,6 +214,16 @@ impl Pipeline {
     /// Returns the signal at which a worker reports what code of the user is doing, from whatever that is.
     pub fn stack_signal(&self) -> Option<i32> {
         self.source.stack_signal().or_else(|| self.functions.as_deref()?.stack_signal())
+    }
+
+    /// Tells whether one thread is to read ahead of those that make rows.
+    pub fn reads_ahead(&self) -> bool {
+        self.source.does_io() && !self.calls()
+    }
+
+    /// Tells whether several reads at a time pay, where they take long.
+    pub fn overlaps(&self) -> bool {
+        self.reads_ahead() && self.source.waits()
     }
 
     /// Tells whether functions of somebody else are called.

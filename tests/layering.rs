@@ -63,7 +63,7 @@ const DATA_BRANCH: &[&str] = &[
 ];
 
 /// What the data branch must not name: everything that knows of processes or shared memory.
-const TRANSPORT_BRANCH: &[&str] = &["sys", "shm", "protocol", "worker", "coordinator", "loader", "python"];
+const TRANSPORT_BRANCH: &[&str] = &["sys", "shm", "protocol", "worker", "coordinator", "loader", "index", "python"];
 
 /// Folders in which files may still form a circle.
 const CIRCLES_ALLOWED: &[&str] = &[];

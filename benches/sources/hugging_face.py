@@ -11,7 +11,8 @@ two workers each, shuffled:
 - `datasets, __getitem__`: the same transforms in a dataset around it, a sample a call.
 
 Variants take turns within a round, each for some seconds, from workers that are running, when those of the one before
-have filled what they fill in advance; the files lie in the page cache. Prints images/s, the median of the rounds, and the median of the ratios within a round.
+have filled what they fill in advance; the files lie in the page cache. Prints images/s, the median of the rounds, the
+median of the ratios within a round, and the milliseconds of processors that an image takes, all processes together.
 """
 
 from __future__ import annotations
@@ -132,14 +133,17 @@ def report(variants: dict[str, Callable[[], Batches]], rounds: int, seconds: flo
     """Lets variants take turns, and prints their rates; the first one is what the others are compared with."""
     running = {name: begin() for name, begin in variants.items()}
     rates: dict[str, list[float]] = {name: [] for name in running}
+    used: dict[str, list[float]] = {name: [] for name in running}
     for _ in range(rounds):
         for name, batches in running.items():
-            rates[name].append(rate(batches, seconds))
+            images, seconds_each = rate(batches, seconds)
+            rates[name].append(images)
+            used[name].append(seconds_each)
     first = next(iter(rates.values()))
-    print("| variant | images/s | of the first |\n| --- | --: | --: |")
+    print("| variant | images/s | of the first | processors, ms an image |\n| --- | --: | --: | --: |")
     for name, each in rates.items():
-        ratio = statistics.median(np.divide(each, first))
-        print(f"| {name} | {statistics.median(each):.0f} | {ratio:.2f} |")
+        ratio, spent = statistics.median(np.divide(each, first)), statistics.median(used[name]) * 1e3
+        print(f"| {name} | {statistics.median(each):.0f} | {ratio:.2f} | {spent:.2f} |")
     print(f"\nload now {os.getloadavg()[0]:.1f}")
 
 
@@ -149,19 +153,28 @@ def settle() -> None:
     while now > before + 0.01:
         before = now
         time.sleep(0.3)
-        times = [each.cpu_times() for each in psutil.Process().children(recursive=True)]
-        now = sum(each.user + each.system for each in times)
+        now = processor_seconds()
 
 
-def rate(batches: Batches, seconds: float) -> float:
-    """Returns the images a second, after what was loaded in advance is used up."""
+def processor_seconds() -> float:
+    """Returns what this process and its workers have used of processors."""
+    this = psutil.Process()
+    times = [each.cpu_times() for each in (this, *this.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
+
+
+def rate(batches: Batches, seconds: float) -> tuple[float, float]:
+    """Returns the images a second, and the seconds of processors for each.
+
+    What was loaded in advance is used up before.
+    """
     settle()
     for _ in range(8):
         next(batches)
-    begun, count = time.perf_counter(), 0
+    begun, used, count = time.perf_counter(), processor_seconds(), 0
     while time.perf_counter() - begun < seconds:
         count += next(batches)
-    return count / (time.perf_counter() - begun)
+    return count / (time.perf_counter() - begun), (processor_seconds() - used) / count
 
 
 if __name__ == "__main__":

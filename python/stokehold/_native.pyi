@@ -29,7 +29,7 @@ __all__ = [
     "check_transform",
     "copy_rows",
     "decode_jpeg",
-    "image_folder_classes",
+    "image_folder_samples",
     "init",
     "leave_pool",
     "nameless_file",
@@ -70,7 +70,9 @@ def decode_jpeg(
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
-def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
+def image_folder_samples(root: str | os.PathLike[str]) -> tuple[list[str], list[int], list[str]]:
+    """Returns the paths and the labels of the samples of an image folder, and the names of its classes."""
+
 def init() -> None: ...
 def print_line(descriptor: int, line: str) -> None: ...
 def serve() -> None: ...
@@ -100,6 +102,24 @@ class Source:
 
         `shards` are paths, bytes and times of change in nanoseconds, as they were when the parts were found.
         """
+    @staticmethod
+    def web_dataset(description: str, cache: str | None, progress: Callable[[int, int], object]) -> tuple[Source, int]:
+        """Finds the samples of tar files, described in JSON, and returns them with the number of those left out.
+
+        `cache` is the folder of indices; `progress` is called with how many of how many files are done.
+        """
+    def select(self, of: int, indices: npt.NDArray[np.uint64]) -> Source:
+        """Selects samples of this source, which has `of` of them, by their indices."""
+    @staticmethod
+    def concat(sources: Sequence[Source]) -> Source:
+        """Puts sources one after the other."""
+    def join(self, other: Source) -> Source:
+        """Puts the fields of another source beside those of this one."""
+    def values(self, name: str) -> tuple[bytes, list[int]]:
+        """Returns what a field is of all samples: bytes, one after the other, and where each sample's end."""
+    @property
+    def fields(self) -> str:
+        """The fields of the source in JSON, which does not open it."""
     def describe(self) -> tuple[int, str, list[str]]:
         """Opens the source, and returns its number of samples, its fields in JSON and its classes."""
     def parts(self) -> tuple[str, list[bytes]]:

@@ -194,7 +194,7 @@ def _npz(path: str) -> tuple[str, dict[str, _Array]]:
         try:
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
-        except (zipfile.BadZipFile, struct.error, ValueError, OverflowError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, struct.error, OSError, ValueError, NotImplementedError) as error:
             raise ValueError(f"{path}: is no zip file: {error}") from error
         arrays: dict[str, _Array] = {}
         for member in members:
@@ -203,11 +203,13 @@ def _npz(path: str) -> tuple[str, dict[str, _Array]]:
                 raise ValueError(f"{what}: is no .npy file, as numpy.savez writes them")
             if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
                 raise ValueError(f"{what}: is compressed, so that no row can be read by itself; use numpy.savez")
-            file.seek(member.header_offset)
+            # Of a damaged file it may be anything.
+            at = min(max(0, member.header_offset), shard.size)
+            file.seek(at)
             local = file.read(LOCAL_HEADER)
             if len(local) < LOCAL_HEADER or local[:4] != b"PK\x03\x04":
                 raise ValueError(f"{what}: does not begin where the zip file says")
-            start = member.header_offset + LOCAL_HEADER + sum(struct.unpack("<HH", local[-4:]))
+            start = at + LOCAL_HEADER + sum(struct.unpack("<HH", local[-4:]))
             file.seek(start)
             name = member.filename.removesuffix(".npy")
             if name in arrays:

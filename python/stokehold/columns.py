@@ -6,25 +6,38 @@ import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
     "Blocks",
+    "Bytes",
     "Column",
     "Memory",
     "Parts",
     "Rows",
+    "Runs",
     "Shard",
     "Stored",
+    "Texts",
     "checked",
     "column",
     "field_name",
     "flat",
     "rows",
+    "shown",
 ]
+
+SHOWN: Final = 80
+"""How many characters of a value an error shows."""
+
+
+def shown(value: object) -> str:
+    """Returns a value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 class Shard(NamedTuple):
@@ -73,11 +86,34 @@ class Column:
         raise NotImplementedError
 
 
-class _Bytes(Column):
+class Runs:
+    """Runs of bytes, one after the other, which come some at a time."""
+
+    def __init__(self, rows: Sequence[bytes] = ()) -> None:
+        self.data = bytearray()
+        self._lengths: list[npt.NDArray[np.uint64]] = []
+        self._count = 0
+        self.add(rows)
+
+    def add(self, rows: Sequence[bytes]) -> None:
+        """Adds some runs."""
+        self.data += b"".join(rows)
+        self._lengths.append(np.fromiter(map(len, rows), np.uint64, len(rows)))
+        self._count += len(rows)
+
+    def ends(self) -> npt.NDArray[np.uint64]:
+        """Returns where each run ends."""
+        return np.cumsum(np.concatenate(self._lengths), dtype=np.uint64)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class Bytes(Column):
     """A column of ``bytes``."""
 
-    def __init__(self, rows: Sequence[bytes]) -> None:
-        self.rows = rows
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
@@ -85,17 +121,14 @@ class _Bytes(Column):
 
     def stored(self) -> Stored:
         """Returns the bytes."""
-        return Stored("runs", _runs(self.rows))
+        return Stored("runs", (np.frombuffer(self.runs.data, np.uint8), self.runs.ends()))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.runs)
 
 
-class _Texts(_Bytes):
-    """A column of ``str``."""
-
-    def __init__(self, rows: Sequence[str]) -> None:
-        super().__init__([row.encode() for row in rows])
+class Texts(Bytes):
+    """A column of ``str``, as UTF-8."""
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
@@ -203,9 +236,9 @@ def column(name: str, given: object) -> Column:
         return given
     if isinstance(given, list | tuple) and given:
         if all(isinstance(row, str) for row in given):
-            return _Texts(given)
+            return Texts(Runs([row.encode() for row in given]))
         if all(isinstance(row, str | bytes) for row in given):
-            return _Bytes([row.encode() if isinstance(row, str) else row for row in given])
+            return Bytes(Runs([row.encode() if isinstance(row, str) else row for row in given]))
     return rows(name, given)
 
 
@@ -253,12 +286,6 @@ def _of_a_map(given: object, array: npt.NDArray[Any]) -> Blocks | None:
     if shard.size < start + array.nbytes:
         return None
     return Blocks(array.dtype, array.shape[1:], [(shard, start, len(array))])
-
-
-def _runs(rows: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
-    """Returns runs of bytes, one after the other, and where each ends."""
-    ends = np.cumsum([len(row) for row in rows], dtype=np.uint64)
-    return np.frombuffer(b"".join(rows), np.uint8), ends
 
 
 def checked(name: str, dtype: np.dtype[Any]) -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
-from stokehold.columns import Column, Shard, column, field_name, flat, rows
-from stokehold.encoded import Images
+from stokehold.columns import Column, rows
+from stokehold.copied import copied
 from stokehold.sources import Source
 
 __all__ = ["Arrays", "Table"]
-
-MAPPED_BYTES: Final = 16 << 10
-"""Up to what mean size parts of files are mapped by the workers, rather than read."""
 
 
 class Table(Source):
@@ -39,44 +35,8 @@ class Table(Source):
         MemoryError: The copy does not fit under a limit of this process.
     """
 
-    _classes: Sequence[str] = ()
-
     def __init__(self, columns: Mapping[str, Column | Sequence[str] | Sequence[bytes] | Any]) -> None:
-        found = {name: column(name, given) for name, given in columns.items()}
-        counts = {name: len(each) for name, each in found.items()}
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
-            raise ValueError(f"the columns differ in their number of rows: {listed}")
-        described: list[dict[str, Any]] = []
-        buffers: list[npt.NDArray[np.uint8]] = []
-        shards: dict[Shard, int] = {}
-        small = True
-        for name, each in found.items():
-            if each.image is not None and not isinstance(found.get(each.image), Images):
-                what = "; give that as Images(...), which takes arrays too" if each.image in found else ""
-                raise ValueError(f"column `{name}` belongs to column `{each.image}`, which has no images{what}")
-            by, arrays, own = each.stored()
-            known = np.array([shards.setdefault(shard, len(shards)) for shard in own], np.uint64)
-            if by == "blocks":
-                (blocks,) = arrays
-                blocks[:, 1] = known[blocks[:, 1]]
-            elif by == "parts":
-                arrays = (known[arrays[0]].astype(np.uint32), *arrays[1:])
-                small &= arrays[2].mean() <= MAPPED_BYTES
-            numbers = [len(buffers) + at for at in range(len(arrays))]
-            buffers.extend(flat(name, array) for array in arrays)
-            stored = {by: numbers[0] if len(numbers) == 1 else numbers}
-            described.append({"field": {"name": field_name(name), **each.spec()}, "stored": stored})
-        self._rows = next(iter(counts.values()), 0)
-        self._native = _native.Source.table(
-            # Reading small rows would take longer than what is done with them; large ones are read in advance.
-            json.dumps(
-                {"rows": self._rows, "columns": described, "mapped": bool(small), "classes": list(self._classes)}
-            ),
-            buffers,
-            list(shards),
-        )
-        self._fields = [each["field"] for each in described]
+        self._native, self._rows = copied(columns)
 
     @property
     def native(self) -> _native.Source:
@@ -91,7 +51,7 @@ class Table(Source):
             f"{field['name']}: {field['dtype']}{list(field['shape'])}"
             if field["kind"] == "tensor"
             else f"{field['name']}: {field['kind']}"
-            for field in self._fields
+            for field in json.loads(self.native.fields)
         )
         return f"{type(self).__name__}({len(self)} rows of {fields})"
 

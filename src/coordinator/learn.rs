@@ -42,7 +42,11 @@ impl Asked {
         let PipelineSpec { source, recipe } = spec;
         let (count, native) = match source {
             SourceSpec::Code { pieces } => (pieces, None),
-            SourceSpec::ImageFolder { .. } | SourceSpec::Table(_) => (functions, Some(source)),
+            SourceSpec::ImageFolder { .. }
+            | SourceSpec::Table(_)
+            | SourceSpec::Select { .. }
+            | SourceSpec::Concat { .. }
+            | SourceSpec::Joined { .. } => (functions, Some(source)),
         };
         let code = pieces(channel, count)?;
         let data = pieces(channel, native.as_ref().map_or(0, SourceSpec::pieces))?;

@@ -43,7 +43,14 @@ fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
 /// Returns a schedule over the slots of an arena, and its first actions.
 pub(super) fn schedule(pipeline: &Pipeline, options: &Options, arena: &Arena) -> (Schedule, Vec<Action>) {
     let min_run = min_run(pipeline, arena.layout());
-    let schedule_options = ScheduleOptions { on_error: options.on_error, min_run, finishes: pipeline.finishes() };
+    let schedule_options = ScheduleOptions {
+        on_error: options.on_error,
+        min_run,
+        finishes: pipeline.finishes(),
+        streams: pipeline.source().is_stream(),
+        overlaps: pipeline.overlaps(),
+        threads: options.threads_per_worker,
+    };
     let sampler = options.sampler(pipeline.source().len());
     Schedule::new(sampler, schedule_options, options.num_workers, arena.slots() as u32)
 }

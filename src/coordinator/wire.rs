@@ -17,12 +17,14 @@ pub struct SourceFacts {
     pub len: u64,
     /// The names of the classes, where there are any.
     pub classes: Vec<OsString>,
+    /// What tells it from another one with as many samples and the same classes; see [`Source::identity`].
+    pub identity: u64,
 }
 
 impl SourceFacts {
     /// Returns the facts of a source.
     pub fn of(source: &dyn Source) -> Self {
-        Self { len: source.len(), classes: source.classes().to_vec() }
+        Self { len: source.len(), classes: source.classes().to_vec(), identity: source.identity() }
     }
 }
 

@@ -2,13 +2,22 @@
 
 #![expect(unsafe_code, reason = "copies the caller's arrays into memory that nobody else has yet")]
 
-use std::{borrow::Cow, ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     error::{Error, Result},
     field::Field,
     shm::SharedBytes,
-    source::{BlocksAt, Bytes, Column, PartsAt, RunsAt, ShardsAt, Source, SourceSpec, Stamp, Stored, Table, TableSpec},
+    source::{
+        BlocksAt, Bytes, Column, Concat, Joined, PartsAt, RunsAt, ShardsAt, Source, SourceSpec, Stamp, Stored, Table,
+        TableSpec,
+    },
     spec::FieldSpec,
     sys::{limits, memory::SharedMemory},
 };
@@ -158,6 +167,45 @@ impl SharedSource {
         Ok(Self { spec: SourceSpec::Table(spec), memory: vec![memory] })
     }
 
+    /// Selects samples of a source of `of` of them, by their indices; see [`Select`](crate::source::Select).
+    ///
+    /// # Errors
+    /// [`Error::Config`] where nothing is selected or an index is not below `of`; [`Error::Memory`] where the indices do not
+    /// fit under a limit of this process.
+    pub fn select(&self, of: u64, indices: &[u64]) -> Result<Self> {
+        if indices.is_empty() {
+            return Err(Error::config("a selection needs at least one sample"));
+        }
+        if let Some(beyond) = indices.iter().find(|index| **index >= of) {
+            return Err(Error::Config(format!("index {beyond} is selected of a source of {of} samples")));
+        }
+        let mut parts = Pieces::default();
+        parts.add(bytemuck::cast_slice(indices).into());
+        let spec = SourceSpec::Select { source: Box::new(self.spec.clone()), of, len: indices.len() as u64 };
+        Ok(Self { spec, memory: [&self.memory[..], &[parts.copy()?]].concat() })
+    }
+
+    /// Puts sources one after the other; see [`Concat`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is none, or their fields differ.
+    pub fn concat(sources: &[Self]) -> Result<Self> {
+        let fields: Vec<Vec<Field>> = sources.iter().map(|source| source.spec.fields()).collect();
+        Concat::common(fields.iter().map(|fields| &fields[..]))?;
+        let spec = SourceSpec::Concat { sources: sources.iter().map(|source| source.spec.clone()).collect() };
+        Ok(Self { spec, memory: sources.iter().flat_map(|source| source.memory.clone()).collect() })
+    }
+
+    /// Puts the fields of another source beside those of this one; see [`Joined`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] where both have a field of one name.
+    pub fn join(&self, other: &Self) -> Result<Self> {
+        Joined::both(&self.spec.fields(), &other.spec.fields())?;
+        let spec = SourceSpec::Joined { source: Box::new(self.spec.clone()), other: Box::new(other.spec.clone()) };
+        Ok(Self { spec, memory: [&self.memory[..], &other.memory].concat() })
+    }
+
     /// Returns the source as data.
     pub fn spec(&self) -> &SourceSpec {
         &self.spec
@@ -169,6 +217,22 @@ impl SharedSource {
     /// Those of [`SourceSpec::open`].
     pub fn open(&self) -> Result<Arc<dyn Source>> {
         self.spec.open(&self.bytes())
+    }
+
+    /// Returns a source that lies in this memory, after opening it once.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub(crate) fn over(spec: SourceSpec, memory: Vec<Arc<SharedMemory>>) -> Result<Self> {
+        let source = Self { spec, memory };
+        source.open()?;
+        Ok(source)
+    }
+
+    /// Tells whether it is a table whose shards are these.
+    pub(crate) fn lies_in<'a>(&self, files: impl Iterator<Item = &'a Path>) -> bool {
+        let (SourceSpec::Table(table), [bytes]) = (&self.spec, &self.bytes()[..]) else { return false };
+        table.shard_paths((**bytes).as_ref()).eq(files)
     }
 
     /// Returns the memory that it lies in, for a source in this process.

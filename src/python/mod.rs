@@ -22,7 +22,10 @@ mod slots;
 mod source;
 mod stdio;
 
-use std::ffi::c_int;
+use std::{
+    ffi::{OsString, c_int},
+    path::PathBuf,
+};
 
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
@@ -47,7 +50,7 @@ mod _native {
         code::{report_line, serve_code, serve_worker, stack_signal},
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         forks::leave_pool,
-        image_folder_classes,
+        image_folder_samples,
         images::decode_jpeg,
         init,
         loader::Loader,
@@ -95,10 +98,14 @@ fn auto_workers(ranks: usize) -> usize {
     (limits::processors() / ranks.max(1)).max(1)
 }
 
-/// Returns the class names of an image folder.
+/// Returns the paths and the labels of the samples of an image folder, and the names of its classes.
 #[pyfunction]
-fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<std::ffi::OsString>> {
-    Ok(py.detach(|| ImageFolder::open(&root).map(|folder| folder.classes().to_vec()))?)
+fn image_folder_samples(py: Python<'_>, root: PathBuf) -> PyResult<(Vec<OsString>, Vec<i64>, Vec<OsString>)> {
+    Ok(py.detach(|| {
+        let folder = ImageFolder::open(&root)?;
+        let (paths, labels) = folder.samples().map(|(path, label)| (path.into_os_string(), label)).unzip();
+        Ok::<_, Error>((paths, labels, folder.classes().to_vec()))
+    })?)
 }
 
 /// Writes a line to a descriptor of somebody else, unless that would have to wait.

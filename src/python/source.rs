@@ -1,16 +1,25 @@
 //! Sources that are data: a description, and the shared memory that they lie in.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use bytemuck::AnyBitPattern;
-use pyo3::{buffer::PyUntypedBuffer, prelude::*, types::PyBytes};
+use pyo3::{
+    buffer::{PyBuffer, PyUntypedBuffer},
+    prelude::*,
+    types::PyBytes,
+};
 use serde::Deserialize;
 
 use crate::{
     error::{Error, Result},
     field::Field,
+    index::{Cache, Progress, WebDataset},
     loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
-    source::{SourceSpec, Stamp},
+    source::{self, SourceSpec, Stamp},
 };
 
 /// A column, and what holds it.
@@ -91,6 +100,50 @@ impl Source {
         Ok(Self(py.detach(table)?))
     }
 
+    /// Finds the samples of tar files, described in JSON, and returns them with the number of those that were left out. `cache`
+    /// is the folder of indices; `progress` is called with how many of how many files are done.
+    #[staticmethod]
+    fn web_dataset(
+        py: Python<'_>,
+        description: &str,
+        cache: Option<PathBuf>,
+        progress: Py<PyAny>,
+    ) -> PyResult<(Self, u64)> {
+        let set: WebDataset = super::from_json("a WebDataset", description)?;
+        let (source, skipped) = indexed(py, progress, |told| set.index(&Cache::new(cache), told))?;
+        Ok((Self(source), skipped))
+    }
+
+    /// Selects samples of this source, which has `of` of them, by their indices.
+    fn select(&self, py: Python<'_>, of: u64, indices: PyBuffer<u64>) -> PyResult<Self> {
+        let indices = indices.to_vec(py)?;
+        Ok(Self(py.detach(|| self.0.select(of, &indices))?))
+    }
+
+    /// Puts sources one after the other.
+    #[staticmethod]
+    fn concat(sources: Vec<PyRef<'_, Self>>) -> PyResult<Self> {
+        let sources: Vec<SharedSource> = sources.iter().map(|source| source.0.clone()).collect();
+        Ok(Self(SharedSource::concat(&sources)?))
+    }
+
+    /// Puts the fields of another source beside those of this one.
+    fn join(&self, other: &Self) -> PyResult<Self> {
+        Ok(Self(self.0.join(&other.0)?))
+    }
+
+    /// Returns what a field is of all samples: bytes, one after the other, and where each sample's end.
+    fn values<'py>(&self, py: Python<'py>, name: &str) -> PyResult<(Bound<'py, PyBytes>, Vec<u64>)> {
+        let source::Values { bytes, ends } = py.detach(|| source::values(&*self.0.open()?, name))?;
+        Ok((PyBytes::new(py, &bytes), ends))
+    }
+
+    /// Returns the fields of the source in JSON, without opening it.
+    #[getter]
+    fn fields(&self) -> PyResult<String> {
+        Ok(serde_json::to_string(&self.0.spec().fields()).map_err(|error| Error::Protocol(error.to_string()))?)
+    }
+
     /// Opens the source, and returns its number of samples, its fields in JSON and its classes.
     fn describe(&self, py: Python<'_>) -> PyResult<(u64, String, Vec<OsString>)> {
         let source = py.detach(|| self.0.open())?;
@@ -103,6 +156,26 @@ impl Source {
         let spec = serde_json::to_string(self.0.spec()).map_err(|error| Error::Protocol(error.to_string()))?;
         let memory = self.0.bytes();
         Ok((spec, memory.iter().map(|bytes| PyBytes::new(py, (**bytes).as_ref())).collect()))
+    }
+}
+
+/// Builds an index without the interpreter's lock, which `progress` is called with.
+fn indexed<T: Send>(
+    py: Python<'_>,
+    progress: Py<PyAny>,
+    build: impl FnOnce(Progress<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let failed = Mutex::new(None);
+    let told = |done, all| {
+        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_none() {
+            *failed = Python::attach(|py| progress.call1(py, (done, all)).err());
+        }
+    };
+    let result = py.detach(|| build(&told));
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(result?),
     }
 }
 

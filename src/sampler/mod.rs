@@ -6,6 +6,6 @@ mod partition;
 mod permutation;
 
 pub use self::{
-    partition::{Partition, Sampler},
+    partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
 };

@@ -4,19 +4,29 @@
 //! forked, so its index should lie in a few flat buffers that all of them share.
 
 mod access;
+#[cfg(test)]
+mod combined_tests;
+mod concat;
 mod file;
 mod image_folder;
+mod joined;
 mod path;
 mod reader;
 mod record;
+mod select;
 mod spec;
 mod table;
+mod values;
 
 pub use self::{
     access::{Bytes, Source},
+    concat::Concat,
     image_folder::ImageFolder,
-    reader::{BytesReader, Reader},
+    joined::Joined,
+    reader::{BytesReader, Reader, StreamEnd},
     record::{Payloads, Record},
+    select::Select,
     spec::SourceSpec,
     table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stamp, Stored, Table, TableSpec},
+    values::{Values, values},
 };

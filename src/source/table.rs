@@ -56,6 +56,13 @@ impl TableSpec {
     pub fn new(len: u64, columns: Vec<Column>) -> Self {
         Self { len, columns, shards: None, keys: None, classes: Vec::new() }
     }
+
+    /// Returns the paths of the shards, which lie in these bytes. They have been checked.
+    pub(crate) fn shard_paths<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a Path> {
+        let paths = self.shards.map(|shards| (shards.paths, shards.count));
+        let numbers = 0..paths.map_or(0, |(_, count)| count);
+        numbers.filter_map(move |number| Some(Path::new(OsStr::from_bytes(run(bytes, paths?.0, number)))))
+    }
 }
 
 /// Columns of equal length: sample `i` is row `i` of each.
@@ -66,7 +73,6 @@ impl TableSpec {
 pub struct Table {
     spec: TableSpec,
     fields: Vec<Field>,
-    classes: Vec<OsString>,
     shards: Shards,
     /// For each column, where its payload is found.
     found: Vec<Found>,
@@ -75,6 +81,7 @@ pub struct Table {
     /// How many columns are read.
     read: usize,
     bytes: Bytes,
+    classes: Vec<OsString>,
 }
 
 impl Table {
@@ -109,7 +116,7 @@ impl Table {
         }
         let fields = spec.columns.iter().map(|column| column.field.clone()).collect();
         let classes = spec.classes.iter().map(OsString::from).collect();
-        Ok(Self { spec, fields, classes, shards, found, rows, read, bytes })
+        Ok(Self { spec, fields, shards, found, rows, read, bytes, classes })
     }
 
     fn shared(&self) -> &[u8] {
@@ -184,13 +191,9 @@ struct TableReader<'a> {
 }
 
 impl Reader for TableReader<'_> {
-    fn begin(&mut self) {}
-
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
         self.table.fetch(key.index, &mut self.open, &mut record.bytes, most)
     }
-
-    fn end(&mut self) {}
 }
 
 impl Source for Table {
@@ -232,6 +235,10 @@ impl Source for Table {
     fn enter(&self, _seat: u32) -> Result<()> {
         self.shards.map();
         Ok(())
+    }
+
+    fn needs_record(&self, field: usize) -> bool {
+        matches!(self.found[field], Found::Read(_))
     }
 
     fn reader(&self) -> Box<dyn Reader + '_> {

@@ -107,7 +107,7 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
     let source = native?.map_or_else(|| opened.source(&facts), Ok)?;
     let pipeline = Pipeline::grown(source, &recipe, growing)?.with_functions(opened.functions()?);
     let pipeline = pipeline.with_sample_bytes(options.sample_bytes());
-    let mailbox = Mailbox::over(receive(&channel, Command::Memory)?, super::LANES);
+    let mailbox = Mailbox::over(receive(&channel, Command::Memory)?, super::MOST_LANES);
     let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
     for _ in 0..segments {
         arena.share(Arc::new(receive(&channel, Command::Segment)?));

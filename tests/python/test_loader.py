@@ -294,7 +294,7 @@ def test_arrays_that_cannot_be_raise(make: Callable[[], Any], error: type[Except
 def test_a_source_must_be_a_source() -> None:
     with pytest.raises(
         TypeError,
-        match="or a dataset with __getitem__ and __len__, not str",
+        match="or a dataset with __getitem__ and __len__, or with __iter__, not str",
     ):
         sh.Loader("train")
 

@@ -8,26 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from stokehold.arrow import chunks
 from stokehold.arrow.building import Builder, RunsBuilder, Storage
-from stokehold.arrow.chunks import NULL, Runs, nulls_of, runs
+from stokehold.arrow.chunks import NULL, nulls_of, runs
 from stokehold.arrow.places import Places
 from stokehold.arrow.types import is_bytes
-from stokehold.columns import Column, Stored
+from stokehold.columns import Column, Runs
 from stokehold.encoded import Images
 
 __all__ = ["FilesBuilder"]
-
-
-class _Paths(Images):
-    """Images by paths that have been looked at."""
-
-    def __init__(self, data: bytes, ends: npt.NDArray[np.uint64]) -> None:
-        super().__init__([])
-        self.data, self.ends = bytearray(data), ends
-
-    def stored(self) -> Stored:
-        """Returns the paths, and where each ends."""
-        return Stored("files", (np.frombuffer(self.data, np.uint8), self.ends))
 
 
 class FilesBuilder(Builder):
@@ -56,7 +45,7 @@ class FilesBuilder(Builder):
             paths = runs(array.field("path"), missing=nulls)
         else:
             empty = np.zeros(len(array), np.int64)
-            paths = Runs(np.empty(0, np.uint8), empty, empty, np.full(len(array), NULL, np.uint8))
+            paths = chunks.Runs(np.empty(0, np.uint8), empty, empty, np.full(len(array), NULL, np.uint8))
         self._paths.add(paths)
         self._is_lost.append((content.faults == NULL) & (paths.faults == NULL))
 
@@ -95,4 +84,4 @@ class FilesBuilder(Builder):
                 where = f"{storage.name_row(row)}: column `{self.name}`"
                 raise ValueError(f"{where} has the path {name!r}, which does not lead below {root}")
             paths.append(path)
-        return _Paths(b"".join(paths), np.cumsum([len(path) for path in paths], dtype=np.uint64))
+        return Images(Runs(paths))

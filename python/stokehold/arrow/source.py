@@ -13,6 +13,7 @@ from stokehold.arrow.fields import Choice, Field, Fill, Nulls, fields_of
 from stokehold.arrow.places import Places, Region, Spool
 from stokehold.arrow.types import Hint, Shape
 from stokehold.columns import Column, Rows
+from stokehold.copied import copied
 from stokehold.table import Table
 
 __all__ = ["ArrowTable", "Batches", "chosen"]
@@ -65,21 +66,16 @@ class ArrowTable(Table):
             for name, field in fields.items()
             if field.leaf.hint and field.leaf.hint.names
         }
-        self._classes = self.classes
-        super().__init__(columns)
+        classes = list(self._class_names.values())
+        self._native, self._rows = copied(columns, classes[0] if len(classes) == 1 else ())
         self.counters = {
             f"nulls_of_{name}": each.builder.filled for name, each in fields.items() if each.builder.filled
         }
 
     @property
-    def class_names(self) -> dict[str, list[str]]:
-        """The names of the classes of each field that is a class label."""
+    def class_names(self) -> Mapping[str, Sequence[str]]:
+        """For each field of labels that have names, the names of its classes, in the order of their numbers."""
         return self._class_names
-
-    @property
-    def classes(self) -> list[str]:
-        """The names of the classes, where one field is a class label; see `class_names` where several are."""
-        return next(iter(self._class_names.values())) if len(self._class_names) == 1 else []
 
 
 def _taken(owner: str, fields: Mapping[str, Field], batches: Batches) -> tuple[list[str], npt.NDArray[np.int64]]:

@@ -13,7 +13,7 @@ use crate::{
     coordinator::event::{Event, RowInHand},
     job::OnError,
     protocol::{Fill, Run, Work},
-    worker::LANES,
+    worker::MOST_LANES,
 };
 
 fn up(simulation: &mut Simulation) {
@@ -46,7 +46,7 @@ fn no_free_slot_means_no_work() {
     up(&mut simulation);
     simulation.start(0, 0);
     for _ in 0..20 {
-        (0..LANES).for_each(|lane| simulation.finish(0, lane, false));
+        (0..MOST_LANES).for_each(|lane| simulation.finish(0, lane, false));
     }
     assert_eq!(simulation.held.len(), FIRST_SLOTS as usize);
     assert_eq!(simulation.workers[&0].lanes.iter().flatten().count(), 0);
@@ -137,7 +137,7 @@ fn a_stuck_worker_keeps_its_slot_until_it_ends() {
     simulation.get_stuck(0, 0);
     assert!(matches!(simulation.schedule.slots[0], SlotState::Draining));
     up(&mut simulation);
-    (0..20).for_each(|_| (0..LANES).for_each(|lane| simulation.finish(1, lane, false)));
+    (0..20).for_each(|_| (0..MOST_LANES).for_each(|lane| simulation.finish(1, lane, false)));
     assert_eq!(simulation.current.as_ref().unwrap().2, 2, "the epoch goes on without it");
     assert!(matches!(simulation.schedule.slots[0], SlotState::Draining));
     simulation.settle();
@@ -154,7 +154,7 @@ fn a_sample_that_hangs_two_workers_for_good_is_poison() {
         simulation.get_stuck(worker, 1);
         up(&mut simulation);
     }
-    (0..20).for_each(|_| (0..LANES).for_each(|lane| simulation.finish(2, lane, false)));
+    (0..20).for_each(|_| (0..MOST_LANES).for_each(|lane| simulation.finish(2, lane, false)));
     assert_eq!(
         (simulation.current.as_ref().unwrap().2, simulation.failed),
         (2, 1),
@@ -169,7 +169,7 @@ fn a_batch_that_begins_again_waits_for_a_later_one_that_is_half_handed_out() {
     up(&mut simulation);
     simulation.start(0, 0);
     let finish_all =
-        |simulation: &mut Simulation, worker| (0..LANES).for_each(|lane| simulation.finish(worker, lane, false));
+        |simulation: &mut Simulation, worker| (0..MOST_LANES).for_each(|lane| simulation.finish(worker, lane, false));
     finish_all(&mut simulation, 0);
     finish_all(&mut simulation, 1);
     // Batch 0 is the trainer's and stays there. Worker 1 goes on with half of batch 2 in the last slot.
@@ -199,8 +199,19 @@ fn workers_that_get_nothing_done_wait_and_then_end_the_pool() {
 
 /// A batch of 4 rows, in two runs by one worker, that is to be finished; another batch follows it.
 fn finishing() -> Simulation {
-    let mut simulation =
-        Simulation::with(8, 4, 1, ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: true });
+    let mut simulation = Simulation::with(
+        8,
+        4,
+        1,
+        ScheduleOptions {
+            on_error: OnError::Raise,
+            min_run: 1,
+            finishes: true,
+            streams: false,
+            overlaps: false,
+            threads: 1,
+        },
+    );
     up(&mut simulation);
     simulation.start(0, 0);
     simulation
@@ -281,4 +292,55 @@ fn a_batch_that_ends_two_workers_while_it_is_finished_fails() {
         simulation.settle();
         assert_eq!(simulation.failed, 1);
     }
+}
+
+fn of_streams(lengths: &[u64], batch_size: u32) -> Simulation {
+    let options = ScheduleOptions {
+        on_error: OnError::Raise,
+        min_run: 1,
+        finishes: false,
+        streams: true,
+        overlaps: false,
+        threads: 1,
+    };
+    let mut simulation = Simulation::of_streams(lengths.to_vec(), batch_size, options);
+    up(&mut simulation);
+    simulation.start(0, 0);
+    simulation
+}
+
+#[test]
+fn batches_of_streams_are_the_seats_in_turn_and_get_slots_in_order() {
+    let mut simulation = of_streams(&[8, 8], 2);
+    let batches = |simulation: &Simulation, worker| -> Vec<u64> {
+        simulation.workers[&worker].lanes.iter().flatten().map(|fill| fill.batch).collect()
+    };
+    assert_eq!((batches(&simulation, 0), batches(&simulation, 1)), (vec![0, 2], vec![1]), "of three slots");
+    // However quick one is: a slot that it freed would be lacking for the batch that is next.
+    simulation.finish(0, 1, false);
+    assert_eq!((batches(&simulation, 0), batches(&simulation, 1)), (vec![0], vec![1]));
+    simulation.settle();
+    assert_eq!(simulation.current.as_ref().unwrap().2, 8);
+}
+
+#[test]
+fn a_run_of_a_stream_is_done_again_by_its_seat_before_those_behind_it() {
+    let mut simulation = of_streams(&[40, 40], 2);
+    simulation.crash(0, 0);
+    up(&mut simulation);
+    let again: Vec<u64> = simulation.workers[&2].lanes.iter().flatten().map(|fill| fill.batch).collect();
+    assert_eq!(again, [0, 2]);
+    simulation.settle();
+    assert_eq!(simulation.failed, 0);
+}
+
+#[test]
+fn a_sample_that_ends_two_workers_ends_its_stream() {
+    let mut simulation = of_streams(&[20, 20], 2);
+    for worker in [0, 2] {
+        simulation.crash(worker, 1);
+        up(&mut simulation);
+    }
+    simulation.settle();
+    assert_eq!((simulation.failed, simulation.current.as_ref().unwrap().2), (1, 20), "the other stream is whole");
 }

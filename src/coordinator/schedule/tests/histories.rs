@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 
 use super::simulation::{Simulation, Step};
-use crate::{coordinator::schedule::ScheduleOptions, job::OnError, worker::LANES};
+use crate::{coordinator::schedule::ScheduleOptions, job::OnError};
 
 fn step() -> impl Strategy<Value = Step> {
     let nth = || 0..16_usize;
     prop_oneof![
         30 => nth().prop_map(Step::WorkerUp),
-        80 => (nth(), 0..LANES, prop::bool::weighted(1.0 / 23.0))
+        80 => (nth(), 0..4_usize, prop::bool::weighted(1.0 / 23.0))
             .prop_map(|(nth, lane, fatal)| Step::RunDone { nth, lane, fatal }),
         40 => nth().prop_map(Step::BatchDropped),
         20 => (nth(), prop::bool::weighted(1.0 / 7.0), 0..3_usize)
@@ -26,7 +26,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn live_through(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions, history: &[Step]) {
-    let mut simulation = Simulation::with(len, batch_size, workers, options);
+    live(Simulation::with(len, batch_size, workers, options), history);
+}
+
+fn live(mut simulation: Simulation, history: &[Step]) {
     simulation.start(0, 0);
     for &step in history {
         simulation.step(step);
@@ -41,15 +44,34 @@ proptest! {
     /// be, no slot has two owners, none is lost, and the epoch ends.
     #[test]
     fn any_history_ends_well(
-        len in 1_u64..60, batch_size in 1_u32..9, workers in 1_u32..5, finishes: bool,
+        len in 1_u64..60, batch_size in 1_u32..9, workers in 1_u32..5, finishes: bool, overlaps: bool,
         on_error in prop::sample::select(vec![OnError::Raise, OnError::Skip, OnError::Replace]),
         history in prop::collection::vec(step(), 0..400),
     ) {
-        live_through(len, batch_size, workers, ScheduleOptions { on_error, min_run: 1, finishes }, &history);
+        let options = ScheduleOptions { on_error, min_run: 1, finishes, streams: false, overlaps, threads: 1 };
+        live_through(len, batch_size, workers, options, &history);
+    }
+
+    /// The same of streams, which end where they do: each is in its own worker, and all their batches come, in turn.
+    #[test]
+    fn any_history_of_streams_ends_well(
+        lengths in prop::collection::vec(0_u64..40, 1..5), batch_size in 1_u32..9, finishes: bool,
+        on_error in prop::sample::select(vec![OnError::Raise, OnError::Skip]),
+        history in prop::collection::vec(step(), 0..400),
+    ) {
+        let options = ScheduleOptions { on_error, min_run: 1, finishes, streams: true, overlaps: false, threads: 1 };
+        live(Simulation::of_streams(lengths, batch_size, options), &history);
     }
 }
 
-const PLAIN: ScheduleOptions = ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: false };
+const PLAIN: ScheduleOptions = ScheduleOptions {
+    on_error: OnError::Raise,
+    min_run: 1,
+    finishes: false,
+    streams: false,
+    overlaps: false,
+    threads: 1,
+};
 
 #[test]
 fn a_worker_that_gets_stuck_before_another_is_up_ends_well() {
