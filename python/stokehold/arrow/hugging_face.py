@@ -35,8 +35,9 @@ class HuggingFace(ArrowTable):
     column is partly in files, to a file without a name in the folder for temporary ones. The dataset may be dropped
     afterwards; its files may not be changed. For a folder, the package ``datasets`` is not needed, only pyarrow.
 
-    Features become fields: ``Image`` an image, decoded by the pool as one of an image folder (whatever the feature's
-    ``mode`` says: give `DecodeImage`); ``Audio`` bytes; ``ClassLabel`` an ``int64`` label, whose names are `classes`
+    Features become fields: ``Image`` an image, decoded by the pool as one of an image folder: what ``datasets`` does
+    besides, which is to turn it as its EXIF orientation says and to convert it to the feature's ``mode``, are arguments
+    of `DecodeImage`; ``Audio`` bytes; ``ClassLabel`` an ``int64`` label, whose names are `classes`
     (-1, where a label is not known, stays); ``Array2D`` to ``Array5D`` tensors, or ragged fields where their first
     extent is None; all else by its type in Arrow, as `Arrow` lists it. What has no kind of field is refused by name.
 
