@@ -13,7 +13,7 @@ from stokehold.arrow.features import hints_of
 from stokehold.arrow.fields import Fill, Nulls
 from stokehold.arrow.places import Region
 from stokehold.arrow.source import ArrowTable, chosen
-from stokehold.arrow.types import Hint, pyarrow
+from stokehold.arrow.types import Hint, damage, pyarrow
 from stokehold.columns import Shard
 
 __all__ = ["Arrow", "batches_of", "opened"]
@@ -130,7 +130,7 @@ def _opened(owner: str, path: str) -> ArrowFile:
         opener = pa.ipc.open_file if head == MAGIC else pa.ipc.open_stream
         reader = opener(data, options=options)
         return ArrowFile(path, data, Region(data.address, shard.size, 0, shard), reader, reader.schema)
-    except _damage() as error:
+    except damage() as error:
         raise ValueError(f"{owner}: {path} is no Arrow file, or a damaged one: {_first_line(error)}") from error
 
 
@@ -147,7 +147,7 @@ def batches_of(owner: str, files: Sequence[ArrowFile]) -> Iterator[tuple[str, An
                 batch.validate()
                 yield f"{file.path}, record batch {at}", batch
                 at += 1
-        except _damage() as error:
+        except damage() as error:
             raise ValueError(f"{owner}: {file.path}, record batch {at}, is damaged: {_first_line(error)}") from error
 
 
@@ -157,11 +157,6 @@ def _each(reader: Any) -> Iterator[Any]:
             yield reader.get_batch(at)
     else:
         yield from reader
-
-
-def _damage() -> tuple[type[BaseException], ...]:
-    """Returns what pyarrow raises where a file is damaged."""
-    return (pyarrow().ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError)
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stokehold.arrow.building import Storage
 from stokehold.arrow.fields import Choice, Field, Fill, Nulls, fields_of
 from stokehold.arrow.places import Places, Region, Spool
-from stokehold.arrow.types import Hint, Shape
+from stokehold.arrow.types import Hint, Shape, damage
 from stokehold.columns import Column, Rows
 from stokehold.copied import copied
 from stokehold.table import Table
@@ -88,7 +88,7 @@ def _taken(owner: str, fields: Mapping[str, Field], batches: Batches) -> tuple[l
         for field in fields.values():
             try:
                 field.take(batch)
-            except (ValueError, TypeError, KeyError, NotImplementedError, MemoryError, OverflowError) as error:
+            except damage() as error:
                 raise ValueError(f"{owner}: {name}: column `{field.leaf.name}`: {error}") from error
         names.append(name)
         counts.append(batch.num_rows)

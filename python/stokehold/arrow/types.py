@@ -7,7 +7,19 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-__all__ = ["Hint", "Leaf", "Shape", "dtype_of", "is_bytes", "is_list", "leaves", "pyarrow", "refusal", "varying_shape"]
+__all__ = [
+    "Hint",
+    "Leaf",
+    "Shape",
+    "damage",
+    "dtype_of",
+    "is_bytes",
+    "is_list",
+    "leaves",
+    "pyarrow",
+    "refusal",
+    "varying_shape",
+]
 
 Shape: TypeAlias = tuple[int | None, ...]
 
@@ -51,6 +63,11 @@ def pyarrow() -> Any:
     except ImportError as error:
         raise ImportError("Arrow files need the package pyarrow: pip install 'stokehold[arrow]'") from error
     return pa
+
+
+def damage() -> tuple[type[BaseException], ...]:
+    """Returns what pyarrow raises where data are damaged."""
+    return (pyarrow().ArrowException, OSError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
 
 
 def leaves(schema: Any, hints: Mapping[str, Hint], whole: Sequence[str]) -> dict[str, Leaf]:
