@@ -15,6 +15,8 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.adapters import Albumentations, TorchVision
 from stokehold.array_files import Npy, Npz, Safetensors
+from stokehold.arrow.hugging_face import HuggingFace
+from stokehold.arrow.ipc import Arrow
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
@@ -41,6 +43,7 @@ from stokehold.web_dataset import Member, WebDataset
 __all__ = [
     "Albumentations",
     "Arrays",
+    "Arrow",
     "Batch",
     "BatchTransform",
     "BoundingBoxes",
@@ -48,6 +51,7 @@ __all__ = [
     "CutMix",
     "DecodeError",
     "FieldSpec",
+    "HuggingFace",
     "ImageFolder",
     "Images",
     "KeyPoints",

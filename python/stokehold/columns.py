@@ -15,6 +15,8 @@ __all__ = [
     "Blocks",
     "Bytes",
     "Column",
+    "Memory",
+    "Parts",
     "Rows",
     "Runs",
     "Shard",
@@ -57,10 +59,11 @@ class Stored(NamedTuple):
     """What holds a column.
 
     ``"rows"`` of an array; ``"runs"``, or paths of ``"files"``, and where each ends; ``"blocks"``, arrays in shards, as
-    a row of ``uint64`` each: the first sample, the number of the shard, and where in that they start.
+    a row of ``uint64`` each: the first sample, the number of the shard, and where in that they start; ``"parts"`` of
+    shards, as for each sample the number of the shard, ``uint32``, where in that it starts, and its bytes, ``uint64``.
     """
 
-    by: Literal["rows", "runs", "files", "blocks"]
+    by: Literal["rows", "runs", "files", "blocks", "parts"]
     arrays: Sequence[npt.NDArray[Any]]
     shards: Sequence[Shard] = ()
 
@@ -155,6 +158,54 @@ class Blocks(Column):
 
     def __len__(self) -> int:
         return sum(rows for _, _, rows in self.blocks)
+
+
+class Memory(Column):
+    """A column of runs of bytes in memory, whatever field they are of."""
+
+    def __init__(self, spec: dict[str, Any], data: npt.NDArray[np.uint8], ends: npt.NDArray[np.uint64]) -> None:
+        """`data` has the runs, one after the other, and `ends` where each of them ends."""
+        self._spec = spec
+        self._data, self._ends = data, ends
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return self._spec
+
+    def stored(self) -> Stored:
+        """Returns the runs."""
+        return Stored("runs", (self._data, self._ends))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+
+class Parts(Column):
+    """A column of parts of files, one for each sample, whatever field they are of."""
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        shards: Sequence[Shard],
+        numbers: npt.NDArray[np.uint32],
+        starts: npt.NDArray[np.uint64],
+        sizes: npt.NDArray[np.uint64],
+    ) -> None:
+        """`numbers` are those of each sample's shard, `starts` and `sizes` where its part lies there, in bytes."""
+        self._spec = spec
+        self._shards = shards
+        self._arrays = (numbers, starts, sizes)
+
+    def spec(self) -> dict[str, Any]:
+        """Returns what the field is as plain data."""
+        return self._spec
+
+    def stored(self) -> Stored:
+        """Returns where the parts lie."""
+        return Stored("parts", self._arrays, self._shards)
+
+    def __len__(self) -> int:
+        return len(self._arrays[0])
 
 
 class Rows(Column):

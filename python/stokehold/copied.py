@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from stokehold.columns import Shard, column, field_name, flat
 from stokehold.encoded import Images
 
 __all__ = ["copied"]
+
+MAPPED_BYTES: Final = 16 << 10
+"""Up to what mean size parts of files are mapped by the workers, rather than read."""
 
 
 def copied(
@@ -37,20 +40,24 @@ def copied(
     described: list[dict[str, Any]] = []
     buffers: list[npt.NDArray[np.uint8]] = []
     shards: dict[Shard, int] = {}
+    is_small = True
     for name, each in found.items():
         if each.image is not None and each.image not in images and not isinstance(found.get(each.image), Images):
             what = "; give that as Images(...), which takes arrays too" if each.image in found else ""
             raise ValueError(f"column `{name}` belongs to column `{each.image}`, which has no images{what}")
         by, arrays, own = each.stored()
+        known = np.array([shards.setdefault(shard, len(shards)) for shard in own], np.uint64)
         if by == "blocks":
             (blocks,) = arrays
-            known = [shards.setdefault(shard, len(shards)) for shard in own]
-            blocks[:, 1] = np.array(known, np.uint64)[blocks[:, 1]]
+            blocks[:, 1] = known[blocks[:, 1]]
+        elif by == "parts":
+            arrays = (known[arrays[0]].astype(np.uint32), *arrays[1:])
+            is_small = is_small and arrays[2].mean() <= MAPPED_BYTES
         numbers = [len(buffers) + at for at in range(len(arrays))]
         buffers.extend(flat(name, array) for array in arrays)
         stored = {by: numbers[0] if len(numbers) == 1 else numbers}
         described.append({"field": {"name": field_name(name), **each.spec()}, "stored": stored})
     rows = next(iter(counts.values()), 0)
-    # Rows of arrays in files are small as a rule, and reading each would take longer than what is done with it.
-    description = {"rows": rows, "columns": described, "classes": list(classes), "mapped": True}
+    # Reading small rows would take longer than what is done with them; large ones are read in advance.
+    description = {"rows": rows, "columns": described, "classes": list(classes), "mapped": bool(is_small)}
     return _native.Source.table(json.dumps(description), buffers, list(shards)), rows

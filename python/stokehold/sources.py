@@ -184,6 +184,8 @@ class _Combined(Source):
         self._native = native
         self._count = count
         self._name = name
+        # What some of them have written out lasts as long as they do.
+        self._sources = tuple(sources)
         self._class_names = class_names
         self.counters = sum((Counter(source.counters) for source in sources), Counter())
 

@@ -18,6 +18,7 @@ NEEDS = {
     "detection": ("sklearn",),
     "drop_in": ("sklearn", "torchvision"),
     "frameworks": ("sklearn", "torchvision"),
+    "hugging_face": ("datasets", "sklearn"),
     "manifest": ("sklearn",),
     "quickstart": ("sklearn",),
     "train_torch": ("torch",),

@@ -1,0 +1,127 @@
+"""A table over record batches of Arrow's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stokehold.arrow.building import Storage
+from stokehold.arrow.fields import Choice, Field, Fill, Nulls, fields_of
+from stokehold.arrow.places import Places, Region, Spool
+from stokehold.arrow.types import Hint, Shape, damage
+from stokehold.columns import Column, Rows
+from stokehold.copied import copied
+from stokehold.table import Table
+
+__all__ = ["ArrowTable", "Batches", "chosen"]
+
+Batches = Iterable[tuple[str, Any]]
+"""Record batches, each with what it is called; rows of one that has no name are called by the numbers of samples."""
+
+
+class ArrowTable(Table):
+    """Rows of record batches, which are left where they lie."""
+
+    def __init__(
+        self,
+        choice: Choice,
+        schema: Any,
+        *,
+        batches: Batches,
+        hints: Mapping[str, Hint],
+        regions: Sequence[Region],
+        indices: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        fields = fields_of(choice, schema, hints)
+        names, ends = _taken(choice.owner, fields, batches)
+        total = int(ends[-1]) if len(ends) else 0
+        if total == 0 or (indices is not None and len(indices) == 0):
+            raise ValueError(f"{choice.owner}: there are no rows")
+        if indices is not None and (indices.min() < 0 or indices.max() >= total):
+            raise ValueError(f"{choice.owner}: its indices lead beyond the {total} rows that there are")
+
+        def name_row(sample: int) -> str:
+            row = sample if indices is None else int(indices[sample])
+            at = int(np.searchsorted(ends, row, "right"))
+            first = int(ends[at - 1]) if at else 0
+            return f"{choice.owner}: {names[at]}, row {row - first}" if names[at] else f"{choice.owner}: row {sample}"
+
+        # What is written out lasts as long as the source.
+        self._spool = Spool()
+        storage = Storage(Places(regions), self._spool, indices, name_row)
+        columns: dict[str, Column] = {}
+        for name, field in fields.items():
+            columns[name] = field.builder.finish(storage)
+            if choice.nulls == "mask":
+                if f"{name}_valid" in fields:
+                    raise ValueError(
+                        f"{choice.owner}: the mask of `{name}` would be called as the field `{name}_valid`"
+                    )
+                columns[f"{name}_valid"] = Rows(field.builder.valid)
+        self._class_names = {
+            name: list(field.leaf.hint.names)
+            for name, field in fields.items()
+            if field.leaf.hint and field.leaf.hint.names
+        }
+        classes = list(self._class_names.values())
+        self._native, self._rows = copied(columns, classes[0] if len(classes) == 1 else ())
+        self.counters = {
+            f"nulls_of_{name}": each.builder.filled for name, each in fields.items() if each.builder.filled
+        }
+
+    @property
+    def class_names(self) -> Mapping[str, Sequence[str]]:
+        """For each field of labels that have names, the names of its classes, in the order of their numbers."""
+        return self._class_names
+
+
+def _taken(owner: str, fields: Mapping[str, Field], batches: Batches) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Has all fields take all batches, and returns what those are called, and where each ends."""
+    names: list[str] = []
+    counts: list[int] = []
+    for name, batch in batches:
+        if batch.num_rows == 0:
+            continue
+        for field in fields.values():
+            try:
+                field.take(batch)
+            except damage() as error:
+                raise ValueError(f"{owner}: {name}: column `{field.leaf.name}`: {error}") from error
+        names.append(name)
+        counts.append(batch.num_rows)
+    return names, np.cumsum(counts, dtype=np.int64)
+
+
+def chosen(
+    owner: str,
+    *,
+    columns: Sequence[str] | Mapping[str, str] | None,
+    images: Sequence[str],
+    shapes: Mapping[str, Sequence[int | None]] | None,
+    nulls: Nulls,
+    fill: Mapping[str, Fill] | None,
+    root: str | None = None,
+) -> Choice:
+    """Returns what a user has asked for, checked as far as that can be without data.
+
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: An argument has a value that is not allowed.
+    """
+    if nulls not in {"error", "fill", "mask"}:
+        raise ValueError(f"{owner}: nulls must be 'error', 'fill' or 'mask', not {nulls!r}")
+    for name, given in (("columns", columns), ("images", images)):
+        if isinstance(given, str | bytes):
+            raise TypeError(f"{owner}: {name} must be a sequence of names, not one name, {given!r}")
+    extents: dict[str, Shape] = {}
+    for name, shape in (shapes or {}).items():
+        extents[name] = tuple(shape)
+        for at, extent in enumerate(extents[name]):
+            if not (extent is None and at == 0) and not (isinstance(extent, int) and 0 < extent < 1 << 32):
+                raise ValueError(
+                    f"{owner}: shapes[{name!r}] must hold extents of at least 1, or None first, not {extent!r}"
+                )
+    return Choice(owner, columns, list(images), extents, nulls, dict(fill or {}), root)
