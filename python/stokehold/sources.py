@@ -72,7 +72,7 @@ class Source:
         ``bytes``, of arrays. No image is decoded. Where values lie in files, all of them are read.
 
         Raises:
-            ValueError: There is no such field, or it is one of images or masks.
+            ValueError: There is no such field, or it is one of images, masks or segmentations.
         """
         ours = {each["name"]: each for each in json.loads(self.native.fields)}
         data, ends = self.native.values(field)
@@ -87,7 +87,9 @@ class Source:
             return [run.decode() for run in runs]
         if kind in {"list", "bounding_boxes", "key_points"}:
             return [np.frombuffer(run, _dtype(dtype)).reshape(-1, *shape) for run in runs]
-        return runs
+        if kind == "bytes":
+            return runs
+        raise ValueError(f"values: the field `{field}` is a {kind}, which workers make")
 
     def select(self, indices: slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Source:
         """Returns the samples of these indices, in their order; one may come several times.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import stokehold as sh
+from stokehold.coco_masks import Segmentations
 from support import CROP, order, values
 
 ANY: Any = sh
@@ -110,6 +111,9 @@ def test_values_are_those_of_all_samples(table: sh.Table, folder: Path) -> None:
     assert np.asarray(source.select([5, 0]).values("label")).tolist() == [source.targets[5], source.targets[0]]
     boxes = sh.Table({"image": sh.Images([str(folder)] * 2), "boxes": sh.BoundingBoxes([[[1, 2, 3, 4]], []])})
     assert [row.tolist() for row in boxes.values("boxes")] == [[[1, 2, 3, 4]], []]
+    masks = sh.Table({"image": sh.Images([str(folder)]), "masks": Segmentations([(2, 2, [])], merged=False)})
+    with pytest.raises(ValueError, match="values: the field `masks` is a segmentation"):
+        masks.values("masks")
     with pytest.raises(ValueError, match="the field image: encoded image has no values before it is decoded"):
         boxes.values("image")
 

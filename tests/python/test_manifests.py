@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
 import os
@@ -238,6 +239,15 @@ def test_null_and_no_key_are_missing(write: Write) -> None:
     assert lists(sh.JsonLines(path, {"a": sh.ListColumn(missing="skip")})) == [[1]]
     with pytest.raises(ValueError, match=r"line 2: column `a` has no value: say ListColumn\(missing='fill'\)"):
         sh.JsonLines(path)
+
+
+def test_keys_of_objects_are_columns(write: Write) -> None:
+    path = write('{"a":{"b":{"c":1}},"x.y":5,"x":{"y":6}}\n{"a":{"b":{"c":2}},"x.y":7,"x":3}\n')
+    columns = {"c": sh.NumberColumn("int64", column="a.b.c"), "y": sh.NumberColumn("int8", column="x.y")}
+    batch = loaded(sh.JsonLines(path, columns | {"b": sh.TextColumn(column="a.b.d", missing="fill")}))
+    assert (batch["c"].tolist(), batch["y"].tolist(), batch.text("b")) == ([1, 2], [5, 7], ["", ""])
+    with pytest.raises(ValueError, match=r"line 1: column `a\.b\.c\.d` has no value"):
+        sh.JsonLines(path, {"c": sh.NumberColumn(column="a.b.c.d")})
 
 
 def test_blank_lines_are_counted(write: Write) -> None:
@@ -487,3 +497,47 @@ def test_hostile_bytes_are_an_error_or_read(tmp_path_factory: pytest.TempPathFac
             assert str(path) in str(error)  # noqa: PT017 (there may be none)
         else:
             assert len(source) > 0
+
+
+@pytest.fixture(scope="session")
+def pandas() -> Any:
+    """pandas, the threads of what it is made of started."""
+    module = pytest.importorskip("pandas")
+    module.read_csv(io.StringIO("a\nx\n"))
+    module.DataFrame({"a": ["x"]}).to_csv()
+    return module
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_what_pandas_writes_is_what_pandas_reads(tmp_path: Path, pandas: Any, kind: str) -> None:
+    random = np.random.default_rng(0)
+    count = 12_000
+    names = random.choice(["ash", "bi,rch", 'ce"dar', "é\nf"], count)
+    given = {
+        "id": np.arange(count),
+        "name": names,
+        "score": random.normal(size=count).round(6),
+        "age": [None, 3] * 6000,
+    }
+    frame, path = pandas.DataFrame(given), tmp_path / "x"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+        expected = pandas.read_csv(path)
+    else:
+        frame.to_json(path, orient="records", lines=True)
+        expected = pandas.read_json(path, lines=True)
+    columns = {
+        "id": None,
+        "name": sh.LabelColumn(),
+        "score": None,
+        "age": sh.NumberColumn("int8", missing="fill", fill=-1),
+    }
+    source = (sh.Csv if kind == "csv" else sh.JsonLines)(path, columns)
+
+    batch = loaded(source)
+
+    assert batch["id"].tolist() == expected["id"].tolist()
+    assert [source.classes[label] for label in batch["name"]] == expected["name"].tolist()
+    assert np.array_equal(batch["score"], expected["score"].to_numpy(np.float32))
+    assert batch["age"].tolist() == expected["age"].fillna(-1).astype(int).tolist()
+    assert source.counters == {"filled_values": 6000}

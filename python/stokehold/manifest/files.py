@@ -116,7 +116,7 @@ class JsonLines(_Manifest):
         columns: As for `Csv`. What is learned goes by JSON's types: booleans are ``bool``; whole numbers ``int64``;
             other numbers ``float32``; texts that all end as names of image files do are paths of images, others text;
             lists of numbers, also nested, ragged ``int64`` or ``float32``. Types that change from line to line are
-            errors.
+            errors. ``column="bird.name"`` is the key ``name`` of the object ``bird``, where no key is called so.
         root: As for `Csv`.
 
     Raises:

@@ -126,7 +126,7 @@ class Reading:
         """Returns the cells of a column."""
         cells = block.columns.get(name)
         if cells is None and not self._rows.has_texts:
-            return [None] * len(block.lines)
+            return _nested(block, name)
         if cells is None:
             there = ", ".join(f"`{other}`" for other in block.columns)
             raise ValueError(f"`{self._rows.path}` has no column `{name}`; there are {there}")
@@ -158,3 +158,14 @@ class Reading:
 
     def _error(self, line: int, column: str, what: str) -> ValueError:
         return self._rows.error(line, f"column `{column}` {what}")
+
+
+def _nested(block: Block, name: str) -> Cells:
+    """Returns the values of a key in objects in objects, such as ``bird.name``; None where there is none."""
+    outer, *inner = name.split(".")
+    cells = block.columns.get(outer)
+    if cells is None or not inner:
+        return [None] * len(block.lines)
+    for key in inner:
+        cells = [cell.get(key) if isinstance(cell, dict) else None for cell in cells]
+    return cells
