@@ -194,6 +194,15 @@ def test_nothing_large_is_copied(tmp_path: Path) -> None:
     assert [list(column["stored"]) for column in spec["columns"]] == [["runs"], ["rows"]]
 
 
+def test_large_rows_are_read_and_small_ones_mapped(tmp_path: Path) -> None:
+    for size, is_mapped in [(1000, True), (100_000, False)]:
+        content = [bytes([at]) * size for at in range(9)]
+        write_file(tmp_path / "a.arrow", pa.table({"x": content}), 4)
+        source = sh.Arrow(tmp_path / "a.arrow")
+        assert source.data()[0]["shards"]["mapped"] == is_mapped
+        assert_same(source, [{"x": each} for each in content], 1)
+
+
 def test_columns_are_chosen_and_renamed_and_files_follow_each_other(tmp_path: Path) -> None:
     table = pa.table({"a": list(range(10)), "b": [str(at) for at in range(10)], "c": pa.array([None] * 10)})
     write_file(tmp_path / "a.arrow", table, 3)
