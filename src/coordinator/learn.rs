@@ -44,10 +44,8 @@ impl Asked {
         options: &Options,
     ) -> Result<Self> {
         let PipelineSpec { source, recipe } = spec;
-        let (pieces, native) = match source {
-            SourceSpec::Code { pieces } => (pieces, None),
-            SourceSpec::ImageFolder { .. } | SourceSpec::Table { .. } => (functions, Some(source)),
-        };
+        let (pieces, native) =
+            if let SourceSpec::Code { pieces } = source { (pieces, None) } else { (functions, Some(source)) };
         let code = (0..pieces).map(|_| receive(channel, Request::Bytes)).collect::<Result<_>>()?;
         let table = native.as_ref().map(|source| table(channel, source)).transpose()?.flatten();
         let question = Question { native, recipe, seed: options.seed };

@@ -1,12 +1,13 @@
 //! What the coordinator tells the trainer that is too long for a message: it crosses as JSON.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Raised},
     field::{Field, Recipe},
+    sampler::Blocks,
     source::Source,
 };
 
@@ -17,12 +18,19 @@ pub struct SourceFacts {
     pub len: u64,
     /// The names of the classes, where there are any.
     pub classes: Vec<OsString>,
+    /// The blocks that it is best read in, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Blocks>,
 }
 
 impl SourceFacts {
     /// Returns the facts of a source.
     pub fn of(source: &dyn Source) -> Self {
-        Self { len: source.len(), classes: source.classes().to_vec() }
+        Self {
+            len: source.len(),
+            classes: source.classes().to_vec(),
+            blocks: source.blocks().map(Arc::unwrap_or_clone),
+        }
     }
 }
 

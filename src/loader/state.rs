@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     error::{Error, Result},
-    sampler::{Partition, Sampler},
+    sampler::{Order, Partition, Sampler},
 };
 
 const VERSION: u32 = 1;
@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 pub struct State {
     /// The version of this format.
     pub version: u32,
-    /// A hash of what must not change: the source's length and classes, and whether it is shuffled.
+    /// A hash of what must not change: the source's length and classes, and how it is ordered.
     pub fingerprint: String,
     /// The seed.
     pub seed: u64,
@@ -35,7 +35,15 @@ impl State {
     pub(super) fn new(sampler: &Sampler, classes: &[OsString], epoch: u64, cursor: u64) -> Self {
         let mut hash = Xxh3::new();
         hash.update(&sampler.len.to_le_bytes());
-        hash.update(&[u8::from(sampler.shuffle)]);
+        match &sampler.order {
+            Order::Source => hash.update(&[0]),
+            Order::Shuffled => hash.update(&[1]),
+            Order::Blocks(blocks) => {
+                hash.update(&[2]);
+                hash.update(&blocks.window.to_le_bytes());
+                blocks.ends.iter().for_each(|end| hash.update(&end.to_le_bytes()));
+            }
+        }
         for class in classes {
             hash.update(&(class.len() as u64).to_le_bytes());
             hash.update(class.as_bytes());
@@ -51,7 +59,8 @@ impl State {
         } else if self.seed != own.seed {
             format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
         } else if self.fingerprint != own.fingerprint {
-            "was taken from another source, or with another value of shuffle".to_owned()
+            "was taken from another source, or with another value of shuffle (or, with \"blocks\", other blocks)"
+                .to_owned()
         } else if self.cursor > samples {
             format!("has cursor {}, and the source has {samples} samples", self.cursor)
         } else if self.epoch == u64::MAX {
@@ -148,10 +157,13 @@ impl Iterations {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::sampler::Blocks;
 
     fn sampler() -> Sampler {
-        Sampler { len: 10, shuffle: true, seed: 3, batch_size: 4, drop_last: false, rank: 0, world_size: 1 }
+        Sampler { len: 10, order: Order::Shuffled, seed: 3, batch_size: 4, drop_last: false, rank: 0, world_size: 1 }
     }
 
     #[test]
@@ -198,6 +210,12 @@ mod tests {
         }
         assert!(reason(State { epoch: u64::MAX, ..own.clone() }).contains("no epoch could follow"));
         assert!(reason(State::new(&sampler(), &classes[..1], 0, 0)).contains("another source"));
-        assert!(reason(State::new(&Sampler { shuffle: false, ..sampler() }, &classes, 0, 0)).contains("shuffle"));
+        let blocks = |ends: &[u64], window| Order::Blocks(Arc::new(Blocks { ends: ends.to_vec(), window }));
+        let orders = [Order::Source, blocks(&[4, 10], 1), blocks(&[4, 10], 2), blocks(&[5, 10], 1)];
+        let states = orders.map(|order| State::new(&Sampler { order, ..sampler() }, &classes, 0, 0));
+        for (at, state) in states.iter().enumerate() {
+            assert!(reason(state.clone()).contains("shuffle"));
+            assert!(states[..at].iter().all(|other| other.fingerprint != state.fingerprint));
+        }
     }
 }

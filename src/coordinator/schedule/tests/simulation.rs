@@ -10,7 +10,7 @@ use crate::{
     error::{SampleError, Stage},
     job::OnError,
     protocol::{Fill, Work},
-    sampler::{Partition, Sampler},
+    sampler::{Order, Partition, Sampler},
     worker::{LANES, RowFailure, RunReport},
 };
 
@@ -85,7 +85,8 @@ impl Simulation {
     }
 
     pub(super) fn with(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions) -> Self {
-        let sampler = Sampler { len, shuffle: true, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
+        let sampler =
+            Sampler { len, order: Order::Shuffled, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
         let (schedule, actions) = Schedule::new(sampler.clone(), options, workers, FIRST_SLOTS);
         let mut simulation = Self {
             schedule,
