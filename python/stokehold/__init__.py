@@ -21,6 +21,7 @@ from stokehold.images import decode_jpeg
 from stokehold.lists import BoundingBoxes, KeyPoints, Lists
 from stokehold.loader import FieldSpec, Loader, freeze_support
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
+from stokehold.parquet import Parquet
 from stokehold.sources import ImageFolder
 from stokehold.table import Arrays, Table
 from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
@@ -48,6 +49,7 @@ __all__ = [
     "Loader",
     "Masks",
     "MixUp",
+    "Parquet",
     "Ragged",
     "RandomChoice",
     "SlotsExhaustedError",

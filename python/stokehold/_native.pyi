@@ -35,6 +35,7 @@ __all__ = [
     "leave_pool",
     "nameless_file",
     "print_line",
+    "probe_parquet",
     "report",
     "serve",
     "serve_code",
@@ -77,6 +78,9 @@ def describe_source(description: str) -> tuple[int, str, list[str]]:
     Returns the number of its samples, its fields as a list in JSON (``name``, ``kind`` and the arguments of that), and
     the names of its classes. Raises as the loader would.
     """
+
+def probe_parquet(request: str) -> str:
+    """Reads the footers of Parquet files, says in JSON what the source is, and raises as the loader would."""
 
 def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
 def init() -> None: ...

@@ -56,7 +56,7 @@ mod _native {
         payloads::Payloads,
         pipeline::Pipeline,
         posture::Posture,
-        print_line,
+        print_line, probe_parquet,
         rows::copy_rows,
         serve,
         slots::{Slot, Slots},
@@ -110,6 +110,23 @@ fn describe_source(py: Python<'_>, description: &str) -> PyResult<(u64, String, 
     let source = py.detach(|| spec.open(None))?;
     let fields = serde_json::to_string(source.fields()).map_err(|error| Error::Protocol(error.to_string()))?;
     Ok((source.len(), fields, source.classes().to_vec()))
+}
+
+/// Reads the footers of Parquet files. `request` says in JSON what is to be read of them; returns the source in JSON.
+#[pyfunction]
+fn probe_parquet(py: Python<'_>, request: &str) -> PyResult<String> {
+    #[cfg(feature = "parquet")]
+    {
+        let request: crate::source::ParquetRequest = from_json("what to read of Parquet files", request)?;
+        let spec = SourceSpec::Parquet(py.detach(|| request.probe())?);
+        Ok(serde_json::to_string(&spec).map_err(|error| Error::Protocol(error.to_string()))?)
+    }
+    #[cfg(not(feature = "parquet"))]
+    {
+        let _ = (py, request);
+        Err(Error::config("this build of stokehold reads no Parquet: it was built without the feature `parquet`")
+            .into())
+    }
 }
 
 /// Writes a line to a descriptor of somebody else, unless that would have to wait.

@@ -6,12 +6,18 @@
 mod access;
 mod file;
 mod image_folder;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod path;
 mod reader;
 mod record;
 mod spec;
 mod table;
 
+#[cfg(feature = "parquet")]
+pub use self::parquet::{
+    Nulls, Parquet, ParquetColumn, ParquetFile, ParquetRequest, ParquetSpec, ReadFrom, RequestedFile, RowGroup,
+};
 pub use self::{
     access::{Bytes, Source},
     image_folder::ImageFolder,

@@ -32,6 +32,9 @@ pub enum SourceSpec {
         /// The columns.
         columns: Vec<Column>,
     },
+    /// Rows of Parquet files; see [`Parquet`](super::Parquet).
+    #[cfg(feature = "parquet")]
+    Parquet(super::ParquetSpec),
     /// Code of the user, which no data can say: it comes beside the description, as so many pieces of shared memory.
     Code {
         /// How many.
@@ -45,6 +48,8 @@ impl SourceSpec {
         match self {
             Self::ImageFolder { .. } => ImageFolder::source_fields(),
             Self::Table { columns, .. } => columns.iter().map(|column| column.field.clone()).collect(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(spec) => spec.columns.iter().map(|column| column.field.clone()).collect(),
             // They are learned from samples.
             Self::Code { .. } => Vec::new(),
         }
@@ -56,6 +61,8 @@ impl SourceSpec {
         match self {
             // Without a directory of now, or a path, opening it tells what is wrong.
             Self::ImageFolder { root } => Self::ImageFolder { root: std::path::absolute(&root).unwrap_or(root) },
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => self,
             Self::Table { .. } | Self::Code { .. } => self,
         }
     }
@@ -69,6 +76,8 @@ impl SourceSpec {
         Ok(match self {
             Self::ImageFolder { root } => Arc::new(ImageFolder::open(root)?),
             Self::Table { len, columns } => Arc::new(Table::open(*len, columns, bytes)?),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(spec) => Arc::new(super::Parquet::open(spec.clone())?),
             Self::Code { .. } => return Err(Error::config("code of the user is opened by what runs it")),
         })
     }

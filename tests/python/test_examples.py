@@ -18,6 +18,7 @@ NEEDS = {
     "detection": ("sklearn",),
     "drop_in": ("sklearn", "torchvision"),
     "frameworks": ("sklearn", "torchvision"),
+    "parquet": ("pyarrow", "sklearn"),
     "quickstart": ("sklearn",),
     "train_torch": ("torch",),
 }
