@@ -20,6 +20,7 @@ import stokehold as sh
 
 
 def png(pixels: np.ndarray) -> bytes:
+    """Returns an image file."""
     file = io.BytesIO()
     Image.fromarray((pixels * 15.9).astype(np.uint8)).convert("RGB").save(file, "PNG")
     return file.getvalue()
@@ -40,6 +41,7 @@ def write(folder: Path) -> None:
 
 
 def main() -> None:
+    """Trains on one file and tests on the other."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder)
@@ -48,7 +50,7 @@ def main() -> None:
         transforms = {"image": [sh.RandomCrop(8, padding=1), sh.ToDtype("float32", scale=True)]}
         model = SGDClassifier(random_state=0)
         with sh.Loader(train, batch_size=100, shuffle="blocks", transforms=transforms, num_workers=2) as loader:
-            for _ in range(5):
+            for _ in range(20):
                 for batch in loader:
                     pixels = batch["image"][..., 0].reshape(len(batch["label"]), -1)
                     model.partial_fit(np.column_stack([pixels, batch["ink"]]), batch["label"], classes=range(10))

@@ -2,10 +2,10 @@
 
     .venv/bin/python benches/sources/measure.py [--rounds 5] [--seconds 4] [--images 1000] [--rows 1000000] [--only W1]
 
-- W1: JPEG photographs, RandomResizedCrop 224 and a horizontal flip, `uint8`, batches of 64, two workers: from a folder, and
-  from Parquet files with the same bytes, in the order of blocks.
-- numbers: 20 columns of `float32` and a label, batches of 1024, two workers or threads, shuffled as each can: Parquet by
-  blocks; Hugging Face `datasets` with PyTorch's loader, and Grain, at random, where they are installed.
+- W1: JPEG photographs, RandomResizedCrop 224 and a horizontal flip, `uint8`, batches of 64, two workers: from a folder,
+  and from Parquet files with the same bytes, in the order of blocks.
+- numbers: 20 columns of `float32` and a label, batches of 1024, two workers or threads, shuffled as each can: Parquet
+  by blocks; Hugging Face `datasets` with PyTorch's loader, and Grain, at random, where they are installed.
 
 Variants take turns within a round, each for some seconds, from a pool that is running; the files lie in the page cache.
 Prints a Markdown table: rows/s, the median of the rounds, and the median of the ratios within a round.
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,13 @@ def images(folder: Path, count: int) -> dict[str, Callable[[], Batches]]:
         pq.write_table(pa.table(rows), folder / f"{name}.parquet", row_group_size=100, **options)
     chain = {"image": [sh.RandomResizedCrop(224), sh.RandomHorizontalFlip()]}
 
-    def loader(source: sh.ImageFolder | sh.Parquet, *, shuffle: Any) -> Batches:  # noqa: ANN401 (bool or "blocks")
+    def loader(source: sh.ImageFolder | sh.Parquet, *, shuffle: Any) -> Batches:
         return epochs(sh.Loader(source, batch_size=64, shuffle=shuffle, transforms=chain, num_workers=WORKERS))
 
     ways: dict[str, Callable[[], Batches]] = {"ImageFolder": lambda: loader(sh.ImageFolder(root), shuffle=True)}
     for name in written:
         source = sh.Parquet(folder / f"{name}.parquet", images=["image"])
-        ways[f"Parquet, {name}"] = lambda source=source: loader(source, shuffle="blocks")
+        ways[f"Parquet, {name}"] = partial(loader, source, shuffle="blocks")
     return ways
 
 
@@ -145,8 +146,9 @@ def dense(folder: Path, columns: dict[str, Any]) -> Path:
 
 def by_datasets(path: Path) -> Batches:
     """Iterates as the documentation of `datasets` recommends it for PyTorch."""
-    from datasets import Dataset  # noqa: PLC0415 (it need not be installed)
     from torch.utils.data import DataLoader  # noqa: PLC0415
+
+    from datasets import Dataset  # noqa: PLC0415 (it need not be installed)
 
     dataset = Dataset.from_parquet(str(path), cache_dir=str(path.parent / "datasets")).with_format("torch")
     loader = DataLoader(dataset, batch_size=1024, shuffle=True, num_workers=WORKERS, persistent_workers=True)

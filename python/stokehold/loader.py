@@ -68,15 +68,15 @@ class Loader:
     error, unless that would have to wait: a pipe that nobody reads stops nothing.
 
     Args:
-        source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table`, `CocoDetection` or `Parquet`; or any dataset of
-            Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class of yours. A
-            dataset goes to the workers as a pickle, by cloudpickle; what its samples consist of becomes the fields,
-            which are learned from some samples that a child process makes when the loader is made.
+        source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table`, `CocoDetection` or `Parquet`; or any
+            dataset of Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class of
+            yours. A dataset goes to the workers as a pickle, by cloudpickle; what its samples consist of becomes the
+            fields, which are learned from some samples that a child process makes when the loader is made.
         batch_size: Rows of a batch; None gives single samples: dictionaries of arrays without an axis of rows.
-        shuffle: Whether each epoch has its own random order; else the order is the source's. ``"blocks"`` is for sources
-            that are read in blocks, such as the row groups of `Parquet`: a random order of the blocks, and of the samples
-            of a few blocks at a time, as many as the source's cache has room for. A `state_dict` belongs to the blocks and
-            to their number.
+        shuffle: Whether each epoch has its own random order; else the order is the source's. ``"blocks"`` is for
+            sources that are read in blocks, such as the row groups of `Parquet`: a random order of the blocks, and of
+            the samples of a few blocks at a time, as many as the source's cache has room for. A `state_dict` belongs to
+            the blocks and to their number.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
@@ -189,15 +189,13 @@ class Loader:
             _check_dataset(source)
         elif fields is not None:
             raise ValueError(f"fields is for datasets of Python, not for {type(source).__name__}")
-        if isinstance(shuffle, str):
-            _one_of("shuffle", shuffle, ("blocks",))
         _one_of("on_error", on_error, get_args(OnError))
         _one_of("output", output, tuple(OUTPUTS))
         if num_workers == "auto":
             num_workers = _native.auto_workers(_from_env("LOCAL_WORLD_SIZE", 1))
         options: dict[str, Any] = {
             "batch_size": _count("batch_size", 1 if batch_size is None else batch_size),
-            "shuffle": "blocks" if shuffle == "blocks" else bool(shuffle),
+            "shuffle": _shuffled(shuffle),
             "seed": _count("seed", seed),
             "drop_last": bool(drop_last),
             "rank": _count("rank", _from_env("RANK", 0) if rank is None else rank),
@@ -390,6 +388,15 @@ def _one_of(name: str, given: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {given!r}")
 
 
+def _shuffled(shuffle: Shuffle) -> Shuffle:
+    """Returns the order as data, or raises `ValueError` if it is none."""
+    if not isinstance(shuffle, str):
+        return bool(shuffle)
+    if shuffle != "blocks":
+        raise ValueError(f"shuffle must be True, False or 'blocks', not {shuffle!r}")
+    return shuffle
+
+
 def _check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:
     """Raises `ValueError` for options of what is Python, where nothing is."""
     if (rng, start, worker_init) != ("sample", "forkserver", None):
@@ -409,8 +416,8 @@ def _check_dataset(dataset: object) -> None:
             else ""
         )
         raise TypeError(
-            f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, Parquet, or a dataset with __getitem__ and "
-            f"__len__, not {kind.__name__}{what}"
+            f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, Parquet, or a dataset "
+            f"with __getitem__ and __len__, not {kind.__name__}{what}"
         )
 
 

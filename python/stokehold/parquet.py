@@ -27,11 +27,11 @@ _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 class Parquet(Source):
     """Rows of Parquet files, decoded by the workers without Python.
 
-    A worker decodes a whole row group, of the chosen columns, when it needs the first row of it, and keeps it for the rows
-    that follow: read in the order of the files, or with ``shuffle="blocks"``, each group is decoded once by each worker.
-    ``shuffle="blocks"`` of `Loader` orders the row groups at random, and mixes the rows of as many of them as fit into half
-    of `cache`. With ``shuffle=True`` every row may lie in another group: unless all groups fit into `cache`, a group is
-    then decoded for almost every row.
+    A worker decodes a whole row group, of the chosen columns, when it needs the first row of it, and keeps it for the
+    rows that follow: read in the order of the files, or with ``shuffle="blocks"``, each group is decoded once by each
+    worker. ``shuffle="blocks"`` of `Loader` orders the row groups at random, and mixes the rows of as many of them as
+    fit into half of `cache`. With ``shuffle=True`` every row may lie in another group: unless all groups fit into
+    `cache`, a group is then decoded for almost every row.
 
     Columns become fields by their type:
 
@@ -40,35 +40,36 @@ class Parquet(Source):
     - lists of a fixed length: tensors. Lists: ragged fields. Lists of lists of a fixed length: ragged fields whose
       entries have that shape. Lists of lists whose lengths the file does not fix need `shapes`.
     - strings: texts, which are lists of their UTF-8 bytes. Binaries: lists of bytes; or images, where `images` says so.
-    - what Hugging Face ``datasets`` has written, by the features in its files: images (their bytes), sound (as bytes), and
-      class labels, whose names are `classes`.
+    - what Hugging Face ``datasets`` has written, by the features in its files: images (their bytes), sound (as bytes),
+      and class labels, whose names are `classes`.
 
-    Decimals, maps, and lists of texts or images are refused by name; choose other columns. Texts and lists have room for
-    half as much again as the longest of the first 1000 rows takes; a longer one gets more room, which costs a restart of the
-    workers, or give ``capacity`` to the loader. Files in which a nested column's chunk lies elsewhere, and encrypted files,
-    are refused.
+    Decimals, maps, and lists of texts or images are refused by name; choose other columns. Texts and lists have room
+    for half as much again as the longest of the first 1000 rows takes; a longer one gets more room, which costs a
+    restart of the workers, or give ``capacity`` to the loader. Files whose columns lie in other files, and encrypted
+    files, are refused.
 
     Args:
         paths: Files, globs (``data/*.parquet``, ``**`` for any folders), or folders, of which all files that end in
-            ``.parquet`` are read, in sorted order; several in a list. Folders named ``key=value`` below a given folder become
-            columns: ``int64`` where all values are whole numbers, else texts. Names that begin with ``.`` or ``_`` are passed
-            over.
-        columns: The columns to read, in this order; a mapping renames them: fields to columns. A column within a struct is
-            ``"struct.column"``. None reads all. Nothing else is read from the disk.
+            ``.parquet`` are read, in sorted order; several in a list. Folders named ``key=value`` below a given folder
+            become columns: ``int64`` where all values are whole numbers, else texts. Names that begin with ``.`` or
+            ``_`` are passed over.
+        columns: The columns to read, in this order; a mapping renames them: fields to columns. A column within a struct
+            is ``"struct.column"``. None reads all. Nothing else is read from the disk.
         images: Fields that hold image files: columns of binaries, or of structs with a column ``bytes``.
-        shapes: For fields that are lists, their shape: ``(768,)`` makes a tensor of lists of 768 values, ``(None, 4)`` a
-            ragged field of lists of lists of 4. A row of another shape is a bad sample.
-        nulls: ``"error"`` makes a row with a null in a chosen column a bad sample; ``"fill"`` puts 0, an empty text or an
-            empty list there, or what `fill` says; ``"mask"`` does the same, and adds a boolean field ``NAME_valid`` for each
-            field, false where a row has null. A null within a list is filled too, and not told by the mask. An image that is
-            null is a bad sample in any case.
+        shapes: For fields that are lists, their shape: ``(768,)`` makes a tensor of lists of 768 values, ``(None, 4)``
+            a ragged field of lists of lists of 4. A row of another shape is a bad sample.
+        nulls: ``"error"`` makes a row with a null in a chosen column a bad sample; ``"fill"`` puts 0, an empty text or
+            an empty list there, or what `fill` says; ``"mask"`` does the same, and adds a boolean field ``NAME_valid``
+            for each field, false where a row has null. A null within a list is filled too, and not told by the mask. An
+            image that is null is a bad sample in any case.
         fill: For fields, what stands for a null, or for a null in a list; their nulls are filled whatever `nulls` says.
-        cache: The most memory that a worker keeps decoded row groups in, bytes or text such as ``"256MiB"``. A group that
-            takes more is refused when the source is made. A worker needs up to twice that while it decodes.
+        cache: The most memory that a worker keeps decoded row groups in, bytes or text such as ``"256MiB"``. A group
+            that takes more is refused when the source is made. A worker needs up to twice that while it decodes.
 
     Raises:
-        ValueError: There are no files or no rows; a file is no Parquet file, or has other columns than the first; a column
-            is not there or of a type that is refused; a row group is larger than `cache`; an argument cannot work.
+        ValueError: There are no files or no rows; a file is no Parquet file, or has other columns than the first; a
+            column is not there or of a type that is refused; a row group is larger than `cache`; an argument cannot
+            work.
         TypeError: An argument is of another type.
         OSError: A file cannot be read (``FileNotFoundError`` and so on).
     """
@@ -150,15 +151,15 @@ class Parquet(Source):
 
 def _found(path: str) -> list[tuple[Path, dict[str, str | None]]]:
     """Returns the files that a path names, and for each the keys and values that the folders below it name."""
-    if os.path.isdir(path):
-        root = Path(path).absolute()
+    if (root := Path(path).absolute()).is_dir():
         below = sorted(file for file in root.rglob("*.parquet") if not _is_hidden(file.relative_to(root)))
         if not below:
             raise ValueError(f"Parquet: {path} has no files that end in .parquet")
         return [(file, _keys(file.relative_to(root))) for file in below if file.is_file()]
     if os.path.lexists(path) or not glob.has_magic(path):
         return [(Path(path).absolute(), {})]
-    matches = sorted(match for match in glob.glob(path, recursive=True) if not os.path.isdir(match))
+    # `Path.glob` takes no pattern that is absolute.
+    matches = sorted(match for match in glob.glob(path, recursive=True) if not Path(match).is_dir())  # noqa: PTH207
     if not matches:
         raise ValueError(f"Parquet: {path} matches no files")
     return [(Path(match).absolute(), {}) for match in matches]
