@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import datasets
+import made_datasets
 import stokehold as sh
-from datasets import Draws, Made
+from made_datasets import Draws, Made
 from support import PROGRAM_SECONDS, Strikes, eventually, is_running, pool_pids, trainer, values
 
 
@@ -140,9 +140,9 @@ def test_arrays_vary_in_any_axis() -> None:
 
 
 def test_named_tuples_and_dataclasses_name_their_fields() -> None:
-    with loader(Made(datasets.pair)) as made:
+    with loader(Made(made_datasets.pair)) as made:
         assert list(made.spec) == ["image", "label"]
-    with loader(Made(datasets.item), shuffle=False) as made:
+    with loader(Made(made_datasets.item), shuffle=False) as made:
         assert list(made.spec) == ["values", "nested.a", "nested.b.0", "nested.b.1"]
         batch = next(iter(made))
         assert batch["nested.a"].tolist() == [[0, 1], [1, 2], [2, 3], [3, 4]]
@@ -209,7 +209,7 @@ def test_large_arrays_are_shared_and_stay_writable() -> None:
 
 
 def test_what_cannot_be_pickled_is_named(tmp_path: Path) -> None:
-    dataset = Made(datasets.boom)
+    dataset = Made(made_datasets.boom)
     dataset.parts = {"lock": [threading.Lock()]}  # type: ignore[attr-defined]
     with pytest.raises(TypeError, match=r"dataset\.parts\['lock'\]\[0\]: cannot pickle '_thread.lock' object"):
         loader(dataset)
@@ -265,7 +265,7 @@ def test_a_sample_unlike_the_others_is_a_bad_one() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_exception_arrives_as_it_was_raised(workers: int) -> None:
-    with loader(Made(datasets.boom), num_workers=workers, shuffle=False) as made:
+    with loader(Made(made_datasets.boom), num_workers=workers, shuffle=False) as made:
         epoch = iter(made)
         next(epoch)
         with pytest.raises(LookupError, match="sample five is cursed") as caught:
@@ -282,11 +282,11 @@ def test_an_exception_arrives_as_it_was_raised(workers: int) -> None:
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
-        (datasets.own_error, datasets.OwnError, r"\(7, 'of my own'\)"),
-        (datasets.stop_iteration, RuntimeError, "StopIteration"),
-        (datasets.system_exit, RuntimeError, "SystemExit: 3"),
-        (datasets.interrupted, RuntimeError, "KeyboardInterrupt"),
-        (datasets.missing_file, FileNotFoundError, "/no/such/file"),
+        (made_datasets.own_error, made_datasets.OwnError, r"\(7, 'of my own'\)"),
+        (made_datasets.stop_iteration, RuntimeError, "StopIteration"),
+        (made_datasets.system_exit, RuntimeError, "SystemExit: 3"),
+        (made_datasets.interrupted, RuntimeError, "KeyboardInterrupt"),
+        (made_datasets.missing_file, FileNotFoundError, "/no/such/file"),
     ],
 )
 def test_no_exception_ends_anything_but_its_batch(make: Any, kind: type[Exception], words: str) -> None:
@@ -315,16 +315,16 @@ def test_an_exception_of_a_local_class_keeps_its_name_and_base() -> None:
 
 @pytest.mark.parametrize("policy", ["skip", "replace"])
 def test_a_bad_sample_is_passed_over(policy: Any) -> None:
-    with loader(Made(datasets.boom), num_workers=0, on_error=policy) as made:
+    with loader(Made(made_datasets.boom), num_workers=0, on_error=policy) as made:
         expected = values(made)
-    with loader(Made(datasets.boom), on_error=policy) as made:
+    with loader(Made(made_datasets.boom), on_error=policy) as made:
         assert values(made) == expected
         stats = made.stats()
     assert stats["failed_samples"] >= 1
     assert stats["quarantine"][0]["index"] == 5
 
 
-@pytest.mark.parametrize("make", [datasets.ends, datasets.killed])
+@pytest.mark.parametrize("make", [made_datasets.ends, made_datasets.killed])
 def test_a_sample_that_ends_its_worker_twice_is_poison(make: Any) -> None:
     with loader(Made(make), shuffle=False) as made:
         epoch = iter(made)
@@ -335,13 +335,15 @@ def test_a_sample_that_ends_its_worker_twice_is_poison(make: Any) -> None:
         assert len(list(epoch)) == 3
 
 
-@pytest.mark.parametrize("make", [datasets.forks, datasets.threads, datasets.moves, datasets.closes])
+@pytest.mark.parametrize(
+    "make", [made_datasets.forks, made_datasets.threads, made_datasets.moves, made_datasets.closes]
+)
 def test_code_may_fork_start_threads_move_and_close(make: Any) -> None:
     assert flat(Made(make)) == list(range(20))
 
 
 def test_what_code_prints_is_logged_and_never_waits(caplog: pytest.LogCaptureFixture) -> None:
-    with loader(Made(datasets.prints), shuffle=False) as made:
+    with loader(Made(made_datasets.prints), shuffle=False) as made:
         assert [row for batch in made for row in batch["0"].tolist()] == list(range(20))
     assert "at 0" in caplog.text
 
@@ -350,7 +352,7 @@ def test_a_worker_is_told_what_it_is(tmp_path: Path) -> None:
     def init(worker: int) -> None:
         (tmp_path / f"{worker}-{os.getpid()}").touch()
 
-    with loader(Made(datasets.pair), worker_init=init) as made:
+    with loader(Made(made_datasets.pair), worker_init=init) as made:
         next(iter(made))
         pids = {f"{worker['worker']}-{worker['pid']}" for worker in made.stats()["workers"]}
         assert eventually(lambda: pids <= {path.name for path in tmp_path.iterdir()})
@@ -397,7 +399,7 @@ def test_a_batch_of_objects_is_pickled() -> None:
 
 
 def test_stuck_workers_are_reported_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    with loader(Made(datasets.hangs), shuffle=False, stall_timeout=0.5, on_error="skip") as made:
+    with loader(Made(made_datasets.hangs), shuffle=False, stall_timeout=0.5, on_error="skip") as made:
         rows = [row for batch in made for row in batch["0"].tolist()]
     assert rows[5] == 6
     assert "stalled" in caplog.text
@@ -406,7 +408,7 @@ def test_stuck_workers_are_reported_and_replaced(caplog: pytest.LogCaptureFixtur
 
 
 def test_nothing_is_pickled_where_there_are_no_workers() -> None:
-    dataset = Made(datasets.boom, samples=4)
+    dataset = Made(made_datasets.boom, samples=4)
     dataset.lock = threading.Lock()  # type: ignore[attr-defined]
     assert flat(dataset, num_workers=0) == [0, 1, 2, 3]
 
@@ -427,7 +429,7 @@ def test_a_loader_of_a_dataset_is_not_pickled() -> None:
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_a_longer_sample_gets_a_longer_row(workers: int) -> None:
     held = []
-    with loader(Made(datasets.growing), shuffle=False, batch_size=2, num_workers=workers, seed=0) as made:
+    with loader(Made(made_datasets.growing), shuffle=False, batch_size=2, num_workers=workers, seed=0) as made:
         for epoch in range(2):
             seen = []
             for batch in made:
@@ -437,14 +439,17 @@ def test_a_longer_sample_gets_a_longer_row(workers: int) -> None:
         assert made.stats()["failed_samples"] == 0
     rows = [(at, row) for batch in held for at, row in zip(batch["at"], batch["x"], strict=True)]
     for at, row in rows:
-        assert np.array_equal(row, datasets.growing(int(at))["x"]), at
+        assert np.array_equal(row, made_datasets.growing(int(at))["x"]), at
 
 
 def test_a_stated_capacity_is_a_limit() -> None:
     options: dict[str, Any] = {"shuffle": False, "batch_size": 2, "capacity": {"x": 50}}
-    with loader(Made(datasets.growing), **options) as made, pytest.raises(sh.DecodeError, match="its capacity is 50"):
+    with (
+        loader(Made(made_datasets.growing), **options) as made,
+        pytest.raises(sh.DecodeError, match="its capacity is 50"),
+    ):
         list(made)
-    with loader(Made(datasets.growing), on_error="skip", **options) as made:
+    with loader(Made(made_datasets.growing), on_error="skip", **options) as made:
         assert made.stats()["failed_samples"] >= 0
         assert len(list(made)) == 10
 
@@ -507,7 +512,7 @@ def test_a_term_is_at_least_one() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_single_samples_have_no_axis_of_rows(workers: int) -> None:
-    with loader(Made(datasets.pair), batch_size=None, num_workers=workers, shuffle=False) as made:
+    with loader(Made(made_datasets.pair), batch_size=None, num_workers=workers, shuffle=False) as made:
         assert len(made) == 20
         samples = list(made)
     assert [sample["label"] for sample in samples] == list(range(20))
@@ -520,11 +525,11 @@ def test_a_long_traceback_is_cut_and_the_exception_kept() -> None:
             return deep(depth - 1) + len(
                 "a line that makes the traceback long, as one of many different lines would do"
             )
-        raise datasets.OwnError(7, "é" * 300)
+        raise made_datasets.OwnError(7, "é" * 300)
 
     # The rows are so small that a slot has no room for it.
     made = loader(Made(lambda at: deep(90 + at) if at == 5 else at), shuffle=False)
-    with made, pytest.raises(datasets.OwnError) as caught:
+    with made, pytest.raises(made_datasets.OwnError) as caught:
         list(made)
     assert caught.value.code == 7
     assert caught.value.stokehold_sample["index"] == 5  # type: ignore[attr-defined]
@@ -636,15 +641,15 @@ def test_bytes_of_workers_that_are_not_forked_are_the_same(undisturbed: list[Any
 
 
 def test_workers_that_are_not_forked_are_replaced() -> None:
-    with loader(Made(datasets.killed), start="spawn", shuffle=False, on_error="skip") as made:
+    with loader(Made(made_datasets.killed), start="spawn", shuffle=False, on_error="skip") as made:
         rows = [row for batch in made for row in batch["0"].tolist()]
     assert rows == [0, 1, 2, 3, 4, 6, *range(6, 20)]
 
 
 def test_rows_of_workers_that_are_not_forked_grow() -> None:
-    with loader(Made(datasets.growing), shuffle=False, start="spawn") as made:
+    with loader(Made(made_datasets.growing), shuffle=False, start="spawn") as made:
         rows = [row for batch in made for row in batch["x"]]
-    assert all(np.array_equal(row, datasets.growing(at)["x"]) for at, row in enumerate(rows))
+    assert all(np.array_equal(row, made_datasets.growing(at)["x"]) for at, row in enumerate(rows))
 
 
 @pytest.mark.parametrize("start", ["forkserver", "fork", "spawn"])
@@ -664,7 +669,7 @@ class StartsThreads(Made):
 
 
 def test_a_dataset_that_starts_threads_is_opened_in_each_worker(caplog: pytest.LogCaptureFixture) -> None:
-    assert flat(StartsThreads(datasets.stays)) == list(range(20))
+    assert flat(StartsThreads(made_datasets.stays)) == list(range(20))
     assert "opening the loader's code started 1 threads" in caplog.text
 
 
@@ -721,8 +726,8 @@ def test_nothing_outlives_a_killed_trainer(start: str) -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-import datasets
-pool = sh.Loader(datasets.Made(datasets.stays), batch_size=2, num_workers=2, start={start!r})
+import made_datasets
+pool = sh.Loader(made_datasets.Made(made_datasets.stays), batch_size=2, num_workers=2, start={start!r})
 next(iter(pool))
 say(json.dumps(pids(pool)))
 time.sleep(1000)
