@@ -33,6 +33,9 @@ class Parquet(Source):
     fit into half of `cache`. With ``shuffle=True`` every row may lie in another group: unless all groups fit into
     `cache`, a group is then decoded for almost every row.
 
+    Threads of a worker share its row groups: ``num_workers=1, threads_per_worker=8`` decodes each once, where eight
+    workers would decode nearly all of them eight times.
+
     Columns become fields by their type:
 
     - numbers and booleans, 8 to 64 bits: tensors of that dtype. Dates are ``int64`` days since 1970; timestamps,

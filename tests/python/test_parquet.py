@@ -225,7 +225,7 @@ def test_nulls_by_policy(tmp_path: Path) -> None:
         sh.Parquet(path, fill={"n": 0.5})
 
 
-def jpeg(value: int) -> bytes:
+def png(value: int) -> bytes:
     file = io.BytesIO()
     image.new("RGB", (8, 8), (value, value, value)).save(file, "PNG")
     return file.getvalue()
@@ -237,7 +237,7 @@ def hugging_face(features: dict[str, Any]) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_images_of_hugging_face(tmp_path: Path, workers: int) -> None:
-    rows = [{"bytes": jpeg(10 * i), "path": f"{i}.png"} for i in range(20)]
+    rows = [{"bytes": png(10 * i), "path": f"{i}.png"} for i in range(20)]
     table = pa.table(
         {
             "image": pa.array(rows, pa.struct({"bytes": pa.binary(), "path": pa.string()})),
@@ -257,7 +257,7 @@ def test_images_of_hugging_face(tmp_path: Path, workers: int) -> None:
 
 
 def test_plain_binaries_are_images_by_choice(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.parquet", {"jpg": [jpeg(10), jpeg(20)], "other": [b"1", b"2"]})
+    path = write(tmp_path / "a.parquet", {"jpg": [png(10), png(20)], "other": [b"1", b"2"]})
     source = sh.Parquet(path, columns={"image": "jpg"}, images=["image"])
     with sh.Loader(source, batch_size=2, transforms={"image": [sh.CenterCrop(8)]}, num_workers=0) as loader:
         assert [batch["image"][:, 0, 0, 0].tolist() for batch in loader] == [[10, 20]]
@@ -269,7 +269,7 @@ def test_plain_binaries_are_images_by_choice(tmp_path: Path) -> None:
 
 
 def test_an_image_that_is_null_is_a_bad_sample(tmp_path: Path) -> None:
-    rows = [{"bytes": jpeg(10), "path": None}, {"bytes": None, "path": "/elsewhere.png"}, None]
+    rows = [{"bytes": png(10), "path": None}, {"bytes": None, "path": "/elsewhere.png"}, None]
     column = pa.array(rows, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
     source = sh.Parquet(write(tmp_path / "a.parquet", {"image": column}), images=["image"], nulls="fill")
     chain = {"image": [sh.CenterCrop(8)]}
@@ -507,3 +507,36 @@ def test_flipped_bits_are_errors_or_values(tmp_path: Path, seed: int) -> None:
                     pass
         except (ValueError, OSError, MemoryError, sh.DecodeError) as error:
             assert "b.parquet" in str(error) or "field" in str(error)  # noqa: PT017 (most of them raise nothing)
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore")
+def test_files_of_hugging_face(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    names = ["cat", "dog"]
+    features = datasets.Features({
+        "image": datasets.Image(),
+        "label": datasets.ClassLabel(names=names),
+        "tokens": datasets.Sequence(datasets.Value("int32")),
+        "embedding": datasets.Sequence(datasets.Value("float32"), length=4),
+        "caption": datasets.Value("string"),
+    })  # fmt: skip
+    rows = {
+        "image": [{"bytes": png(i), "path": None} for i in range(200)],
+        "label": [i % 2 for i in range(200)],
+        "tokens": [list(range(i % 7)) for i in range(200)],
+        "embedding": [[float(i)] * 4 for i in range(200)],
+        "caption": [f"number {i}" for i in range(200)],
+    }
+    path = tmp_path / "a.parquet"
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(str(path), batch_size=64)
+    source = sh.Parquet(path)
+    assert (source.classes, source.fields) == (names, list(rows))
+    with sh.Loader(source, batch_size=200, transforms={"image": [sh.CenterCrop(8)]}, num_workers=1) as loader:
+        assert loader.spec["embedding"].shape == (4,)
+        batch = next(iter(loader))
+        assert batch["image"][:, 0, 0, 0].tolist() == list(range(200))
+        assert batch["label"].tolist() == rows["label"]
+        assert [row.tolist() for row in batch["tokens"]] == rows["tokens"]
+        np.testing.assert_array_equal(batch["embedding"], rows["embedding"])
+        assert [bytes(row).decode() for row in batch["caption"]] == rows["caption"]

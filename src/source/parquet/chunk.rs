@@ -2,8 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
-    os::unix::fs::FileExt,
+    io::{self, Read, Seek, SeekFrom},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -13,11 +12,17 @@ use ::parquet::{
     file::reader::{ChunkReader, Length},
 };
 
-/// Reads a range of a file.
-pub(super) fn read_range(file: &File, start: u64, bytes: usize) -> io::Result<Bytes> {
-    let mut buffer = vec![0; bytes];
-    file.read_exact_at(&mut buffer, start)?;
-    Ok(buffer.into())
+/// Reads a range of a file, whose offset it moves; the memory is not zeroed first.
+pub(super) fn read_range(mut file: &File, start: u64, bytes: usize) -> io::Result<Bytes> {
+    let mut buffer = Vec::with_capacity(bytes);
+    file.seek(SeekFrom::Start(start))?;
+    match file.take(bytes as u64).read_to_end(&mut buffer)? {
+        read if read == bytes => Ok(buffer.into()),
+        read => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("the file was cut short while it was read: {read} of {bytes} bytes at {start}"),
+        )),
+    }
 }
 
 /// A file whose footer is read.
@@ -178,7 +183,8 @@ fn field(bytes: &mut &[u8], before: u64) -> Option<(u8, u64)> {
     }
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
+/// Reads a number of 7 bits a byte.
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..63).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
@@ -191,7 +197,8 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-const fn zigzag(value: u64) -> i64 {
+/// Returns the signed number that an unsigned one stands for.
+pub(super) const fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 

@@ -11,7 +11,8 @@ use std::{
 use ::parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader},
+        parquet_to_arrow_field_levels,
     },
     file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetStatisticsPolicy},
 };
@@ -23,6 +24,7 @@ use super::{
     chunk::{Chunk, Footer, Limits, read_range},
     column::Column,
     layout::with_views,
+    pages::OneChunk,
     spec::{ParquetColumn, ParquetFile, ReadFrom},
 };
 use crate::{
@@ -159,18 +161,20 @@ impl Opened<'_> {
         path: &[String],
         rows: usize,
     ) -> Result<(ArrayRef, Option<NullBuffer>), String> {
-        let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), [leaf(self.metadata, path)?]);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunk, self.metadata.clone())
-            .with_row_groups(vec![group])
-            .with_projection(mask)
-            .with_batch_size(rows)
-            .with_limit(rows)
-            .build()
-            .map_err(plainly)?;
-        let mut parts = Vec::new();
+        let schema = self.metadata.parquet_schema();
+        let mask = ProjectionMask::leaves(schema, [leaf(self.metadata, path)?]);
+        let hint = self.metadata.schema().fields();
+        let levels = parquet_to_arrow_field_levels(schema, mask, Some(hint)).map_err(plainly)?;
+        let chunk = OneChunk { chunk, metadata: self.metadata, group };
+        let reader = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &chunk, rows, None).map_err(plainly)?;
+        let (mut parts, mut read) = (Vec::new(), 0);
         for batch in reader {
             let batch = batch.map_err(plainly)?;
+            read += batch.num_rows();
             parts.push(ArrayRef::clone(batch.columns().first().ok_or("is not there")?));
+            if read >= rows {
+                break;
+            }
         }
         let whole = match &parts[..] {
             [one] => ArrayRef::clone(one),
