@@ -186,7 +186,7 @@ fn field(bytes: &mut &[u8], before: u64) -> Option<(u8, u64)> {
 /// Reads a number of 7 bits a byte.
 pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
-    for shift in (0..63).step_by(7) {
+    for shift in (0..u64::BITS).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
         *bytes = rest;
         value |= u64::from(byte & 0x7f) << shift;
@@ -217,6 +217,14 @@ mod tests {
         // A negative size, and headers that end.
         assert_eq!(Sizes::of(&[0x15, 0x00, 0x15, 0x01, 0x15, 0x00, 0x2c, 0x15, 0x0e]), None);
         assert!((0..13).all(|end| Sizes::of(&HEADER[..end]).is_none()));
+    }
+
+    #[test]
+    fn numbers_have_up_to_ten_bytes() {
+        let mut largest = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 7][..];
+        assert_eq!((varint(&mut largest), largest), (Some(u64::MAX), &[7][..]));
+        assert_eq!(varint(&mut &[0xff; 11][..]), None);
+        assert_eq!([0, 1, 2, u64::MAX].map(zigzag), [0, -1, 1, i64::MIN]);
     }
 
     #[test]
