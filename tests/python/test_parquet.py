@@ -451,6 +451,14 @@ def test_groups_must_fit_the_cache(tmp_path: Path) -> None:
         small(tmp_path, "many")
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_a_group_becomes_is_told_before_it_is_decoded(tmp_path: Path, codec: str) -> None:
+    path = write(tmp_path / "a.parquet", {"x": [bytes(30_000_000)]}, compression=codec, use_dictionary=False)
+    assert codec == "NONE" or path.stat().st_size < 2_000_000
+    with pytest.raises(ValueError, match=r"row group 0 takes 300\d{5} bytes once it is decoded, and cache is 16777216"):
+        sh.Parquet(path, cache="16MiB")
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_is_replaced_is_told(tmp_path: Path, workers: int) -> None:
     source = small(tmp_path)
