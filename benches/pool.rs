@@ -9,7 +9,7 @@ use std::{sync::Arc, thread};
 
 use divan::{Bencher, black_box, counter::BytesCount};
 use stokehold::{
-    BatchTransform, DType, FieldSpec, Loader, Mixing, SharedArrays,
+    BatchTransform, DType, FieldSpec, Loader, Mixing, SharedSource,
     protocol::{Channel, Command, Incoming, Report},
     rng::Key,
     sampler::Permutation,
@@ -100,7 +100,7 @@ fn batch_of_small_samples(bencher: Bencher<'_, '_>, workers: u32) {
     let rows = 256 * 64;
     let data = vec![7_i64; rows * 16];
     let arrays =
-        SharedArrays::copy(rows as u64, &[(spec("x", DType::Int64, &[16]), bytemuck::cast_slice(&data))]).unwrap();
+        SharedSource::copy(rows as u64, &[(spec("x", DType::Int64, &[16]), bytemuck::cast_slice(&data))]).unwrap();
     batches(bencher.counter(BytesCount::new(256 * 16 * 8_u64)), arrays, 256, workers);
 }
 
@@ -111,11 +111,11 @@ fn batch_of_large_samples(bencher: Bencher<'_, '_>, workers: u32) {
     let size = shape.iter().product::<usize>();
     let data = vec![1.0_f32; rows * size];
     let arrays =
-        SharedArrays::copy(rows as u64, &[(spec("x", DType::Float32, &shape), bytemuck::cast_slice(&data))]).unwrap();
+        SharedSource::copy(rows as u64, &[(spec("x", DType::Float32, &shape), bytemuck::cast_slice(&data))]).unwrap();
     batches(bencher.counter(BytesCount::new(64 * size as u64 * 4)), arrays, 64, workers);
 }
 
-fn batches(bencher: Bencher<'_, '_>, arrays: SharedArrays, batch_size: u32, workers: u32) {
+fn batches(bencher: Bencher<'_, '_>, arrays: SharedSource, batch_size: u32, workers: u32) {
     let loader = Loader::builder(arrays).batch_size(batch_size).num_workers(workers).build().unwrap();
     let mut epoch = loader.iter();
     bencher.bench_local(|| {

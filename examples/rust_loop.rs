@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView1, ArrayView4, Axis};
-use stokehold::{Batch, DType, FieldSpec, Input, Loader, SharedArrays, Transform};
+use stokehold::{Batch, DType, FieldSpec, Input, Loader, SharedSource, Transform};
 
 const SIDE: u32 = 32;
 const EPOCHS: u32 = 3;
@@ -78,7 +78,7 @@ fn step(weights: &mut Array2<f32>, x: &Array2<f32>, labels: ArrayView1<'_, i64>)
 }
 
 /// Two clouds of points, as arrays in memory.
-fn made_up() -> stokehold::Result<SharedArrays> {
+fn made_up() -> stokehold::Result<SharedSource> {
     let rows = 2000_u64;
     let labels: Vec<i64> = (0..rows as i64).map(|row| row % 2).collect();
     let points: Vec<f32> = labels
@@ -89,7 +89,7 @@ fn made_up() -> stokehold::Result<SharedArrays> {
         })
         .collect();
     let spec = |name: &str, dtype, shape: &[usize]| FieldSpec::new(name, dtype, shape);
-    SharedArrays::copy(
+    SharedSource::copy(
         rows,
         &[
             (spec("image", DType::Float32, &[8]), bytemuck::cast_slice(&points)),

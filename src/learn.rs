@@ -40,7 +40,9 @@ pub fn learn(source: &Arc<dyn Source>, recipe: Recipe, functions: &Arc<dyn Funct
 fn seen(pipeline: &Pipeline, key: Key) -> Result<Vec<Learned>> {
     let len = pipeline.source().len();
     let (mut seen, mut bad, mut tried) = (Vec::new(), Vec::new(), Vec::new());
-    for index in [0, len - 1, len / 2].into_iter().chain(1..len) {
+    // Of a stream only the beginning is there.
+    let spread = if pipeline.source().is_stream() { vec![0] } else { vec![0, len - 1, len / 2] };
+    for index in spread.into_iter().chain(1..len) {
         if tried.contains(&index) {
             continue;
         }

@@ -74,6 +74,8 @@ pub mod coordinator;
 
 pub mod loader;
 
+pub mod index;
+
 #[cfg(feature = "python")]
 mod python;
 
@@ -84,8 +86,8 @@ pub use crate::{
     geometry::{Rect, Size},
     job::OnError,
     loader::{
-        Batch, Builder, Description, Element, Input, Launch, Loader, Ragged, Runs, SharedArrays, State, Stats, Values,
-        init,
+        Batch, Builder, Columns, Description, Element, Input, Launch, Loader, Parts, Ragged, Runs, Shards,
+        SharedSource, State, Stats, Values, init,
     },
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},

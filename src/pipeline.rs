@@ -16,7 +16,7 @@ use crate::{
     function::{Functions, Learned},
     panics,
     rng::Key,
-    source::{Bytes, Reader, Record, Source, SourceSpec},
+    source::{Bytes, Reader, Record, Source, SourceSpec, StreamEnd},
     spec::FieldSpec,
     transform::{Rows, SlotRows},
 };
@@ -40,14 +40,14 @@ impl PipelineSpec {
         Compiled::of(&fields, &self.recipe).map(|compiled| compiled.specs().to_vec())
     }
 
-    /// Opens the source. `bytes` are the shared bytes of a [`SourceSpec::Table`].
+    /// Opens the source, which lies in these pieces of memory.
     ///
     /// # Errors
     /// Those of [`fields`](Self::fields) and of [`SourceSpec::open`].
-    pub fn open(self, bytes: Option<Bytes>) -> Result<Pipeline> {
+    pub fn open(self, memory: &[Bytes]) -> Result<Pipeline> {
         // A mistake in the transforms is told before a large folder is listed.
         self.fields()?;
-        Pipeline::new(self.source.open(bytes)?, &self.recipe)
+        Pipeline::new(self.source.open(memory)?, &self.recipe)
     }
 }
 
@@ -61,6 +61,22 @@ impl Reader for RunReader<'_> {
     fn begin(&mut self) {
         self.functions.enter_run();
         self.reader.begin();
+    }
+
+    fn takes_runs(&self) -> bool {
+        self.reader.takes_runs()
+    }
+
+    fn expect(&mut self, keys: &[Key]) {
+        self.reader.expect(keys);
+    }
+
+    fn behind(&mut self, key: Key) -> Option<Key> {
+        self.reader.behind(key)
+    }
+
+    fn ended(&self) -> Option<StreamEnd> {
+        self.reader.ended()
     }
 
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {

@@ -13,7 +13,8 @@ use std::{
 };
 
 use stokehold::{
-    BatchTransform, BoxFormat, Builder, DType, Field, FieldSpec, Input, Loader, Runs, SharedArrays, Transform, Values,
+    BatchTransform, BoxFormat, Builder, Columns, DType, Field, FieldSpec, Input, Loader, Runs, SharedSource, Transform,
+    Values,
     field::{BoundingBoxes, Image, KeyPoints, List, Mask, Text},
 };
 use xxhash_rust::xxh3::Xxh3;
@@ -100,11 +101,13 @@ fn path_of(file: &str) -> String {
 fn one_image(file: &str) -> Builder {
     let (bytes, ends) = runs([path_of(file).as_bytes()]);
     let images = Values::Files(Runs { bytes: &bytes, ends: &ends });
-    Loader::builder(SharedArrays::table(1, vec![(Field::new("image", Image::default()), images)]).unwrap())
+    Loader::builder(
+        SharedSource::table(Columns::new(1, vec![(Field::new("image", Image::default()), images)])).unwrap(),
+    )
 }
 
 /// A tensor field of pseudo-random bytes.
-fn tensors(shape: &[usize], dtype: DType, rows: u64) -> SharedArrays {
+fn tensors(shape: &[usize], dtype: DType, rows: u64) -> SharedSource {
     let spec = FieldSpec::new("image", dtype, shape);
     let mut state = 1_u32;
     let bytes: Vec<u8> = (0..spec.row_bytes().unwrap() * rows as usize)
@@ -113,7 +116,7 @@ fn tensors(shape: &[usize], dtype: DType, rows: u64) -> SharedArrays {
             (state >> 24) as u8
         })
         .collect();
-    SharedArrays::copy(rows, &[(spec, &bytes)]).unwrap()
+    SharedSource::copy(rows, &[(spec, &bytes)]).unwrap()
 }
 
 const FORMATS: [&str; 24] = [
@@ -289,7 +292,7 @@ fn orders() {
 }
 
 /// Images with a mask, boxes with labels, and keypoints; text beside them.
-fn annotated() -> SharedArrays {
+fn annotated() -> SharedSource {
     let image = |row: usize| path_of(["jpeg/420.jpg", "png/rgb.png", "webp/lossy.webp"][row % 3]);
     let mask = |row: usize| path_of(["masks/palette.png", "masks/grey.png"][row % 2]);
     let floats = |count: usize, row: usize, width: usize| -> Vec<u8> {
@@ -321,7 +324,7 @@ fn annotated() -> SharedArrays {
         (Field::new("points", KeyPoints { image: image(), shape: vec![3], capacity: 0 }), Values::Runs(points)),
         (Field::new("text", Text { capacity: 0 }), Values::Runs(texts)),
     ];
-    SharedArrays::table(6, columns).unwrap()
+    SharedSource::table(Columns::new(6, columns)).unwrap()
 }
 
 #[test]

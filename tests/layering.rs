@@ -32,6 +32,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/inline.rs",
     "loader/launch.rs",
     "loader/pool.rs",
+    "source/table/shards.rs",
     "python/arrays.rs",
     "python/buffer.rs",
     "python/forks.rs",
@@ -62,7 +63,7 @@ const DATA_BRANCH: &[&str] = &[
 ];
 
 /// What the data branch must not name: everything that knows of processes or shared memory.
-const TRANSPORT_BRANCH: &[&str] = &["sys", "shm", "protocol", "worker", "coordinator", "loader", "python"];
+const TRANSPORT_BRANCH: &[&str] = &["sys", "shm", "protocol", "worker", "coordinator", "loader", "index", "python"];
 
 /// Folders in which files may still form a circle.
 const CIRCLES_ALLOWED: &[&str] = &[];

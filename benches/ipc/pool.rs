@@ -1,6 +1,6 @@
 //! By stokehold: slots that are mapped once and reused, and a message for each fill.
 
-use stokehold::{DType, FieldSpec, Loader, SharedArrays};
+use stokehold::{DType, FieldSpec, Loader, SharedSource};
 
 use crate::{AHEAD, Result, Source, Transport};
 
@@ -16,7 +16,7 @@ impl Pool {
     pub(crate) fn start(source: &Source) -> Result<Self> {
         let row = FieldSpec::new("x", DType::UInt8, [source.batch / ROWS]);
         let rows = source.batches().len() * ROWS;
-        let arrays = SharedArrays::copy(rows as u64, &[(row, &source.bytes[..])])?;
+        let arrays = SharedSource::copy(rows as u64, &[(row, &source.bytes[..])])?;
         let loader = Loader::builder(arrays).batch_size(ROWS as u32).num_workers(1).prefetch(AHEAD).build()?;
         Ok(Self { loader })
     }

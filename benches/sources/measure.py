@@ -146,9 +146,8 @@ def dense(folder: Path, columns: dict[str, Any]) -> Path:
 
 def by_datasets(path: Path) -> Batches:
     """Iterates as the documentation of `datasets` recommends it for PyTorch."""
-    from torch.utils.data import DataLoader  # noqa: PLC0415
-
     from datasets import Dataset  # noqa: PLC0415 (it need not be installed)
+    from torch.utils.data import DataLoader  # noqa: PLC0415
 
     dataset = Dataset.from_parquet(str(path), cache_dir=str(path.parent / "datasets")).with_format("torch")
     loader = DataLoader(dataset, batch_size=1024, shuffle=True, num_workers=WORKERS, persistent_workers=True)

@@ -14,15 +14,20 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
 
 from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
 from stokehold.adapters import Albumentations, TorchVision
+from stokehold.array_files import Npy, Npz, Safetensors
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
+from stokehold.image_folder import ImageFolder
 from stokehold.images import decode_jpeg
 from stokehold.lists import BoundingBoxes, KeyPoints, Lists
 from stokehold.loader import FieldSpec, Loader, freeze_support
+from stokehold.manifest import files, kinds
+from stokehold.manifest.files import *
+from stokehold.manifest.kinds import *
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.parquet import Parquet
-from stokehold.sources import ImageFolder
+from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
 from stokehold.transforms.calls import *
@@ -31,6 +36,8 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.user.streams import WorkerInfo, get_worker_info
+from stokehold.web_dataset import Member, WebDataset
 
 __all__ = [
     "Albumentations",
@@ -48,22 +55,33 @@ __all__ = [
     "Lists",
     "Loader",
     "Masks",
+    "Member",
     "MixUp",
+    "Npy",
+    "Npz",
     "Parquet",
     "Ragged",
     "RandomChoice",
+    "Safetensors",
     "SlotsExhaustedError",
+    "Source",
     "Table",
     "TorchVision",
     "Transform",
+    "WebDataset",
     "WorkerError",
+    "WorkerInfo",
     "__version__",
+    "concat",
     "decode_jpeg",
     "freeze_support",
+    "get_worker_info",
 ]
 __all__ += calls.__all__
+__all__ += files.__all__
 __all__ += color.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__
+__all__ += kinds.__all__
 __all__ += places.__all__
 __all__ += policies.__all__

@@ -20,8 +20,8 @@ __all__ = [
     "Slot",
     "Slots",
     "SlotsExhaustedError",
+    "Source",
     "StdioTaken",
-    "Table",
     "WorkerError",
     "__version__",
     "auto_workers",
@@ -29,8 +29,7 @@ __all__ = [
     "check_transform",
     "copy_rows",
     "decode_jpeg",
-    "describe_source",
-    "image_folder_classes",
+    "image_folder_samples",
     "init",
     "leave_pool",
     "nameless_file",
@@ -72,17 +71,12 @@ def decode_jpeg(
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
-def describe_source(description: str) -> tuple[int, str, list[str]]:
-    """Opens a source that its description, in JSON, says all of.
-
-    Returns the number of its samples, its fields as a list in JSON (``name``, ``kind`` and the arguments of that), and
-    the names of its classes. Raises as the loader would.
-    """
+def image_folder_samples(root: str | os.PathLike[str]) -> tuple[list[str], list[int], list[str]]:
+    """Returns the paths and the labels of the samples of an image folder, and the names of its classes."""
 
 def probe_parquet(request: str) -> str:
     """Reads the footers of Parquet files, says in JSON what the source is, and raises as the loader would."""
 
-def image_folder_classes(root: str | os.PathLike[str]) -> list[str]: ...
 def init() -> None: ...
 def print_line(descriptor: int, line: str) -> None: ...
 def serve() -> None: ...
@@ -99,20 +93,47 @@ class StdioTaken:
     def __new__(cls) -> StdioTaken: ...
 
 @final
-class Table:
-    """Columns in shared memory, copied once."""
+class Source:
+    """A source that is data: a description in JSON, and the shared memory that it lies in."""
 
-    def __new__(cls, rows: int, columns: str, buffers: Sequence[npt.NDArray[np.uint8]]) -> Table:
-        """Copies columns of so many rows, described in JSON, out of buffers that are C-contiguous."""
-    def parts(self) -> tuple[str, bytes]: ...
+    def __new__(cls, spec: str) -> Source:
+        """Takes a source that lies in no memory. It is not opened yet."""
+    @staticmethod
+    def table(
+        description: str, buffers: Sequence[npt.NDArray[Any]], shards: Sequence[tuple[str, int, int]] = ()
+    ) -> Source:
+        """Copies columns, described in JSON, out of buffers that are C-contiguous; parts of columns lie in shards.
+
+        `shards` are paths, bytes and times of change in nanoseconds, as they were when the parts were found.
+        """
+    @staticmethod
+    def web_dataset(description: str, cache: str | None, progress: Callable[[int, int], object]) -> tuple[Source, int]:
+        """Finds the samples of tar files, described in JSON, and returns them with the number of those left out.
+
+        `cache` is the folder of indices; `progress` is called with how many of how many files are done.
+        """
+    def select(self, of: int, indices: npt.NDArray[np.uint64]) -> Source:
+        """Selects samples of this source, which has `of` of them, by their indices."""
+    @staticmethod
+    def concat(sources: Sequence[Source]) -> Source:
+        """Puts sources one after the other."""
+    def join(self, other: Source) -> Source:
+        """Puts the fields of another source beside those of this one."""
+    def values(self, name: str) -> tuple[bytes, list[int]]:
+        """Returns what a field is of all samples: bytes, one after the other, and where each sample's end."""
     @property
-    def rows(self) -> int: ...
+    def fields(self) -> str:
+        """The fields of the source in JSON, which does not open it."""
+    def describe(self) -> tuple[int, str, list[str]]:
+        """Opens the source, and returns its number of samples, its fields in JSON and its classes."""
+    def parts(self) -> tuple[str, list[bytes]]:
+        """Returns the source in JSON, and a copy of each piece of memory that it lies in."""
 
 @final
 class Pipeline:
     """Samples of a source, with what transforms make of their fields."""
 
-    def __new__(cls, description: str, table: npt.NDArray[np.uint8] | None, code: object) -> Pipeline:
+    def __new__(cls, description: str, memory: Sequence[npt.NDArray[np.uint8]], code: object) -> Pipeline:
         """Opens what a description says, in JSON; `code` has the functions that transforms call."""
     def __len__(self) -> int: ...
     def sample(self, index: int, epoch: int) -> dict[str, Any]: ...
@@ -263,12 +284,12 @@ class Loader:
     def __new__(
         cls,
         description: str,
-        table: Table | None,
+        source: Source | None,
         code: tuple[Any, tuple[bytes, Sequence[memoryview]] | None] | None,
         coordinator: tuple[str, Sequence[str], str],
         report: Callable[[str], None],
     ) -> Loader:
-        """Starts what a description says, in JSON. `table` holds the samples where it names no source.
+        """Starts what a description says, in JSON, over a source, unless that is the dataset of `code`.
 
         `report` is called with each line that coordinator and workers report, while the loader is looked after.
         """

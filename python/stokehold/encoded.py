@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from stokehold.columns import Column, Stored
+from stokehold.columns import Column, Runs, Stored
 
 __all__ = ["Images", "Masks"]
 
@@ -23,11 +23,15 @@ Rows: TypeAlias = (
 class _Encoded(Column):
     """A column of images: paths of files, or their bytes."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows | Runs) -> None:
         owner = type(self).__name__
+        self.by: Literal["files", "runs"] = "files"
+        if isinstance(rows, Runs):
+            # Absolute paths, which somebody has checked.
+            self.data, self.ends = rows.data, rows.ends()
+            return
         if isinstance(rows, str | bytes | os.PathLike):
             raise TypeError(f"{owner}: rows must be a sequence of paths, arrays or encoded bytes, not one of them")
-        self.by: Literal["files", "runs"] = "files"
         # One copy: there may be as much as fits into memory.
         self.data, ends = bytearray(), []
         here = b""
@@ -147,7 +151,7 @@ class Masks(_Encoded):
 
     image: str
 
-    def __init__(self, rows: Rows, image: str = "image", dtype: npt.DTypeLike = "uint8") -> None:
+    def __init__(self, rows: Rows | Runs, image: str = "image", dtype: npt.DTypeLike = "uint8") -> None:
         self.image, self.dtype = image, np.dtype(dtype)
         if self.dtype.name not in _INDICES:
             raise ValueError(f"Masks: dtype = {self.dtype.name} must be one of {', '.join(_INDICES)}")

@@ -22,6 +22,7 @@ from stokehold.transforms import Map
 from stokehold.user.code import Code, Rng, Start
 from stokehold.user.functions import Function
 from stokehold.user.packing import pack
+from stokehold.user.streams import Turns, is_iterable
 
 __all__ = ["FieldSpec", "Loader", "freeze_support"]
 
@@ -68,10 +69,14 @@ class Loader:
     error, unless that would have to wait: a pipe that nobody reads stops nothing.
 
     Args:
-        source: Where samples come from: an `ImageFolder`, `Arrays`, a `Table`, `CocoDetection` or `Parquet`; or any
-            dataset of Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class of
-            yours. A dataset goes to the workers as a pickle, by cloudpickle; what its samples consist of becomes the
-            fields, which are learned from some samples that a child process makes when the loader is made.
+        source: Where samples come from: a `Source`, such as an `ImageFolder`, `Arrays`, `Npy`, a `Table`, `WebDataset`,
+            `Csv`, `JsonLines`, `Parquet` or `CocoDetection`, and what `select`, `concat` and the like make of them; or
+            any dataset of Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a list, a class
+            of yours. A dataset goes to the workers as a pickle, by cloudpickle; what its samples consist of becomes the
+            fields, which are learned from some samples that a child process makes when the loader is made. Or an
+            iterable dataset, with ``__iter__`` alone: each worker iterates over its own copy and makes whole batches,
+            which come in turn; it asks `get_worker_info` for its share. What is promised then is less: see
+            docs/python.md.
         batch_size: Rows of a batch; None gives single samples: dictionaries of arrays without an axis of rows.
         shuffle: Whether each epoch has its own random order; else the order is the source's. ``"blocks"`` is for
             sources that are read in blocks, such as the row groups of `Parquet`: a random order of the blocks, and of
@@ -120,6 +125,8 @@ class Loader:
         on_error: What becomes of a sample that cannot be read or decoded: ``"raise"`` fails its batch, and iteration
             can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
             comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic.
+            Of an iterable dataset, ``"skip"`` leaves the sample out, so that its batch is shorter, and there is no
+            ``"replace"``.
         stall_timeout: Seconds that a worker may go without finishing a sample before it is reported, killed and
             replaced; and that the coordinator may go without an answer before it is killed and ``WorkerError`` raised.
         worker_batches: After about so many batches' worth of samples, a worker ends between two runs of rows, and
@@ -143,7 +150,8 @@ class Loader:
             must not be shared.
 
     Raises:
-        ValueError: An argument cannot work, or a transform cannot take its field.
+        ValueError: An argument cannot work, or a transform cannot take its field; or an iterable dataset gives several
+            workers the same samples.
         TypeError: The source is none, or a part of a dataset cannot be pickled, which is named by its path; or samples
             of a dataset differ in what they consist of.
         RuntimeError: There are to be workers, and ``sys.executable`` is empty.
@@ -185,10 +193,7 @@ class Loader:
         is_code = not isinstance(source, Source)
         _one_of("rng", rng, get_args(Rng))
         _one_of("start", start, get_args(Start))
-        if is_code:
-            _check_dataset(source)
-        elif fields is not None:
-            raise ValueError(f"fields is for datasets of Python, not for {type(source).__name__}")
+        is_stream = _is_stream(source, fields, on_error, shuffle=shuffle)
         _one_of("on_error", on_error, get_args(OnError))
         _one_of("output", output, tuple(OUTPUTS))
         if num_workers == "auto":
@@ -221,7 +226,6 @@ class Loader:
             dataset = mapped(source, maps, names, before=before, draws=draws or {}, options=options, rng=rng)
             draws = None
         description = {
-            "source": None if dataset is not None else source.spec(),
             "recipe": {
                 "transforms": chains(chosen, functions),
                 "batch_transforms": batch_chain(batch_transforms, functions),
@@ -241,18 +245,21 @@ class Loader:
         if runs_code:
             room = frozenset(capacity or {})
             own = None if maps else names
-            whole = Code(dataset, own, room, rng, options["seed"], num_workers, worker_init, functions=functions)
+            turns = _turns(options) if is_stream else None
+            seed = options["seed"]
+            whole = Code(dataset, own, room, rng, seed, num_workers, worker_init, functions=functions, turns=turns)
             code = whole, (pack(whole) if num_workers and start != "fork" else None)
         else:
             _check_no_code(source, rng, start, worker_init)
         self._native = _native.Loader(
             json.dumps(description, allow_nan=False),
-            None if dataset is not None else source.table,
+            None if dataset is not None else source.native,
             code,
             program(with_code=runs_code),
             tell,
         )
         self._counters: Mapping[str, int] = {} if is_code else source.counters
+        self._is_stream, self._drop_last = is_stream, bool(drop_last)
         self._is_mapped = bool(maps) and not is_code
         self._num_workers = num_workers
         self._batch_size = batch_size
@@ -274,7 +281,13 @@ class Loader:
 
     @property
     def samples(self) -> int:
-        """The number of samples of the source, over all ranks."""
+        """The number of samples of the source, over all ranks; of an iterable dataset what its ``__len__`` says.
+
+        Raises:
+            TypeError: It has none.
+        """
+        if self._is_stream:
+            return len(self.source)
         return self._native.samples
 
     @property
@@ -283,7 +296,17 @@ class Loader:
         return self._native.epoch
 
     def __len__(self) -> int:
-        """Returns the number of batches that this rank gets in a whole epoch."""
+        """Returns the number of batches that this rank gets in a whole epoch.
+
+        Of an iterable dataset it is what its ``__len__`` comes to, as in PyTorch; workers whose shares do not fill
+        their last batches make more.
+
+        Raises:
+            TypeError: The dataset is iterable and has no ``__len__``.
+        """
+        if self._is_stream:
+            size = self._batch_size or 1
+            return len(self.source) // size if self._drop_last else -(-len(self.source) // size)
         return self._native.batches
 
     def __iter__(self) -> Iterator[Any]:
@@ -351,9 +374,10 @@ class Loader:
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}: {spec.dtype}{list(spec.shape)}" for name, spec in self.spec.items())
+        count = f"{len(self)} batches" if not self._is_stream or hasattr(self.source, "__len__") else "batches"
         return (
             f"Loader({self.source!r}, batch_size={self._batch_size}, num_workers={self._num_workers}, "
-            f"{len(self)} batches of {fields})"
+            f"{count} of {fields})"
         )
 
 
@@ -409,15 +433,48 @@ def _check_dataset(dataset: object) -> None:
     """Raises `TypeError` for what has no samples."""
     kind = type(dataset)
     has_items = hasattr(kind, "__getitem__") or hasattr(kind, "__getitems__")
-    if isinstance(dataset, type | str | bytes | Mapping) or not has_items or not hasattr(kind, "__len__"):
-        what = (
-            "; iterable datasets go through stokehold.torch.DataLoader"
-            if hasattr(kind, "__iter__") and not has_items
-            else ""
-        )
+    is_none = isinstance(dataset, type | str | bytes | Mapping) or not (has_items and hasattr(kind, "__len__"))
+    if is_none and (isinstance(dataset, type) or not is_iterable(dataset)):
         raise TypeError(
-            f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, Parquet, or a dataset "
-            f"with __getitem__ and __len__, not {kind.__name__}{what}"
+            f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, or a dataset with __getitem__ and "
+            f"__len__, or with __iter__, not {kind.__name__}"
+        )
+
+
+def _is_stream(source: object, fields: object, on_error: OnError, *, shuffle: Shuffle) -> bool:
+    """Tells whether a source is a dataset that is iterated. Raises where it is no source, or for what it cannot do."""
+    if isinstance(source, Source):
+        if fields is not None:
+            raise ValueError(f"fields is for datasets of Python, not for {type(source).__name__}")
+        return False
+    _check_dataset(source)
+    if not is_iterable(source):
+        return False
+    _check_stream(source, on_error, shuffle=shuffle)
+    return True
+
+
+def _turns(options: Mapping[str, Any]) -> Turns:
+    return Turns(options["batch_size"], max(options["num_workers"], 1), options["rank"], options["world_size"])
+
+
+def _check_stream(dataset: object, on_error: OnError, *, shuffle: Shuffle) -> None:
+    """Raises for what cannot be done with a dataset that is iterated."""
+    name = type(dataset).__name__
+    if hasattr(type(dataset), "__next__") and type(dataset).__module__ in {"builtins", "itertools"}:
+        raise TypeError(
+            f"Loader: source must be a dataset that can be gone over more than once, not a {name}: give an object "
+            "whose __iter__ begins anew"
+        )
+    if shuffle:
+        raise ValueError(
+            f"Loader: shuffle must be False, not {shuffle!r}, for {name}, which is iterable: the order of its samples "
+            "is its own"
+        )
+    if on_error == "replace":
+        raise ValueError(
+            f"Loader: on_error must be 'raise' or 'skip', not 'replace', for {name}, which is iterable: no other "
+            "sample can be drawn from it"
         )
 
 

@@ -122,12 +122,6 @@ class Parquet(Source):
         return [column["name"] for column in self._spec["columns"]]
 
     @property
-    def classes(self) -> list[str]:
-        """The names of the classes, where one field is a class label; see `class_names` where several are."""
-        names = self.class_names
-        return next(iter(names.values())) if len(names) == 1 else []
-
-    @property
     def class_names(self) -> dict[str, list[str]]:
         """The names of the classes of each field that is a class label."""
         names: dict[str, list[str]] = self._spec["classes"]
@@ -138,9 +132,10 @@ class Parquet(Source):
         files: list[dict[str, Any]] = self._spec["files"]
         return files
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the source as plain data."""
-        return self._spec
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
+        return _native.Source(json.dumps(self._spec))
 
     def __len__(self) -> int:
         return sum(rows for file in self._files for rows, _ in file["groups"])

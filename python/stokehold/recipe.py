@@ -11,7 +11,8 @@ from stokehold.sources import Source
 from stokehold.transforms import Call, Map, Transform
 from stokehold.user.code import Rng
 from stokehold.user.functions import Function, called
-from stokehold.user.mapped import Mapped, NativeSamples
+from stokehold.user.mapped import Mapped, MappedStream, NativeSamples
+from stokehold.user.streams import is_iterable
 
 __all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages"]
 
@@ -66,19 +67,20 @@ def mapped(
     draws: Mapping[str, str],
     options: Mapping[str, Any],
     rng: Rng,
-) -> Mapped:
+) -> Mapped | MappedStream:
     """Returns a source, with what is done before functions get whole samples, and those functions, as a dataset."""
     samples: object = source
     if isinstance(source, Source):
         functions: list[Function] = []
-        spec, table = source.data()
+        spec, memory = source.data()
         recipe = {"transforms": chains(before, functions), "draws": draws_of(draws)}
         described = {"source": spec, "recipe": recipe, "seed": options["seed"]}
         most = options.get("max_sample_bytes")
-        samples = NativeSamples(described | {"max_sample_bytes": most}, table, functions, rng)
+        samples = NativeSamples(described | {"max_sample_bytes": most}, memory, functions, rng)
     elif before:
         raise ValueError("transforms: with a dataset of Python, a Map comes first")
-    return Mapped(samples, [Function(step.function, "array") for step in maps], names, rng)
+    made = Mapped(samples, [Function(step.function, "array") for step in maps], names, rng)
+    return MappedStream(made) if is_iterable(samples) else made
 
 
 def _is_step(step: object) -> bool:

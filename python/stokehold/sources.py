@@ -1,82 +1,248 @@
-"""Where samples come from."""
+"""Where samples come from, and how sources are combined."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
+from stokehold.copied import copied
+from stokehold.selection import indices_of, masked, parts_of
 
-__all__ = ["ImageFolder", "Source"]
+__all__ = ["Source", "concat"]
+
+Predicate: TypeAlias = Callable[[Any], object]
 
 
 class Source:
-    """The base of all sources: anything that a `Loader` can load from."""
+    """The base of all sources: anything that a `Loader` can load from.
 
-    table: _native.Table | None = None
-    """The samples, where they lie in shared memory."""
+    Sources are combined without copies of samples: `select`, `filter` and `split` take some, `with_columns` adds
+    fields, and `concat`, or ``+``, puts sources one after the other. Errors name samples as the source does that they
+    are from. Random draws are keyed by the index in the source that a loader has. A loader's state is of one selection,
+    and is not resumed with another.
+    """
 
     counters: Mapping[str, int] = MappingProxyType({})
     """What of its description the source passed over or filled in, and how often."""
 
-    def data(self) -> tuple[dict[str, Any], npt.NDArray[np.uint8] | None]:
-        """Returns the source as plain data, and the bytes that hold its samples, where they lie in memory."""
-        spec = self.spec()
-        if spec is not None:
-            return spec, None
-        if self.table is None:
-            raise ValueError("the source has neither a description nor a table")
-        described, held = self.table.parts()
-        parts: dict[str, Any] = json.loads(described)
-        return parts, np.frombuffer(held, np.uint8)
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
+        what = "a source of your own is a dataset: give it __getitem__ and __len__"
+        raise NotImplementedError(f"{type(self).__name__}: {what}")
 
-    def spec(self) -> dict[str, Any] | None:
-        """Returns the source as plain data; None where the samples are those of `table`."""
-        return None
+    def data(self) -> tuple[dict[str, Any], list[npt.NDArray[np.uint8]]]:
+        """Returns the source as plain data, and the pieces of memory that it lies in."""
+        described, memory = self.native.parts()
+        spec: dict[str, Any] = json.loads(described)
+        return spec, [np.frombuffer(piece, np.uint8) for piece in memory]
 
+    def __len__(self) -> int:
+        samples, _, _ = self.native.describe()
+        return samples
 
-class ImageFolder(Source):
-    """A folder of class folders of images, by torchvision's rules.
-
-    Classes are the sorted names of the folders in ``root``; the samples of a class are the image files below its
-    folder, in sorted order (``.jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp``, in any case). The fields are
-    ``image``, which needs transforms that fix its size, and ``label``, an ``int64`` scalar, the class's number.
-
-    The folder is listed when a `Loader` is made, in the coordinator process, and never changes for that loader.
-
-    Args:
-        root: The folder. A relative path is looked up in the directory of now, wherever the program goes later.
-    """
-
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root).absolute()
+    @property
+    def class_names(self) -> Mapping[str, Sequence[str]]:
+        """For each field of labels that have names, the names of its classes, in the order of their numbers."""
+        return {}
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes, in the order of their labels. Lists the folder at each access.
-
-        Bytes that are no UTF-8 come as `os.fsdecode` has them.
+        """The names of the classes, in the order of their numbers; empty where labels have no names.
 
         Raises:
-            FileNotFoundError: There is no such folder.
-            ValueError: The folder has no class folders, or one of them has no images.
+            AttributeError: Several fields have classes: ask `class_names`.
         """
-        return _native.image_folder_classes(os.fspath(self.root))
+        if len(self.class_names) > 1:
+            listed = ", ".join(f"`{name}`" for name in self.class_names)
+            raise AttributeError(f"the fields {listed} have classes of their own: ask class_names")
+        return list(next(iter(self.class_names.values()), []))
 
-    def spec(self) -> dict[str, Any]:
-        """Returns the source as plain data."""
-        path = os.fsencode(self.root)
-        try:
-            return {"kind": "ImageFolder", "root": path.decode()}
-        except UnicodeDecodeError:
-            return {"kind": "ImageFolder", "root": list(path)}
+    def values(self, field: str) -> npt.NDArray[Any] | list[Any]:
+        """Returns what a field is of all samples, as the source has it, before any transform.
+
+        An array for numbers and arrays, with a row for each sample; a list for what varies: of ``str`` for texts, of
+        ``bytes``, of arrays. No image is decoded. Where values lie in files, all of them are read.
+
+        Raises:
+            ValueError: There is no such field, or it is one of images or masks.
+        """
+        ours = {each["name"]: each for each in json.loads(self.native.fields)}
+        data, ends = self.native.values(field)
+        spec = ours[field]
+        kind, dtype, shape = spec["kind"], spec.get("dtype", "float32"), spec.get("shape", [4])
+        if kind in {"tensor", "label"}:
+            # The label of an image folder says nothing of its dtype.
+            array = np.frombuffer(data, "int64") if kind == "label" else np.frombuffer(data, _dtype(dtype))
+            return array.reshape(-1, *shape) if kind == "tensor" else array
+        runs = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        if kind == "text":
+            return [run.decode() for run in runs]
+        if kind in {"list", "bounding_boxes", "key_points"}:
+            return [np.frombuffer(run, _dtype(dtype)).reshape(-1, *shape) for run in runs]
+        return runs
+
+    def select(self, indices: slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Source:
+        """Returns the samples of these indices, in their order; one may come several times.
+
+        Args:
+            indices: A range or a slice, a sequence or an array of whole numbers, or of booleans, one for each sample.
+
+        Raises:
+            TypeError: They are something else.
+            ValueError: There are none, one is negative or out of range, or there are more or fewer booleans than
+                samples.
+        """
+        count = len(self)
+        chosen = indices_of(indices, count)
+        native = self.native.select(count, chosen)
+        return _Combined(native, len(chosen), [self], self.class_names, f"{self!r}.select({len(chosen)} of {count})")
+
+    def filter(self, which: Predicate | Sequence[bool] | npt.NDArray[np.bool_], field: str | None = None) -> Source:
+        """Returns the samples for which something is true.
+
+        Args:
+            which: A boolean for each sample; or a function, which is called here with the value that `values` has of
+                the field for each sample: ``source.filter(lambda label: label < 10, "label")``.
+            field: The field, for a function.
+
+        Raises:
+            TypeError: There is a function and no field, or no function and a field; or no booleans.
+            ValueError: It is true for no sample, or there are more or fewer booleans than samples.
+        """
+        if callable(which):
+            if field is None:
+                raise TypeError("filter: a function needs the field whose values it gets: filter(which, 'label')")
+            return self.select(masked([bool(which(value)) for value in self.values(field)], len(self)))
+        if field is not None:
+            raise TypeError(f"filter: field = {field!r} goes with a function, and which is {type(which).__name__}")
+        return self.select(masked(which, len(self)))
+
+    def split(self, sizes: Sequence[float], seed: int = 0) -> list[Source]:
+        """Returns disjoint parts of random samples: ``train, valid = source.split([0.9, 0.1])``.
+
+        Which samples a part has depends on the seed and on the number of samples alone; they keep their order.
+
+        Args:
+            sizes: What share of the samples each part has, 1 together; or the number of samples of each, which are all
+                together. Shares are rounded down, and the first parts get what is left, one sample each.
+            seed: 0 to 2**64 - 1.
+
+        Raises:
+            TypeError: A size is no number, or the seed no whole one.
+            ValueError: Sizes do not add up, or a part would have no sample.
+        """
+        return [self.select(part) for part in parts_of(sizes, seed, len(self))]
+
+    def with_columns(self, columns: Mapping[str, Any]) -> Source:
+        """Returns the samples with more fields, whose rows are in the order of the samples.
+
+        Args:
+            columns: The columns by field name, as a `Table` takes them. Masks, boxes and keypoints may follow an image
+                of this source.
+
+        Raises:
+            ValueError: A field has that name already, or there are more or fewer rows than samples; or as for `Table`.
+        """
+        ours = json.loads(self.native.fields)
+        images = {each["name"] for each in ours if each["kind"] == "image"}
+        if not columns:
+            raise ValueError("with_columns needs at least one column")
+        native, rows = copied(columns, images=images)
+        if rows != len(self):
+            raise ValueError(f"the columns have {rows} rows, and the source {len(self)} samples")
+        names = ", ".join(columns)
+        return _Combined(self.native.join(native), rows, [self], self.class_names, f"{self!r}.with_columns({names})")
+
+    def __add__(self, other: object) -> Source:
+        """Returns the samples of this source and then those of another one; see `concat`."""
+        if not isinstance(other, Source):
+            return NotImplemented
+        return concat([self, other])
+
+
+class _Combined(Source):
+    """What is made of other sources."""
+
+    def __init__(
+        self,
+        native: _native.Source,
+        count: int,
+        sources: Sequence[Source],
+        class_names: Mapping[str, Sequence[str]],
+        name: str,
+    ) -> None:
+        self._native = native
+        self._count = count
+        self._name = name
+        self._class_names = class_names
+        self.counters = sum((Counter(source.counters) for source in sources), Counter())
+
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
+        return self._native
+
+    @property
+    def class_names(self) -> Mapping[str, Sequence[str]]:
+        """For each field of labels that have names, the names of its classes, in the order of their numbers."""
+        return self._class_names
+
+    def __len__(self) -> int:
+        return self._count
 
     def __repr__(self) -> str:
-        return f"ImageFolder({os.fspath(self.root)!r})"
+        return self._name
+
+
+def concat(sources: Sequence[Source]) -> Source:
+    """Returns the samples of several sources, one after the other.
+
+    Args:
+        sources: At least one. All have the same fields, of the same kinds, dtypes and shapes, in the same order; those
+            that vary in length get room for the longest. Classes are the same too: give a `LabelColumn` those of all.
+
+    Raises:
+        TypeError: One is no source of stokehold's.
+        ValueError: There is none, or fields or classes differ; what differs is named.
+    """
+    given = list(sources)
+    for at, source in enumerate(given):
+        if not isinstance(source, Source):
+            raise TypeError(f"concat: source {at} must be a source of stokehold's, not {type(source).__name__}")
+    native = _native.Source.concat([source.native for source in given])
+    first = given[0].class_names
+    for at, source in enumerate(given):
+        for field in {*first, *source.class_names}:
+            one, other = (list(names.get(field, ())) for names in (first, source.class_names))
+            if one != other:
+                raise ValueError(
+                    f"concat: source {at} has other classes of `{field}` than source 0: {_difference(other, one)}; "
+                    "LabelColumn(classes=[...]) gives labels the classes of all"
+                )
+    name = " + ".join(map(repr, given))
+    return _Combined(native, sum(map(len, given)), given, first, f"({name})")
+
+
+def _difference(one: Sequence[str], other: Sequence[str]) -> str:
+    same = next((at for at, both in enumerate(zip(one, other, strict=False)) if both[0] != both[1]), None)
+    if same is None:
+        return f"{len(one)} of them, not {len(other)}"
+    return f"class {same} is {one[same]!r}, not {other[same]!r}"
+
+
+def _dtype(name: Any) -> np.dtype[Any]:  # noqa: ANN401 (a name, or a type of another library)
+    """Returns the dtype of this name, also where NumPy knows it only with the library that has it."""
+    if name == "bfloat16":
+        import ml_dtypes  # noqa: PLC0415  # Few have it, and whoever made such a column does.
+
+        name = ml_dtypes.bfloat16
+    dtype: np.dtype[Any] = np.dtype(name)
+    return dtype

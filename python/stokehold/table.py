@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
-from stokehold.columns import Column, column, field_name, flat, rows
-from stokehold.encoded import Images
+from stokehold.columns import Column, rows
+from stokehold.copied import copied
 from stokehold.sources import Source
 
 __all__ = ["Arrays", "Table"]
@@ -36,37 +35,23 @@ class Table(Source):
         MemoryError: The copy does not fit under a limit of this process.
     """
 
-    table: _native.Table
-
     def __init__(self, columns: Mapping[str, Column | Sequence[str] | Sequence[bytes] | Any]) -> None:
-        found = {name: column(name, given) for name, given in columns.items()}
-        counts = {name: len(each) for name, each in found.items()}
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
-            raise ValueError(f"the columns differ in their number of rows: {listed}")
-        described: list[dict[str, Any]] = []
-        buffers: list[npt.NDArray[np.uint8]] = []
-        for name, each in found.items():
-            if each.image is not None and not isinstance(found.get(each.image), Images):
-                what = "; give that as Images(...), which takes arrays too" if each.image in found else ""
-                raise ValueError(f"column `{name}` belongs to column `{each.image}`, which has no images{what}")
-            by, arrays = each.stored()
-            numbers = [len(buffers) + at for at in range(len(arrays))]
-            buffers.extend(flat(name, array) for array in arrays)
-            stored = {by: numbers[0] if len(numbers) == 1 else numbers}
-            described.append({"field": {"name": field_name(name), **each.spec()}, "stored": stored})
-        self.table = _native.Table(next(iter(counts.values()), 0), json.dumps(described), buffers)
-        self._fields = [each["field"] for each in described]
+        self._native, self._rows = copied(columns)
+
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
+        return self._native
 
     def __len__(self) -> int:
-        return self.table.rows
+        return self._rows
 
     def __repr__(self) -> str:
         fields = ", ".join(
             f"{field['name']}: {field['dtype']}{list(field['shape'])}"
             if field["kind"] == "tensor"
             else f"{field['name']}: {field['kind']}"
-            for field in self._fields
+            for field in json.loads(self.native.fields)
         )
         return f"{type(self).__name__}({len(self)} rows of {fields})"
 

@@ -32,6 +32,7 @@ impl Coordinator {
                 Action::Ready { generation, batch, slot, rows } => {
                     self.outbox.push_back(Reply::Ready { generation, batch, slot, rows });
                 }
+                Action::Ended { generation } => self.outbox.push_back(Reply::Ended { generation }),
                 Action::Failed { generation, batch, slot, error } => self.fail(generation, batch, slot, error),
                 Action::Quarantine(error) => {
                     let error = self.named(error);

@@ -130,6 +130,11 @@ pub enum Action {
         /// The failed sample of the lowest row.
         error: SampleError,
     },
+    /// Tell the trainer that an iteration over streams is at its end.
+    Ended {
+        /// The iteration.
+        generation: u64,
+    },
     /// Count a sample that killed its workers and was given up.
     Quarantine(SampleError),
     /// Tell the trainer how many slots are lost to workers that do not end.

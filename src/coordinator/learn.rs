@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    posted::Posted,
-    received::{receive, table},
-    wire::Learned,
-};
+use super::{posted::Posted, received::pieces, wire::Learned};
 use crate::{
     error::{Error, Result},
     job::Options,
@@ -29,9 +25,9 @@ const ANSWER_BYTES: usize = 8 << 20;
 pub(super) struct Asked {
     question: Question,
     /// The code, in pieces.
-    code: Vec<SharedMemory>,
-    /// The memory of a table.
-    table: Option<Arc<SharedMemory>>,
+    code: Vec<Arc<SharedMemory>>,
+    /// The memory of a source that is no code.
+    data: Vec<Arc<SharedMemory>>,
     sample_bytes: u64,
 }
 
@@ -44,12 +40,12 @@ impl Asked {
         options: &Options,
     ) -> Result<Self> {
         let PipelineSpec { source, recipe } = spec;
-        let (pieces, native) =
+        let (count, native) =
             if let SourceSpec::Code { pieces } = source { (pieces, None) } else { (functions, Some(source)) };
-        let code = (0..pieces).map(|_| receive(channel, Request::Bytes)).collect::<Result<_>>()?;
-        let table = native.as_ref().map(|source| table(channel, source)).transpose()?.flatten();
+        let code = pieces(channel, count)?;
+        let data = pieces(channel, native.as_ref().map_or(0, SourceSpec::pieces))?;
         let question = Question { native, recipe, seed: options.seed };
-        Ok(Self { question, code, table, sample_bytes: options.sample_bytes() })
+        Ok(Self { question, code, data, sample_bytes: options.sample_bytes() })
     }
 }
 
@@ -64,8 +60,8 @@ pub(super) struct Found {
 /// Opens code and learns what it is. Where workers are not to be forked, or cannot be, because the code has started
 /// threads, processes of their own open it instead.
 pub(super) fn find(code: &dyn OpenCode, asked: Asked, spawns: bool) -> Result<Found> {
-    let Asked { question, code: memory, table, sample_bytes } = asked;
-    let native = question.open(table.as_ref())?;
+    let Asked { question, code: memory, data, sample_bytes } = asked;
+    let native = question.open(&data)?;
     if !spawns {
         let opened = code.open(&memory)?;
         let threads = process::thread_count();
@@ -87,7 +83,7 @@ pub(super) fn find(code: &dyn OpenCode, asked: Asked, spawns: bool) -> Result<Fo
             threads - 1
         ));
     }
-    let posted = Posted::new(memory, table, question);
+    let posted = Posted::new(memory, data, question);
     let Answer { facts, recipe } = posted.learn()?;
     let source: Arc<dyn Source> = native.map_or_else(|| code.known(&facts), Ok)?;
     let learned = Learned { fields: source.fields().to_vec(), recipe };

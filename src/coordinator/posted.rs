@@ -22,15 +22,15 @@ const POSTING_BYTES: usize = 8 << 20;
 /// What workers that are not forked are given, in pieces of shared memory: the code.
 #[derive(Debug)]
 pub(super) struct Posted {
-    code: Vec<SharedMemory>,
-    /// The memory of a table, where that is the source.
-    table: Option<Arc<SharedMemory>>,
+    code: Vec<Arc<SharedMemory>>,
+    /// The memory of the source, where that is no code.
+    data: Vec<Arc<SharedMemory>>,
     question: Question,
 }
 
 impl Posted {
-    pub(super) fn new(code: Vec<SharedMemory>, table: Option<Arc<SharedMemory>>, question: Question) -> Self {
-        Self { code, table, question }
+    pub(super) fn new(code: Vec<Arc<SharedMemory>>, data: Vec<Arc<SharedMemory>>, question: Question) -> Self {
+        Self { code, data, question }
     }
 
     /// Starts a worker at the other end of this channel.
@@ -47,13 +47,13 @@ impl Posted {
         let (place, rest) = place.map_or((None, None), |(place, mailbox, arena)| (Some(place), Some((mailbox, arena))));
         let text = serde_json::to_string(&Posting {
             pieces: self.code.len(),
-            has_table: self.table.is_some(),
+            data: self.data.len(),
             question: self.question.clone(),
             place,
         })
         .map_err(|error| Error::Protocol(error.to_string()))?;
         ours.send_with(&Command::Post { len: told.write(0, &text) }, told.memory().as_fd())?;
-        for piece in self.code.iter().chain(self.table.as_deref()) {
+        for piece in self.code.iter().chain(&self.data) {
             ours.send_with(&Command::Memory, piece.as_fd())?;
         }
         if let Some((mailbox, arena)) = rest {

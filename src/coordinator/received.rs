@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::{
     error::{Error, Result},
     protocol::{Channel, Incoming, Reply, Request},
-    source::SourceSpec,
     sys::memory::SharedMemory,
 };
 
@@ -17,8 +16,7 @@ pub(super) fn receive(channel: &Channel<Reply, Request>, wanted: Request) -> Res
     }
 }
 
-/// Receives the memory of a table; none for other sources.
-pub(super) fn table(channel: &Channel<Reply, Request>, source: &SourceSpec) -> Result<Option<Arc<SharedMemory>>> {
-    let is_table = matches!(source, SourceSpec::Table { .. });
-    is_table.then(|| receive(channel, Request::Bytes).map(Arc::new)).transpose()
+/// Receives so many pieces of memory, of a source or of code.
+pub(super) fn pieces(channel: &Channel<Reply, Request>, count: usize) -> Result<Vec<Arc<SharedMemory>>> {
+    (0..count).map(|_| receive(channel, Request::Bytes).map(Arc::new)).collect()
 }

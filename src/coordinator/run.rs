@@ -44,7 +44,8 @@ fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
 /// Returns a schedule over the slots of an arena, and its first actions.
 pub(super) fn schedule(pipeline: &Pipeline, options: &Options, arena: &Arena) -> Result<(Schedule, Vec<Action>)> {
     let min_run = min_run(pipeline, arena.layout());
-    let schedule_options = ScheduleOptions { on_error: options.on_error, min_run, finishes: pipeline.finishes() };
+    let (finishes, streams) = (pipeline.finishes(), pipeline.source().is_stream());
+    let schedule_options = ScheduleOptions { on_error: options.on_error, min_run, finishes, streams };
     let sampler = sampler(pipeline, options)?;
     Ok(Schedule::new(sampler, schedule_options, options.num_workers, arena.slots() as u32))
 }

@@ -10,7 +10,7 @@ use std::{
 use super::{
     begin::Begin,
     learn::{Asked, Found, find},
-    received::{receive, table},
+    received::{pieces, receive},
     run::Coordinator,
     wire::{PoolError, SourceFacts},
 };
@@ -114,10 +114,11 @@ fn open(
             Arc::new(pipeline)
         }
         (Begin::Described, Some(spec)) => {
-            let memory = table(channel, &spec.source)?;
-            // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
-            let bytes = memory.map(|memory| Arc::new(unsafe { SharedBytes::new(memory) }) as Bytes);
-            Arc::new(spec.open(bytes)?.with_sample_bytes(options.sample_bytes()))
+            let memory = pieces(channel, spec.source.pieces())?;
+            // SAFETY: the trainer filled the memory before it sent the descriptors, and keeps no way to write to it.
+            let bytes = |memory| Arc::new(unsafe { SharedBytes::new(memory) }) as Bytes;
+            let memory: Vec<_> = memory.into_iter().map(bytes).collect();
+            Arc::new(spec.open(&memory)?.with_sample_bytes(options.sample_bytes()))
         }
         (Begin::Described | Begin::Code(_), None) => {
             return Err(Error::Protocol("the description of the loader has no pipeline".into()));

@@ -207,7 +207,11 @@ impl Supervisor {
             // One that is no fork has everything to import first, which may take any time.
             let is_beginning = !*is_up && self.posted.is_some();
             let is_idle = is_beginning || (*is_up && runs.is_empty());
+            // A stream that begins anew goes over samples first, as its notes tell.
             let done = rows_at(runs, arena, Progress::Done).len();
+            let at =
+                rows_at(runs, arena, Progress::InHand).iter().fold(0, |sum: u64, hand| sum.wrapping_add(hand.index));
+            let done = if self.pipeline.source().is_stream() { done.wrapping_add(at as usize) } else { done };
             if worker.is_stalled(done, is_late || is_idle, self.options.stall_timeout) {
                 let line = end_stalled(worker, &self.pipeline, runs, arena, self.options.stall_timeout);
                 stalled.push((id, line));

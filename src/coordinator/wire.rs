@@ -21,6 +21,8 @@ pub struct SourceFacts {
     /// The blocks that it is best read in, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<Blocks>,
+    /// What tells it from another one with as many samples and the same classes; see [`Source::identity`].
+    pub identity: u64,
 }
 
 impl SourceFacts {
@@ -30,6 +32,7 @@ impl SourceFacts {
             len: source.len(),
             classes: source.classes().to_vec(),
             blocks: source.blocks().map(Arc::unwrap_or_clone),
+            identity: source.identity(),
         }
     }
 }

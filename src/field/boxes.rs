@@ -47,6 +47,10 @@ impl FieldKind for BoundingBoxes {
         self.capacity = longest / BOX_BYTES;
     }
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        Some(&mut self.capacity)
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it has boxes of its own")?;
         let spec = spec(request.name, request.capacity.unwrap_or(self.capacity));

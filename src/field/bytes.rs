@@ -35,6 +35,10 @@ impl FieldKind for Bytes {
         self.capacity = longest;
     }
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        Some(&mut self.capacity)
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         compile_list(spec(request.name, DType::UInt8, &[], self.capacity), request)
     }

@@ -54,6 +54,10 @@ impl FieldKind for Image {
 
     fn make_room(&mut self, _longest: usize) {}
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        Some(&mut self.capacity)
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it is no list")?;
         let (decoding, ops) = match request.ops {

@@ -50,6 +50,10 @@ impl FieldKind for KeyPoints {
         self.capacity = longest / self.spec("", 0).entry_bytes();
     }
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        Some(&mut self.capacity)
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         let spec = self.spec(request.name, request.capacity.unwrap_or(self.capacity));
         let Some(numbers @ (2 | 3)) = self.shape.last().copied() else {

@@ -31,6 +31,9 @@ pub(super) trait FieldKind: Debug {
     /// Makes room for so many bytes, where samples vary in length.
     fn make_room(&mut self, longest: usize);
 
+    /// Returns what a row has room for, where samples vary in length.
+    fn capacity_mut(&mut self) -> Option<&mut usize>;
+
     /// Checks the operations of a field and says what its rows look like and how they are filled.
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)>;
 

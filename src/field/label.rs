@@ -35,6 +35,10 @@ impl FieldKind for Label {
 
     fn make_room(&mut self, _longest: usize) {}
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        None
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         compile_tensor(spec(request.name), request)
     }

@@ -42,6 +42,10 @@ impl FieldKind for List {
         self.capacity = longest / spec("", self.dtype, &self.shape, 0).entry_bytes();
     }
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        Some(&mut self.capacity)
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         compile_list(spec(request.name, self.dtype, &self.shape, self.capacity), request)
     }

@@ -69,6 +69,10 @@ impl FieldKind for Mask {
 
     fn make_room(&mut self, _longest: usize) {}
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        None
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it is no list")?;
         if !DTYPES.contains(&self.dtype) {

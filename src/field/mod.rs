@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::{
     error::Result,
-    spec::{FieldSpec, Ragged},
+    spec::{DType, FieldSpec, Ragged},
 };
 
 /// Declares the files of kinds and makes [`Kind`] of what is in them.
@@ -117,6 +117,26 @@ impl Field {
     /// Makes room in rows for so many bytes, where samples vary in length.
     pub fn make_room(&mut self, longest: usize) {
         self.kind.get_mut().make_room(longest);
+    }
+
+    /// Returns the field that this one and another are where they differ in nothing but how long samples are: it has room
+    /// for those of either. A label is a number as any other.
+    pub fn with(&self, other: &Self) -> Option<Self> {
+        let (mut one, mut other) = (self.clone(), other.clone());
+        if let (Some(room), Some(more)) = (one.kind.get_mut().capacity_mut(), other.kind.get_mut().capacity_mut()) {
+            *room = (*room).max(*more);
+            *more = *room;
+        }
+        if one == other {
+            return Some(one);
+        }
+        let number = |field: Self| {
+            let is_label = matches!(field.kind, Kind::Label(_));
+            let tensor = || Tensor { dtype: DType::Int64, shape: Vec::new() };
+            if is_label { Self::new(field.name, tensor()) } else { field }
+        };
+        let one = number(one);
+        (one == number(other)).then_some(one)
     }
 }
 

@@ -49,6 +49,10 @@ impl FieldKind for Segmentation {
     /// Bytes do not tell how many objects there are: the capacity does.
     fn make_room(&mut self, _longest: usize) {}
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        Some(&mut self.capacity)
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         if self.merged {
             request.alone("it is one mask")?;

@@ -39,6 +39,10 @@ impl FieldKind for Tensor {
 
     fn make_room(&mut self, _longest: usize) {}
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        None
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         let spec = FieldSpec::new(request.name, self.dtype, &self.shape[..]);
         compile_tensor(spec, request)

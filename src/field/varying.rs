@@ -54,6 +54,10 @@ impl FieldKind for Varying {
         self.capacity = longest / self.spec("", 0).entry_bytes();
     }
 
+    fn capacity_mut(&mut self) -> Option<&mut usize> {
+        Some(&mut self.capacity)
+    }
+
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it is no list")?;
         request.without_ops(&format!("takes images, not arrays of {} axes that vary", self.axes))?;

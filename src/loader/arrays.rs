@@ -1,29 +1,37 @@
-//! Arrays of the trainer, put where workers can see them.
+//! Sources of the trainer, put where workers can see them.
 
 #![expect(unsafe_code, reason = "copies the caller's arrays into memory that nobody else has yet")]
 
-use std::{borrow::Cow, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc};
+use std::{
+    borrow::Cow,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     error::{Error, Result},
     field::Field,
     shm::SharedBytes,
-    source::{Bytes, Column, RunsAt, SourceSpec, Stored, Table},
+    source::{
+        BlocksAt, Bytes, Column, Concat, Joined, PartsAt, RunsAt, ShardsAt, Source, SourceSpec, Stamp, Stored, Table,
+        TableSpec,
+    },
     spec::FieldSpec,
     sys::{limits, memory::SharedMemory},
 };
 
 const ALIGN: usize = 64;
 
-/// Arrays in shared memory: a source whose samples are the rows.
+/// A source as data, and the shared memory that it lies in.
 ///
 /// The workers belong to a process that was started clean, so they cannot see the trainer's own arrays; they are
 /// copied once, here, and may be dropped afterwards. Loaders over the same value share the copy.
 #[derive(Clone, Debug)]
-pub struct SharedArrays {
-    len: u64,
+pub struct SharedSource {
     spec: SourceSpec,
-    memory: Arc<SharedMemory>,
+    memory: Vec<Arc<SharedMemory>>,
 }
 
 /// What a column to be copied holds for each sample.
@@ -35,6 +43,52 @@ pub enum Values<'a> {
     Rows(&'a [u8]),
     /// A list's entries, or a file's bytes.
     Runs(Runs<'a>),
+    /// Bytes of shards.
+    Parts(Parts<'a>),
+    /// Rows of C-contiguous arrays in shards, each given by its first sample, its shard, and where in that it starts.
+    Blocks(&'a [[u64; 3]]),
+}
+
+/// Parts of shards, one for each sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The numbers of the shards.
+    pub shards: &'a [u32],
+    /// Where in its shard each part starts.
+    pub starts: &'a [u64],
+    /// The bytes of each part.
+    pub sizes: &'a [u64],
+}
+
+/// Files that hold many samples each.
+#[derive(Clone, Copy, Debug)]
+pub struct Shards<'a> {
+    /// Their absolute paths, and what they were when the parts were found.
+    pub files: &'a [(PathBuf, Stamp)],
+    /// Whether workers map them into their memory rather than read them: for small rows.
+    pub mapped: bool,
+}
+
+/// Columns that are to become a table.
+#[derive(Clone, Debug, Default)]
+pub struct Columns<'a> {
+    /// The number of samples.
+    pub len: u64,
+    /// The fields, and what they hold.
+    pub columns: Vec<(Field, Values<'a>)>,
+    /// The files that columns lie in.
+    pub shards: Option<Shards<'a>>,
+    /// What samples are called.
+    pub keys: Option<Runs<'a>>,
+    /// The names of the classes that a column of labels counts.
+    pub classes: Vec<String>,
+}
+
+impl<'a> Columns<'a> {
+    /// Returns so many samples of these columns.
+    pub fn new(len: u64, columns: Vec<(Field, Values<'a>)>) -> Self {
+        Self { len, columns, ..Self::default() }
+    }
 }
 
 /// Runs of bytes of varying length, one for each sample.
@@ -46,7 +100,7 @@ pub struct Runs<'a> {
     pub ends: &'a [u64],
 }
 
-impl SharedArrays {
+impl SharedSource {
     /// Copies arrays of `len` rows each, given with the spec of one row and as C-contiguous bytes.
     ///
     /// # Errors
@@ -63,16 +117,17 @@ impl SharedArrays {
             }
             columns.push((Field::from(spec.clone()), Values::Rows(bytes)));
         }
-        Self::table(len, columns)
+        Self::table(Columns::new(len, columns))
     }
 
-    /// Copies columns of `len` rows each: the source is a [`Table`](crate::source::Table).
+    /// Copies columns: the source is a [`Table`](crate::source::Table).
     ///
     /// # Errors
     /// [`Error::Config`] for columns that no table can be made of; [`Error::Memory`] where the copy does not fit under
     /// a limit of this process.
-    pub fn table(len: u64, columns: Vec<(Field, Values<'_>)>) -> Result<Self> {
-        let mut parts = Parts::default();
+    pub fn table(given: Columns<'_>) -> Result<Self> {
+        let Columns { len, columns, shards, keys, classes } = given;
+        let mut parts = Pieces::default();
         let mut stored = Vec::with_capacity(columns.len());
         for (mut field, values) in columns {
             let values = match values {
@@ -86,32 +141,115 @@ impl SharedArrays {
                     field.make_room(runs.longest);
                     Stored::Runs(runs)
                 }
+                Values::Parts(Parts { shards, starts, sizes }) => {
+                    if [shards.len(), starts.len(), sizes.len()].iter().any(|rows| *rows as u64 != len) {
+                        return Err(Error::Config(format!("column `{}`: not every sample has one part", field.name)));
+                    }
+                    let longest = sizes.iter().max().map_or(0, |size| *size as usize);
+                    field.make_room(longest);
+                    let [starts, sizes] = [starts, sizes].map(|each| parts.add(bytemuck::cast_slice(each).into()));
+                    let shards = parts.add(bytemuck::cast_slice(shards).into());
+                    Stored::Parts(PartsAt { shards, starts, sizes, longest })
+                }
+                Values::Blocks(blocks) => {
+                    let offset = parts.add(bytemuck::cast_slice(blocks).into());
+                    Stored::Blocks(BlocksAt { offset, count: blocks.len() })
+                }
             };
             stored.push(Column { field, stored: values });
         }
+        let shards = shards.map(|shards| parts.add_shards(shards));
+        let keys = keys.map(|keys| parts.add_runs(keys.bytes.into(), keys.ends.into()));
         let memory = parts.copy()?;
+        let spec = TableSpec { len, columns: stored, shards, keys, classes };
         // Opened once here, so that columns that are none raise where they are made.
-        Table::open(len, &stored, Some(bytes_of(&memory)))?;
-        Ok(Self { len, spec: SourceSpec::Table { len, columns: stored }, memory })
+        Table::open(spec.clone(), bytes_of(&memory))?;
+        Ok(Self { spec: SourceSpec::Table(spec), memory: vec![memory] })
     }
 
-    /// Returns the number of rows.
-    pub fn rows(&self) -> u64 {
-        self.len
+    /// Selects samples of a source of `of` of them, by their indices; see [`Select`](crate::source::Select).
+    ///
+    /// # Errors
+    /// [`Error::Config`] where nothing is selected or an index is not below `of`; [`Error::Memory`] where the indices do not
+    /// fit under a limit of this process.
+    pub fn select(&self, of: u64, indices: &[u64]) -> Result<Self> {
+        if indices.is_empty() {
+            return Err(Error::config("a selection needs at least one sample"));
+        }
+        if let Some(beyond) = indices.iter().find(|index| **index >= of) {
+            return Err(Error::Config(format!("index {beyond} is selected of a source of {of} samples")));
+        }
+        let mut parts = Pieces::default();
+        parts.add(bytemuck::cast_slice(indices).into());
+        let spec = SourceSpec::Select { source: Box::new(self.spec.clone()), of, len: indices.len() as u64 };
+        Ok(Self { spec, memory: [&self.memory[..], &[parts.copy()?]].concat() })
+    }
+
+    /// Puts sources one after the other; see [`Concat`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is none, or their fields differ.
+    pub fn concat(sources: &[Self]) -> Result<Self> {
+        let fields: Vec<Vec<Field>> = sources.iter().map(|source| source.spec.fields()).collect();
+        Concat::common(fields.iter().map(|fields| &fields[..]))?;
+        let spec = SourceSpec::Concat { sources: sources.iter().map(|source| source.spec.clone()).collect() };
+        Ok(Self { spec, memory: sources.iter().flat_map(|source| source.memory.clone()).collect() })
+    }
+
+    /// Puts the fields of another source beside those of this one; see [`Joined`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] where both have a field of one name.
+    pub fn join(&self, other: &Self) -> Result<Self> {
+        Joined::both(&self.spec.fields(), &other.spec.fields())?;
+        let spec = SourceSpec::Joined { source: Box::new(self.spec.clone()), other: Box::new(other.spec.clone()) };
+        Ok(Self { spec, memory: [&self.memory[..], &other.memory].concat() })
     }
 
     /// Returns the source as data.
-    pub fn spec(&self) -> SourceSpec {
-        self.spec.clone()
+    pub fn spec(&self) -> &SourceSpec {
+        &self.spec
     }
 
-    /// Returns the copy, for a source in this process.
-    pub(crate) fn bytes(&self) -> Bytes {
-        bytes_of(&self.memory)
+    /// Opens the source in this process.
+    ///
+    /// # Errors
+    /// Those of [`SourceSpec::open`].
+    pub fn open(&self) -> Result<Arc<dyn Source>> {
+        self.spec.open(&self.bytes())
     }
 
-    pub(super) fn memory(&self) -> &Arc<SharedMemory> {
+    /// Returns a source that lies in this memory, after opening it once.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub(crate) fn over(spec: SourceSpec, memory: Vec<Arc<SharedMemory>>) -> Result<Self> {
+        let source = Self { spec, memory };
+        source.open()?;
+        Ok(source)
+    }
+
+    /// Tells whether it is a table whose shards are these.
+    pub(crate) fn lies_in<'a>(&self, files: impl Iterator<Item = &'a Path>) -> bool {
+        let (SourceSpec::Table(table), [bytes]) = (&self.spec, &self.bytes()[..]) else { return false };
+        table.shard_paths((**bytes).as_ref()).eq(files)
+    }
+
+    /// Returns the memory that it lies in, for a source in this process.
+    pub(crate) fn bytes(&self) -> Vec<Bytes> {
+        self.memory.iter().map(bytes_of).collect()
+    }
+
+    pub(super) fn memory(&self) -> &[Arc<SharedMemory>] {
         &self.memory
+    }
+}
+
+impl From<SourceSpec> for SharedSource {
+    /// A source that lies in no memory. A relative path is looked up in the directory of now, wherever the program goes
+    /// later.
+    fn from(spec: SourceSpec) -> Self {
+        Self { spec: spec.absolute(), memory: Vec::new() }
     }
 }
 
@@ -121,11 +259,11 @@ impl SharedArrays {
 /// # Errors
 /// [`Error::Memory`] where they do not fit under a limit of this process.
 pub fn shared_pieces(pickle: &[u8], buffers: &[&[u8]]) -> Result<Vec<Arc<SharedMemory>>> {
-    let mut stream = Parts::default();
+    let mut stream = Pieces::default();
     stream.add(pickle.into());
     let mut pieces = vec![stream.copy()?];
     if !buffers.is_empty() {
-        let mut parts = Parts::default();
+        let mut parts = Pieces::default();
         for buffer in buffers {
             parts.add((*buffer).into());
         }
@@ -136,12 +274,12 @@ pub fn shared_pieces(pickle: &[u8], buffers: &[&[u8]]) -> Result<Vec<Arc<SharedM
 
 /// Byte ranges and where they are to lie in the shared memory.
 #[derive(Default)]
-struct Parts<'a> {
+struct Pieces<'a> {
     parts: Vec<(usize, Cow<'a, [u8]>)>,
     end: usize,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> Pieces<'a> {
     /// Adds bytes and returns their offset.
     fn add(&mut self, bytes: Cow<'a, [u8]>) -> usize {
         let offset = self.end;
@@ -159,6 +297,18 @@ impl<'a> Parts<'a> {
             Cow::Owned(ends) => Cow::Owned(bytemuck::cast_slice(&ends).to_vec()),
         };
         RunsAt { offset: self.add(bytes), ends: self.add(ends), longest }
+    }
+
+    fn add_shards(&mut self, shards: Shards<'_>) -> ShardsAt {
+        let Shards { files, mapped } = shards;
+        let (mut paths, mut ends, mut stamps) = (Vec::new(), Vec::new(), Vec::new());
+        for (path, stamp) in files {
+            paths.extend_from_slice(path.as_os_str().as_bytes());
+            ends.push(paths.len() as u64);
+            stamps.extend([stamp.size, stamp.changed].map(u64::to_ne_bytes).concat());
+        }
+        let paths = self.add_runs(paths.into(), ends.into());
+        ShardsAt { count: files.len() as u64, paths, stamps: self.add(stamps.into()), mapped }
     }
 
     /// Copies all parts to new memory.
@@ -196,7 +346,7 @@ fn absolute(paths: Runs<'_>) -> Result<Paths<'_>> {
 }
 
 fn bytes_of(memory: &Arc<SharedMemory>) -> Bytes {
-    // SAFETY: SharedArrays writes the memory only before anybody else can see it.
+    // SAFETY: SharedSource writes the memory only before anybody else can see it.
     Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })
 }
 

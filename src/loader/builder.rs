@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    arrays::SharedArrays,
+    arrays::SharedSource,
     description::Description,
     handle::{Backend, Loader},
     inline::Inline,
@@ -83,19 +83,10 @@ impl Builder {
         }
     }
 
-    /// Returns the builder of what a description says. `given` is the source where it names none.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where there is no source, or both are given.
-    pub fn described(description: Description, given: Option<Input>) -> Result<Self> {
-        let Description { source, recipe, options, prefetch, memory_limit } = description;
-        let input = match (source, given) {
-            (Some(source), None) => source.into(),
-            (None, Some(given)) => given,
-            (None, None) => return Err(Error::config("a loader needs a source")),
-            (Some(_), Some(_)) => return Err(Error::config("a loader has one source, and was given two")),
-        };
-        Ok(Self { input, recipe, options, prefetch, memory_limit, launch: Launch::default(), functions: None })
+    /// Returns the builder of what a description says, over this source.
+    pub fn described(description: Description, input: impl Into<Input>) -> Self {
+        let Description { recipe, options, prefetch, memory_limit } = description;
+        Self { recipe, options, prefetch, memory_limit, ..Self::new(input.into()) }
     }
 
     options! {
@@ -236,17 +227,15 @@ impl Builder {
             let filler = Filler::new(pipeline, options.on_error, None);
             (Backend::Inline(Box::new(Inline::new(filler, layout, budget, options.threads_per_worker)?)), facts)
         } else {
-            let description =
-                LoaderDescription { pipeline: opened.spec.clone(), functions: 0, options: options.clone() };
+            let description = LoaderDescription { pipeline: opened.spec(), functions: 0, options: options.clone() };
             let forked = matches!(launch, Launch::Fork);
             if description.pipeline.is_none() && !forked {
                 return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
             }
-            let memory: Vec<_> = opened.arrays.iter().map(|arrays| Arc::clone(arrays.memory())).collect();
             let pipeline = if forked { Some(opened.pipeline()?) } else { None };
             let slots = Slots::Laid(opened.fields.clone(), layout, opened.growth(&options));
             // One that is forked has the pipeline, and the memory with it.
-            let memory = if forked { &[][..] } else { &memory };
+            let memory = if forked { &[] } else { opened.memory() };
             let (pool, facts, _) = Pool::start_up(&description, &launch, (pipeline, memory), slots, budget, tick)?;
             (Backend::Pool(Box::new(pool)), facts)
         };
@@ -272,10 +261,8 @@ impl WithCode {
     ) -> Result<Result<Self, (Input, Option<Arc<dyn Functions>>)>> {
         let (source, functions, memory) = match (input, functions) {
             (Input::Code(pieces), _) => (SourceSpec::Code { pieces: pieces.len() }, 0, pieces),
-            (Input::Spec(spec), Some(CalledBy::Code(pieces))) => (spec, pieces.len(), pieces),
-            (Input::Arrays(arrays), Some(CalledBy::Code(pieces))) => {
-                let memory = [&pieces[..], &[Arc::clone(arrays.memory())]].concat();
-                (arrays.spec(), pieces.len(), memory)
+            (Input::Shared(source), Some(CalledBy::Code(pieces))) => {
+                (source.spec().clone(), pieces.len(), [&pieces[..], source.memory()].concat())
             }
             (Input::Custom(_), Some(CalledBy::Code(_))) => {
                 return Err(Error::config("functions that are code go with a source that is, or with data"));
@@ -321,10 +308,16 @@ fn reads_files(pipeline: &PipelineSpec) -> bool {
 /// An input with what is known of it before it is opened.
 struct Opened {
     fields: Vec<FieldSpec>,
-    spec: Option<PipelineSpec>,
-    arrays: Option<SharedArrays>,
-    custom: Option<Arc<Pipeline>>,
+    made: Made,
     sample_bytes: u64,
+}
+
+/// What makes samples.
+enum Made {
+    /// Data: this is made of the source's records.
+    Described(Box<SharedSource>, Recipe),
+    /// A pipeline of this process.
+    Here(Arc<Pipeline>),
 }
 
 impl Opened {
@@ -334,13 +327,12 @@ impl Opened {
             let pipeline = Pipeline::new(source, recipe)?.with_sample_bytes(sample_bytes);
             let pipeline = functions.into_iter().fold(pipeline, Pipeline::with_functions);
             let fields = pipeline.fields().to_vec();
-            Ok(Self { fields, spec: None, arrays: None, custom: Some(Arc::new(pipeline)), sample_bytes })
+            Ok(Self { fields, made: Made::Here(Arc::new(pipeline)), sample_bytes })
         };
         if let Some(functions) = functions {
             check_threads(options)?;
             let source = match input {
-                Input::Spec(spec) => spec.open(None)?,
-                Input::Arrays(arrays) => arrays.spec().open(Some(arrays.bytes()))?,
+                Input::Shared(source) => source.open()?,
                 Input::Custom(source) => source,
                 Input::Code(_) => return Err(Error::config("code of the user needs workers")),
             };
@@ -348,62 +340,54 @@ impl Opened {
             let recipe = learn(&source, recipe, &functions, key)?;
             return custom(source, &recipe, Some(functions));
         }
-        let (source, arrays) = match input {
-            Input::Spec(spec) => (spec, None),
-            Input::Arrays(arrays) => (arrays.spec(), Some(arrays)),
-            Input::Custom(source) => return custom(source, &recipe, None),
-            Input::Code(_) => return Err(Error::config("code of the user needs workers")),
-        };
-        let spec = PipelineSpec { source, recipe };
-        Ok(Self { fields: spec.fields()?, spec: Some(spec), arrays, custom: None, sample_bytes })
+        match input {
+            Input::Shared(source) => {
+                let fields = PipelineSpec { source: source.spec().clone(), recipe: recipe.clone() }.fields()?;
+                Ok(Self { fields, made: Made::Described(Box::new(source), recipe), sample_bytes })
+            }
+            Input::Custom(source) => custom(source, &recipe, None),
+            Input::Code(_) => Err(Error::config("code of the user needs workers")),
+        }
+    }
+
+    /// Returns the pipeline as data, where it is some.
+    fn spec(&self) -> Option<PipelineSpec> {
+        match &self.made {
+            Made::Described(source, recipe) => {
+                Some(PipelineSpec { source: source.spec().clone(), recipe: recipe.clone() })
+            }
+            Made::Here(_) => None,
+        }
+    }
+
+    /// Returns the memory that the source lies in, where it is data.
+    fn memory(&self) -> &[Arc<SharedMemory>] {
+        match &self.made {
+            Made::Described(source, _) => source.memory(),
+            Made::Here(_) => &[],
+        }
     }
 
     /// Tells whether samples are files, which may make any amount of memory necessary.
     fn reads_files(&self) -> bool {
-        self.spec.as_ref().is_some_and(reads_files)
+        self.spec().as_ref().is_some_and(reads_files)
     }
 
     /// Returns how slots are laid out anew where the source has guessed how much room its samples need.
     fn growth(&self, options: &Options) -> Option<Growth> {
-        let PipelineSpec { source, recipe } = self.spec.clone()?;
+        let PipelineSpec { source, recipe } = self.spec()?;
         let plan = SlotPlan { recipe, batch_size: options.batch_size as usize, samples: None };
         Some(Growth { plan, fields: source.fields() })
     }
 
     /// Opens the source in this process.
     fn pipeline(&self) -> Result<Arc<Pipeline>> {
-        let bytes = self.arrays.as_ref().map(SharedArrays::bytes);
-        match (&self.custom, &self.spec) {
-            (Some(pipeline), _) => Ok(Arc::clone(pipeline)),
-            (None, Some(spec)) => Ok(Arc::new(spec.clone().open(bytes)?.with_sample_bytes(self.sample_bytes))),
-            (None, None) => Err(Error::config("a loader needs a source")),
+        match &self.made {
+            Made::Here(pipeline) => Ok(Arc::clone(pipeline)),
+            Made::Described(source, recipe) => {
+                let pipeline = Pipeline::new(source.open()?, recipe)?;
+                Ok(Arc::new(pipeline.with_sample_bytes(self.sample_bytes)))
+            }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spec::DType;
-
-    #[test]
-    fn a_description_has_one_source() {
-        let row = FieldSpec::new("x", DType::UInt8, []);
-        let table = SharedArrays::copy(1, &[(row, &[0])]).unwrap();
-        let folder = SourceSpec::ImageFolder { root: "train".into() };
-        let described = |source: Option<&SourceSpec>, table: Option<&SharedArrays>| {
-            let description = Description {
-                source: source.cloned(),
-                recipe: Recipe::default(),
-                options: Options::default(),
-                prefetch: 1,
-                memory_limit: 1,
-            };
-            Builder::described(description, table.cloned().map(Input::Arrays))
-        };
-        assert!(matches!(described(Some(&folder), None).unwrap().input, Input::Spec(_)));
-        assert!(matches!(described(None, Some(&table)).unwrap().input, Input::Arrays(_)));
-        assert!(described(None, None).unwrap_err().to_string().contains("needs a source"));
-        assert!(described(Some(&folder), Some(&table)).unwrap_err().to_string().contains("was given two"));
     }
 }

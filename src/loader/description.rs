@@ -2,14 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{field::Recipe, job::Options, source::SourceSpec};
+use crate::{field::Recipe, job::Options};
 
-/// All that makes a [`Builder`](crate::loader::Builder), as data: what another language gives.
+/// All but the source that makes a [`Builder`](crate::loader::Builder), as data: what another language gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
-    /// The source; none where the samples are those of [shared arrays](super::SharedArrays), which are no data.
-    pub source: Option<SourceSpec>,
     /// What is made of the samples.
     pub recipe: Recipe,
     /// How samples become batches.
@@ -28,7 +26,6 @@ mod tests {
     use crate::job::OnError;
 
     const JSON: &str = r#"{
-        "source": {"kind": "ImageFolder", "root": "train"},
         "recipe": {
             "transforms": {"image": [{"op": "CenterCrop", "size": [224]}]},
             "batch_transforms": [{"op": "MixUp", "num_classes": 10}],
@@ -53,7 +50,6 @@ mod tests {
         assert_eq!(description.options.seed, u64::MAX);
         assert_eq!(description.options.stall_timeout, Duration::from_millis(250));
         assert_eq!(description.options.on_error, OnError::Skip);
-        assert_eq!(description.source, Some(SourceSpec::ImageFolder { root: "train".into() }));
         let longest = Description {
             options: Options { stall_timeout: Duration::MAX, ..description.options.clone() },
             ..description.clone()

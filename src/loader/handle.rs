@@ -14,7 +14,7 @@ use super::{
     batch::Batch,
     inline::Inline,
     lock::lock,
-    pool::Pool,
+    pool::{Next, Pool},
     pool_handle::PoolHandle,
     state::{Iterations, State},
     stats::{Stats, TrainerStats},
@@ -44,7 +44,7 @@ pub struct Loader {
     fields: Arc<[FieldSpec]>,
     options: Options,
     sampler: Sampler,
-    classes: Vec<OsString>,
+    facts: SourceFacts,
     backend: Mutex<Backend>,
     /// The part of the pool that needs no lock.
     handle: Option<PoolHandle>,
@@ -67,9 +67,9 @@ impl Loader {
         let handle = if let Backend::Pool(pool) = &backend { Some(pool.handle()) } else { None };
         Ok(Self {
             fields: fields.into(),
-            sampler: options.sampler(facts.len, facts.blocks.map(Arc::new))?,
+            sampler: options.sampler(facts.len, facts.blocks.clone().map(Arc::new))?,
             options,
-            classes: facts.classes,
+            facts,
             backend: Mutex::new(backend),
             handle,
             closed: AtomicBool::new(false),
@@ -97,7 +97,7 @@ impl Loader {
 
     /// Returns the names of the classes, where the source has any.
     pub fn classes(&self) -> &[OsString] {
-        &self.classes
+        &self.facts.classes
     }
 
     /// Returns the number of batches that this rank gets in a whole epoch.
@@ -150,20 +150,24 @@ impl Loader {
         let mut backend = lock(&self.backend);
         let mut iterations = lock(&self.iterations);
         let Some(partition) = iterations.partition_of(generation)? else { return Ok(NextBatch::End) };
-        let batch = iterations.delivered();
-        if batch >= partition.batches() {
-            iterations.finish();
-            return Ok(NextBatch::End);
-        }
+        let mut batch = iterations.delivered();
         let made = match &mut *backend {
-            Backend::Inline(inline) => inline.make(&partition, batch).map(Some),
-            Backend::Pool(pool) => pool.try_next(generation, batch, &partition),
+            _ if batch >= partition.batches() => Ok(Next::End),
+            Backend::Inline(inline) => inline.make(&partition, batch).map(|made| made.map_or(Next::End, Next::Batch)),
+            Backend::Pool(pool) => pool.try_next(generation, &mut batch, &partition),
         };
         // A batch that failed is behind us as much as one that did not.
-        if matches!(made, Ok(Some(_)) | Err(Error::Sample(_))) {
-            iterations.deliver();
+        if matches!(made, Ok(Next::Batch(_)) | Err(Error::Sample(_))) {
+            iterations.deliver(batch);
         }
-        Ok(made?.map_or(NextBatch::NotYet, |slot| NextBatch::Batch(slot, partition.epoch())))
+        Ok(match made? {
+            Next::Batch(slot) => NextBatch::Batch(slot, partition.epoch()),
+            Next::NotYet => NextBatch::NotYet,
+            Next::End => {
+                iterations.finish();
+                NextBatch::End
+            }
+        })
     }
 
     /// Makes the next iteration begin with this epoch. A cursor that was loaded in the same epoch is kept.
@@ -179,7 +183,7 @@ impl Loader {
     /// Returns where the loader is: the batches handed out so far are behind, all others before it.
     pub fn state(&self) -> State {
         let (epoch, cursor) = lock(&self.iterations).reached();
-        State::new(&self.sampler, &self.classes, epoch, cursor)
+        State::new(&self.sampler, &self.facts, self.options.num_workers, (epoch, cursor))
     }
 
     /// Makes the next iteration begin where `state` was taken, with any number of workers, batch size and world size.
@@ -187,7 +191,8 @@ impl Loader {
     /// # Errors
     /// [`Error::Config`] for a state of another version, seed, order or source, or with a cursor beyond its end.
     pub fn load_state(&self, state: &State) -> Result<()> {
-        state.check(&State::new(&self.sampler, &self.classes, 0, 0), self.sampler.len)?;
+        let own = State::new(&self.sampler, &self.facts, self.options.num_workers, (0, 0));
+        state.check(&own, self.sampler.len)?;
         lock(&self.iterations).load(state.epoch, state.cursor);
         Ok(())
     }

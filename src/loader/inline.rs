@@ -2,12 +2,9 @@
 
 #![expect(unsafe_code, reason = "takes slots that the list of free ones handed out")]
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use rayon::prelude::*;
@@ -80,8 +77,8 @@ impl Inline {
         })
     }
 
-    /// Makes a batch.
-    pub(super) fn make(&mut self, partition: &Partition, batch: u64) -> Result<SlotRef> {
+    /// Makes a batch; none where its stream has ended.
+    pub(super) fn make(&mut self, partition: &Partition, batch: u64) -> Result<Option<SlotRef>> {
         loop {
             if let Some(made) = self.try_make(partition, batch)? {
                 return made;
@@ -113,7 +110,7 @@ impl Inline {
     }
 
     /// Makes a batch; none where rows had too little room, and have more now.
-    fn try_make(&mut self, partition: &Partition, batch: u64) -> Result<Option<Result<SlotRef>>> {
+    fn try_make(&mut self, partition: &Partition, batch: u64) -> Result<Option<Result<Option<SlotRef>>>> {
         let slot = self.free_slot()?;
         let rows = partition.rows(batch) as usize;
         // SAFETY: the slot was on the list of free ones, so nobody else has a right to it.
@@ -123,14 +120,7 @@ impl Inline {
         let fill = |rows: &mut dyn Iterator<Item = RowMut>| {
             let (mut report, mut scratch) = (RunReport::default(), filler.pipeline().scratch());
             let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
-            let begun = Instant::now();
-            reader.begin();
-            for mut row in rows {
-                let candidate = filler.fetch(task, &mut row, (&mut *reader, &mut record), &mut report);
-                filler.fill(task, &mut row, (&mut *reader, &mut record), candidate, &mut scratch, &mut report);
-            }
-            reader.end();
-            report.rest_is_writing(begun);
+            filler.fill_rows(task, rows, (&mut *reader, &mut record), &mut scratch, &mut report);
             report
         };
         let mut report = match &self.pool {
@@ -155,7 +145,15 @@ impl Inline {
             lock(&self.free.slots).push(slot);
             return self.grow(&room).map(|()| None);
         }
-        if filler.pipeline().finishes() && report.failures.iter().all(|failure| !failure.fatal) {
+        let has_failed = report.failures.iter().any(|failure| failure.fatal);
+        let rows = report.made.map_or(rows, |made| made.rows as usize);
+        if rows == 0 && !has_failed {
+            // Its stream has ended.
+            self.add(report);
+            lock(&self.free.slots).push(slot);
+            return Ok(Some(Ok(None)));
+        }
+        if filler.pipeline().finishes() && !has_failed {
             // SAFETY: every right to the slot's rows is gone with the loop above.
             let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
             filler.finish(partition, batch, rights, &mut report);
@@ -163,7 +161,7 @@ impl Inline {
         self.free.held.fetch_add(1, Ordering::AcqRel);
         // SAFETY: every right to the slot's rows is gone with the statements above.
         let slot = unsafe { self.arena.take(slot, rows, Arc::clone(&self.free) as Arc<dyn GiveBack>) }?;
-        Ok(Some(self.add(report).map_or(Ok(slot), |error| Err(Error::Sample(Box::new(error))))))
+        Ok(Some(self.add(report).map_or(Ok(Some(slot)), |error| Err(Error::Sample(Box::new(error))))))
     }
 
     /// Adds a batch to the statistics, and returns its error, if it has one.

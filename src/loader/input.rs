@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use super::arrays::SharedArrays;
+use super::arrays::SharedSource;
 use crate::{
     source::{Source, SourceSpec},
     sys::memory::SharedMemory,
@@ -10,10 +10,8 @@ use crate::{
 
 /// Where samples come from.
 pub enum Input {
-    /// A source that can be described as data.
-    Spec(SourceSpec),
-    /// Arrays of this process.
-    Arrays(SharedArrays),
+    /// A source that can be described as data, with the memory that it lies in.
+    Shared(SharedSource),
     /// Code of the user, in pieces of shared memory, for a program that opens it; see [`Launch`](super::Launch).
     Code(Vec<Arc<SharedMemory>>),
     /// Any source. With workers it needs [`Launch::Fork`].
@@ -31,8 +29,7 @@ impl Input {
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Spec(spec) => f.debug_tuple("Spec").field(spec).finish(),
-            Self::Arrays(arrays) => f.debug_tuple("Arrays").field(arrays).finish(),
+            Self::Shared(source) => f.debug_tuple("Shared").field(source).finish(),
             Self::Code(pieces) => f.debug_tuple("Code").field(pieces).finish(),
             Self::Custom(source) => f.debug_tuple("Custom").field(source).finish(),
         }
@@ -41,12 +38,12 @@ impl fmt::Debug for Input {
 
 impl From<SourceSpec> for Input {
     fn from(spec: SourceSpec) -> Self {
-        Self::Spec(spec.absolute())
+        SharedSource::from(spec).into()
     }
 }
 
-impl From<SharedArrays> for Input {
-    fn from(arrays: SharedArrays) -> Self {
-        Self::Arrays(arrays)
+impl From<SharedSource> for Input {
+    fn from(source: SharedSource) -> Self {
+        Self::Shared(source)
     }
 }

@@ -19,7 +19,7 @@ mod stats;
 mod tick;
 
 pub use self::{
-    arrays::{Runs, SharedArrays, Values, shared_pieces},
+    arrays::{Columns, Parts, Runs, Shards, SharedSource, Values, shared_pieces},
     batch::{Batch, Element, Ragged},
     batches::Batches,
     builder::Builder,

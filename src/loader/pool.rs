@@ -51,6 +51,14 @@ pub(super) enum Slots {
     Planned(SlotPlan),
 }
 
+/// What asking for a batch gave.
+pub(super) enum Next {
+    Batch(SlotRef),
+    NotYet,
+    /// There are no more.
+    End,
+}
+
 /// A coordinator, its arena, and what it has sent.
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -342,6 +350,7 @@ impl Pool {
             Reply::Up { .. }
             | Reply::Over { .. }
             | Reply::Stats { .. }
+            | Reply::Ended { .. }
             | Reply::Lost { .. }
             | Reply::Learned { .. } => {}
         }
@@ -354,8 +363,10 @@ impl Pool {
         unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.lease) as Arc<dyn GiveBack>) }
     }
 
-    /// Returns a batch of the current iteration if it has come.
-    pub(super) fn try_next(&mut self, generation: u64, batch: u64, partition: &Partition) -> Result<Option<SlotRef>> {
+    /// Returns a batch of the current iteration if it has come. `batch` is the one that is next; of streams, which end where
+    /// they do, the one that has come may be a later one, and is put there.
+    pub(super) fn try_next(&mut self, generation: u64, batch: &mut u64, partition: &Partition) -> Result<Next> {
+        let is_next = |number: u64, batch: u64| number == batch || (partition.is_endless() && number > batch);
         loop {
             let reply = match self.outgrown.take().or_else(|| self.inbox.pop_front()) {
                 Some(reply) => Some(reply),
@@ -363,18 +374,22 @@ impl Pool {
             };
             match reply {
                 Some(Reply::Ready { generation: of, batch: number, slot, rows }) if of == generation => {
-                    if number != batch || rows != partition.rows(batch) {
+                    let most = partition.rows(number);
+                    if !is_next(number, *batch) || !(rows == most || (partition.is_endless() && rows <= most)) {
                         return Err(Error::Protocol(format!("batch {number} of {rows} rows came for batch {batch}")));
                     }
                     self.starved = None;
-                    return self.take(slot, rows).map(Some);
+                    *batch = number;
+                    return self.take(slot, rows).map(Next::Batch);
                 }
-                Some(Reply::Failed { generation: of, slot, len, .. }) if of == generation => {
+                Some(Reply::Ended { generation: of }) if of == generation => return Ok(Next::End),
+                Some(Reply::Failed { generation: of, batch: number, slot, len }) if of == generation => {
+                    *batch = number;
                     let text = self.take(slot, 0)?.text(len as usize);
                     // The iteration goes on behind this batch whatever became of the text.
                     let error = serde_json::from_str(&text).unwrap_or_else(|_| SampleError {
-                        index: partition.index(batch, 0, 0),
-                        key: format!("batch {batch}"),
+                        index: partition.index(number, 0, 0),
+                        key: format!("batch {number}"),
                         stage: Stage::Worker,
                         reason: text,
                         errno: None,
@@ -386,13 +401,13 @@ impl Pool {
                     return Err(Error::Sample(Box::new(error)));
                 }
                 Some(Reply::Outgrown { field, places }) => {
-                    self.grow(field, places, (generation, batch, partition))?;
+                    self.grow(field, places, (generation, *batch, partition))?;
                 }
                 Some(other) => self.discard(other)?,
                 None => {
                     self.make_room()?;
                     self.check_pulse()?;
-                    return Ok(None);
+                    return Ok(Next::NotYet);
                 }
             }
         }

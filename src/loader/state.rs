@@ -1,13 +1,14 @@
 //! Where in the epochs a loader is, and how that is saved.
 
-use std::{ffi::OsString, os::unix::ffi::OsStrExt};
+use std::os::unix::ffi::OsStrExt;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
+    coordinator::SourceFacts,
     error::{Error, Result},
-    sampler::{Order, Partition, Sampler},
+    sampler::{ENDLESS, Order, Partition, Sampler},
 };
 
 const VERSION: u32 = 1;
@@ -15,13 +16,14 @@ const VERSION: u32 = 1;
 /// Where in which epoch a loader is, small enough to be written with every checkpoint.
 ///
 /// It does not depend on the number of workers, the batch size or the world size: all of them may be others when it
-/// is loaded. Every rank's state is the same, since all ranks have had the same number of batches.
+/// is loaded. Every rank's state is the same, since all ranks have had the same number of batches. Where samples come as
+/// streams, it is of one rank, and depends on all of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
     /// The version of this format.
     pub version: u32,
-    /// A hash of what must not change: the source's length and classes, and how it is ordered.
+    /// A hash of what must not change: the source's length, classes and identity, and how it is ordered.
     pub fingerprint: String,
     /// The seed.
     pub seed: u64,
@@ -32,7 +34,7 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(sampler: &Sampler, classes: &[OsString], epoch: u64, cursor: u64) -> Self {
+    pub(super) fn new(sampler: &Sampler, facts: &SourceFacts, num_workers: u32, (epoch, cursor): (u64, u64)) -> Self {
         let mut hash = Xxh3::new();
         hash.update(&sampler.len.to_le_bytes());
         match &sampler.order {
@@ -44,9 +46,17 @@ impl State {
                 blocks.ends.iter().for_each(|end| hash.update(&end.to_le_bytes()));
             }
         }
-        for class in classes {
+        for class in &facts.classes {
             hash.update(&(class.len() as u64).to_le_bytes());
             hash.update(class.as_bytes());
+        }
+        if facts.identity != 0 {
+            hash.update(&facts.identity.to_le_bytes());
+        }
+        if sampler.is_endless() {
+            for part in [sampler.batch_size, sampler.rank, sampler.world_size, num_workers.max(1)] {
+                hash.update(&part.to_le_bytes());
+            }
         }
         let fingerprint = format!("{:032x}", hash.digest128());
         Self { version: VERSION, fingerprint, seed: sampler.seed, epoch, cursor }
@@ -58,6 +68,10 @@ impl State {
             format!("has version {}, and this stokehold reads version {}", self.version, own.version)
         } else if self.seed != own.seed {
             format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
+        } else if self.fingerprint != own.fingerprint && samples == ENDLESS {
+            "was taken from another source, or with another number of workers, batch size, rank or world size, which \
+             streams depend on"
+                .to_owned()
         } else if self.fingerprint != own.fingerprint {
             "was taken from another source, or with another value of shuffle (or, with \"blocks\", other blocks)"
                 .to_owned()
@@ -120,9 +134,10 @@ impl Iterations {
         self.current.as_ref().map_or(0, |current| current.delivered)
     }
 
-    pub(super) fn deliver(&mut self) {
+    /// Notes that the batches up to this one are behind.
+    pub(super) fn deliver(&mut self, batch: u64) {
         if let Some(current) = &mut self.current {
-            current.delivered += 1;
+            current.delivered = batch + 1;
         }
     }
 
@@ -171,12 +186,12 @@ mod tests {
         let mut iterations = Iterations::default();
         assert_eq!(iterations.reached(), (0, 0));
         let (first, _) = iterations.begin(&sampler());
-        iterations.deliver();
+        iterations.deliver(0);
         assert_eq!(iterations.reached(), (0, 4));
         let (second, partition) = iterations.begin(&sampler());
         assert_eq!(partition.epoch(), 1);
         assert!(iterations.partition_of(first).is_err());
-        (0..3).for_each(|_| iterations.deliver());
+        (0..3).for_each(|batch| iterations.deliver(batch));
         assert_eq!(iterations.reached(), (1, 10));
         iterations.finish();
         assert_eq!(iterations.reached(), (2, 0));
@@ -195,8 +210,8 @@ mod tests {
 
     #[test]
     fn a_state_says_why_it_does_not_fit() {
-        let classes = [OsString::from("a"), OsString::from("b")];
-        let own = State::new(&sampler(), &classes, 0, 0);
+        let facts = SourceFacts { len: 10, classes: vec!["a".into(), "b".into()], blocks: None, identity: 0 };
+        let own = State::new(&sampler(), &facts, 0, (0, 0));
         for (epoch, cursor) in [(7, 9), (u64::MAX - 1, 10)] {
             assert!(State { epoch, cursor, ..own.clone() }.check(&own, 10).is_ok());
         }
@@ -209,10 +224,13 @@ mod tests {
             );
         }
         assert!(reason(State { epoch: u64::MAX, ..own.clone() }).contains("no epoch could follow"));
-        assert!(reason(State::new(&sampler(), &classes[..1], 0, 0)).contains("another source"));
+        let fewer = SourceFacts { classes: vec!["a".into()], ..facts.clone() };
+        assert!(reason(State::new(&sampler(), &fewer, 0, (0, 0))).contains("another source"));
+        let selected = SourceFacts { identity: 1, ..facts.clone() };
+        assert!(reason(State::new(&sampler(), &selected, 0, (0, 0))).contains("another source"));
         let blocks = |ends: &[u64], window| Order::Blocks(Arc::new(Blocks { ends: ends.to_vec(), window }));
         let orders = [Order::Source, blocks(&[4, 10], 1), blocks(&[4, 10], 2), blocks(&[5, 10], 1)];
-        let states = orders.map(|order| State::new(&Sampler { order, ..sampler() }, &classes, 0, 0));
+        let states = orders.map(|order| State::new(&Sampler { order, ..sampler() }, &facts, 0, (0, 0)));
         for (at, state) in states.iter().enumerate() {
             assert!(reason(state.clone()).contains("shuffle"));
             assert!(states[..at].iter().all(|other| other.fingerprint != state.fingerprint));

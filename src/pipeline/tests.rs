@@ -12,7 +12,7 @@ use crate::{
     field::Image as ImageField,
     geometry::{Rect, Size},
     pixel::PixelType,
-    source::{BytesReader, Column, Stored},
+    source::{BytesReader, Column, Stored, TableSpec},
     spec::DType,
     transform::{
         Chain, Interpolation, Layout, PaddingMode, Pixels, Region, Transform, Workspace,
@@ -211,7 +211,7 @@ fn the_spec_is_known_without_io() {
     assert_eq!(fields[1].to_string(), "label: int64[]");
     let json = serde_json::to_string(&spec).unwrap();
     assert_eq!(serde_json::from_str::<PipelineSpec>(&json).unwrap(), spec);
-    assert!(matches!(spec.open(None), Err(Error::Sys { .. })));
+    assert!(matches!(spec.open(&[]), Err(Error::Sys { .. })));
 }
 
 #[test]
@@ -262,9 +262,9 @@ fn arrays_take_image_transforms_and_keep_their_rank() {
         Transform::CenterCrop(CenterCrop { size: vec![2] }),
         Transform::ToDtype(ToDtype { dtype: DType::Int16, scale: false }),
     ];
-    let spec = PipelineSpec { source: SourceSpec::Table { len: 2, columns }, recipe: recipe(transforms(&ops)) };
+    let spec = PipelineSpec { source: SourceSpec::Table(TableSpec::new(2, columns)), recipe: recipe(transforms(&ops)) };
     let bytes: Vec<u8> = (0..54).collect();
-    let pipeline = spec.open(Some(Arc::new(bytes))).unwrap();
+    let pipeline = spec.open(&[Arc::new(bytes)]).unwrap();
     assert_eq!(pipeline.fields()[0].to_string(), "image: int16[2, 2]");
 
     let (mut image, mut raw) = ([0xee; 8], [0xee; 3]);

@@ -248,6 +248,11 @@ pub enum Reply {
         /// The length of the reason.
         len: u32,
     },
+    /// An iteration over streams is at its end: there are no more batches.
+    Ended {
+        /// The iteration.
+        generation: u64,
+    },
     /// The statistics lie in the mailbox.
     Stats {
         /// Their length.
@@ -384,6 +389,7 @@ impl Wire for Reply {
             Self::Failed { generation, batch, slot, len } => {
                 Frame { kind: 34, n: len, a: generation, b: batch, slot, ..Frame::default() }
             }
+            Self::Ended { generation } => Frame { kind: 39, a: generation, ..Frame::default() },
             Self::Stats { len } => Frame { kind: 35, n: len, ..Frame::default() },
             Self::Lost { slots } => Frame { kind: 36, n: slots, ..Frame::default() },
             Self::Outgrown { field, places } => Frame { kind: 38, n: field, a: places, ..Frame::default() },
@@ -401,6 +407,7 @@ impl Wire for Reply {
             35 => Some(Self::Stats { len: n }),
             36 => Some(Self::Lost { slots: n }),
             37 => Some(Self::Learned { len: n }),
+            39 => Some(Self::Ended { generation: a }),
             38 => Some(Self::Outgrown { field: n, places: a }),
             _ => None,
         }

@@ -40,7 +40,7 @@ pub(super) enum Opener {
 }
 
 impl OpenCode for Opener {
-    fn open(&self, memory: &[SharedMemory]) -> Result<Box<dyn OpenedCode>> {
+    fn open(&self, memory: &[Arc<SharedMemory>]) -> Result<Box<dyn OpenedCode>> {
         let descriptors: Vec<RawFd> = memory.iter().map(|piece| piece.as_fd().as_raw_fd()).collect();
         Python::attach(|py| {
             let before = if matches!(self, Self::Given(_)) { Vec::new() } else { process::descriptors() };

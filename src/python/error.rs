@@ -89,6 +89,15 @@ struct Context<'a> {
     at: &'a str,
 }
 
+/// Returns the failure of a sample whose code raised an exception.
+pub(super) fn failed(py: Python<'_>, error: &PyErr) -> Failure {
+    let errno = error
+        .is_instance_of::<PyOSError>(py)
+        .then(|| error.value(py).getattr("errno").ok()?.extract::<i32>().ok())
+        .flatten();
+    Failure { errno, ..Failure::raised(Stage::Read, raised(py, error)) }
+}
+
 /// Returns an exception as it crosses processes.
 pub(super) fn raised(py: Python<'_>, error: &PyErr) -> Raised {
     let sent = || {

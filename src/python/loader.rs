@@ -20,7 +20,7 @@ use super::{
     dataset::Dataset,
     forks,
     functions::UserFunctions,
-    table::Table,
+    source::Source,
 };
 use crate::{
     error::{Error, Result, SampleError},
@@ -88,7 +88,7 @@ impl Loader {
 
 #[pymethods]
 impl Loader {
-    /// Starts what a description says, in JSON. `table` holds the samples where it names no source; `code` is the
+    /// Starts what a description says, in JSON, over a source, unless that is the dataset of `code`. `code` is the
     /// loader's code, and what it is packed into where workers are to have it. `coordinator` is the interpreter, its
     /// arguments, and what to tell where that is no interpreter; `report` is
     /// called with each line that coordinator and workers report, while the loader is looked after.
@@ -96,34 +96,36 @@ impl Loader {
     fn new(
         py: Python<'_>,
         description: &str,
-        table: Option<&Bound<'_, Table>>,
+        source: Option<&Bound<'_, Source>>,
         code: Option<CodeArgs<'_>>,
         coordinator: (OsString, Vec<OsString>, String),
         report: Py<PyAny>,
     ) -> PyResult<Self> {
         let description: Description = super::from_json("a loader's description", description)?;
-        let table = table.map(|table| Input::Arrays(table.get().0.clone()));
-        let is_data = description.source.is_some() || table.is_some();
+        let source = source.map(|source| Input::Shared(source.get().0.clone()));
+        let is_data = source.is_some();
         let is_here = description.options.num_workers == 0;
         let mut launched = launch(coordinator)?;
         let (given, here, pieces) = match code {
-            None => (table, None, None),
+            None => (source, None, None),
             Some((code, None)) if is_here => {
                 let dataset = |code| Ok::<_, PyErr>(Input::Custom(Arc::new(Dataset::learned(py, code)?)));
-                (if is_data { table } else { Some(dataset(&code)?) }, Some(code), None)
+                (if is_data { source } else { Some(dataset(&code)?) }, Some(code), None)
             }
             Some((code, None)) => {
                 forks::tell_of_forks();
                 launched = Launch::ForkWith(Arc::new(Opener::Given(code.unbind())));
-                (if is_data { table } else { Some(Input::Code(Vec::new())) }, None, is_data.then(Vec::new))
+                (if is_data { source } else { Some(Input::Code(Vec::new())) }, None, is_data.then(Vec::new))
             }
             Some((_, Some((pickle, buffers)))) => {
                 let buffers = buffers.iter().map(PyUntypedBuffer::get).collect::<PyResult<Vec<_>>>()?;
                 let pieces = shared(py, &pickle, &buffers)?;
-                if is_data { (table, None, Some(pieces)) } else { (Some(Input::Code(pieces)), None, None) }
+                if is_data { (source, None, Some(pieces)) } else { (Some(Input::Code(pieces)), None, None) }
             }
         };
-        let mut builder = Builder::described(description, given)?.launch(launched);
+        let mut builder =
+            Builder::described(description, given.ok_or_else(|| Error::config("a loader needs a source"))?)
+                .launch(launched);
         if let Some(code) = here {
             builder = builder.functions(Arc::new(UserFunctions::of(&code, true)?));
         } else if let Some(pieces) = pieces {

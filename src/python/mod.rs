@@ -19,10 +19,13 @@ mod posture;
 mod randomness;
 mod rows;
 mod slots;
+mod source;
 mod stdio;
-mod table;
 
-use std::ffi::c_int;
+use std::{
+    ffi::{OsString, c_int},
+    path::PathBuf,
+};
 
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
@@ -30,7 +33,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     error::Error,
     panics,
-    source::{ImageFolder, Source, SourceSpec},
+    source::{ImageFolder, Source},
     sys::{limits, report},
     transform::{BatchTransform, Transform},
 };
@@ -45,10 +48,9 @@ mod _native {
         buffer::Field,
         check_batch_transform, check_transform,
         code::{report_line, serve_code, serve_worker, stack_signal},
-        describe_source,
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         forks::leave_pool,
-        image_folder_classes,
+        image_folder_samples,
         images::decode_jpeg,
         init,
         loader::Loader,
@@ -60,8 +62,8 @@ mod _native {
         rows::copy_rows,
         serve,
         slots::{Slot, Slots},
+        source::Source,
         stdio::StdioTaken,
-        table::Table,
     };
 
     #[pymodule_init]
@@ -96,20 +98,14 @@ fn auto_workers(ranks: usize) -> usize {
     (limits::processors() / ranks.max(1)).max(1)
 }
 
-/// Returns the class names of an image folder.
+/// Returns the paths and the labels of the samples of an image folder, and the names of its classes.
 #[pyfunction]
-fn image_folder_classes(py: Python<'_>, root: std::path::PathBuf) -> PyResult<Vec<std::ffi::OsString>> {
-    Ok(py.detach(|| ImageFolder::open(&root).map(|folder| folder.classes().to_vec()))?)
-}
-
-/// Opens a source that its description, in JSON, says all of. Returns the number of its samples, its fields in JSON, and the
-/// names of its classes.
-#[pyfunction]
-fn describe_source(py: Python<'_>, description: &str) -> PyResult<(u64, String, Vec<std::ffi::OsString>)> {
-    let spec: SourceSpec = from_json("a source", description)?;
-    let source = py.detach(|| spec.open(None))?;
-    let fields = serde_json::to_string(source.fields()).map_err(|error| Error::Protocol(error.to_string()))?;
-    Ok((source.len(), fields, source.classes().to_vec()))
+fn image_folder_samples(py: Python<'_>, root: PathBuf) -> PyResult<(Vec<OsString>, Vec<i64>, Vec<OsString>)> {
+    Ok(py.detach(|| {
+        let folder = ImageFolder::open(&root)?;
+        let (paths, labels) = folder.samples().map(|(path, label)| (path.into_os_string(), label)).unzip();
+        Ok::<_, Error>((paths, labels, folder.classes().to_vec()))
+    })?)
 }
 
 /// Reads the footers of Parquet files. `request` says in JSON what is to be read of them; returns the source in JSON.
@@ -118,7 +114,7 @@ fn probe_parquet(py: Python<'_>, request: &str) -> PyResult<String> {
     #[cfg(feature = "parquet")]
     {
         let request: crate::source::ParquetRequest = from_json("what to read of Parquet files", request)?;
-        let spec = SourceSpec::Parquet(py.detach(|| request.probe())?);
+        let spec = crate::source::SourceSpec::Parquet(py.detach(|| request.probe())?);
         Ok(serde_json::to_string(&spec).map_err(|error| Error::Protocol(error.to_string()))?)
     }
     #[cfg(not(feature = "parquet"))]

@@ -60,22 +60,22 @@ impl AsRef<[u8]> for Shared {
 
 #[pymethods]
 impl Pipeline {
-    /// Opens what a description says, in JSON. `table` are the bytes of a table; `code` has the functions that transforms
+    /// Opens what a description says, in JSON. `memory` are the pieces of memory that the source lies in; `code` has the functions that transforms
     /// call.
     #[new]
     fn new(
         py: Python<'_>,
         description: &str,
-        table: Option<&Bound<'_, PyAny>>,
+        memory: Vec<Bound<'_, PyAny>>,
         code: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let Description { source, recipe, seed, max_sample_bytes } =
             super::from_json("the description of a pipeline", description)?;
-        let table = table.map(PyUntypedBuffer::get).transpose()?;
-        let bytes = table.map(|buffer| Arc::new(Shared(buffer)) as Bytes);
+        let shared = |piece| Ok::<_, PyErr>(Arc::new(Shared(PyUntypedBuffer::get(piece)?)) as Bytes);
+        let memory = memory.iter().map(shared).collect::<PyResult<Vec<_>>>()?;
         let functions: Arc<dyn Functions> = Arc::new(UserFunctions::of(code, false)?);
         let open = || {
-            let source = source.open(bytes)?;
+            let source = source.open(&memory)?;
             let recipe = Recipe { unbounded: true, ..recipe };
             let recipe = learn(&source, recipe, &functions, Key { seed, epoch: 0, index: 0 })?;
             let pipeline = pipeline::Pipeline::new(source, &recipe)?.with_functions(functions);

@@ -4,6 +4,9 @@ use pyo3::{intern, prelude::*, sync::PyOnceLock};
 
 use crate::rng::Key;
 
+/// Sets the draws that seed generators for samples apart from all others.
+pub(super) const SEEDS_OP: u64 = u64::MAX - 2;
+
 /// The generators that code of users draws from without naming one.
 pub(super) struct Randomness {
     /// `random.seed`, without what it does for seeds that are no numbers.

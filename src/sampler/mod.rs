@@ -10,6 +10,6 @@ mod permutation;
 pub use self::{
     blocks::Blocks,
     order::{Order, Shuffle},
-    partition::{Partition, Sampler},
+    partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
 };

@@ -2,6 +2,11 @@
 
 use super::order::{EpochOrder, Order};
 
+/// The length of a source whose samples come as streams, one for each worker: nobody knows how many there are.
+///
+/// Indices count them in turn, a batch of each stream after the other; those behind a stream's end are nobody's.
+pub const ENDLESS: u64 = 1 << 62;
+
 /// Everything that decides which sample comes when: the order, and this rank's part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sampler {
@@ -23,6 +28,11 @@ pub struct Sampler {
 }
 
 impl Sampler {
+    /// Tells whether samples come as streams.
+    pub fn is_endless(&self) -> bool {
+        self.len == ENDLESS
+    }
+
     /// Returns the partition of an epoch from `cursor` on, a position in its global order.
     ///
     /// The cursor is all that a resumed epoch needs to know: rank r of W takes the positions cursor + r,
@@ -58,6 +68,22 @@ impl Partition {
     /// Returns the number of samples of the source.
     pub fn len(&self) -> u64 {
         self.sampler.len
+    }
+
+    /// Returns how many batches of this rank stand before this one in the whole epoch, also where it begins at a cursor.
+    pub fn turn(&self, batch: u64) -> u64 {
+        let Sampler { batch_size, world_size, .. } = self.sampler;
+        self.position(batch, 0) / (u64::from(batch_size) * u64::from(world_size))
+    }
+
+    /// Tells whether rows that do not fill a batch are left out.
+    pub fn drops_last(&self) -> bool {
+        self.sampler.drop_last
+    }
+
+    /// Tells whether samples come as streams, and so whether batches may have fewer rows, and be missing.
+    pub fn is_endless(&self) -> bool {
+        self.sampler.is_endless()
     }
 
     /// Returns the seed of every random choice.

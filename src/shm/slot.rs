@@ -59,6 +59,16 @@ impl SlotMut {
         Self { memory, rows }
     }
 
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Tells whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Writes down how far a run is that is worked on as a whole: at its first row, as [`RowMut::mark`] does.
     pub fn mark(&mut self, progress: Progress) {
         if !self.rows.is_empty() {

@@ -17,6 +17,12 @@ pub trait Source: Debug + Send + Sync {
     /// Returns the number of samples, at least one.
     fn len(&self) -> u64;
 
+    /// Tells whether samples come one after the other, a stream in each worker: then the length is
+    /// [`ENDLESS`](crate::sampler::ENDLESS).
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     /// Returns the fields of every sample, in the order in which [`field`](Self::field) counts them.
     fn fields(&self) -> &[Field];
 
@@ -33,6 +39,11 @@ pub trait Source: Debug + Send + Sync {
         None
     }
 
+    /// Returns what tells the source from another one with as many samples and the same classes; 0 where nothing is known.
+    fn identity(&self) -> u64 {
+        0
+    }
+
     /// Returns the descriptors that the source keeps open. A coordinator that is forked with it closes all others.
     fn descriptors(&self) -> Vec<RawFd> {
         Vec::new()
@@ -40,6 +51,12 @@ pub trait Source: Debug + Send + Sync {
 
     /// Tells whether a reader may wait for a device, so that reading ahead pays.
     fn does_io(&self) -> bool;
+
+    /// Tells whether a sample must be read before its field `field` is asked for.
+    fn needs_record(&self, field: usize) -> bool {
+        let _ = field;
+        self.does_io()
+    }
 
     /// Tells whether a sample takes so little that a run of a few would not be worth its message.
     fn is_quick(&self) -> bool {

@@ -51,6 +51,12 @@ impl ImageFolder {
         Ok(Self { root: root.to_owned(), index: Index::build(root)?, fields: Self::source_fields() })
     }
 
+    /// Returns the path and the label of each sample.
+    pub fn samples(&self) -> impl Iterator<Item = (PathBuf, i64)> {
+        let label = |index| self.index.label(index).try_into().map_or(0, i64::from_ne_bytes);
+        (0..self.index.len()).map(move |index| (self.path(index), label(index)))
+    }
+
     fn path(&self, index: u64) -> PathBuf {
         self.root.join(OsStr::from_bytes(self.index.path(index)))
     }
@@ -80,6 +86,10 @@ impl Source for ImageFolder {
 
     fn does_io(&self) -> bool {
         true
+    }
+
+    fn needs_record(&self, field: usize) -> bool {
+        field == 0
     }
 
     fn reader(&self) -> Box<dyn Reader + '_> {
@@ -113,6 +123,9 @@ mod tests {
         assert_eq!(folder.field(0, 1, &record), b"1");
         assert_eq!(folder.field(1, 1, &record), 1_i64.to_ne_bytes());
         assert!(folder.fetch(0, &mut record.bytes, 1).unwrap_err().reason.contains("has 2 bytes"));
+        let samples: Vec<_> = folder.samples().collect();
+        assert_eq!(samples, [(root.path().join("a/y.PNG"), 0), (root.path().join("b/x.jpg"), 1)]);
+        assert_eq!((folder.needs_record(0), folder.needs_record(1)), (true, false));
         assert_eq!(folder.key(1), root.path().join("b/x.jpg").to_str().unwrap());
 
         fs::remove_file(root.path().join("b/x.jpg")).unwrap();

@@ -4,15 +4,21 @@
 //! forked, so its index should lie in a few flat buffers that all of them share.
 
 mod access;
+#[cfg(test)]
+mod combined_tests;
+mod concat;
 mod file;
 mod image_folder;
+mod joined;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod path;
 mod reader;
 mod record;
+mod select;
 mod spec;
 mod table;
+mod values;
 
 #[cfg(feature = "parquet")]
 pub use self::parquet::{
@@ -20,9 +26,13 @@ pub use self::parquet::{
 };
 pub use self::{
     access::{Bytes, Source},
+    concat::Concat,
     image_folder::ImageFolder,
-    reader::{BytesReader, Reader},
+    joined::Joined,
+    reader::{BytesReader, Reader, StreamEnd},
     record::{Payloads, Record},
+    select::Select,
     spec::SourceSpec,
-    table::{Column, RunsAt, Stored, Table},
+    table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stamp, Stored, Table, TableSpec},
+    values::{Values, values},
 };

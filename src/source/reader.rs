@@ -3,11 +3,30 @@
 use super::record::Record;
 use crate::{error::Failure, rng::Key};
 
+/// How a stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// There are no more samples.
+    Clean,
+    /// A sample that has failed has ended it.
+    Broken,
+}
+
 /// What one thread reads the samples of a source with: it may keep what the next sample needs too.
 pub trait Reader {
     /// Begins a run of samples, all to be read by this thread before the run [ends](Self::end), with no wait in between. A
     /// sample may also be read outside of a run, which may take longer.
-    fn begin(&mut self);
+    fn begin(&mut self) {}
+
+    /// Tells whether this reader makes the samples of a run together: then it is to be told of them.
+    fn takes_runs(&self) -> bool {
+        false
+    }
+
+    /// Tells which samples will be read next, in this order, before the run ends.
+    fn expect(&mut self, keys: &[Key]) {
+        let _ = keys;
+    }
 
     /// Reads sample `key.index` into `record`, in place of what that holds, and which is to become no longer than `most`
     /// bytes. Where the sample is made by code that draws at random, `key` is whose randomness it has.
@@ -17,8 +36,19 @@ pub trait Reader {
     /// memory is taken for it.
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure>;
 
+    /// Of a stream, returns the sample that has to be read before this one can be; none where this one is next.
+    fn behind(&mut self, key: Key) -> Option<Key> {
+        let _ = key;
+        None
+    }
+
+    /// Of a stream, tells how it has ended, where the last read has failed for no other reason.
+    fn ended(&self) -> Option<StreamEnd> {
+        None
+    }
+
     /// Ends a run: nothing that others may want is held any more.
-    fn end(&mut self);
+    fn end(&mut self) {}
 }
 
 /// Reads bytes by index, with nothing to keep.
@@ -34,11 +64,7 @@ impl<F: FnMut(u64, &mut Vec<u8>, u64) -> Result<(), Failure>> BytesReader<F> {
 }
 
 impl<F: FnMut(u64, &mut Vec<u8>, u64) -> Result<(), Failure>> Reader for BytesReader<F> {
-    fn begin(&mut self) {}
-
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
         (self.0)(key.index, &mut record.bytes, most)
     }
-
-    fn end(&mut self) {}
 }

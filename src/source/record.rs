@@ -16,7 +16,12 @@ pub struct Record {
     /// The bytes that were read; a source says with [`field`](super::Source::field) what lies where.
     pub bytes: Vec<u8>,
     payloads: Option<Box<dyn Payloads>>,
+    /// Where the sample is made of those of several sources, the record of each.
+    parts: Vec<Self>,
 }
+
+/// A record of nothing.
+static EMPTY: Record = Record { bytes: Vec::new(), payloads: None, parts: Vec::new() };
 
 /// Payloads of one sample that lie in memory of somebody else, which they keep.
 pub trait Payloads: Any + Debug + Send + Sync {
@@ -29,14 +34,15 @@ pub trait Payloads: Any + Debug + Send + Sync {
 
 impl From<Vec<u8>> for Record {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, payloads: None }
+        Self { bytes, ..Self::default() }
     }
 }
 
 impl Record {
     /// Returns how many bytes the sample takes.
     pub fn len(&self) -> usize {
-        self.bytes.len() + self.payloads.as_ref().map_or(0, |payloads| payloads.bytes())
+        let parts: usize = self.parts.iter().map(Self::len).sum();
+        self.bytes.len() + self.payloads.as_ref().map_or(0, |payloads| payloads.bytes()) + parts
     }
 
     /// Tells whether the sample takes no memory.
@@ -62,11 +68,23 @@ impl Record {
         self.payloads.as_ref().map_or(&[], |payloads| payloads.payload(field))
     }
 
+    /// Returns the records of so many sources, of which the sample is made.
+    pub fn parts_mut(&mut self, count: usize) -> &mut [Self] {
+        self.parts.resize_with(count, Self::default);
+        &mut self.parts
+    }
+
+    /// Returns the record of one of the sources of which the sample is made; one of nothing where it was not read.
+    pub fn part(&self, number: usize) -> &Self {
+        self.parts.get(number).unwrap_or(&EMPTY)
+    }
+
     /// Gives memory back that is more than most samples take.
     pub fn settle(&mut self) {
         if self.bytes.capacity() > KEPT_BYTES {
             self.bytes = Vec::new();
         }
+        self.parts.iter_mut().for_each(Self::settle);
     }
 }
 
@@ -100,6 +118,16 @@ mod tests {
         record.payloads_mut::<Two>().0.extend([7, 8]);
         assert_eq!((record.payload(1), record.len()), (&[8][..], 3));
         assert_eq!(record.payloads_mut::<Two>().0, [7, 8]);
+    }
+
+    #[test]
+    fn parts_count_and_are_given_back() {
+        let mut record = Record::default();
+        assert!(record.part(1).is_empty());
+        record.parts_mut(2)[1].bytes.resize(KEPT_BYTES + 1, 0);
+        assert_eq!((record.len(), record.part(1).len()), (KEPT_BYTES + 1, KEPT_BYTES + 1));
+        record.settle();
+        assert_eq!(record.part(1).bytes.capacity(), 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub trait OpenCode: Debug {
     ///
     /// # Errors
     /// [`Raised`](crate::Error::Raised) where the code raises an exception.
-    fn open(&self, memory: &[SharedMemory]) -> Result<Box<dyn OpenedCode>>;
+    fn open(&self, memory: &[Arc<SharedMemory>]) -> Result<Box<dyn OpenedCode>>;
 
     /// Returns a source of which this much is known, and that cannot be read in this process.
     ///

@@ -25,7 +25,7 @@ pub struct RowTask<'a> {
 }
 
 impl RowTask<'_> {
-    fn key(&self, index: u64) -> Key {
+    pub(super) fn key(&self, index: u64) -> Key {
         Key { seed: self.partition.seed(), epoch: self.partition.epoch(), index }
     }
 }
@@ -40,9 +40,9 @@ pub struct Candidate {
 /// Makes samples and writes them into rows.
 #[derive(Clone, Debug)]
 pub struct Filler {
-    pipeline: Arc<Pipeline>,
-    on_error: OnError,
-    worker: Option<u32>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) on_error: OnError,
+    pub(super) worker: Option<u32>,
 }
 
 impl Filler {
@@ -66,6 +66,54 @@ impl Filler {
         self.on_error.candidate(task.partition, task.batch, row, attempt)
     }
 
+    /// Makes the samples of a run's rows and writes them, on this thread.
+    pub fn fill_rows(
+        &self,
+        task: RowTask<'_>,
+        rows: impl Iterator<Item = RowMut>,
+        (reader, record): (&mut dyn Reader, &mut Record),
+        scratch: &mut Scratch,
+        report: &mut RunReport,
+    ) {
+        let begun = Instant::now();
+        reader.begin();
+        if self.pipeline.source().is_stream() {
+            self.fill_from_stream(task, rows, (&mut *reader, record), scratch, report);
+        } else if reader.takes_runs() {
+            let mut rows: Vec<RowMut> = rows.collect();
+            // All of them are in hand: each is done again alone if this ends the worker.
+            let keys: Vec<Key> = rows.iter_mut().map(|row| self.take_in_hand(task, row)).collect();
+            reader.expect(&keys);
+            self.fill_each(task, rows.into_iter(), (&mut *reader, record), scratch, report);
+        } else {
+            self.fill_each(task, rows, (&mut *reader, record), scratch, report);
+        }
+        reader.end();
+        report.rest_is_writing(begun);
+    }
+
+    fn fill_each(
+        &self,
+        task: RowTask<'_>,
+        rows: impl Iterator<Item = RowMut>,
+        (reader, record): (&mut dyn Reader, &mut Record),
+        scratch: &mut Scratch,
+        report: &mut RunReport,
+    ) {
+        for mut row in rows {
+            let candidate = self.fetch(task, &mut row, (&mut *reader, record), report);
+            self.fill(task, &mut row, (&mut *reader, record), candidate, scratch, report);
+        }
+    }
+
+    /// Notes that a row is being made, and of which sample.
+    fn take_in_hand(&self, task: RowTask<'_>, row: &mut RowMut) -> Key {
+        let index = self.candidate(task, row.row() as u32, task.attempt);
+        row.set_index(index);
+        row.mark(Progress::InHand);
+        task.key(index)
+    }
+
     /// Reads the record of a row's first candidate. A failure to read it is dealt with by [`fill`](Self::fill).
     pub fn fetch(
         &self,
@@ -74,12 +122,10 @@ impl Filler {
         (reader, record): (&mut dyn Reader, &mut Record),
         report: &mut RunReport,
     ) -> Candidate {
-        let index = self.candidate(task, row.row() as u32, task.attempt);
-        row.set_index(index);
-        row.mark(Progress::InHand);
-        let read = self.read(task.key(index), reader, record, report);
+        let key = self.take_in_hand(task, row);
+        let read = self.read(key, reader, record, report);
         row.mark(Progress::Fetched);
-        Candidate { index, read }
+        Candidate { index: key.index, read }
     }
 
     /// Writes a row from its first candidate, which has been fetched, or from the next ones by policy. What the record holds
@@ -122,10 +168,11 @@ impl Filler {
 
     /// Applies the transforms of whole batches to a batch whose rows are filled.
     pub fn finish(&self, partition: &Partition, batch: u64, mut rows: SlotMut, report: &mut RunReport) {
+        let len = rows.len();
         rows.mark(Progress::InHand);
         let begun = Instant::now();
         let key = Key { seed: partition.seed(), epoch: partition.epoch(), index: partition.position(batch, 0) };
-        if let Err(failure) = self.pipeline.finish(key, &mut rows.fields(), partition.rows(batch) as usize) {
+        if let Err(failure) = self.pipeline.finish(key, &mut rows.fields(), len) {
             let index = partition.index(batch, 0, 0);
             let mut error = failure.of(index, self.pipeline.source().key(index));
             error.worker = self.worker;
@@ -135,7 +182,7 @@ impl Filler {
         rows.mark(Progress::Done);
     }
 
-    fn read(
+    pub(super) fn read(
         &self,
         key: Key,
         reader: &mut dyn Reader,

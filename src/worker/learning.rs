@@ -38,12 +38,13 @@ pub struct Answer {
 }
 
 impl Question {
-    /// Opens the source, where it is no code; `memory` is that of a table.
+    /// Opens the source, where it is no code, from the pieces of memory that it lies in.
     ///
     /// # Errors
     /// Those of [`SourceSpec::open`].
-    pub fn open(&self, memory: Option<&Arc<SharedMemory>>) -> Result<Option<Arc<dyn Source>>> {
-        self.native.as_ref().map(|spec| spec.open(memory.map(shared))).transpose()
+    pub fn open(&self, memory: &[Arc<SharedMemory>]) -> Result<Option<Arc<dyn Source>>> {
+        let memory: Vec<_> = memory.iter().map(shared).collect();
+        self.native.as_ref().map(|spec| spec.open(&memory)).transpose()
     }
 
     /// Tells whether there is nothing to be learned.
@@ -77,7 +78,7 @@ impl Question {
     }
 }
 
-/// Returns memory of a table as bytes.
+/// Returns memory of a source as bytes.
 fn shared(memory: &Arc<SharedMemory>) -> Bytes {
     // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
     Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })

@@ -8,9 +8,12 @@ mod code;
 mod fill;
 mod in_flight;
 mod learning;
+mod reads;
 mod report;
+mod running;
 mod serve;
 mod spawned;
+mod stream;
 mod term;
 
 /// Runs that a worker may have at once: one in work and one waiting, so that it never idles for a message.
@@ -20,7 +23,7 @@ pub use self::{
     code::{OpenCode, OpenedCode},
     fill::{Candidate, Filler, RowTask},
     learning::{Answer, Learning, Question},
-    report::{Quarantine, RowFailure, RunReport},
+    report::{Made, Quarantine, RowFailure, RunReport},
     serve::Worker,
     spawned::{Place, Posting, serve_posted},
     term::{TERM_OVER, Term},

@@ -52,6 +52,15 @@ impl Quarantine {
     }
 }
 
+/// What became of the run of a stream that has not filled its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// How many rows were filled, from the first one on.
+    pub rows: u32,
+    /// Whether the stream has ended; else samples were left out.
+    pub ended: bool,
+}
+
 /// What making some rows took, and which samples failed.
 #[derive(Debug, Default)]
 pub struct RunReport {
@@ -61,6 +70,8 @@ pub struct RunReport {
     pub times: Times,
     /// The failures, in the order in which they happened.
     pub failures: Vec<RowFailure>,
+    /// What became of the run, where it is one of a stream and has not filled its batch.
+    pub made: Option<Made>,
 }
 
 /// The part of a report that is too long for its message.
@@ -68,6 +79,7 @@ pub struct RunReport {
 struct Text {
     failures: Vec<RowFailure>,
     counters: Counters,
+    made: Option<Made>,
 }
 
 impl RunReport {
@@ -84,12 +96,13 @@ impl RunReport {
         self.times.transform += other.times.transform;
         self.times.counters.merge(other.times.counters);
         self.failures.extend(other.failures);
+        self.made = self.made.or(other.made);
     }
 
     /// Writes the text, if there is any, into the run's lane, and returns the message that goes with it.
     pub(super) fn write(&self, tag: u32, mailbox: &Mailbox) -> Result<Done> {
-        let Self { read, times: Times { decode, transform, counters }, failures } = self;
-        let is_plain = failures.is_empty() && counters.is_empty();
+        let Self { read, times: Times { decode, transform, counters }, failures, made } = self;
+        let is_plain = failures.is_empty() && counters.is_empty() && made.is_none();
         let len = if is_plain { 0 } else { mailbox.write(tag as usize, &self.text(mailbox.capacity())?) };
         Ok(Done { tag, len, read: *read, decode: *decode, transform: *transform })
     }
@@ -97,7 +110,7 @@ impl RunReport {
     /// Returns the text, as JSON that fits: fatal failures first, since they decide the batch, and of the others as many
     /// as there is room for.
     fn text(&self, room: usize) -> Result<String> {
-        let mut text = Text { failures: self.failures.clone(), counters: self.times.counters.clone() };
+        let mut text = Text { failures: self.failures.clone(), counters: self.times.counters.clone(), made: self.made };
         text.failures.sort_by_key(|failure| (!failure.fatal, failure.row));
         loop {
             let json = serde_json::to_string(&text).map_err(|error| Error::Protocol(error.to_string()))?;
@@ -116,8 +129,8 @@ impl RunReport {
             _ if tag as usize >= mailbox.lanes() => return None,
             _ => serde_json::from_str(&mailbox.read(tag as usize, len)).ok()?,
         };
-        let Text { failures, counters } = text;
-        Some(Self { read, times: Times { decode, transform, counters }, failures })
+        let Text { failures, counters, made } = text;
+        Some(Self { read, times: Times { decode, transform, counters }, failures, made })
     }
 }
 

@@ -2,17 +2,14 @@
 
 #![expect(unsafe_code, reason = "takes the rows that the coordinator assigned")]
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 
 use super::{
-    fill::{Candidate, Filler, RowTask},
+    fill::{Filler, RowTask},
     in_flight::InFlight,
+    reads::{Fetched, Reads, ToRead},
     report::RunReport,
+    running::Running,
     term::{TERM_OVER, Term},
 };
 use crate::{
@@ -20,7 +17,7 @@ use crate::{
     pipeline::Scratch,
     protocol::{Channel, Command, Fill, Incoming, Report, Work},
     sampler::{Partition, Sampler},
-    shm::{Arena, Mailbox, RowMut, SlotMut},
+    shm::{Arena, Mailbox, SlotMut},
     source::{Reader, Record},
     sys::{
         memory::SharedMemory,
@@ -170,18 +167,12 @@ fn serve_inline(worker: Worker) -> Result<i32> {
     while let Some(fill) = next_fill(&channel, &mut arena)? {
         let partition = partitions.get(&fill);
         let row_task = RowTask { partition: &partition, batch: fill.batch, attempt: fill.attempt };
-        let (mut run, begun) = (RunReport::default(), Instant::now());
+        let mut run = RunReport::default();
         let rows = rows_of(&arena, &fill)?;
         match fill.work {
             Work::Finish => filler.finish(&partition, fill.batch, rows, &mut run),
             Work::Fill => {
-                reader.begin();
-                for mut row in rows.into_rows() {
-                    let candidate = filler.fetch(row_task, &mut row, (&mut *reader, &mut record), &mut run);
-                    filler.fill(row_task, &mut row, (&mut *reader, &mut record), candidate, &mut scratch, &mut run);
-                }
-                reader.end();
-                run.rest_is_writing(begun);
+                filler.fill_rows(row_task, rows.into_rows(), (&mut *reader, &mut record), &mut scratch, &mut run);
             }
         }
         report(&channel, &mailbox, fill.tag, &run)?;
@@ -190,23 +181,6 @@ fn serve_inline(worker: Worker) -> Result<i32> {
         }
     }
     Ok(0)
-}
-
-/// A run in work on several threads: the last row reports it.
-struct Running {
-    fill: Fill,
-    partition: Arc<Partition>,
-    left: Mutex<(u32, RunReport)>,
-}
-
-/// A row whose record has been read.
-struct Fetched {
-    row: RowMut,
-    running: Arc<Running>,
-    record: Record,
-    /// The record's length.
-    len: usize,
-    candidate: Candidate,
 }
 
 /// What a decoding thread takes up.
@@ -219,7 +193,7 @@ enum Task {
 /// Records read ahead, beyond those that are being decoded.
 const READ_AHEAD: usize = 3;
 
-/// This thread reads, a pool of threads decodes.
+/// This thread reads, and others do where that takes long; a pool of threads decodes.
 fn serve_ahead(worker: Worker) -> Result<i32> {
     let Worker { channel, mut arena, mailbox, filler, sampler, threads, mut term, .. } = worker;
     let threads = threads as usize;
@@ -255,30 +229,28 @@ fn serve_ahead(worker: Worker) -> Result<i32> {
         });
     }
     drop(tasks);
+    let gone = |_| Error::Worker("the decoding threads are gone".into());
+    let pass_on = {
+        let to_decode = to_decode.clone();
+        move |fetched| to_decode.send(Task::Row(fetched)).map_err(gone)
+    };
     let mut reader = filler.pipeline().reader();
+    let mut reads = Reads::new(filler.clone(), spare, in_flight, pass_on);
     let mut partitions = Partitions { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena)? {
         let (partition, rows) = (partitions.get(&fill), rows_of(&arena, &fill)?);
-        let gone = |_| Error::Worker("the decoding threads are gone".into());
         if fill.work == Work::Finish {
             to_decode.send(Task::Batch(fill, partition, rows)).map_err(gone)?;
             continue;
         }
-        let running = Arc::new(Running { fill, partition, left: Mutex::new((fill.run.rows, RunReport::default())) });
-        for mut row in rows.into_rows() {
-            in_flight.wait();
-            let mut record = spare.try_recv().unwrap_or_default();
-            let mut run = RunReport::default();
-            let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
-            let candidate = filler.fetch(row_task, &mut row, (&mut *reader, &mut record), &mut run);
-            running.left.lock().unwrap_or_else(PoisonError::into_inner).1.merge(run);
-            in_flight.add(record.len());
-            let fetched = Fetched { row, running: Arc::clone(&running), len: record.len(), record, candidate };
-            to_decode.send(Task::Row(fetched)).map_err(gone)?;
+        let running = Arc::new(Running::new(fill, partition));
+        for row in rows.into_rows() {
+            reads.read(ToRead { row, running: Arc::clone(&running) }, &mut *reader)?;
         }
         if term.is_over(fill.run.rows) {
-            // What is still being decoded is reported first.
+            // What is still being read and decoded is reported first.
+            reads.finish();
             drop(to_decode);
             drop(pool);
             return Ok(TERM_OVER);
@@ -302,11 +274,6 @@ fn decode(
     // The right to the row ends before anybody is told that the run is done.
     drop(row);
     let _ = used.send(record);
-    let mut left = running.left.lock().unwrap_or_else(PoisonError::into_inner);
-    left.0 -= 1;
-    left.1.merge(run);
-    if left.0 == 0 {
-        // A failed report means that the coordinator is gone; the reading thread sees that by itself.
-        let _ = report(channel, mailbox, running.fill.tag, &left.1);
-    }
+    // A failed report means that the coordinator is gone; the reading thread sees that by itself.
+    running.row_done(run, |run| drop(report(channel, mailbox, running.fill.tag, run)));
 }

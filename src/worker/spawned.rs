@@ -36,8 +36,8 @@ use crate::{
 pub struct Posting {
     /// How many pieces of memory the code lies in.
     pub pieces: usize,
-    /// Whether a table follows them.
-    pub has_table: bool,
+    /// How many pieces of memory follow them in which the source lies.
+    pub data: usize,
     /// What there is to be learned.
     pub question: Question,
     /// What is known of the source; none for a process that is to learn it, and to end.
@@ -89,13 +89,12 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
     }
     let (Incoming::Message(Command::Post { len }), Some(fd)) = channel.recv_with(true)? else { return Ok(None) };
     let told = Mailbox::open(fd)?;
-    let Posting { pieces, has_table, question, place } = serde_json::from_str(&told.read(0, len))
+    let Posting { pieces, data, question, place } = serde_json::from_str(&told.read(0, len))
         .map_err(|error| Error::Protocol(format!("a worker's posting: {error}")))?;
-    let memory = (0..pieces).map(|_| receive(&channel, Command::Memory)).collect::<Result<Vec<_>>>()?;
-    let opened = code.open(&memory);
-    drop(memory);
-    let table = if has_table { Some(Arc::new(receive(&channel, Command::Memory)?)) } else { None };
-    let native = question.open(table.as_ref());
+    let received =
+        |count| (0..count).map(|_| receive(&channel, Command::Memory).map(Arc::new)).collect::<Result<Vec<_>>>();
+    let opened = code.open(&received(pieces)?);
+    let native = question.open(&received(data)?);
     let Some(place) = place else {
         let answer = opened.and_then(|opened| question.answer(&*opened, native?));
         let learning = Learning::of(answer);

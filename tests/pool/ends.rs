@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use stokehold::{DType, Error, FieldSpec, Loader, SharedArrays};
+use stokehold::{DType, Error, FieldSpec, Loader, SharedSource};
 
 use crate::{
     ONE, Test,
@@ -72,7 +72,7 @@ fn trainer_that_becomes_another_program() {
 fn trainer_without_init() {
     println!("start");
     let numbers = [1_u8, 2, 3];
-    let arrays = SharedArrays::copy(3, &[(FieldSpec::new("x", DType::UInt8, []), &numbers)]).unwrap();
+    let arrays = SharedSource::copy(3, &[(FieldSpec::new("x", DType::UInt8, []), &numbers)]).unwrap();
     let error = Loader::builder(arrays).num_workers(1).build().unwrap_err();
     println!("{error}");
 }

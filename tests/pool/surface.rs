@@ -3,7 +3,7 @@
 use std::{sync::mpsc, thread};
 
 use ndarray::{ArrayView1, ArrayView2};
-use stokehold::{DType, Error, FieldSpec, Input, Loader, OnError, SharedArrays, SourceSpec, Stage, error::Failure};
+use stokehold::{DType, Error, FieldSpec, Input, Loader, OnError, SharedSource, SourceSpec, Stage, error::Failure};
 
 use crate::{
     Test,
@@ -37,11 +37,11 @@ fn bytes_do_not_depend_on_workers_or_threads() {
     }
 }
 
-fn shared() -> SharedArrays {
+fn shared() -> SharedSource {
     let x: Vec<f32> = (0..300).map(|n| n as f32).collect();
     let y: Vec<i64> = (0..100).collect();
     let spec = |name: &str, dtype, shape: &[usize]| FieldSpec::new(name, dtype, shape);
-    SharedArrays::copy(
+    SharedSource::copy(
         100,
         &[
             (spec("x", DType::Float32, &[3]), bytemuck::cast_slice(&x)),

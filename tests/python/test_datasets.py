@@ -712,15 +712,6 @@ def test_importing_the_package_imports_no_more_than_before() -> None:
     assert ("subprocess" in imported) <= ("subprocess" in before)
 
 
-def test_an_iterable_is_told_where_to_go() -> None:
-    class Iterable:
-        def __iter__(self) -> Any:
-            return iter([1])
-
-    with pytest.raises(TypeError, match=r"iterable datasets go through stokehold\.torch\.DataLoader"):
-        loader(Iterable())
-
-
 @pytest.mark.parametrize("start", ["forkserver", "fork", "spawn"])
 def test_nothing_outlives_a_killed_trainer(start: str) -> None:
     code = f"""

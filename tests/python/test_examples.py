@@ -19,8 +19,10 @@ NEEDS = {
     "drop_in": ("sklearn", "torchvision"),
     "frameworks": ("sklearn", "torchvision"),
     "parquet": ("pyarrow", "sklearn"),
+    "manifest": ("sklearn",),
     "quickstart": ("sklearn",),
     "train_torch": ("torch",),
+    "web_dataset": ("sklearn",),
 }
 NOT_EXAMPLES = {"images"}
 NEED_FRAMEWORKS = {"demo", "frameworks"}

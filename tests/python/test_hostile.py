@@ -232,5 +232,5 @@ def test_functions_of_the_native_half_never_panic() -> None:
     for value in [*NUMBERS, *OTHERS]:
         small = value if not isinstance(value, int) or not 2**20 < value < 2**53 else None
         _tried(_native.Memory, small)
-        _tried(_native.Table, value, "[]", [])
-        _tried(_native.Table, 1, f'[{{"stored": {{"rows": {value}}}}}]', [])
+        _tried(_native.Source.table, f'{{"rows": {value}, "columns": []}}', [])
+        _tried(_native.Source.table, f'{{"rows": 1, "columns": [{{"stored": {{"rows": {value}}}}}]}}', [])

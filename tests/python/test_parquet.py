@@ -575,3 +575,19 @@ def test_files_of_hugging_face(tmp_path: Path) -> None:
         assert [row.tolist() for row in batch["tokens"]] == [list(range(i % 7)) for i in range(200)]
         np.testing.assert_array_equal(batch["embedding"], np.repeat(np.arange(200), 4).reshape(-1, 4))
         assert [bytes(row).decode() for row in batch["caption"]] == [f"number {i}" for i in range(200)]
+
+
+def test_sources_are_combined(tmp_path: Path) -> None:
+    source = small(tmp_path)
+    assert len(source) == 1000
+    assert source.values("i").tolist() == list(range(1000))
+    chosen = source.select([7, 3, 999])
+    with sh.Loader(chosen, batch_size=3, num_workers=1) as loader:
+        assert next(iter(loader))["i"].tolist() == [7, 3, 999]
+    with pytest.raises(ValueError, match='shuffle="blocks" is for sources that are read in blocks'):
+        sh.Loader(chosen, shuffle="blocks", num_workers=0)
+    twice = sh.concat([source, source]).with_columns({"n": np.arange(2000)})
+    with sh.Loader(twice, batch_size=100, shuffle="blocks", num_workers=2) as loader:
+        rows = [(int(i), int(n)) for batch in loader for i, n in zip(batch["i"], batch["n"], strict=True)]
+    assert sorted(n for _, n in rows) == list(range(2000))
+    assert all(i == n % 1000 for i, n in rows)

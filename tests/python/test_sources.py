@@ -50,15 +50,15 @@ def test_names_that_are_no_utf8(tmp_path: Path, workers: int) -> None:
 def test_a_source_is_described_without_a_loader(tmp_path: Path) -> None:
     for name, value in ((b"caf\xe9", 10), (b"a", 20)):
         save(tmp_path / os.fsdecode(name) / "image.png", value)
-    samples, fields, classes = _native.describe_source(json.dumps(sh.ImageFolder(tmp_path).spec()))
+    samples, fields, classes = sh.ImageFolder(tmp_path).native.describe()
     assert samples == 2
     assert [(field["name"], field["kind"]) for field in json.loads(fields)] == [("image", "image"), ("label", "label")]
     assert classes == ["a", os.fsdecode(b"caf\xe9")]
-    gone = json.dumps(sh.ImageFolder(tmp_path / "gone").spec())
+    gone = sh.ImageFolder(tmp_path / "gone").native
     with pytest.raises(FileNotFoundError):
-        _native.describe_source(gone)
+        gone.describe()
     with pytest.raises(ValueError, match="not a source: "):
-        _native.describe_source("{}")
+        _native.Source("{}")
 
 
 def test_states_of_other_classes_differ_in_their_bytes(tmp_path: Path) -> None:

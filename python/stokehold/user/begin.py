@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import importlib
 import io
 import mmap
 import os
@@ -16,6 +17,7 @@ from stokehold import _native
 from stokehold.user.code import Code
 from stokehold.user.mapped import Mapped, NativeSamples
 from stokehold.user.packing import unpack
+from stokehold.user.streams import tell
 
 __all__ = ["enter", "forked", "open_code", "serve"]
 
@@ -102,10 +104,7 @@ def enter(code: Code, worker: int) -> None:
     if torch is not None:
         torch.manual_seed(seed)
         torch.set_num_threads(1)
-        from torch.utils.data._utils import worker as told
-
-        told._worker_info = told.WorkerInfo(  # noqa: SLF001
-            id=worker, num_workers=code.num_workers, seed=seed, dataset=code.dataset
-        )
+        importlib.import_module("torch.utils.data")  # What is told of the worker lies there.
+    tell(code, worker, seed)
     if code.worker_init is not None:
         code.worker_init(worker)

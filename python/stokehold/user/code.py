@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from stokehold.user.streams import Turns
+
 __all__ = ["Code", "Rng", "Start"]
 
 Rng: TypeAlias = Literal["sample", "worker"]
@@ -38,6 +40,9 @@ class Code:
     """Whether what the dataset consists of is spared the garbage collector, so that its memory stays shared."""
     functions: Sequence[Callable[..., Any]] = field(default_factory=tuple)
     """Functions that transforms name by number."""
+
+    turns: Turns | None = None
+    """How samples are counted, where the dataset is iterated."""
 
     def __len__(self) -> int:
         """Returns the number of samples."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stokehold.user.code import Code
+from stokehold.user.streams import first_samples
 
 __all__ = ["TRIED", "Leaf", "array", "image_file", "learn", "pickled", "tried"]
 
@@ -52,37 +54,59 @@ def tried(samples: int) -> Iterator[int]:
     yield from dict.fromkeys(index for index in picked if 0 <= index < samples)
 
 
-def learn(code: Code, sample: Callable[[int], Any]) -> dict[str, Any]:
+def learn(code: Code) -> dict[str, Any]:
     """Returns what the fields of a dataset are: their kinds, and where in a sample each is found.
 
     Raises:
         Exception: That of the first sample, if none can be read.
         TypeError: Samples differ in what they consist of.
-        ValueError: There are no samples, or those that were tried differ in what cannot be one field.
+        ValueError: There are no samples, or those that were tried differ in what cannot be one field; or the dataset is
+            iterated, and does not ask which worker it is in.
     """
+    if code.turns is not None:
+        begun = time.perf_counter()
+        samples = list(enumerate(first_samples(code, TRIED, ATTEMPTS)))
+        if not samples:
+            raise ValueError("the dataset has no samples: the first worker's iteration ended at once")
+        facts = {"turns": code.turns._asdict(), "seconds": (time.perf_counter() - begun) / len(samples)}
+        return facts | {"samples": None} | _facts(code, samples)
     if len(code) < 1:
         raise ValueError("the dataset has no samples")
-    found: list[tuple[int, list[Leaf]]] = []
-    containers: list[dict[str, Any]] = []
+    return {"turns": None, "samples": len(code)} | _facts(code, _some(code))
+
+
+def _some(code: Code) -> list[tuple[int, Any]]:
+    """Returns some samples of a dataset with items, and their indices.
+
+    Raises:
+        Exception: That of the first one, if none can be made.
+    """
+    found: list[tuple[int, Any]] = []
     first: Exception | None = None
     for attempt, index in enumerate(tried(len(code))):
         if len(found) == TRIED or attempt == ATTEMPTS:
             break
         try:
-            value = sample(index)
+            found.append((index, code.sample(index)))
         except Exception as error:  # noqa: BLE001 (a bad sample is dealt with where it is met)
             first = first or error
-            continue
-        containers = []
-        found.append((index, list(_leaves(value, (), "", containers, code.fields))))
     if not found:
         raise first or ValueError("no sample could be tried")
+    return found
+
+
+def _facts(code: Code, samples: Sequence[tuple[int, Any]]) -> dict[str, Any]:
+    """Returns what these samples say."""
+    found: list[tuple[int, list[Leaf]]] = []
+    containers: list[dict[str, Any]] = []
+    for index, value in samples:
+        containers = []
+        found.append((index, list(_leaves(value, (), "", containers, code.fields))))
     columns = _columns(found)
     described = [
         _field([leaf for _, leaf in column], [index for index, _ in column], code.varying) for column in columns
     ]
     return {
-        "samples": len(code),
         "fields": [field for field, _ in described],
         "leaves": [leaf for _, leaf in described],
         "containers": containers,

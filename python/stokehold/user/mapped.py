@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 from stokehold import _native
 from stokehold.user.code import Rng
 from stokehold.user.functions import Function, as_mapping
 
-__all__ = ["Mapped", "NativeSamples"]
+__all__ = ["Mapped", "MappedStream", "NativeSamples"]
 
 
 class NativeSamples:
@@ -22,16 +22,18 @@ class NativeSamples:
     It is opened where it is first asked for: once before workers are forked, so that they share the index.
     """
 
-    def __init__(self, description: Mapping[str, Any], table: Any, functions: Sequence[Function], rng: Rng) -> None:
+    def __init__(
+        self, description: Mapping[str, Any], memory: Sequence[Any], functions: Sequence[Function], rng: Rng
+    ) -> None:
         self.description = json.dumps(description, allow_nan=False)
-        self.table = table
+        self.memory = memory
         self.code = SimpleNamespace(functions=functions, rng=rng, dataset=self)
         self._opened: _native.Pipeline | None = None
 
     def open(self) -> _native.Pipeline:
         """Returns what makes the samples."""
         if self._opened is None:
-            self._opened = _native.Pipeline(self.description, self.table, self.code)
+            self._opened = _native.Pipeline(self.description, self.memory, self.code)
         return self._opened
 
     def __len__(self) -> int:
@@ -67,9 +69,18 @@ class Mapped:
             TypeError: A function gives something else than a dict.
         """
         if isinstance(self.samples, NativeSamples):
-            sample: Mapping[str, Any] = self.samples.sample_of_epoch(index, epoch)
-        else:
-            sample = _named(self.samples[index], self.names)
+            return self._changed(self.samples.sample_of_epoch(index, epoch))
+        return self.changed(self.samples[index])
+
+    def changed(self, sample: Any) -> Mapping[str, Any]:
+        """Returns what the functions make of a sample of the dataset.
+
+        Raises:
+            TypeError: A function gives something else than a dict.
+        """
+        return self._changed(_named(sample, self.names))
+
+    def _changed(self, sample: Mapping[str, Any]) -> Mapping[str, Any]:
         for function in self.functions:
             if self.rng == "sample" and function.reseed is not None:
                 # The generators that it is drawn from are those of the sample.
@@ -80,6 +91,35 @@ class Mapped:
                 error.add_note(f"in Map({function.name})")
                 raise
         return sample
+
+
+class MappedStream:
+    """A dataset that is iterated, whose samples go through functions."""
+
+    def __init__(self, mapped: Mapped) -> None:
+        self.mapped = mapped
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tells the dataset the epoch, where it wants to know."""
+        if callable(getattr(self.mapped.samples, "set_epoch", None)):
+            self.mapped.samples.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return _Changing(self.mapped)
+
+
+class _Changing:
+    """Goes over a dataset; that a function raises does not end it."""
+
+    def __init__(self, mapped: Mapped) -> None:
+        self.mapped = mapped
+        self.samples = iter(mapped.samples)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Mapping[str, Any]:
+        return self.mapped.changed(next(self.samples))
 
 
 def _named(sample: Any, names: Sequence[str] | None) -> dict[str, Any]:

@@ -11,7 +11,10 @@ impl Schedule {
         while let Some(front) = self.epochs.front_mut()
             && let Some(generation) = front.generation
         {
-            if front.deliver >= front.partition.batches() {
+            if front.is_delivered() {
+                if front.streams.is_some() {
+                    actions.push(Action::Ended { generation });
+                }
                 // The epoch after it has begun in advance, if there is one to begin.
                 let number = front.number;
                 self.deaths.retain(|key, _| key.0 != number);
@@ -35,7 +38,7 @@ impl Schedule {
     /// Begins the next epoch in advance, once every run of the last one is handed out.
     pub(super) fn advance(&mut self) {
         let Some(last) = self.epochs.back() else { return };
-        if last.generation.is_some() && last.next.0 >= last.partition.batches() {
+        if last.generation.is_some() && last.is_handed_out() {
             let Some(epoch) = last.partition.epoch().checked_add(1) else { return };
             if self.sampler.partition(epoch, 0).batches() > 0 {
                 self.begin(None, (epoch, 0), 0);

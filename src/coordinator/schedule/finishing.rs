@@ -5,12 +5,11 @@
 
 use super::{
     parts::{BatchStage, Blamed, PlannedRun, Sharing, SlotState},
-    recovery::POISON_DEATHS,
+    recovery::{POISON_DEATHS, worker_error},
     state::Schedule,
 };
 use crate::{
     coordinator::event::{Action, RowInHand},
-    error::{SampleError, Stage},
     protocol::{Run, Work},
     worker::RowFailure,
 };
@@ -24,7 +23,8 @@ impl Schedule {
         let run = Run { slot, first_row: 0, rows: batch.rows };
         let has_ended_a_worker = self.deaths.contains_key(&(batch.epoch, batch.number, Blamed::Batch));
         let sharing = if has_ended_a_worker { Sharing::Alone } else { Sharing::WithOthers };
-        self.runs_to_redo.push_front(PlannedRun { run, attempt: 0, work: Work::Finish, sharing });
+        let seat = self.seat_of(slot);
+        self.runs_to_redo.push_front(PlannedRun { run, attempt: 0, work: Work::Finish, sharing, seat });
     }
 
     /// Returns the row, or the batch, that a worker's death counts against.
@@ -32,7 +32,9 @@ impl Schedule {
         match &self.slots[hand.slot as usize] {
             SlotState::Filling(batch) if batch.stage == BatchStage::Finishing => Blamed::Batch,
             SlotState::Free | SlotState::Filling(_) | SlotState::Ready(_) | SlotState::Held | SlotState::Draining => {
-                Blamed::Row { row: hand.row, index: hand.index }
+                // Where a stream begins anew, the notes of a row are of other samples.
+                let row = if self.streams { 0 } else { hand.row };
+                Blamed::Row { row, index: hand.index }
             }
         }
     }
@@ -57,17 +59,8 @@ impl Schedule {
         let SlotState::Filling(batch) = &self.slots[slot as usize] else { return };
         let (epoch, number, rows) = (batch.epoch, batch.number, batch.rows);
         let Some(epoch) = self.epoch(epoch) else { return };
-        let error = SampleError {
-            index: epoch.partition.index(number, 0, 0),
-            key: String::new(),
-            stage: Stage::Worker,
-            reason: format!("the transforms of its batch ended {POISON_DEATHS} workers, the last one {ended}"),
-            errno: None,
-            raised: None,
-            room: None,
-            offset: None,
-            worker: None,
-        };
+        let reason = format!("the transforms of its batch ended {POISON_DEATHS} workers, the last one {ended}");
+        let error = worker_error(epoch.partition.index(number, 0, 0), reason);
         actions.push(Action::Quarantine(error.clone()));
         self.rows_done(Run { slot, first_row: 0, rows }, vec![RowFailure { row: 0, fatal: true, error }]);
     }

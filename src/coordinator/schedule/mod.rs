@@ -11,15 +11,22 @@
 //! A batch that must be finished as a whole is one more run, handed out first of all when its last row is done.
 //! It changes rows in place, so that after its worker's end all rows of the batch are done again.
 //!
+//! Where samples come as streams, each seat has one, a batch is one run, and batches are the seats' in turn: batch b is
+//! that of seat b modulo their number. Slots go to batches in order, so that the next one to deliver always has one. How
+//! many there are is known when each stream has ended: the batches behind its end are passed over. A run that is done
+//! again has to be done by its seat, whose worker begins its stream anew and goes over what is behind it.
+//!
 //! When the last run of an epoch is handed out, the next epoch begins in advance; its batches are delivered once
 //! the trainer asks for that epoch, and cancelled if it asks for another.
 
 mod assign;
 mod deliver;
+mod ends;
 mod finishing;
 mod parts;
 mod recovery;
 mod state;
+mod streams;
 
 pub use self::state::{Schedule, ScheduleOptions};
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ends::Streams;
 use crate::{
     coordinator::event::Assignment,
     protocol::{Fill, Run, Work},
@@ -15,11 +16,32 @@ pub(super) struct EpochState {
     /// None while the epoch has been begun in advance.
     pub(super) generation: Option<u64>,
     pub(super) partition: Partition,
+    /// Where samples come as streams.
+    pub(super) streams: Option<Streams>,
     /// The batch and row to hand out next, and the slot that the batch has.
     pub(super) next: (u64, u32),
     pub(super) filling: Option<u32>,
     /// The batch to deliver next.
     pub(super) deliver: u64,
+}
+
+impl EpochState {
+    /// Tells whether every run has been handed out.
+    pub(super) fn is_handed_out(&self) -> bool {
+        self.streams.as_ref().map_or_else(|| self.next.0 >= self.partition.batches(), Streams::have_ended)
+    }
+
+    /// Tells whether every batch has been delivered; steps over those that there are not.
+    pub(super) fn is_delivered(&mut self) -> bool {
+        let Some(streams) = &self.streams else { return self.deliver >= self.partition.batches() };
+        if streams.are_over(self.deliver) {
+            return true;
+        }
+        while streams.is_past(self.deliver) {
+            self.deliver += 1;
+        }
+        false
+    }
 }
 
 /// A batch in a slot.
@@ -64,12 +86,19 @@ pub(super) struct PlannedRun {
     pub(super) attempt: u32,
     pub(super) work: Work,
     pub(super) sharing: Sharing,
+    /// The seat that has to do it; none where any may.
+    pub(super) seat: Option<u32>,
 }
 
 impl PlannedRun {
     /// Returns a run whose rows are to be made, by any worker.
     pub(super) const fn fill(run: Run, attempt: u32) -> Self {
-        Self { run, attempt, work: Work::Fill, sharing: Sharing::WithOthers }
+        Self { run, attempt, work: Work::Fill, sharing: Sharing::WithOthers, seat: None }
+    }
+
+    /// Tells whether it is a batch of a stream that is to be made.
+    pub(super) fn is_of_stream(&self) -> bool {
+        self.seat.is_some() && self.work == Work::Fill
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     coordinator::event::{Action, RowInHand},
-    error::{SampleError, Stage},
+    error::{Failure, SampleError, Stage},
     job::{MAX_ATTEMPTS, OnError},
     protocol::{Run, Work},
     worker::RowFailure,
@@ -21,13 +21,22 @@ pub(super) const MAX_BOOT_FAILURES: u32 = 5;
 /// Ends without a run that was done in between, for each worker, after which the pool gives up.
 pub(super) const GIVE_UP_AFTER: u32 = 64;
 
+/// The error of a sample that has ended workers.
+pub(super) fn worker_error(index: u64, reason: String) -> SampleError {
+    Failure::new(Stage::Worker, reason).of(index, String::new())
+}
+
 impl Schedule {
     pub(super) fn down(&mut self, id: u32, ended: &str, in_hand: &[RowInHand], actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.remove(&id) else { return };
         for (planned, _) in worker.lanes.into_iter().flatten() {
             match self.slots[planned.run.slot as usize] {
+                SlotState::Filling(_) if self.is_past_end(planned.run.slot) => self.drain(planned.run.slot),
                 SlotState::Filling(_) if planned.work == Work::Finish => {
                     self.take_back_batch(planned.run.slot, ended, in_hand, actions);
+                }
+                SlotState::Filling(_) if planned.is_of_stream() => {
+                    self.take_back_stream(planned.run.slot, ended, in_hand, actions);
                 }
                 SlotState::Filling(_) => self.take_back(&planned, ended, in_hand, actions),
                 SlotState::Draining => self.drain(planned.run.slot),
@@ -98,17 +107,7 @@ impl Schedule {
         let SlotState::Filling(batch) = &self.slots[slot as usize] else { return };
         let (number, epoch) = (batch.number, batch.epoch);
         let Some(epoch) = self.epoch(epoch) else { return };
-        let error = SampleError {
-            index,
-            key: String::new(),
-            stage: Stage::Worker,
-            reason: format!("it ended {POISON_DEATHS} workers, the last one {ended}"),
-            errno: None,
-            raised: None,
-            room: None,
-            offset: None,
-            worker: None,
-        };
+        let error = worker_error(index, format!("it ended {POISON_DEATHS} workers, the last one {ended}"));
         // The worker may have come to this sample by giving up others.
         let tried =
             (0..MAX_ATTEMPTS).find(|&tried| self.on_error.candidate(&epoch.partition, number, row, tried) == index);
@@ -176,7 +175,9 @@ impl Schedule {
                 epoch.filling = None;
                 epoch.next = (batch + 1, 0);
             }
-            self.batches_to_restart.insert((number, batch));
+            if epoch.streams.as_ref().is_none_or(|streams| !streams.is_past(batch)) {
+                self.batches_to_restart.insert((number, batch));
+            }
         }
     }
 
@@ -189,6 +190,12 @@ impl Schedule {
             self.give_up_batch(slot, &ended, actions);
             return;
         }
+        if self.streams
+            && let Some((_, (index, ended))) = given_up.rows.first_key_value()
+        {
+            self.give_up_stream(slot, *index, ended, actions);
+            return;
+        }
         let mut begun = 0;
         for (row, (index, ended)) in given_up.rows {
             self.hand_out_again(slot, begun, row);
@@ -199,6 +206,10 @@ impl Schedule {
     }
 
     pub(super) fn hand_out_again(&mut self, slot: u32, from: u32, to: u32) {
+        if self.streams {
+            self.plan_for_seat(slot);
+            return;
+        }
         for first_row in (from..to).step_by(self.run_rows as usize) {
             let run = Run { slot, first_row, rows: self.run_rows.min(to - first_row) };
             self.runs_to_redo.push_back(PlannedRun::fill(run, 0));

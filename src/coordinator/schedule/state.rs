@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use super::parts::{BatchStage, Blamed, EpochState, GivenUp, PlannedRun, SlotState, WorkerStage, WorkerState};
+use super::{
+    ends::Streams,
+    parts::{BatchStage, Blamed, EpochState, GivenUp, PlannedRun, SlotState, WorkerStage, WorkerState},
+};
 use crate::{
     coordinator::event::{Action, Assignment, Event},
     job::OnError,
     protocol::Run,
     sampler::Sampler,
-    worker::RowFailure,
+    worker::{RowFailure, RunReport},
 };
 
 /// Ends without a run that was done in between, for each worker, after which the next ones wait before they start.
@@ -26,6 +29,8 @@ pub struct ScheduleOptions {
     pub min_run: u32,
     /// Whether a batch must be finished as a whole when its rows are done.
     pub finishes: bool,
+    /// Whether samples come as streams, one for each worker.
+    pub streams: bool,
 }
 
 /// The state of the pool.
@@ -34,6 +39,7 @@ pub struct Schedule {
     pub(super) sampler: Sampler,
     pub(super) on_error: OnError,
     pub(super) finishes: bool,
+    pub(super) streams: bool,
     pub(super) run_rows: u32,
     pub(super) slots: Vec<SlotState>,
     pub(super) free: BTreeSet<u32>,
@@ -61,13 +67,15 @@ pub struct Schedule {
 impl Schedule {
     /// Returns the schedule of a pool, and its first actions: to hire the workers.
     pub fn new(sampler: Sampler, options: ScheduleOptions, workers: u32, slots: u32) -> (Self, Vec<Action>) {
-        let ScheduleOptions { on_error, min_run, finishes } = options;
+        let ScheduleOptions { on_error, min_run, finishes, streams } = options;
+        let min_run = if streams { sampler.batch_size } else { min_run };
         // Two runs a worker and batch: the first batch is shared by all, and a slow sample delays few others.
         let run_rows = sampler.batch_size.div_ceil(workers.max(1) * 2).max(min_run).min(sampler.batch_size);
         let mut schedule = Self {
             sampler,
             on_error,
             finishes,
+            streams,
             run_rows,
             slots: Vec::new(),
             free: BTreeSet::new(),
@@ -103,7 +111,7 @@ impl Schedule {
             Event::Release { slot } => self.release(slot),
             Event::Grown { slots } => self.grow(slots),
             Event::Up { worker } => self.up(worker),
-            Event::Done { worker, lane, report } => self.done(worker, lane, report.failures, &mut actions),
+            Event::Done { worker, lane, report } => self.done(worker, lane, report, &mut actions),
             Event::Down { worker, ended, in_hand } => self.down(worker, &ended, &in_hand, &mut actions),
             Event::Condemned { worker } => self.condemn(worker),
             Event::Stuck { worker, ended, in_hand } => self.stuck(worker, &ended, &in_hand, &mut actions),
@@ -146,12 +154,14 @@ impl Schedule {
 
     pub(super) fn begin(&mut self, generation: Option<u64>, (epoch, cursor): (u64, u64), batch: u64) {
         let partition = self.sampler.partition(epoch, cursor);
+        let streams = self.streams.then(|| Streams::new(&partition, self.seats));
         self.epochs_begun += 1;
         let number = self.epochs_begun;
         self.epochs.push_back(EpochState {
             number,
             generation,
             partition,
+            streams,
             next: (batch, 0),
             filling: None,
             deliver: batch,
@@ -219,7 +229,8 @@ impl Schedule {
         }
     }
 
-    fn done(&mut self, id: u32, lane: u32, failures: Vec<RowFailure>, actions: &mut Vec<Action>) {
+    fn done(&mut self, id: u32, lane: u32, report: RunReport, actions: &mut Vec<Action>) {
+        let RunReport { failures, made, .. } = report;
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let Some(Some((planned, _))) = worker.lanes.get_mut(lane as usize) else {
             self.condemn(id);
@@ -228,7 +239,8 @@ impl Schedule {
         };
         let run = planned.run;
         let rows = run.first_row..run.first_row + run.rows;
-        if failures.iter().any(|failure| !rows.contains(&failure.row)) {
+        let is_too_much = made.is_some_and(|made| made.rows > run.rows || !planned.is_of_stream());
+        if is_too_much || failures.iter().any(|failure| !rows.contains(&failure.row)) {
             // A report that names rows it was not given cannot be trusted in anything.
             self.condemn(id);
             actions.push(Action::Kill { worker: id });
@@ -236,7 +248,14 @@ impl Schedule {
         }
         worker.lanes[lane as usize] = None;
         self.ends_without_work = 0;
-        self.rows_done(run, failures);
+        if self.is_past_end(run.slot) {
+            self.drain(run.slot);
+            return;
+        }
+        let has_failed = failures.iter().any(|failure| failure.fatal);
+        if made.is_none_or(|made| self.took_from_stream(run.slot, made, has_failed)) {
+            self.rows_done(run, failures);
+        }
     }
 
     /// Counts rows of a slot as done.

@@ -199,8 +199,12 @@ fn workers_that_get_nothing_done_wait_and_then_end_the_pool() {
 
 /// A batch of 4 rows, in two runs by one worker, that is to be finished; another batch follows it.
 fn finishing() -> Simulation {
-    let mut simulation =
-        Simulation::with(8, 4, 1, ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: true });
+    let mut simulation = Simulation::with(
+        8,
+        4,
+        1,
+        ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: true, streams: false },
+    );
     up(&mut simulation);
     simulation.start(0, 0);
     simulation
@@ -281,4 +285,48 @@ fn a_batch_that_ends_two_workers_while_it_is_finished_fails() {
         simulation.settle();
         assert_eq!(simulation.failed, 1);
     }
+}
+
+fn of_streams(lengths: &[u64], batch_size: u32) -> Simulation {
+    let options = ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: false, streams: true };
+    let mut simulation = Simulation::of_streams(lengths.to_vec(), batch_size, options);
+    up(&mut simulation);
+    simulation.start(0, 0);
+    simulation
+}
+
+#[test]
+fn batches_of_streams_are_the_seats_in_turn_and_get_slots_in_order() {
+    let mut simulation = of_streams(&[8, 8], 2);
+    let batches = |simulation: &Simulation, worker| -> Vec<u64> {
+        simulation.workers[&worker].lanes.iter().flatten().map(|fill| fill.batch).collect()
+    };
+    assert_eq!((batches(&simulation, 0), batches(&simulation, 1)), (vec![0, 2], vec![1]), "of three slots");
+    // However quick one is: a slot that it freed would be lacking for the batch that is next.
+    simulation.finish(0, 1, false);
+    assert_eq!((batches(&simulation, 0), batches(&simulation, 1)), (vec![0], vec![1]));
+    simulation.settle();
+    assert_eq!(simulation.current.as_ref().unwrap().2, 8);
+}
+
+#[test]
+fn a_run_of_a_stream_is_done_again_by_its_seat_before_those_behind_it() {
+    let mut simulation = of_streams(&[40, 40], 2);
+    simulation.crash(0, 0);
+    up(&mut simulation);
+    let again: Vec<u64> = simulation.workers[&2].lanes.iter().flatten().map(|fill| fill.batch).collect();
+    assert_eq!(again, [0, 2]);
+    simulation.settle();
+    assert_eq!(simulation.failed, 0);
+}
+
+#[test]
+fn a_sample_that_ends_two_workers_ends_its_stream() {
+    let mut simulation = of_streams(&[20, 20], 2);
+    for worker in [0, 2] {
+        simulation.crash(worker, 1);
+        up(&mut simulation);
+    }
+    simulation.settle();
+    assert_eq!((simulation.failed, simulation.current.as_ref().unwrap().2), (1, 20), "the other stream is whole");
 }

@@ -2,8 +2,11 @@
 
 use serde::Deserialize;
 
-use super::leaf::{ContainerSpec, LeafSpec};
-use crate::{field::Field, sys::process};
+use super::{
+    leaf::{ContainerSpec, LeafSpec},
+    streams::Turns,
+};
+use crate::{field::Field, sampler::ENDLESS, sys::process};
 
 /// Up to so many seconds, a sample takes about as long as a message.
 const QUICK_SECONDS: f64 = 20e-6;
@@ -11,7 +14,10 @@ const QUICK_SECONDS: f64 = 20e-6;
 /// What samples say about a dataset.
 #[derive(Deserialize)]
 pub(super) struct Facts {
-    pub(super) samples: u64,
+    /// None for a dataset that is iterated.
+    samples: Option<u64>,
+    /// How the samples of such a one are counted.
+    pub(super) turns: Option<Turns>,
     pub(super) fields: Vec<Field>,
     pub(super) leaves: Vec<LeafSpec>,
     pub(super) containers: Vec<ContainerSpec>,
@@ -20,6 +26,11 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Returns the number of samples.
+    pub(super) fn len(&self) -> u64 {
+        self.samples.unwrap_or(ENDLESS)
+    }
+
     /// Tells whether a sample takes about as long as a message.
     pub(super) fn is_quick(&self) -> bool {
         self.seconds < QUICK_SECONDS
@@ -27,8 +38,8 @@ impl Facts {
 }
 
 /// Returns what to call a sample in an error.
-pub(super) fn key(index: u64) -> String {
-    format!("dataset[{index}]")
+pub(super) fn key(turns: Option<Turns>, index: u64) -> String {
+    turns.map_or_else(|| format!("dataset[{index}]"), |turns| turns.name(index))
 }
 
 /// Returns the signal at which a worker reports what its code is doing.

@@ -1,6 +1,9 @@
 //! A dataset of which a process knows what it is, and that it does not have.
 
-use super::facts::{Facts, key, stack_signal};
+use super::{
+    facts::{Facts, key, stack_signal},
+    streams::Turns,
+};
 use crate::{
     error::{Failure, Stage},
     field::Field,
@@ -11,6 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct KnownDataset {
     len: u64,
+    turns: Option<Turns>,
     fields: Vec<Field>,
     quick: bool,
 }
@@ -18,7 +22,7 @@ pub(super) struct KnownDataset {
 impl KnownDataset {
     pub(super) fn new(facts: Facts) -> Self {
         let quick = facts.is_quick();
-        Self { len: facts.samples, fields: facts.fields, quick }
+        Self { len: facts.len(), turns: facts.turns, fields: facts.fields, quick }
     }
 }
 
@@ -27,12 +31,16 @@ impl Source for KnownDataset {
         self.len
     }
 
+    fn is_stream(&self) -> bool {
+        self.turns.is_some()
+    }
+
     fn fields(&self) -> &[Field] {
         &self.fields
     }
 
     fn key(&self, index: u64) -> String {
-        key(index)
+        key(self.turns, index)
     }
 
     fn does_io(&self) -> bool {

@@ -1,11 +1,13 @@
 //! Any dataset of Python's as a source: samples are objects, and rows are copied from their memory.
 
+mod ahead;
 mod facts;
 mod known;
 mod leaf;
 mod objects;
 mod reader;
 mod samples;
+mod streams;
 
 use std::{fmt, os::fd::RawFd, sync::Arc, time::Instant};
 
@@ -16,6 +18,7 @@ use self::{
     known::KnownDataset,
     reader::DatasetReader,
     samples::Samples,
+    streams::Turns,
 };
 use super::{error::raised, randomness::Randomness};
 use crate::{
@@ -29,6 +32,7 @@ pub(super) struct Dataset {
     code: Py<PyAny>,
     samples: Samples,
     len: u64,
+    turns: Option<Turns>,
     fields: Vec<Field>,
     descriptors: Vec<RawFd>,
     quick: bool,
@@ -53,12 +57,13 @@ impl Dataset {
     /// Returns the dataset of a loader's code, of which this much is known; `descriptors` are those that it has open.
     pub(super) fn new(py: Python<'_>, code: &Bound<'_, PyAny>, facts: &str, descriptors: Vec<RawFd>) -> PyResult<Self> {
         let facts: Facts = super::from_json("what was learned of a dataset", facts)?;
-        let quick = facts.is_quick();
-        let Facts { samples, fields, leaves, containers, .. } = facts;
+        let (quick, len) = (facts.is_quick(), facts.len());
+        let Facts { turns, fields, leaves, containers, .. } = facts;
         Ok(Self {
-            samples: Samples::new(py, code, leaves, containers)?,
+            samples: Samples::new(py, code, leaves, containers, turns)?,
             code: code.clone().unbind(),
-            len: samples,
+            len,
+            turns,
             fields,
             descriptors,
             quick,
@@ -81,12 +86,13 @@ pub(super) fn enter(py: Python<'_>, code: &Py<PyAny>, seat: u32) -> PyResult<()>
 /// Tries samples, and returns what they say, as text.
 pub(super) fn learn(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<String> {
     let module = py.import("stokehold.user.learn")?;
-    let sample = code.getattr("sample")?;
-    let facts = module.call_method1("learn", (code, &sample))?;
-    let begun = Instant::now();
-    // The first call has paid for what is made lazily. Where it raises now, it takes what it takes.
-    sample.call1((0,)).ok();
-    facts.set_item("seconds", begun.elapsed().as_secs_f64())?;
+    let facts = module.call_method1("learn", (code,))?;
+    if !facts.contains("seconds")? {
+        let begun = Instant::now();
+        // The first call has paid for what is made lazily. Where it raises now, it takes what it takes.
+        code.call_method1("sample", (0,)).ok();
+        facts.set_item("seconds", begun.elapsed().as_secs_f64())?;
+    }
     py.import("json")?.call_method1("dumps", (facts,))?.extract()
 }
 
@@ -101,12 +107,16 @@ impl Source for Dataset {
         self.len
     }
 
+    fn is_stream(&self) -> bool {
+        self.turns.is_some()
+    }
+
     fn fields(&self) -> &[Field] {
         &self.fields
     }
 
     fn key(&self, index: u64) -> String {
-        key(index)
+        key(self.turns, index)
     }
 
     fn descriptors(&self) -> Vec<RawFd> {

@@ -2,33 +2,57 @@
 
 #![expect(unsafe_code, reason = "holds the interpreter's lock from sample to sample")]
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use pyo3::{ffi, prelude::*};
 
-use super::{objects::Objects, samples::Samples};
+use super::{ahead::Ahead, objects::Objects, samples::Samples, streams::Stream};
 use crate::{
     error::Failure,
     python::randomness::Randomness,
     rng::Key,
-    source::{Reader, Record},
+    source::{Reader, Record, StreamEnd},
     sys::report,
 };
 
 /// Reads samples, and holds the interpreter's lock during a run.
 pub(super) struct DatasetReader<'a> {
     samples: &'a Samples,
+    /// The samples of the run that are made and not read.
+    ahead: Ahead,
     held: Option<ffi::PyGILState_STATE>,
 }
 
 impl<'a> DatasetReader<'a> {
     pub(super) fn new(samples: &'a Samples) -> Self {
-        Self { samples, held: None }
+        Self { samples, ahead: Ahead::default(), held: None }
     }
 
     /// Returns the generators whose states are the trainer's, and are to be put back after each run.
     fn of_trainer(&self) -> Option<&'a Randomness> {
         self.samples.randomness.as_ref().filter(|_| self.samples.in_trainer)
+    }
+
+    /// Returns the stream, where there is one.
+    fn stream(&self) -> Option<MutexGuard<'a, Stream>> {
+        let stream = self.samples.stream.as_ref()?;
+        Some(stream.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes a sample, of a stream the one that is next.
+    fn read_one(&mut self, key: Key, record: &mut Record) -> Result<(), Failure> {
+        let objects = record.payloads_mut::<Objects>();
+        // Taken before the interpreter's lock, which comes and goes while a sample is made.
+        let alone = self.held.is_none().then(|| self.samples.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        let made = Python::attach(|py| {
+            objects.clear();
+            match self.ahead.take(key) {
+                Some(made) => self.samples.find(made?.bind(py), objects),
+                None => self.samples.read(py, key, objects),
+            }
+        });
+        drop(alone);
+        made
     }
 }
 
@@ -44,16 +68,27 @@ impl Reader for DatasetReader<'_> {
         }
     }
 
+    fn takes_runs(&self) -> bool {
+        self.samples.by_run
+    }
+
+    fn expect(&mut self, keys: &[Key]) {
+        self.ahead = Python::attach(|py| self.samples.make_run(py, keys));
+    }
+
     fn read(&mut self, key: Key, record: &mut Record, _most: u64) -> Result<(), Failure> {
-        let objects = record.payloads_mut::<Objects>();
-        // Taken before the interpreter's lock, which comes and goes while a sample is made.
-        let alone = self.held.is_none().then(|| self.samples.turn.lock().unwrap_or_else(PoisonError::into_inner));
-        let made = Python::attach(|py| {
-            objects.clear();
-            self.samples.read(py, key, objects)
-        });
-        drop(alone);
-        made
+        while let Some(earlier) = self.behind(key) {
+            self.read_one(earlier, record).ok();
+        }
+        self.read_one(key, record)
+    }
+
+    fn behind(&mut self, key: Key) -> Option<Key> {
+        self.stream()?.behind(key)
+    }
+
+    fn ended(&self) -> Option<StreamEnd> {
+        self.stream()?.ended()
     }
 
     fn end(&mut self) {
@@ -62,6 +97,7 @@ impl Reader for DatasetReader<'_> {
         {
             report::report(&format!("the random numbers of this process cannot be put back: {error}"));
         }
+        self.ahead = Ahead::default();
         if let Some(held) = self.held.take() {
             // SAFETY: `begin` has taken it, on this thread.
             unsafe { ffi::PyGILState_Release(held) };

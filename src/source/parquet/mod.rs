@@ -166,6 +166,10 @@ impl Source for Parquet {
         self.does_io
     }
 
+    fn needs_record(&self, _field: usize) -> bool {
+        true
+    }
+
     fn guesses_room(&self) -> bool {
         true
     }
@@ -187,8 +191,6 @@ struct RowReader<'a> {
 }
 
 impl Reader for RowReader<'_> {
-    fn begin(&mut self) {}
-
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
         let (number, row) = self.source.locate(key.index);
         let group = match self.last.take() {
@@ -214,8 +216,6 @@ impl Reader for RowReader<'_> {
         }
         Ok(())
     }
-
-    fn end(&mut self) {}
 }
 
 /// A row of a group, which it keeps.

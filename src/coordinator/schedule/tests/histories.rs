@@ -26,7 +26,10 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn live_through(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions, history: &[Step]) {
-    let mut simulation = Simulation::with(len, batch_size, workers, options);
+    live(Simulation::with(len, batch_size, workers, options), history);
+}
+
+fn live(mut simulation: Simulation, history: &[Step]) {
     simulation.start(0, 0);
     for &step in history {
         simulation.step(step);
@@ -45,11 +48,23 @@ proptest! {
         on_error in prop::sample::select(vec![OnError::Raise, OnError::Skip, OnError::Replace]),
         history in prop::collection::vec(step(), 0..400),
     ) {
-        live_through(len, batch_size, workers, ScheduleOptions { on_error, min_run: 1, finishes }, &history);
+        live_through(len, batch_size, workers, ScheduleOptions { on_error, min_run: 1, finishes, streams: false }, &history);
+    }
+
+    /// The same of streams, which end where they do: each is in its own worker, and all their batches come, in turn.
+    #[test]
+    fn any_history_of_streams_ends_well(
+        lengths in prop::collection::vec(0_u64..40, 1..5), batch_size in 1_u32..9, finishes: bool,
+        on_error in prop::sample::select(vec![OnError::Raise, OnError::Skip]),
+        history in prop::collection::vec(step(), 0..400),
+    ) {
+        let options = ScheduleOptions { on_error, min_run: 1, finishes, streams: true };
+        live(Simulation::of_streams(lengths, batch_size, options), &history);
     }
 }
 
-const PLAIN: ScheduleOptions = ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: false };
+const PLAIN: ScheduleOptions =
+    ScheduleOptions { on_error: OnError::Raise, min_run: 1, finishes: false, streams: false };
 
 #[test]
 fn a_worker_that_gets_stuck_before_another_is_up_ends_well() {

@@ -10,8 +10,8 @@ use crate::{
     error::{SampleError, Stage},
     job::OnError,
     protocol::{Fill, Work},
-    sampler::{Order, Partition, Sampler},
-    worker::{LANES, RowFailure, RunReport},
+    sampler::{ENDLESS, Order, Partition, Sampler},
+    worker::{LANES, Made, RowFailure, RunReport},
 };
 
 /// Something that happens to a pool. `nth` counts those that it can happen to, and begins again behind the last.
@@ -56,6 +56,7 @@ pub(super) const FIRST_SLOTS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct SimulatedWorker {
     up: bool,
+    seat: u32,
     /// It was told to end, or is stuck: it takes no more work.
     doomed: bool,
     pub(super) lanes: [Option<Fill>; LANES],
@@ -69,6 +70,12 @@ pub(super) struct Simulation {
     pub(super) sampler: Sampler,
     pub(super) workers: BTreeMap<u32, SimulatedWorker>,
     pub(super) finishes: bool,
+    /// Where samples come as streams, how many there are in that of each seat; else none.
+    pub(super) streams: Vec<u64>,
+    /// The seats whose streams may have ended early, since a sample of theirs was poison.
+    cut: BTreeSet<u64>,
+    /// Whether the current iteration is over, as the schedule says.
+    ended: bool,
     /// What each row of each slot was last written for; none where nobody can know what is in there.
     pub(super) written: Vec<Vec<Option<RowContent>>>,
     pub(super) held: BTreeSet<u32>,
@@ -81,18 +88,40 @@ pub(super) struct Simulation {
 
 impl Simulation {
     pub(super) fn new(len: u64, batch_size: u32, workers: u32, on_error: OnError) -> Self {
-        Self::with(len, batch_size, workers, ScheduleOptions { on_error, min_run: 1, finishes: false })
+        Self::with(len, batch_size, workers, ScheduleOptions { on_error, min_run: 1, finishes: false, streams: false })
     }
 
     pub(super) fn with(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions) -> Self {
         let sampler =
             Sampler { len, order: Order::Shuffled, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
+        Self::over(sampler, workers, options, Vec::new())
+    }
+
+    /// A pool whose seats have streams of these lengths.
+    pub(super) fn of_streams(streams: Vec<u64>, batch_size: u32, options: ScheduleOptions) -> Self {
+        let sampler = Sampler {
+            len: ENDLESS,
+            order: Order::Source,
+            seed: 1,
+            batch_size,
+            drop_last: false,
+            rank: 0,
+            world_size: 1,
+        };
+        Self::over(sampler, streams.len() as u32, options, streams)
+    }
+
+    fn over(sampler: Sampler, workers: u32, options: ScheduleOptions, streams: Vec<u64>) -> Self {
+        let batch_size = sampler.batch_size;
         let (schedule, actions) = Schedule::new(sampler.clone(), options, workers, FIRST_SLOTS);
         let mut simulation = Self {
             schedule,
             sampler,
             workers: BTreeMap::new(),
             finishes: options.finishes,
+            streams,
+            cut: BTreeSet::new(),
+            ended: false,
             written: vec![vec![None; batch_size as usize]; FIRST_SLOTS as usize],
             held: BTreeSet::new(),
             current: None,
@@ -116,14 +145,15 @@ impl Simulation {
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Hire { worker, .. } => {
-                    let simulated = SimulatedWorker { up: false, doomed: false, lanes: [None, None] };
+                Action::Hire { worker, seat, .. } => {
+                    let simulated = SimulatedWorker { up: false, seat, doomed: false, lanes: [None, None] };
                     assert!(self.workers.insert(worker, simulated).is_none(), "worker {worker} is hired twice");
                 }
                 Action::Fill { worker, fill } => self.take_fill(worker, fill),
                 Action::Ready { generation, batch, slot, rows } => {
                     let partition = self.take_batch(generation, batch, slot);
-                    assert_eq!(rows, partition.rows(batch));
+                    let had = self.of_stream(&partition, batch).map_or_else(|| partition.rows(batch), |(_, rows)| rows);
+                    assert_eq!(rows, had);
                     let done = if self.finishes { Work::Finish } else { Work::Fill };
                     let content = Some(((partition.epoch(), partition.cursor(), batch), done));
                     let slot_rows = &self.written[slot as usize][..rows as usize];
@@ -136,7 +166,13 @@ impl Simulation {
                     self.take_batch(generation, batch, slot);
                     self.failed += 1;
                 }
-                Action::Quarantine(_) | Action::Lost { .. } => {}
+                Action::Ended { generation } => self.end(generation),
+                Action::Quarantine(error) => {
+                    if let Some(batch) = error.index.checked_div(u64::from(self.sampler.batch_size)) {
+                        self.cut.insert(batch % self.workers_asked());
+                    }
+                }
+                Action::Lost { .. } => {}
                 Action::Kill { worker } => {
                     if let Some(worker) = self.workers.get_mut(&worker) {
                         worker.doomed = true;
@@ -145,6 +181,37 @@ impl Simulation {
                 Action::Over { .. } => self.over = true,
             }
         }
+    }
+
+    fn workers_asked(&self) -> u64 {
+        self.streams.len().max(1) as u64
+    }
+
+    /// The seat whose stream a batch is of, and the rows that it has there; none where there are no streams.
+    fn of_stream(&self, partition: &Partition, batch: u64) -> Option<(u64, u32)> {
+        let (turn, seats) = (partition.turn(batch), self.streams.len() as u64);
+        let seat = turn.checked_rem(seats)?;
+        let size = u64::from(self.sampler.batch_size);
+        let left = self.streams[seat as usize].saturating_sub(turn / seats * size);
+        Some((seat, left.min(size) as u32))
+    }
+
+    /// Tells whether a batch may be left out of an iteration.
+    fn may_be_missing(&self, partition: &Partition, batch: u64) -> bool {
+        self.of_stream(partition, batch).is_some_and(|(seat, rows)| rows == 0 || self.cut.contains(&seat))
+    }
+
+    /// The schedule says that there are no more batches.
+    fn end(&mut self, generation: u64) {
+        let (current, partition, delivered) = self.current.as_ref().expect("an end of no iteration");
+        assert_eq!(generation, *current);
+        let rest = *delivered..*delivered + self.streams.len() as u64;
+        assert!(
+            rest.into_iter().all(|batch| self.may_be_missing(partition, batch)),
+            "batches from {delivered} on lack"
+        );
+        assert!(!self.ended, "it ends once");
+        self.ended = true;
     }
 
     fn take_fill(&mut self, worker: u32, fill: Fill) {
@@ -156,9 +223,16 @@ impl Simulation {
             let other_rows = other.run.first_row..other.run.first_row + other.run.rows;
             assert!(rows.end <= other_rows.start || other_rows.end <= rows.start, "two writers of slot {slot}");
         }
+        let partition = self.sampler.partition(fill.epoch, fill.cursor);
+        let of_stream = self.of_stream(&partition, fill.batch);
+        if let Some((seat, _)) = of_stream {
+            assert_eq!(u64::from(self.workers[&worker].seat), seat, "a stream is in its worker alone");
+            assert!(rows.start == 0 && (fill.work == Work::Finish || rows.end == self.sampler.batch_size));
+        }
         if fill.work == Work::Finish {
             assert!(self.finishes);
-            assert_eq!((rows.start, rows.end), (0, self.sampler.partition(fill.epoch, fill.cursor).rows(fill.batch)));
+            let whole = of_stream.map_or_else(|| partition.rows(fill.batch), |(_, rows)| rows);
+            assert_eq!((rows.start, rows.end), (0, whole));
             self.assert_filled(&fill);
         }
         let worker = self.workers.get_mut(&worker).expect("work for a worker that is not there");
@@ -176,14 +250,23 @@ impl Simulation {
     fn take_batch(&mut self, generation: u64, batch: u64, slot: u32) -> Partition {
         assert_eq!(self.writers(slot).count(), 0, "slot {slot} is delivered while somebody writes to it");
         assert!(self.held.insert(slot), "slot {slot} is delivered twice");
-        let (current, partition, delivered) = self.current.as_mut().expect("a batch of no iteration");
-        assert_eq!((generation, batch), (*current, *delivered), "batches come in order");
-        *delivered += 1;
-        partition.clone()
+        let (current, partition, delivered) = self.current.clone().expect("a batch of no iteration");
+        assert_eq!(generation, current);
+        assert!(batch >= delivered, "batches come in order");
+        let missing = (delivered..batch).find(|&passed| !self.may_be_missing(&partition, passed));
+        assert_eq!(missing, None, "a batch is left out");
+        self.current = Some((current, partition.clone(), batch + 1));
+        partition
     }
 
     pub(super) fn start(&mut self, epoch: u64, cursor: u64) {
         self.generations += 1;
+        self.ended = false;
+        // The next epoch may have begun in advance, and met its poison.
+        let next = self.current.as_ref().map(|(_, partition, _)| (partition.epoch() + 1, 0));
+        if next != Some((epoch, cursor)) {
+            self.cut.clear();
+        }
         self.current = Some((self.generations, self.sampler.partition(epoch, cursor), 0));
         self.on(Event::Start { generation: self.generations, epoch, cursor, batch: 0 });
     }
@@ -196,14 +279,23 @@ impl Simulation {
         if fill.work == Work::Finish {
             self.assert_filled(&fill);
         }
-        for row in run.first_row..run.first_row + run.rows {
+        let partition = self.sampler.partition(fill.epoch, fill.cursor);
+        let of_stream = self.of_stream(&partition, fill.batch).filter(|_| fill.work == Work::Fill);
+        let rows = of_stream.map_or(run.rows, |(_, rows)| rows);
+        let made = of_stream.filter(|_| rows < run.rows).map(|(_, rows)| Made { rows, ended: true });
+        let fatal = fatal && rows > 0;
+        for row in run.first_row..run.first_row + rows {
             self.written[run.slot as usize][row as usize] = Some(((fill.epoch, fill.cursor, fill.batch), fill.work));
         }
         let failures = if fatal { vec![failure(run.first_row)] } else { Vec::new() };
         if fatal {
             self.written[run.slot as usize][run.first_row as usize] = None;
         }
-        self.on(Event::Done { worker, lane: lane as u32, report: RunReport { failures, ..RunReport::default() } });
+        self.on(Event::Done {
+            worker,
+            lane: lane as u32,
+            report: RunReport { failures, made, ..RunReport::default() },
+        });
     }
 
     pub(super) fn crash(&mut self, worker: u32, in_hand: usize) {
@@ -285,7 +377,11 @@ impl Simulation {
                     self.crash(worker, in_hand);
                 }
             }
-            Step::Start { epoch, cursor } => self.start(epoch, cursor % (self.sampler.len + 2)),
+            Step::Start { epoch, cursor } if self.streams.is_empty() => {
+                self.start(epoch, cursor % (self.sampler.len + 2));
+            }
+            // States are taken between batches.
+            Step::Start { epoch, cursor } => self.start(epoch, cursor * u64::from(self.sampler.batch_size)),
             Step::StartNext => {
                 let next = self.current.as_ref().map_or(0, |(_, partition, _)| partition.epoch() + 1);
                 self.start(next, 0);
@@ -309,6 +405,7 @@ impl Simulation {
 
     /// No more accidents: everything that was begun comes to its end.
     pub(super) fn settle(&mut self) {
+        let of_streams = !self.streams.is_empty();
         let total = self.current.as_ref().map_or(0, |(_, partition, _)| partition.batches());
         let mut calm = 0;
         while calm < 3 && !self.over {
@@ -332,7 +429,7 @@ impl Simulation {
             return;
         }
         let delivered = self.current.as_ref().map_or(0, |current| current.2);
-        assert_eq!(delivered, total, "the epoch ends: {:#?}", self.schedule);
+        assert!(if of_streams { self.ended } else { delivered == total }, "the epoch ends: {:#?}", self.schedule);
         let lost =
             self.schedule.slots.iter().filter(|slot| matches!(slot, SlotState::Held | SlotState::Draining)).count();
         assert_eq!(lost, 0, "no slot is lost: {:?}", self.schedule.slots);

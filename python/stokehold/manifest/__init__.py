@@ -1,0 +1,1 @@
+"""Manifests: text files with a line for each sample."""

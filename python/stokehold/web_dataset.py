@@ -1,0 +1,268 @@
+"""Tar files of samples."""
+
+from __future__ import annotations
+
+import glob
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from stokehold import _native
+from stokehold.columns import field_name
+from stokehold.sources import Source
+
+__all__ = ["Member", "WebDataset"]
+
+_logger = logging.getLogger("stokehold")
+
+Take = Literal["image", "mask", "label", "text", "bytes", "numpy", "json", "raw"]
+
+_BY_SUFFIX: dict[str, Take] = {
+    **dict.fromkeys(("jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "bmp"), "image"),
+    **dict.fromkeys(("cls", "cls2", "index", "id"), "label"),
+    **dict.fromkeys(("txt", "text", "transcript", "json", "jsonl"), "text"),
+    "npy": "numpy",
+}
+_PICKLES = {"pkl", "pickle", "pyd", "pth", "pt"}
+PROGRESS_SECONDS = 5.0
+"""How often an index that takes long is reported."""
+
+
+class Member:
+    """A member of each sample, and what is taken of it.
+
+    Args:
+        suffixes: What its name ends in behind the first dot, in any case; several, of which the first one that a sample
+            has is taken, are separated by ``;``, as in ``"jpg;jpeg;png"``.
+        take: What it is. ``"image"`` and ``"mask"`` are encoded images, ``"label"`` a class's number in digits,
+            ``"text"`` UTF-8, ``"bytes"`` what lies there, ``"numpy"`` an array in NumPy's format, ``"raw"`` numbers of
+            ``dtype`` without a header, ``"json"`` one value in JSON. By default the suffix says it: images by their
+            formats' names, ``cls``, ``id`` and ``index`` are labels, ``txt`` and ``json`` texts, ``npy`` arrays,
+            everything else is bytes.
+        of: For a mask, the field of the image that it follows.
+        value: For ``"json"``, where the value is: keys and positions, separated by ``/``.
+        dtype: For ``"raw"`` and ``"json"``, NumPy's name of the dtype; without one, a value in JSON is a text. Masks
+            are ``uint8``, or ``"uint16"`` or ``"int32"``.
+        shape: For ``"raw"``, the shape of one sample, whose first axis may be None, for one that varies. For
+            ``"numpy"``, ``(None, ...)`` where the first axis varies, and else nothing: the first sample says it. For
+            ``"json"``, ``(None,)`` for a list of numbers.
+
+    Raises:
+        TypeError, ValueError: An argument is none of these, or goes with another kind.
+    """
+
+    def __init__(
+        self,
+        suffixes: str,
+        take: Take | None = None,
+        *,
+        of: str = "image",
+        value: str | None = None,
+        dtype: str | None = None,
+        shape: Sequence[int | None] | None = None,
+    ) -> None:
+        if not isinstance(suffixes, str):
+            raise TypeError(f"Member: suffixes must be a str, not {type(suffixes).__name__}")
+        self.suffixes = [suffix.strip().removeprefix(".").lower() for suffix in suffixes.split(";")]
+        if not all(self.suffixes):
+            raise ValueError(f"Member: suffixes must be some, separated by `;`, not {suffixes!r}")
+        self.take = _of_suffixes(self.suffixes, value) if take is None else take
+        if self.take not in get_args(Take):
+            raise ValueError(f"Member: take must be one of {', '.join(get_args(Take))}, not {take!r}")
+        if (value is not None) != (self.take == "json"):
+            raise ValueError(f'Member: value goes with take="json", which needs it, not with {self.take!r}')
+        if dtype is not None and self.take not in {"raw", "json", "mask"}:
+            raise ValueError(f"Member: dtype goes with raw, json and mask, not with {self.take}")
+        if shape is not None and self.take not in {"raw", "json", "numpy"}:
+            raise ValueError(f"Member: shape goes with raw, json and numpy, not with {self.take}")
+        if self.take == "raw" and dtype is None:
+            raise ValueError("Member: raw numbers need their dtype")
+        self.of = field_name(of)
+        self.value = value
+        self.dtype = None if dtype is None else np.dtype(dtype).name
+        self.shape = None if shape is None else tuple(shape)
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """Returns the member as plain data, for the field of this name."""
+        return {"name": name, "suffixes": self.suffixes, "take": self._take()}
+
+    def _take(self) -> str | dict[str, Any]:
+        shape = list(self.shape or ())
+        varies = shape[:1] == [None]
+        if self.take == "label":
+            return "class"
+        if self.take == "numpy":
+            return {"numpy": {"varies": varies}}
+        if self.take == "json":
+            pointer = "/" + str(self.value).strip("/")
+            return {"json": {"pointer": pointer, "dtype": self.dtype, "is_list": varies}}
+        kind: dict[str, Any] = {"kind": self.take}
+        if self.take == "raw":
+            kind = {"kind": "list", "shape": shape[1:]} if varies else {"kind": "tensor", "shape": shape}
+        if self.take == "mask":
+            kind["image"] = self.of
+        return {"bytes": kind if self.dtype is None else kind | {"dtype": self.dtype}}
+
+    def __repr__(self) -> str:
+        return f"Member({';'.join(self.suffixes)!r}, {self.take!r})"
+
+
+def _of_suffixes(suffixes: Sequence[str], value: str | None) -> Take:
+    if value is not None:
+        return "json"
+    last = [suffix.rsplit(".")[-1] for suffix in suffixes]
+    if pickles := _PICKLES.intersection(last):
+        raise ValueError(
+            f"Member: .{min(pickles)} is a pickle, which could run any code: store arrays as .npy, values as .json"
+        )
+    kinds = {_BY_SUFFIX.get(suffix, "bytes") for suffix in last}
+    if len(kinds) > 1:
+        raise ValueError(f"Member: {';'.join(suffixes)} are of several kinds, {', '.join(sorted(kinds))}: say take=")
+    return kinds.pop()
+
+
+class WebDataset(Source):
+    """Tar files of samples, read at random: any sample by its index, in any order, as from a folder.
+
+    Members that follow each other and whose names agree up to the first dot of the file's name are a sample, and what
+    is behind the dot, in lower case, says which of its members one is: the rules of the ``webdataset`` package. Names
+    that begin with a dot, and those of the form ``__name__``, belong to none. Nothing is ever extracted. The headers of
+    all files are read once, several files at a time, and the index is kept in ``cache``.
+
+    Args:
+        shards: The files: a path, a pattern with ``*`` and ``?``, a range in braces such as ``"train-{000..127}.tar"``,
+            or a list of these. What patterns find is sorted.
+        fields: The members by field name: suffixes, as in ``{"image": "jpg;png", "label": "cls"}``, or a `Member`. By
+            default, one for each suffix that the first sample has, by that name.
+        missing: What becomes of samples that lack one of the members: ``"error"``, or ``"skip"``, which leaves them out
+            and counts them in ``counters``.
+        cache: The folder in which indices are kept; True for ``stokehold`` in ``$XDG_CACHE_HOME``, which is
+            ``~/.cache`` if nothing else is said; False keeps none. An index is made again when a file has another size
+            or time of change.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A file is no tar file, is compressed, or ends too early; a sample lacks a member or has two of one
+            suffix; a member is not what its field takes. File, member and place are named.
+    """
+
+    def __init__(
+        self,
+        shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        fields: Mapping[str, str | Member] | None = None,
+        *,
+        missing: Literal["error", "skip"] = "error",
+        cache: str | os.PathLike[str] | bool = True,
+    ) -> None:
+        if missing not in {"error", "skip"}:
+            raise ValueError(f'WebDataset: missing must be "error" or "skip", not {missing!r}')
+        self.shards = _found(shards)
+        members = None
+        if fields is not None:
+            if not fields:
+                raise ValueError("WebDataset: fields must name at least one")
+            given = {name: each if isinstance(each, Member) else Member(each) for name, each in fields.items()}
+            members = [each.spec(field_name(name)) for name, each in given.items()]
+        folder = cache_folder() if cache is True else (cache or None)
+        description = {"shards": self.shards, "fields": members, "missing": missing}
+        self._native, skipped = _native.Source.web_dataset(
+            json.dumps(description), None if folder is None else os.fspath(folder), _Progress(len(self.shards))
+        )
+        self._len, described, _ = self._native.describe()
+        self.fields: list[str] = [field["name"] for field in json.loads(described)]
+        if skipped:
+            self.counters = {"incomplete_samples": skipped}
+            _logger.warning(
+                "WebDataset: %d samples lack a member of %s and are left out", skipped, ", ".join(self.fields)
+            )
+
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
+        return self._native
+
+    def __len__(self) -> int:
+        return self._len
+
+    def __repr__(self) -> str:
+        return f"WebDataset({len(self)} samples of {', '.join(self.fields)} in {len(self.shards)} shards)"
+
+
+def cache_folder() -> Path | None:
+    """Returns the folder in which indices are kept, by the XDG Base Directory Specification; None without a home."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if base.startswith("/"):
+        return Path(base) / "stokehold"
+    home = Path("~").expanduser()
+    return home / ".cache" / "stokehold" if home.is_absolute() else None
+
+
+class _Progress:
+    """Logs how far an index is, if that takes long."""
+
+    def __init__(self, files: int) -> None:
+        self.files = files
+        self.next = time.monotonic() + PROGRESS_SECONDS
+
+    def __call__(self, done: int, of: int) -> None:
+        if time.monotonic() >= self.next and done < of:
+            self.next = time.monotonic() + PROGRESS_SECONDS
+            _logger.info("WebDataset: %d of %d shards are indexed", done, of)
+
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
+MAX_SHARDS = 1_000_000
+
+
+def _braces(pattern: str) -> Iterator[str]:
+    """Returns what braces stand for: ``{000..127}``, with as many digits, and ``{a,b}``."""
+    span, choice = _RANGE.search(pattern), _CHOICE.search(pattern)
+    if span and (not choice or span.start() < choice.start()):
+        first, last = span.groups()
+        if int(last) < int(first) or int(last) - int(first) >= MAX_SHARDS:
+            raise ValueError(f"WebDataset: {span.group()} is no range of at most {MAX_SHARDS} shards")
+        texts = [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
+        found = span
+    elif choice:
+        texts, found = choice.group(1).split(","), choice
+    else:
+        yield pattern
+        return
+    for text in texts:
+        yield from _braces(pattern[: found.start()] + text + pattern[found.end() :])
+
+
+_COMPRESSED = (".gz", ".tgz", ".zst", ".xz", ".bz2", ".lz4")
+
+
+def _found(shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    given = [shards] if isinstance(shards, str | os.PathLike) else list(shards)
+    paths: list[str] = []
+    for each in given:
+        # A path object is one, whatever its name looks like.
+        for pattern in [os.fspath(each)] if isinstance(each, os.PathLike) else _braces(each):
+            is_pattern = isinstance(each, str) and glob.has_magic(pattern) and not Path(pattern).exists()
+            # Path.glob takes no absolute pattern.
+            matches = sorted(glob.glob(pattern, recursive=True)) if is_pattern else [pattern]  # noqa: PTH207
+            if not matches:
+                raise FileNotFoundError(f"WebDataset: no file matches {pattern!r}")
+            paths.extend(matches)
+    if not paths:
+        raise ValueError("WebDataset: there are no shards")
+    for path in paths:
+        if "://" in path or path.startswith("pipe:"):
+            raise ValueError(f"WebDataset: {path} is no file; copy the shards to a disk first")
+        if path.endswith(_COMPRESSED):
+            raise ValueError(
+                f"WebDataset: {path} is compressed, so that no sample can be read by itself; decompress it (gunzip, "
+                "zstd -d, ...), which costs little space where the samples are JPEGs"
+            )
+    return [str(Path(path).absolute()) for path in paths]

@@ -1,0 +1,19 @@
+//! Indices of files that hold many samples: what lies where, found once and then kept on disk.
+//!
+//! An index is a [`SharedSource`](crate::loader::SharedSource) whose columns lie in shards: whoever reads samples needs
+//! nothing of this module. It is built by the trainer, in parallel over the shards.
+
+mod cache;
+mod numpy;
+mod take;
+mod tar;
+mod web_dataset;
+
+pub use self::{
+    cache::Cache,
+    take::{Member, Take},
+    web_dataset::{Missing, WebDataset},
+};
+
+/// Is told how many of so many shards are done.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
