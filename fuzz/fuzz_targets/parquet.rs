@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let files = vec![RequestedFile { path, partitions: Vec::new() }];
     let request = ParquetRequest { files, nulls, cache_bytes: CACHE_BYTES, ..ParquetRequest::default() };
     let Ok(spec) = request.probe() else { return };
-    let Ok(source) = SourceSpec::Parquet(spec).open(None) else { return };
+    let Ok(source) = SourceSpec::Parquet(spec).open(&[]) else { return };
     let (mut reader, mut record) = (source.reader(), Record::default());
     for index in (0..source.len()).take(1000) {
         let key = Key { seed: 0, epoch: 0, index };
