@@ -1,6 +1,6 @@
 //! What a loader is to do, as data: it crosses from the trainer to the coordinator as JSON.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
-    sampler::{Partition, Sampler},
+    sampler::{Blocks, Order, Partition, Sampler, Shuffle},
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -61,8 +61,8 @@ const MAX_THREADS: u64 = 4096;
 pub struct Options {
     /// Rows of a batch.
     pub batch_size: u32,
-    /// Whether each epoch has its own random order.
-    pub shuffle: bool,
+    /// Whether each epoch has its own random order, and of what.
+    pub shuffle: Shuffle,
     /// The seed of every random choice.
     pub seed: u64,
     /// Whether samples that do not fill a batch on every rank are left out.
@@ -98,7 +98,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             batch_size: 1,
-            shuffle: false,
+            shuffle: Shuffle::No,
             seed: 0,
             drop_last: false,
             rank: 0,
@@ -192,10 +192,22 @@ impl Options {
         max_sample_bytes.map_or(Budget::DEFAULT, |bytes| bytes.saturating_mul(threads))
     }
 
-    /// Returns the sampler over a source of `len` samples.
-    pub fn sampler(&self, len: u64) -> Sampler {
+    /// Returns the sampler over a source of `len` samples, which may have blocks.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where its blocks are to be shuffled and it has none.
+    pub fn sampler(&self, len: u64, blocks: Option<Arc<Blocks>>) -> Result<Sampler> {
         let Self { batch_size, shuffle, seed, drop_last, rank, world_size, .. } = *self;
-        Sampler { len, shuffle, seed, batch_size, drop_last, rank, world_size }
+        let order = match shuffle {
+            Shuffle::No => Order::Source,
+            Shuffle::Samples => Order::Shuffled,
+            Shuffle::Blocks => Order::Blocks(blocks.ok_or_else(|| {
+                Error::config(
+                    "shuffle=\"blocks\" is for sources that are read in blocks (Parquet); this one takes True",
+                )
+            })?),
+        };
+        Ok(Sampler { len, order, seed, batch_size, drop_last, rank, world_size })
     }
 }
 

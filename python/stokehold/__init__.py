@@ -28,6 +28,7 @@ from stokehold.manifest import files, kinds
 from stokehold.manifest.files import *
 from stokehold.manifest.kinds import *
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
+from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
@@ -62,6 +63,7 @@ __all__ = [
     "MixUp",
     "Npy",
     "Npz",
+    "Parquet",
     "Ragged",
     "RandomChoice",
     "Safetensors",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from stokehold import _native
 from stokehold.batch import OUTPUTS, Batch, Output
@@ -17,6 +16,7 @@ from stokehold.coordinator import FROZEN, program
 from stokehold.mix import BatchTransform
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
 from stokehold.reports import tell
+from stokehold.sizes import byte_count, integer
 from stokehold.sources import Source
 from stokehold.transforms import Map
 from stokehold.user.code import Code, Rng, Start
@@ -26,11 +26,12 @@ from stokehold.user.streams import Turns, is_iterable
 
 __all__ = ["FieldSpec", "Loader", "freeze_support"]
 
-_UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-
-
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
 """What becomes of a sample that cannot be read or decoded."""
+
+
+Shuffle: TypeAlias = bool | Literal["blocks"]
+"""Whether each epoch has its own random order, and of what."""
 
 
 def freeze_support() -> None:
@@ -69,15 +70,18 @@ class Loader:
 
     Args:
         source: Where samples come from: a `Source`, such as an `ImageFolder`, `Arrays`, `Npy`, a `Table`, `WebDataset`,
-            `Csv`, `JsonLines`, `Arrow`, `HuggingFace` or `CocoDetection`, and what `select`, `concat` and the like make
-            of them; or any dataset of Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``: PyTorch's, a
-            list, a class of yours. A dataset goes to the workers as a pickle, by cloudpickle; what its samples consist
-            of becomes the fields, which are learned from some samples that a child process makes when the loader is
-            made. Or an iterable dataset, with ``__iter__`` alone: each worker iterates over its own copy and makes
-            whole batches, which come in turn; it asks `get_worker_info` for its share. What is promised then is less:
-            see docs/python.md.
+            `Csv`, `JsonLines`, `Parquet`, `Arrow`, `HuggingFace` or `CocoDetection`, and what `select`, `concat` and
+            the like make of them; or any dataset of Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``:
+            PyTorch's, a list, a class of yours. A dataset goes to the workers as a pickle, by cloudpickle; what its
+            samples consist of becomes the fields, which are learned from some samples that a child process makes when
+            the loader is made. Or an iterable dataset, with ``__iter__`` alone: each worker iterates over its own copy
+            and makes whole batches, which come in turn; it asks `get_worker_info` for its share. What is promised then
+            is less: see docs/python.md.
         batch_size: Rows of a batch; None gives single samples: dictionaries of arrays without an axis of rows.
-        shuffle: Whether each epoch has its own random order; else the order is the source's.
+        shuffle: Whether each epoch has its own random order; else the order is the source's. ``"blocks"`` is for
+            sources that are read in blocks, such as the row groups of `Parquet`: a random order of the blocks, and of
+            the samples of a few blocks at a time, as many as the source's cache has room for. A `state_dict` belongs to
+            the blocks and to their number.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller, and with several ranks the first samples of the order come again to even the ranks out.
@@ -162,7 +166,7 @@ class Loader:
         source: Any,  # noqa: ANN401 (a Source, or any dataset)
         *,
         batch_size: int | None = 1,
-        shuffle: bool = False,
+        shuffle: Shuffle = False,
         seed: int = 0,
         drop_last: bool = False,
         transforms: Transforms | Sequence[Transforms | Map] | None = None,
@@ -196,7 +200,7 @@ class Loader:
             num_workers = _native.auto_workers(_from_env("LOCAL_WORLD_SIZE", 1))
         options: dict[str, Any] = {
             "batch_size": _count("batch_size", 1 if batch_size is None else batch_size),
-            "shuffle": bool(shuffle),
+            "shuffle": _shuffled(shuffle),
             "seed": _count("seed", seed),
             "drop_last": bool(drop_last),
             "rank": _count("rank", _from_env("RANK", 0) if rank is None else rank),
@@ -209,7 +213,7 @@ class Loader:
         }
         for name, limit in (("max_sample_bytes", max_sample_bytes), ("worker_memory_limit", worker_memory_limit)):
             if limit is not None:
-                options[name] = _bytes(name, limit)
+                options[name] = byte_count(name, limit)
         if worker_batches is not None:
             options["worker_batches"] = _count("worker_batches", worker_batches)
         if num_workers and not sys.executable:
@@ -232,7 +236,7 @@ class Loader:
             },
             "options": options,
             "prefetch": _count("prefetch", prefetch),
-            "memory_limit": _bytes("memory_limit", memory_limit),
+            "memory_limit": byte_count("memory_limit", memory_limit),
         }
         self.source = source
         self.output: Output = output
@@ -408,6 +412,15 @@ def _one_of(name: str, given: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {given!r}")
 
 
+def _shuffled(shuffle: Shuffle) -> Shuffle:
+    """Returns the order as data, or raises `ValueError` if it is none."""
+    if not isinstance(shuffle, str):
+        return bool(shuffle)
+    if shuffle != "blocks":
+        raise ValueError(f"shuffle must be True, False or 'blocks', not {shuffle!r}")
+    return shuffle
+
+
 def _check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:
     """Raises `ValueError` for options of what is Python, where nothing is."""
     if (rng, start, worker_init) != ("sample", "forkserver", None):
@@ -428,7 +441,7 @@ def _check_dataset(dataset: object) -> None:
         )
 
 
-def _is_stream(source: object, fields: object, on_error: OnError, *, shuffle: bool) -> bool:
+def _is_stream(source: object, fields: object, on_error: OnError, *, shuffle: Shuffle) -> bool:
     """Tells whether a source is a dataset that is iterated. Raises where it is no source, or for what it cannot do."""
     if isinstance(source, Source):
         if fields is not None:
@@ -445,7 +458,7 @@ def _turns(options: Mapping[str, Any]) -> Turns:
     return Turns(options["batch_size"], max(options["num_workers"], 1), options["rank"], options["world_size"])
 
 
-def _check_stream(dataset: object, on_error: OnError, *, shuffle: bool) -> None:
+def _check_stream(dataset: object, on_error: OnError, *, shuffle: Shuffle) -> None:
     """Raises for what cannot be done with a dataset that is iterated."""
     name = type(dataset).__name__
     if hasattr(type(dataset), "__next__") and type(dataset).__module__ in {"builtins", "itertools"}:
@@ -455,8 +468,8 @@ def _check_stream(dataset: object, on_error: OnError, *, shuffle: bool) -> None:
         )
     if shuffle:
         raise ValueError(
-            f"Loader: shuffle must be False, not True, for {name}, which is iterable: the order of its samples is its "
-            "own"
+            f"Loader: shuffle must be False, not {shuffle!r}, for {name}, which is iterable: the order of its samples "
+            "is its own"
         )
     if on_error == "replace":
         raise ValueError(
@@ -473,15 +486,8 @@ def _from_env(name: str, default: int) -> int:
         raise ValueError(f"the environment's {name} is {text!r}, not a number") from None
 
 
-def _integer(name: str, value: int) -> int:
-    try:
-        return value.__index__()
-    except AttributeError:
-        raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
-
-
 def _count(name: str, value: int) -> int:
-    count = _integer(name, value)
+    count = integer(name, value)
     # Another epoch follows each one.
     limit = {"seed": 2**64, "epoch": 2**64 - 1}.get(name, 2**32)
     if not 0 <= count < limit:
@@ -497,15 +503,3 @@ def _seconds(name: str, value: float) -> float:
     if not 0.0 <= seconds < 2.0**64:
         raise ValueError(f"{name} must be seconds, not {seconds}")
     return seconds
-
-
-def _bytes(name: str, limit: int | str) -> int:
-    if isinstance(limit, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", limit)
-        if match is None or match[2].lower() not in _UNITS:
-            raise ValueError(f"{name} must be bytes or text such as '512MiB', not {limit!r}")
-        limit = int(float(match[1]) * _UNITS[match[2].lower()])
-    limit = _integer(name, limit)
-    if not 0 < limit < 2**63:
-        raise ValueError(f"{name} is out of range: {limit}")
-    return limit

@@ -40,14 +40,8 @@ impl Asked {
         options: &Options,
     ) -> Result<Self> {
         let PipelineSpec { source, recipe } = spec;
-        let (count, native) = match source {
-            SourceSpec::Code { pieces } => (pieces, None),
-            SourceSpec::ImageFolder { .. }
-            | SourceSpec::Table(_)
-            | SourceSpec::Select { .. }
-            | SourceSpec::Concat { .. }
-            | SourceSpec::Joined { .. } => (functions, Some(source)),
-        };
+        let (count, native) =
+            if let SourceSpec::Code { pieces } = source { (pieces, None) } else { (functions, Some(source)) };
         let code = pieces(channel, count)?;
         let data = pieces(channel, native.as_ref().map_or(0, SourceSpec::pieces))?;
         let question = Question { native, recipe, seed: options.seed };

@@ -1,12 +1,13 @@
 //! What the coordinator tells the trainer that is too long for a message: it crosses as JSON.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Raised},
     field::{Field, Recipe},
+    sampler::Blocks,
     source::Source,
 };
 
@@ -17,6 +18,9 @@ pub struct SourceFacts {
     pub len: u64,
     /// The names of the classes, where there are any.
     pub classes: Vec<OsString>,
+    /// The blocks that it is best read in, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Blocks>,
     /// What tells it from another one with as many samples and the same classes; see [`Source::identity`].
     pub identity: u64,
 }
@@ -24,7 +28,12 @@ pub struct SourceFacts {
 impl SourceFacts {
     /// Returns the facts of a source.
     pub fn of(source: &dyn Source) -> Self {
-        Self { len: source.len(), classes: source.classes().to_vec(), identity: source.identity() }
+        Self {
+            len: source.len(),
+            classes: source.classes().to_vec(),
+            blocks: source.blocks().map(Arc::unwrap_or_clone),
+            identity: source.identity(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     input::Input,
     launch::Launch,
     pool::{Pool, Slots},
-    slots::{ArenaBudget, SlotPlan},
+    slots::{ArenaBudget, Growth, SlotPlan},
     tick::Tick,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     learn::learn,
     pipeline::{Pipeline, PipelineSpec},
     rng::Key,
+    sampler::Shuffle,
     shm::SlotLayout,
     source::SourceSpec,
     spec::FieldSpec,
@@ -91,8 +92,6 @@ impl Builder {
     options! {
         /// Sets the rows of a batch. Default: 1.
         batch_size: u32,
-        /// Sets whether each epoch has its own random order. Default: false.
-        shuffle: bool,
         /// Sets the seed of every random choice. Default: 0.
         seed: u64,
         /// Sets whether samples that do not fill a batch on every rank are left out. Default: false.
@@ -116,6 +115,13 @@ impl Builder {
         on_error: OnError,
         /// Sets how long a worker may go without finishing a sample before it is replaced. Default: 60 s.
         stall_timeout: Duration,
+    }
+
+    /// Sets whether each epoch has its own random order, and of what. Default: false.
+    #[must_use]
+    pub fn shuffle(mut self, shuffle: impl Into<Shuffle>) -> Self {
+        self.options.shuffle = shuffle.into();
+        self
     }
 
     /// Sets the transforms of a field, in order. Default: none.
@@ -227,13 +233,13 @@ impl Builder {
                 return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
             }
             let pipeline = if forked { Some(opened.pipeline()?) } else { None };
-            let slots = Slots::Laid(opened.fields.clone(), layout);
+            let slots = Slots::Laid(opened.fields.clone(), layout, opened.growth(&options));
             // One that is forked has the pipeline, and the memory with it.
             let memory = if forked { &[] } else { opened.memory() };
             let (pool, facts, _) = Pool::start_up(&description, &launch, (pipeline, memory), slots, budget, tick)?;
             (Backend::Pool(Box::new(pool)), facts)
         };
-        Ok(Loader::new(opened.fields, options, facts, backend))
+        Loader::new(opened.fields, options, facts, backend)
     }
 }
 
@@ -279,7 +285,7 @@ impl WithCode {
         let description = LoaderDescription { pipeline: Some(pipeline), functions, options: options.clone() };
         let given = (None, &memory[..]);
         let (pool, facts, fields) = Pool::start_up(&description, launch, given, Slots::Planned(plan), budget, tick)?;
-        Ok(Loader::new(fields, options, facts, Backend::Pool(Box::new(pool))))
+        Loader::new(fields, options, facts, Backend::Pool(Box::new(pool)))
     }
 }
 
@@ -365,6 +371,13 @@ impl Opened {
     /// Tells whether samples are files, which may make any amount of memory necessary.
     fn reads_files(&self) -> bool {
         self.spec().as_ref().is_some_and(reads_files)
+    }
+
+    /// Returns how slots are laid out anew where the source has guessed how much room its samples need.
+    fn growth(&self, options: &Options) -> Option<Growth> {
+        let PipelineSpec { source, recipe } = self.spec()?;
+        let plan = SlotPlan { recipe, batch_size: options.batch_size as usize, samples: None };
+        Some(Growth { plan, fields: source.fields() })
     }
 
     /// Opens the source in this process.

@@ -63,11 +63,11 @@ enum NextBatch {
 }
 
 impl Loader {
-    pub(super) fn new(fields: Vec<FieldSpec>, options: Options, facts: SourceFacts, backend: Backend) -> Self {
+    pub(super) fn new(fields: Vec<FieldSpec>, options: Options, facts: SourceFacts, backend: Backend) -> Result<Self> {
         let handle = if let Backend::Pool(pool) = &backend { Some(pool.handle()) } else { None };
-        Self {
+        Ok(Self {
             fields: fields.into(),
-            sampler: options.sampler(facts.len),
+            sampler: options.sampler(facts.len, facts.blocks.clone().map(Arc::new))?,
             options,
             facts,
             backend: Mutex::new(backend),
@@ -76,7 +76,7 @@ impl Loader {
             iterations: Mutex::default(),
             stats: Mutex::default(),
             owner: std::process::id(),
-        }
+        })
     }
 
     /// Returns the fields of every batch; shapes are those of one row. Where the source learns from its samples how long

@@ -45,8 +45,8 @@ const MAILBOX_BYTES: usize = 8 << 20;
 /// What slots hold.
 #[derive(Debug)]
 pub(super) enum Slots {
-    /// It is known: the fields, and the layout.
-    Laid(Vec<FieldSpec>, SlotLayout),
+    /// It is known: the fields, the layout, and how that grows.
+    Laid(Vec<FieldSpec>, SlotLayout, Option<Growth>),
     /// It becomes known when the source is open.
     Planned(SlotPlan),
 }
@@ -100,7 +100,7 @@ impl Pool {
     ) -> Result<(Self, SourceFacts, Vec<FieldSpec>)> {
         limits::check_descriptors(10)?;
         let arena = match &slots {
-            Slots::Laid(_, layout) => Arena::new(layout.clone()),
+            Slots::Laid(_, layout, _) => Arena::new(layout.clone()),
             Slots::Planned(_) => Arena::new(SlotLayout::unknown()),
         };
         let mailbox = Mailbox::create(1, MAILBOX_BYTES)?;
@@ -159,7 +159,10 @@ impl Pool {
             return Err(self.ended());
         }
         let fields = match slots {
-            Slots::Laid(fields, _) => fields,
+            Slots::Laid(fields, _, growth) => {
+                self.growth = growth;
+                fields
+            }
             Slots::Planned(mut plan) => {
                 let first = self.wait(tick)?;
                 let Reply::Learned { len } = first else {

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
-    sampler::{ENDLESS, Partition, Sampler},
+    sampler::{ENDLESS, Order, Partition, Sampler},
 };
 
 const VERSION: u32 = 1;
@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 pub struct State {
     /// The version of this format.
     pub version: u32,
-    /// A hash of what must not change: the source's length, classes and identity, and whether it is shuffled.
+    /// A hash of what must not change: the source's length, classes and identity, and how it is ordered.
     pub fingerprint: String,
     /// The seed.
     pub seed: u64,
@@ -37,7 +37,15 @@ impl State {
     pub(super) fn new(sampler: &Sampler, facts: &SourceFacts, num_workers: u32, (epoch, cursor): (u64, u64)) -> Self {
         let mut hash = Xxh3::new();
         hash.update(&sampler.len.to_le_bytes());
-        hash.update(&[u8::from(sampler.shuffle)]);
+        match &sampler.order {
+            Order::Source => hash.update(&[0]),
+            Order::Shuffled => hash.update(&[1]),
+            Order::Blocks(blocks) => {
+                hash.update(&[2]);
+                hash.update(&blocks.window.to_le_bytes());
+                blocks.ends.iter().for_each(|end| hash.update(&end.to_le_bytes()));
+            }
+        }
         for class in &facts.classes {
             hash.update(&(class.len() as u64).to_le_bytes());
             hash.update(class.as_bytes());
@@ -65,7 +73,8 @@ impl State {
              streams depend on"
                 .to_owned()
         } else if self.fingerprint != own.fingerprint {
-            "was taken from another source, or with another value of shuffle".to_owned()
+            "was taken from another source, or with another value of shuffle (or, with \"blocks\", other blocks)"
+                .to_owned()
         } else if self.cursor > samples {
             format!("has cursor {}, and the source has {samples} samples", self.cursor)
         } else if self.epoch == u64::MAX {
@@ -163,10 +172,13 @@ impl Iterations {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::sampler::Blocks;
 
     fn sampler() -> Sampler {
-        Sampler { len: 10, shuffle: true, seed: 3, batch_size: 4, drop_last: false, rank: 0, world_size: 1 }
+        Sampler { len: 10, order: Order::Shuffled, seed: 3, batch_size: 4, drop_last: false, rank: 0, world_size: 1 }
     }
 
     #[test]
@@ -198,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_state_says_why_it_does_not_fit() {
-        let facts = SourceFacts { len: 10, classes: vec!["a".into(), "b".into()], identity: 0 };
+        let facts = SourceFacts { len: 10, classes: vec!["a".into(), "b".into()], blocks: None, identity: 0 };
         let own = State::new(&sampler(), &facts, 0, (0, 0));
         for (epoch, cursor) in [(7, 9), (u64::MAX - 1, 10)] {
             assert!(State { epoch, cursor, ..own.clone() }.check(&own, 10).is_ok());
@@ -216,6 +228,12 @@ mod tests {
         assert!(reason(State::new(&sampler(), &fewer, 0, (0, 0))).contains("another source"));
         let selected = SourceFacts { identity: 1, ..facts.clone() };
         assert!(reason(State::new(&sampler(), &selected, 0, (0, 0))).contains("another source"));
-        assert!(reason(State::new(&Sampler { shuffle: false, ..sampler() }, &facts, 0, (0, 0))).contains("shuffle"));
+        let blocks = |ends: &[u64], window| Order::Blocks(Arc::new(Blocks { ends: ends.to_vec(), window }));
+        let orders = [Order::Source, blocks(&[4, 10], 1), blocks(&[4, 10], 2), blocks(&[5, 10], 1)];
+        let states = orders.map(|order| State::new(&Sampler { order, ..sampler() }, &facts, 0, (0, 0)));
+        for (at, state) in states.iter().enumerate() {
+            assert!(reason(state.clone()).contains("shuffle"));
+            assert!(states[..at].iter().all(|other| other.fingerprint != state.fingerprint));
+        }
     }
 }

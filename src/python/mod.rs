@@ -58,7 +58,7 @@ mod _native {
         payloads::Payloads,
         pipeline::Pipeline,
         posture::Posture,
-        print_line,
+        print_line, probe_parquet,
         rows::copy_rows,
         serve,
         slots::{Slot, Slots},
@@ -106,6 +106,23 @@ fn image_folder_samples(py: Python<'_>, root: PathBuf) -> PyResult<(Vec<OsString
         let (paths, labels) = folder.samples().map(|(path, label)| (path.into_os_string(), label)).unzip();
         Ok::<_, Error>((paths, labels, folder.classes().to_vec()))
     })?)
+}
+
+/// Reads the footers of Parquet files. `request` says in JSON what is to be read of them; returns the source in JSON.
+#[pyfunction]
+fn probe_parquet(py: Python<'_>, request: &str) -> PyResult<String> {
+    #[cfg(feature = "parquet")]
+    {
+        let request: crate::source::ParquetRequest = from_json("what to read of Parquet files", request)?;
+        let spec = crate::source::SourceSpec::Parquet(py.detach(|| request.probe())?);
+        Ok(serde_json::to_string(&spec).map_err(|error| Error::Protocol(error.to_string()))?)
+    }
+    #[cfg(not(feature = "parquet"))]
+    {
+        let _ = (py, request);
+        Err(Error::config("this build of stokehold reads no Parquet: it was built without the feature `parquet`")
+            .into())
+    }
 }
 
 /// Writes a line to a descriptor of somebody else, unless that would have to wait.

@@ -2,10 +2,14 @@
 //!
 //! Nothing here depends on workers: any process can compute which sample belongs in which row.
 
+mod blocks;
+mod order;
 mod partition;
 mod permutation;
 
 pub use self::{
+    blocks::Blocks,
+    order::{Order, Shuffle},
     partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
 };

@@ -1,8 +1,6 @@
 //! How an epoch's global order is cut into ranks, batches and rows.
 
-use serde::{Deserialize, Serialize};
-
-use super::permutation::Permutation;
+use super::order::{EpochOrder, Order};
 
 /// The length of a source whose samples come as streams, one for each worker: nobody knows how many there are.
 ///
@@ -10,12 +8,12 @@ use super::permutation::Permutation;
 pub const ENDLESS: u64 = 1 << 62;
 
 /// Everything that decides which sample comes when: the order, and this rank's part of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sampler {
     /// The number of samples of the source.
     pub len: u64,
-    /// Whether the order is shuffled anew for each epoch; else it is the source's.
-    pub shuffle: bool,
+    /// How they are ordered.
+    pub order: Order,
     /// The seed of every random choice.
     pub seed: u64,
     /// Rows of a batch.
@@ -41,7 +39,7 @@ impl Sampler {
     /// cursor + r + W, and so on, whatever the number of ranks and the batch size were before.
     pub fn partition(&self, epoch: u64, cursor: u64) -> Partition {
         let cursor = cursor.min(self.len);
-        let order = self.shuffle.then(|| Permutation::new(self.len, self.seed, epoch));
+        let order = self.order.of_epoch(self.len, self.seed, epoch);
         Partition { sampler: self.clone(), order, epoch, cursor }
     }
 }
@@ -50,7 +48,7 @@ impl Sampler {
 #[derive(Clone, Debug)]
 pub struct Partition {
     sampler: Sampler,
-    order: Option<Permutation>,
+    order: EpochOrder,
     epoch: u64,
     cursor: u64,
 }
@@ -131,7 +129,7 @@ impl Partition {
 
     /// Returns the sample at a position of the global order.
     pub fn at(&self, position: u64) -> u64 {
-        self.order.as_ref().map_or(position, |order| order.get(position))
+        self.order.get(position)
     }
 
     /// Returns the cursor at which an epoch goes on after `batches` batches on every rank.
@@ -144,12 +142,22 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::Blocks, *};
 
     fn sampler(len: u64, batch_size: u32, world_size: u32, drop_last: bool, shuffle: bool) -> Sampler {
-        Sampler { len, shuffle, seed: 1, batch_size, drop_last, rank: 0, world_size }
+        let order = if shuffle { Order::Shuffled } else { Order::Source };
+        Sampler { len, order, seed: 1, batch_size, drop_last, rank: 0, world_size }
+    }
+
+    /// Blocks of so many samples each, the last one smaller; or all samples alike.
+    fn in_blocks(sampler: Sampler, block: Option<u64>) -> Sampler {
+        let Some(block) = block else { return sampler };
+        let ends = (1..=sampler.len.div_ceil(block)).map(|end| (end * block).min(sampler.len)).collect();
+        Sampler { order: Order::Blocks(Arc::new(Blocks { ends, window: 2 })), ..sampler }
     }
 
     /// What every rank sees: all rows of all its batches.
@@ -213,8 +221,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_sample_comes_exactly_once(len in 1u64..500, batch in 1u32..40, world in 1u32..9, drop_last: bool, shuffle: bool) {
-            let mut all = indices(&sampler(len, batch, world, drop_last, shuffle), 3, 0, None);
+        fn each_sample_comes_exactly_once(
+            len in 1u64..500, batch in 1u32..40, world in 1u32..9, drop_last: bool, shuffle: bool,
+            block in prop::option::of(1u64..60),
+        ) {
+            let sampler = in_blocks(sampler(len, batch, world, drop_last, shuffle), block);
+            let mut all = indices(&sampler, 3, 0, None);
             let total = all.len() as u64;
             all.sort_unstable();
             all.dedup();
@@ -232,11 +244,13 @@ mod tests {
         fn a_resumed_epoch_takes_exactly_the_rest(
             len in 1u64..400, stop in 0u64..20,
             before in (1u32..20, 1u32..5), after in (1u32..20, 1u32..5), shuffle: bool,
+            block in prop::option::of(1u64..60),
         ) {
-            let first = sampler(len, before.0, before.1, false, shuffle);
+            let first = in_blocks(sampler(len, before.0, before.1, false, shuffle), block);
+            let second = in_blocks(sampler(len, after.0, after.1, false, shuffle), block);
             let cursor = first.partition(2, 0).cursor_after(stop);
             let mut all = indices(&first, 2, 0, Some(stop));
-            all.extend(indices(&sampler(len, after.0, after.1, false, shuffle), 2, cursor, None));
+            all.extend(indices(&second, 2, cursor, None));
             all.sort_unstable();
             let padding = u64::from(before.1 + after.1);
             prop_assert!(all.len() as u64 <= len + padding);

@@ -11,6 +11,8 @@ const ROUNDS: usize = 8;
 const MIN_HALF_BITS: u32 = 4;
 /// Sets this operation's draws apart from those of transforms, which count from 0.
 const OP: u64 = u64::MAX;
+/// The same for parts of an epoch. Replacements of bad samples have the number in between.
+const PART_OP: u64 = u64::MAX - 2;
 
 /// An order of the numbers 0..n, any of which can be asked for on its own.
 #[derive(Clone, Debug)]
@@ -23,8 +25,17 @@ pub struct Permutation {
 impl Permutation {
     /// Returns the order of 0..n that belongs to this seed and epoch.
     pub fn new(n: u64, seed: u64, epoch: u64) -> Self {
+        Self::keyed(n, Key { seed, epoch, index: u64::MAX }, OP)
+    }
+
+    /// Returns the order of 0..n that belongs to part `number` of an epoch whose parts are shuffled each by itself.
+    pub(super) fn of_part(n: u64, seed: u64, epoch: u64, number: u64) -> Self {
+        Self::keyed(n, Key { seed, epoch, index: number }, PART_OP)
+    }
+
+    fn keyed(n: u64, key: Key, op: u64) -> Self {
         let bits = u64::BITS - n.saturating_sub(1).leading_zeros();
-        let mut draws = Key { seed, epoch, index: u64::MAX }.rng(OP);
+        let mut draws = key.rng(op);
         let keys = std::array::from_fn(|_| draws.below(u64::MAX));
         Self { n, half_bits: bits.div_ceil(2).max(MIN_HALF_BITS), keys }
     }

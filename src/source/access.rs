@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt::Debug, os::fd::RawFd, sync::Arc};
 
 use super::{reader::Reader, record::Record};
-use crate::{error::Result, field::Field};
+use crate::{error::Result, field::Field, sampler::Blocks};
 
 /// Bytes that several processes may share: a mapping, or memory of our own.
 pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -32,6 +32,11 @@ pub trait Source: Debug + Send + Sync {
     /// Returns the names of the classes that the labels count, where there are any; they are names of files, of any bytes.
     fn classes(&self) -> &[OsString] {
         &[]
+    }
+
+    /// Returns the blocks that the source is best read in, where a sample costs much less beside others of its block.
+    fn blocks(&self) -> Option<Arc<Blocks>> {
+        None
     }
 
     /// Returns what tells the source from another one with as many samples and the same classes; 0 where nothing is known.

@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Failure, Result},
     field::Field,
     rng::Key,
+    sampler::Blocks,
 };
 
 /// Sources with the same fields and classes, one after the other.
@@ -152,6 +153,17 @@ impl Source for Concat {
 
     fn does_io(&self) -> bool {
         self.sources.iter().any(|source| source.does_io())
+    }
+
+    fn blocks(&self) -> Option<Arc<Blocks>> {
+        let all: Option<Vec<Arc<Blocks>>> = self.sources.iter().map(|source| source.blocks()).collect();
+        let (mut ends, mut before, mut window) = (Vec::new(), 0, u64::MAX);
+        for (blocks, source) in all?.iter().zip(&self.sources) {
+            ends.extend(blocks.ends.iter().map(|end| before + end));
+            before += source.len();
+            window = window.min(blocks.window);
+        }
+        Some(Arc::new(Blocks { ends, window }))
     }
 
     fn needs_record(&self, field: usize) -> bool {

@@ -1,7 +1,7 @@
 //! Reading a whole regular file to the end of a buffer that is used again.
 
 use std::{
-    fs::{File, FileType, OpenOptions},
+    fs::{File, FileType, Metadata, OpenOptions},
     io::{self, Read},
     os::{
         fd::AsRawFd,
@@ -15,8 +15,8 @@ use crate::{
     error::{Failure, Stage},
 };
 
-/// Reads the file at `path` to the end of `record`, which is to become no longer than `most` bytes.
-pub(super) fn append(path: &Path, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
+/// Opens a regular file.
+pub(super) fn open(path: &Path) -> Result<(File, Metadata), Failure> {
     // Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
     let open = || OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -25,6 +25,12 @@ pub(super) fn append(path: &Path, record: &mut Vec<u8>, most: u64) -> Result<(),
     if !metadata.is_file() {
         return Err(not_regular(metadata.file_type()));
     }
+    Ok((file, metadata))
+}
+
+/// Reads the file at `path` to the end of `record`, which is to become no longer than `most` bytes.
+pub(super) fn append(path: &Path, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
+    let (file, metadata) = open(path)?;
     let size = metadata.len();
     if size == 0 {
         return Err(Failure::new(Stage::Read, "the file is empty (0 bytes)"));

@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Failure, Result},
     field::Field,
     rng::Key,
+    sampler::Blocks,
 };
 
 /// Two sources of equal length: a sample has the fields of both.
@@ -126,6 +127,10 @@ impl Source for Joined {
 
     fn does_io(&self) -> bool {
         self.sources.iter().any(|source| source.does_io())
+    }
+
+    fn blocks(&self) -> Option<Arc<Blocks>> {
+        self.sources.iter().find_map(|source| source.blocks())
     }
 
     fn needs_record(&self, field: usize) -> bool {

@@ -10,6 +10,8 @@ mod concat;
 mod file;
 mod image_folder;
 mod joined;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod path;
 mod reader;
 mod record;
@@ -18,6 +20,10 @@ mod spec;
 mod table;
 mod values;
 
+#[cfg(feature = "parquet")]
+pub use self::parquet::{
+    Nulls, Parquet, ParquetColumn, ParquetFile, ParquetRequest, ParquetSpec, ReadFrom, RequestedFile, RowGroup,
+};
 pub use self::{
     access::{Bytes, Source},
     concat::Concat,

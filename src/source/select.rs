@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Failure, Result},
     field::Field,
     rng::Key,
+    sampler::Blocks,
 };
 
 /// The bytes of an index.
@@ -131,6 +132,11 @@ impl Source for Select {
 
     fn does_io(&self) -> bool {
         self.source.does_io()
+    }
+
+    fn blocks(&self) -> Option<Arc<Blocks>> {
+        // Samples of a block need not lie beside each other any more.
+        None
     }
 
     fn needs_record(&self, field: usize) -> bool {

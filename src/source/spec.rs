@@ -51,6 +51,9 @@ pub enum SourceSpec {
         /// The source of the others.
         other: Box<Self>,
     },
+    /// Rows of Parquet files; see [`Parquet`](super::Parquet).
+    #[cfg(feature = "parquet")]
+    Parquet(super::ParquetSpec),
     /// Code of the user, which no data can say: it comes beside the description, as so many pieces of shared memory.
     Code {
         /// How many.
@@ -71,6 +74,8 @@ impl SourceSpec {
                 Concat::common(fields.iter().map(|fields| &fields[..])).unwrap_or_default()
             }
             Self::Joined { source, other } => [source.fields(), other.fields()].concat(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(spec) => spec.columns.iter().map(|column| column.field.clone()).collect(),
             // They are learned from samples.
             Self::Code { .. } => Vec::new(),
         }
@@ -82,6 +87,8 @@ impl SourceSpec {
         match self {
             // Without a directory of now, or a path, opening it tells what is wrong.
             Self::ImageFolder { root } => Self::ImageFolder { root: std::path::absolute(&root).unwrap_or(root) },
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => self,
             Self::Select { source, of, len } => Self::Select { source: Box::new(source.absolute()), of, len },
             Self::Concat { sources } => Self::Concat { sources: sources.into_iter().map(Self::absolute).collect() },
             Self::Joined { source, other } => {
@@ -95,6 +102,8 @@ impl SourceSpec {
     pub fn pieces(&self) -> usize {
         match self {
             Self::ImageFolder { .. } => 0,
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => 0,
             Self::Table(_) => 1,
             Self::Select { source, .. } => source.pieces() + 1,
             Self::Concat { sources } => sources.iter().map(Self::pieces).sum(),
@@ -134,6 +143,8 @@ impl SourceSpec {
                 let (one, others) = memory.split_at(source.pieces());
                 Arc::new(Joined::open(source.open(one)?, other.open(others)?)?)
             }
+            #[cfg(feature = "parquet")]
+            Self::Parquet(spec) => Arc::new(super::Parquet::open(spec.clone())?),
             Self::Code { .. } => return Err(Error::config("code of the user is opened by what runs it")),
         })
     }

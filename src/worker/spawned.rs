@@ -113,7 +113,7 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
         arena.share(Arc::new(receive(&channel, Command::Segment)?));
     }
     process::be_expendable();
-    let sampler = options.sampler(pipeline.source().len());
+    let sampler = options.sampler(pipeline.source().len(), pipeline.source().blocks())?;
     Ok(Some(Worker {
         channel,
         arena,

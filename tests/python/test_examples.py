@@ -19,6 +19,7 @@ NEEDS = {
     "drop_in": ("sklearn", "torchvision"),
     "frameworks": ("sklearn", "torchvision"),
     "hugging_face": ("datasets", "sklearn"),
+    "parquet": ("pyarrow", "sklearn"),
     "manifest": ("sklearn",),
     "quickstart": ("sklearn",),
     "train_torch": ("torch",),

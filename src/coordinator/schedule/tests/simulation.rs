@@ -14,7 +14,7 @@ use crate::{
     job::OnError,
     pipeline::Times,
     protocol::{Fill, Work},
-    sampler::{ENDLESS, Partition, Sampler},
+    sampler::{ENDLESS, Order, Partition, Sampler},
     worker::{MOST_LANES, Made, RowFailure, RunReport},
 };
 
@@ -101,14 +101,22 @@ impl Simulation {
     }
 
     pub(super) fn with(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions) -> Self {
-        let sampler = Sampler { len, shuffle: true, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
+        let sampler =
+            Sampler { len, order: Order::Shuffled, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
         Self::over(sampler, workers, options, Vec::new())
     }
 
     /// A pool whose seats have streams of these lengths.
     pub(super) fn of_streams(streams: Vec<u64>, batch_size: u32, options: ScheduleOptions) -> Self {
-        let sampler =
-            Sampler { len: ENDLESS, shuffle: false, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
+        let sampler = Sampler {
+            len: ENDLESS,
+            order: Order::Source,
+            seed: 1,
+            batch_size,
+            drop_last: false,
+            rank: 0,
+            world_size: 1,
+        };
         Self::over(sampler, streams.len() as u32, options, streams)
     }
 

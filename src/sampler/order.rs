@@ -1,0 +1,116 @@
+//! Which orders of an epoch there are.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    blocks::{BlockOrder, Blocks},
+    permutation::Permutation,
+};
+
+/// What a user asks for; as data, `false`, `true` or `"blocks"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Spelled", into = "Spelled")]
+pub enum Shuffle {
+    /// The order of the source.
+    #[default]
+    No,
+    /// A random order of all samples.
+    Samples,
+    /// A random order of the source's [`Blocks`], and of the samples of some blocks at a time.
+    Blocks,
+}
+
+impl From<bool> for Shuffle {
+    fn from(shuffle: bool) -> Self {
+        if shuffle { Self::Samples } else { Self::No }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Spelled {
+    Is(bool),
+    By(Unit),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unit {
+    Blocks,
+}
+
+impl From<Spelled> for Shuffle {
+    fn from(spelled: Spelled) -> Self {
+        match spelled {
+            Spelled::Is(shuffle) => shuffle.into(),
+            Spelled::By(Unit::Blocks) => Self::Blocks,
+        }
+    }
+}
+
+impl From<Shuffle> for Spelled {
+    fn from(shuffle: Shuffle) -> Self {
+        match shuffle {
+            Shuffle::No => Self::Is(false),
+            Shuffle::Samples => Self::Is(true),
+            Shuffle::Blocks => Self::By(Unit::Blocks),
+        }
+    }
+}
+
+/// How the samples of every epoch are ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As the source has them.
+    Source,
+    /// Shuffled anew for each epoch.
+    Shuffled,
+    /// Shuffled anew for each epoch, block by block.
+    Blocks(Arc<Blocks>),
+}
+
+impl Order {
+    /// Returns the order of an epoch over `len` samples.
+    pub(super) fn of_epoch(&self, len: u64, seed: u64, epoch: u64) -> EpochOrder {
+        match self {
+            Self::Source => EpochOrder::Source,
+            Self::Shuffled => EpochOrder::Shuffled(Permutation::new(len, seed, epoch)),
+            Self::Blocks(blocks) => EpochOrder::Blocks(BlockOrder::new(blocks, seed, epoch)),
+        }
+    }
+}
+
+/// The order of one epoch.
+#[derive(Clone, Debug)]
+pub(super) enum EpochOrder {
+    Source,
+    Shuffled(Permutation),
+    Blocks(BlockOrder),
+}
+
+impl EpochOrder {
+    /// Returns the sample at a position.
+    pub(super) fn get(&self, position: u64) -> u64 {
+        match self {
+            Self::Source => position,
+            Self::Shuffled(order) => order.get(position),
+            Self::Blocks(order) => order.get(position),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_spelled_as_in_python() {
+        for (shuffle, json) in [(Shuffle::No, "false"), (Shuffle::Samples, "true"), (Shuffle::Blocks, "\"blocks\"")] {
+            assert_eq!(serde_json::to_string(&shuffle).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Shuffle>(json).unwrap(), shuffle);
+        }
+        assert!(serde_json::from_str::<Shuffle>("\"rows\"").is_err());
+    }
+}
