@@ -3,7 +3,7 @@
     .venv/bin/python benches/sources/measure.py [--rounds 5] [--seconds 4] [--images 1000] [--rows 1000000] [--only W1]
 
 - W1: JPEG photographs, RandomResizedCrop 224 and a horizontal flip, `uint8`, batches of 64, two workers: from a folder,
-  and from Parquet files with the same bytes, in the order of blocks.
+  from a tar file with the same bytes, and from Parquet files with them, in the order of blocks.
 - numbers: 20 columns of `float32` and a label, batches of 1024, two workers or threads, shuffled as each can: Parquet
   by blocks; Hugging Face `datasets` with PyTorch's loader, and Grain, at random, where they are installed.
 
@@ -20,6 +20,7 @@ import os
 import platform
 import statistics
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -103,12 +104,18 @@ def images(folder: Path, count: int) -> dict[str, Callable[[], Batches]]:
     }
     for name, options in written.items():
         pq.write_table(pa.table(rows), folder / f"{name}.parquet", row_group_size=100, **options)
+    with tarfile.open(folder / "photos.tar", "w") as tar:
+        for number, file in enumerate(files):
+            tar.add(file, f"{number:06d}.jpg")
     chain = {"image": [sh.RandomResizedCrop(224), sh.RandomHorizontalFlip()]}
 
-    def loader(source: sh.ImageFolder | sh.Parquet, *, shuffle: Any) -> Batches:
+    def loader(source: sh.Source, *, shuffle: Any) -> Batches:
         return epochs(sh.Loader(source, batch_size=64, shuffle=shuffle, transforms=chain, num_workers=WORKERS))
 
     ways: dict[str, Callable[[], Batches]] = {"ImageFolder": lambda: loader(sh.ImageFolder(root), shuffle=True)}
+    ways["WebDataset"] = partial(
+        loader, sh.WebDataset(folder / "photos.tar", {"image": "jpg"}, cache=False), shuffle=True
+    )
     for name in written:
         source = sh.Parquet(folder / f"{name}.parquet", images=["image"])
         ways[f"Parquet, {name}"] = partial(loader, source, shuffle="blocks")

@@ -1,13 +1,21 @@
 //! What a loader promises when nothing goes wrong.
 
-use std::{sync::mpsc, thread};
+use std::{
+    mem::ManuallyDrop,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
 
 use ndarray::{ArrayView1, ArrayView2};
 use stokehold::{DType, Error, FieldSpec, Input, Loader, OnError, SharedSource, SourceSpec, Stage, error::Failure};
 
 use crate::{
     Test,
-    sources::{Numbers, epoch, fail_at_multiples, loader_of, undisturbed},
+    sources::{Diary, Numbers, epoch, fail_at_multiples, loader_of, undisturbed},
     world::possessions,
 };
 
@@ -26,6 +34,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_host_with_threads_is_not_forked", a_host_with_threads_is_not_forked),
     ("a_loader_that_cannot_start_says_why_and_leaves_nothing", a_loader_that_cannot_start_says_why_and_leaves_nothing),
     ("nothing_is_left_after_close", nothing_is_left_after_close),
+    ("reads_that_take_long_overlap", reads_that_take_long_overlap),
 ];
 
 fn bytes_do_not_depend_on_workers_or_threads() {
@@ -35,6 +44,30 @@ fn bytes_do_not_depend_on_workers_or_threads() {
         assert_eq!(epoch(&loader), expected, "{workers} workers of {threads} threads");
         assert_ne!(epoch(&loader), expected, "another epoch, another order");
     }
+}
+
+fn reads_that_take_long_overlap() {
+    static READING: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    let diary = Diary::new();
+    let of_worker = ManuallyDrop::new(diary.clone());
+    let slow = Numbers::new(600, move |index| {
+        let reading = READING.fetch_add(1, Ordering::Relaxed) + 1;
+        // The last one says how many there were at a time.
+        if MOST.fetch_max(reading, Ordering::Relaxed) < reading {
+            of_worker.write(reading);
+        }
+        thread::sleep(Duration::from_millis(20 + index % 3));
+        READING.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    });
+    // Runs have a row each: rows that are handed out as with two runs alone would not do.
+    let loader = loader_of(slow, 1).batch_size(2).prefetch(40).build().unwrap();
+    let expected = loader_of(Numbers::new(600, |_| Ok(())), 0).batch_size(2).build().unwrap();
+    assert_eq!(epoch(&loader), epoch(&expected));
+    assert_eq!(epoch(&loader), epoch(&expected));
+    let most: usize = diary.lines().last().unwrap().parse().unwrap();
+    assert!((8..=64).contains(&most), "{most} reads at a time");
 }
 
 fn shared() -> SharedSource {
