@@ -100,7 +100,7 @@ class Source:
         """Takes a source that lies in no memory. It is not opened yet."""
     @staticmethod
     def table(
-        description: str, buffers: Sequence[npt.NDArray[Any]], shards: Sequence[tuple[str, int, int]] = ()
+        description: str, buffers: Sequence[npt.NDArray[Any]], shards: Sequence[tuple[str, int, int]] = ...
     ) -> Source:
         """Copies columns, described in JSON, out of buffers that are C-contiguous; parts of columns lie in shards.
 

@@ -1,6 +1,7 @@
 //! Columns by name: files, arrays, lists that vary in length, and parts of shards.
 
 mod column;
+mod runs;
 mod shards;
 
 use std::{
@@ -14,11 +15,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    column::{BlocksAt, Column, PartsAt, RunsAt, Stored},
+    column::{BlocksAt, Column, PartsAt, Stored},
+    runs::RunsAt,
     shards::{ShardsAt, Stamp},
 };
 use self::{
-    column::{END_BYTES, Found, Part, check, check_runs, end, run},
+    column::{Found, check},
+    runs::{END_BYTES, Part, check_runs, end, run},
     shards::{OpenShards, Shards},
 };
 use super::{
@@ -445,7 +448,8 @@ mod tests {
             assert!(failure.reason.contains("text at byte 2 of"), "{}", failure.reason);
             assert!(failure.reason.contains("changed after its index was made: 6 bytes now, 7 then"));
             fs::remove_file(folder.path().join("1")).unwrap();
-            assert_eq!(payloads(&table, 1).unwrap_err().errno, Some(libc::ENOENT));
+            let errno = payloads(&table, 1).unwrap_err().errno.map(std::io::Error::from_raw_os_error);
+            assert_eq!(errno.map(|error| error.kind()), Some(std::io::ErrorKind::NotFound));
         }
     }
 

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shards::Shards;
+use super::{
+    runs::{Part, RunsAt, check_runs, fits, number_at, u64_at},
+    shards::Shards,
+};
 use crate::{
     error::{Error, Result},
     field::{Field, Payload},
@@ -34,17 +37,6 @@ pub enum Stored {
     Blocks(BlocksAt),
 }
 
-/// Runs of bytes of varying length, one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunsAt {
-    /// Where the first run starts.
-    pub offset: usize,
-    /// Where the runs' ends lie: one `u64` a sample, counted from `offset`, in native byte order.
-    pub ends: usize,
-    /// The bytes of the longest run.
-    pub longest: usize,
-}
-
 /// Parts of shards, one a sample: where the numbers that say so lie, in native byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartsAt {
@@ -68,14 +60,6 @@ pub struct BlocksAt {
     pub count: usize,
 }
 
-/// Bytes of a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) shard: u32,
-    pub(super) start: u64,
-    pub(super) size: u64,
-}
-
 /// Where the payload of a column is found.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Found {
@@ -86,9 +70,6 @@ pub(super) enum Found {
     /// In the shared bytes: runs.
     Run(RunsAt),
 }
-
-/// What stands in a record before what was read, for each of it: where it ends.
-pub(super) const END_BYTES: usize = 8;
 
 impl Stored {
     /// Returns the part of a shard that the column has for a sample; `row` is the size of a row of blocks.
@@ -152,24 +133,6 @@ impl PartsAt {
     }
 }
 
-fn number_at<const SIZE: usize>(bytes: &[u8], at: usize) -> [u8; SIZE] {
-    bytes[at..at + SIZE].try_into().unwrap_or([0; SIZE])
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_ne_bytes(number_at(bytes, at))
-}
-
-pub(super) fn end(bytes: &[u8], runs: RunsAt, index: u64) -> usize {
-    u64_at(bytes, runs.ends + index as usize * END_BYTES) as usize
-}
-
-/// Returns the run of a sample.
-pub(super) fn run(bytes: &[u8], runs: RunsAt, index: u64) -> &[u8] {
-    let start = index.checked_sub(1).map_or(0, |before| end(bytes, runs, before));
-    &bytes[runs.offset + start..runs.offset + end(bytes, runs, index)]
-}
-
 /// Checks that a column lies in the bytes, with all that it points to, and returns where its payload is found. `read`
 /// counts the columns that are read.
 pub(super) fn check(column: &Column, len: u64, (bytes, shards): (&[u8], &Shards), read: &mut usize) -> Result<Found> {
@@ -216,24 +179,4 @@ pub(super) fn check(column: &Column, len: u64, (bytes, shards): (&[u8], &Shards)
             Err(Error::Config(format!("column `{name}` holds {stored:?}, and its field is {payload:?}")))
         }
     }
-}
-
-fn fits(size: Option<usize>, offset: usize, bytes: &[u8]) -> Option<()> {
-    (size?.checked_add(offset)? <= bytes.len()).then_some(())
-}
-
-/// Checks that all runs lie in the bytes and hold whole entries.
-pub(super) fn check_runs(runs: RunsAt, entry: usize, len: u64, bytes: &[u8]) -> Option<()> {
-    fits(usize::try_from(len).ok()?.checked_mul(END_BYTES), runs.ends, bytes)?;
-    let mut before = 0;
-    for index in 0..len {
-        let end = end(bytes, runs, index);
-        let size = end.checked_sub(before)?;
-        if size > runs.longest || size % entry != 0 {
-            return None;
-        }
-        fits(Some(end), runs.offset, bytes)?;
-        before = end;
-    }
-    Some(())
 }

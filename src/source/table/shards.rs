@@ -20,7 +20,7 @@ use std::{
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
-use super::column::{Part, RunsAt, check_runs, run, u64_at};
+use super::runs::{Part, RunsAt, check_runs, run, u64_at};
 use crate::{
     descriptor::beyond_stdio,
     error::{Error, Failure, Result, Stage},
