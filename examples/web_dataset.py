@@ -45,19 +45,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder)
-        fields = {"image": "jpg;png", "label": "cls", "ink": sh.Member("json", value="ink", dtype="float32")}
+        fields: dict[str, str | sh.Member] = {
+            "image": "jpg;png",
+            "label": "cls",
+            "ink": sh.Member("json", value="ink", dtype="float32"),
+        }
         train = sh.WebDataset(f"{name}/digits-{{000..001}}.tar", fields, cache=False)
         test = sh.WebDataset(f"{name}/digits-002.tar", fields, cache=False)
         print(train)
         model = SGDClassifier(random_state=0)
-        transforms = {"image": [sh.RandomCrop(8, padding=1), sh.ToDtype("float32", scale=True)]}
+        transforms = {"image": [sh.CenterCrop(8), sh.ToDtype("float32", scale=True)]}
         with sh.Loader(train, batch_size=100, shuffle=True, transforms=transforms, num_workers=2) as loader:
             for _ in range(20):
                 for batch in loader:
                     pixels = batch["image"][..., 0].reshape(len(batch["label"]), -1)
                     model.partial_fit(np.column_stack([pixels, batch["ink"]]), batch["label"], classes=range(10))
-        chain = {"image": [sh.CenterCrop(8), sh.ToDtype("float32", scale=True)]}
-        with sh.Loader(test, batch_size=len(test), transforms=chain, num_workers=2) as loader:
+        with sh.Loader(test, batch_size=len(test), transforms=transforms, num_workers=2) as loader:
             batch = next(iter(loader))
             pixels = batch["image"][..., 0].reshape(len(test), -1)
             accuracy = model.score(np.column_stack([pixels, batch["ink"]]), batch["label"])

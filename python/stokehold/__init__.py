@@ -27,6 +27,7 @@ from stokehold.loader import FieldSpec, Loader, freeze_support
 from stokehold.manifest import files, kinds
 from stokehold.manifest.files import *
 from stokehold.manifest.kinds import *
+from stokehold.mds import Mds
 from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
@@ -59,6 +60,7 @@ __all__ = [
     "Lists",
     "Loader",
     "Masks",
+    "Mds",
     "Member",
     "MixUp",
     "Npy",

@@ -64,10 +64,10 @@ def samples(source: sh.WebDataset, workers: int = 0, **options: Any) -> Iterator
 def test_shards_of_the_reference_writer_are_read_as_by_its_reader(workers: int, tmp_path: Path) -> None:
     with webdataset.ShardWriter(str(tmp_path / "train-%03d.tar"), maxcount=4_000, verbose=0) as writer:
         for number in range(10_500):
-            sample = {"__key__": f"a/{number:06d}.v1", "cls": number % 7, "txt": f"caption {number} é"}
-            writer.write(sample | {"npy": np.arange(3, dtype=np.float32) + number, "json": {"n": {"x": [number, -1]}}})
+            written = {"__key__": f"a/{number:06d}.v1", "cls": number % 7, "txt": f"caption {number} é"}
+            writer.write(written | {"npy": np.arange(3, dtype=np.float32) + number, "json": {"n": {"x": [number, -1]}}})
     pattern = str(tmp_path / "train-{000..002}.tar")
-    members = {
+    members: dict[str, str | sh.Member] = {
         "label": "cls",
         "text": "TXT",
         "array": "npy",
@@ -79,7 +79,7 @@ def test_shards_of_the_reference_writer_are_read_as_by_its_reader(workers: int, 
     assert len(source) == 10_500
     expected = iter(webdataset.WebDataset(pattern, shardshuffle=False))
     for number, sample in enumerate(samples(source, workers)):
-        reference = next(expected)
+        reference: dict[str, bytes] = next(expected)
         assert sample["label"] == int(reference["v1.cls"]) == number % 7
         assert sample["text"] == reference["v1.txt"].decode()
         assert sample["array"].tolist() == np.load(io.BytesIO(reference["v1.npy"])).tolist()
