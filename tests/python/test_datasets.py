@@ -221,7 +221,7 @@ def test_what_cannot_be_pickled_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", [3, None, "text", b"bytes", {"a": [1]}, iter([1]), Made])
 def test_what_is_no_dataset_is_refused(source: Any) -> None:
-    with pytest.raises(TypeError, match="Loader: source must be (an ImageFolder|a dataset that can be gone over)"):
+    with pytest.raises(TypeError, match=r"Loader: source must be (an ImageFolder|a dataset that can be gone over)"):
         loader(source)
 
 
