@@ -27,19 +27,38 @@ const MOST_READS: usize = 64;
 /// A read that takes so long waits for a device or a server, and is worth another thread's wake-up many times over.
 const SLOW: Duration = Duration::from_millis(1);
 
-/// How long reads take: a moving average.
+/// What reads take: moving averages.
 #[derive(Debug, Default)]
-struct Latency(AtomicU64);
+struct Usual {
+    nanos: AtomicU64,
+    bytes: AtomicU64,
+}
 
-impl Latency {
-    fn add(&self, took: Duration) {
-        let (before, took) = (self.0.load(Ordering::Relaxed), u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        // Each counts an eighth. Of two threads that add at once one may be lost, on which nothing depends.
-        self.0.store(before - before / 8 + took / 8, Ordering::Relaxed);
+/// How long a byte takes beside the wait, at least: from memory.
+const NANOS_OF_BYTE: u64 = 1;
+
+/// Each counts an eighth, and the first one for all. Of two threads that add at once one may be lost, on which nothing
+/// depends.
+fn add(average: &AtomicU64, value: u64) {
+    let before = average.load(Ordering::Relaxed);
+    let after = if before == 0 { value } else { before - before / 8 + value / 8 };
+    average.store(after, Ordering::Relaxed);
+}
+
+impl Usual {
+    fn add(&self, took: Duration, len: usize) {
+        let (took, len) = (u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), len as u64);
+        // A long record takes its time however it is read.
+        add(&self.nanos, took.saturating_sub(len.saturating_mul(NANOS_OF_BYTE)));
+        add(&self.bytes, len);
     }
 
     fn is_slow(&self) -> bool {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed)) >= SLOW
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) >= SLOW
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed) as usize
     }
 }
 
@@ -67,23 +86,24 @@ struct Shared {
     /// Records to be used again.
     spare: flume::Receiver<Record>,
     in_flight: Arc<InFlight>,
-    latency: Arc<Latency>,
+    usual: Arc<Usual>,
 }
 
 impl Shared {
     fn read(&self, to_read: ToRead, reader: &mut dyn Reader) -> Fetched {
         let ToRead { mut row, running } = to_read;
-        self.in_flight.wait();
+        let usual = self.usual.len();
+        self.in_flight.begin(usual);
         let mut record = self.spare.try_recv().unwrap_or_default();
         let mut run = RunReport::default();
         let fill = &running.fill;
         let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
         let begun = Instant::now();
         let candidate = self.filler.fetch(row_task, &mut row, (reader, &mut record), &mut run);
-        self.latency.add(begun.elapsed());
+        let (took, len) = (begun.elapsed(), record.len());
+        self.usual.add(took, len);
+        self.in_flight.read(usual, len);
         running.merge(run);
-        let len = record.len();
-        self.in_flight.add(len);
         Fetched { row, running, record, len, candidate }
     }
 }
@@ -107,13 +127,13 @@ impl<F: Fn(Fetched) -> Result<()> + Clone + Send + 'static> Reads<F> {
     ) -> Self {
         let overlaps = filler.pipeline().overlaps();
         let (queue, queued) = flume::unbounded();
-        let shared = Shared { filler, queued, spare, in_flight, latency: Arc::default() };
+        let shared = Shared { filler, queued, spare, in_flight, usual: Arc::default() };
         Self { shared, queue, pass_on, overlaps, threads: Vec::new() }
     }
 
     /// Reads with this reader where reads are quick, and else on another thread.
     pub(super) fn read(&mut self, to_read: ToRead, reader: &mut dyn Reader) -> Result<()> {
-        if !self.overlaps || !self.shared.latency.is_slow() {
+        if !self.overlaps || !self.shared.usual.is_slow() {
             return (self.pass_on)(self.shared.read(to_read, reader));
         }
         // Nobody else takes one up while all wait for theirs.
@@ -162,18 +182,29 @@ mod tests {
 
     #[test]
     fn reads_are_slow_after_some_that_were_and_quick_again_after_many() {
-        let latency = Latency::default();
-        assert!(!latency.is_slow());
-        latency.add(Duration::from_micros(900));
-        assert!(!latency.is_slow());
-        latency.add(Duration::from_millis(20));
-        assert!(latency.is_slow());
+        let usual = Usual::default();
+        assert!(!usual.is_slow());
+        usual.add(Duration::from_micros(900), 100);
+        assert!(!usual.is_slow());
+        usual.add(Duration::from_millis(20), 100);
+        assert!(usual.is_slow());
         let quick = (0..100).find(|_| {
-            latency.add(Duration::from_micros(10));
-            !latency.is_slow()
+            usual.add(Duration::from_micros(10), 100);
+            !usual.is_slow()
         });
         assert!(quick.is_some_and(|reads| (4..40).contains(&reads)), "{quick:?}");
-        latency.add(Duration::MAX);
-        assert!(latency.is_slow());
+        assert!((90..=100).contains(&usual.len()), "{}", usual.len());
+        usual.add(Duration::MAX, 0);
+        assert!(usual.is_slow());
+    }
+
+    #[test]
+    fn a_long_record_is_not_slow_for_its_length() {
+        let usual = Usual::default();
+        for _ in 0..10 {
+            usual.add(Duration::from_millis(60), 128 << 20);
+        }
+        assert!(!usual.is_slow());
+        assert_eq!(usual.len(), 128 << 20);
     }
 }
