@@ -141,6 +141,9 @@ impl Table {
     /// Reads what a sample has in files and shards.
     fn fetch(&self, index: u64, open: &mut OpenShards, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
         record.clear();
+        if self.read == 0 {
+            return Ok(());
+        }
         record.resize(self.read * END_BYTES, 0);
         let mut number = 0;
         for (at, column) in self.spec.columns.iter().enumerate() {
