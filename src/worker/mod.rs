@@ -26,6 +26,7 @@ pub use self::{
     code::{OpenCode, OpenedCode},
     fill::{Candidate, Filler, RowTask},
     learning::{Answer, Learning, Question},
+    reads::SLOW_READ,
     report::{Made, Quarantine, RowFailure, RunReport},
     serve::Worker,
     spawned::{Place, Posting, serve_posted},

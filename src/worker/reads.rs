@@ -25,7 +25,7 @@ use crate::{
 const MOST_READS: usize = 64;
 
 /// A read that takes so long waits for a device or a server, and is worth another thread's wake-up many times over.
-const SLOW: Duration = Duration::from_millis(1);
+pub const SLOW_READ: Duration = Duration::from_millis(1);
 
 /// What reads take: moving averages.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Usual {
     }
 
     fn is_slow(&self) -> bool {
-        Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) >= SLOW
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) >= SLOW_READ
     }
 
     fn len(&self) -> usize {

@@ -1,6 +1,6 @@
 //! How many runs a worker has at once.
 
-use crate::worker::{LANES, MOST_LANES, RunReport};
+use crate::worker::{LANES, MOST_LANES, RunReport, SLOW_READ};
 
 /// What reading and making a row take: moving averages, in seconds.
 #[derive(Debug)]
@@ -27,10 +27,10 @@ impl Depth {
         self.made += ((report.times.decode + report.times.transform).as_secs_f64() / rows - self.made) * weight;
     }
 
-    /// Returns how many runs of so many rows a worker should have: one in work and one waiting, and
-    /// those that are made in the time that a read takes.
+    /// Returns how many runs of so many rows a worker should have: one in work and one waiting, and those that are made in
+    /// the time that a read takes.
     pub(super) fn lanes(&self, run_rows: u32) -> usize {
-        let (Some(threads), true) = (self.threads, self.read > 0.0) else { return LANES };
+        let (Some(threads), true) = (self.threads, self.read >= SLOW_READ.as_secs_f64()) else { return LANES };
         let rows = self.read / self.made.max(1e-9) * f64::from(threads);
         LANES.saturating_add((rows / f64::from(run_rows.max(1))) as usize).min(MOST_LANES)
     }
@@ -64,6 +64,12 @@ mod tests {
         depth.threads = Some(8);
         assert_eq!(depth.lanes(2), MOST_LANES);
         depth.threads = None;
+        assert_eq!(depth.lanes(2), LANES);
+        // Reads of a microsecond are no reason for more, however little is made of them.
+        let mut depth = Depth::new(Some(1));
+        for _ in 0..100 {
+            depth.add(&report(100, 1), 2);
+        }
         assert_eq!(depth.lanes(2), LANES);
     }
 }
