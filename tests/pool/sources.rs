@@ -122,11 +122,22 @@ impl Diary {
         let line = line.to_string();
         self.lines().iter().filter(|known| **known == line).count()
     }
+
+    /// Returns whether the caller is one of the first `times` who ask: two workers may at the same moment.
+    fn claim(&self, times: usize) -> bool {
+        let claimed = |number| OpenOptions::new().write(true).create_new(true).open(self.claimed(number)).is_ok();
+        (0..times).any(claimed)
+    }
+
+    fn claimed(&self, number: usize) -> PathBuf {
+        self.0.with_extension(number.to_string())
+    }
 }
 
 impl Drop for Diary {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+        let _ = (0..).take_while(|&number| std::fs::remove_file(self.claimed(number)).is_ok()).count();
     }
 }
 
@@ -135,7 +146,7 @@ pub(crate) fn signal_at(at: u64, times: usize, signal: i32, diary: &Diary) -> Ev
     let path = diary.0.clone();
     Arc::new(move |index| {
         let diary = std::mem::ManuallyDrop::new(Diary(path.clone()));
-        if index == at && diary.count("hit") < times {
+        if index == at && diary.claim(times) {
             diary.write("hit");
             nix::sys::signal::raise(nix::sys::signal::Signal::try_from(signal).unwrap()).unwrap();
         }
@@ -148,7 +159,7 @@ pub(crate) fn wait_at(at: u64, diary: &Diary) -> Event {
     let path = diary.0.clone();
     Arc::new(move |index| {
         let diary = std::mem::ManuallyDrop::new(Diary(path.clone()));
-        if index == at && diary.lines().is_empty() {
+        if index == at && diary.claim(1) {
             diary.write(std::process::id());
             thread::sleep(Duration::from_mins(10));
         }
