@@ -22,18 +22,22 @@ impl InFlight {
 
     /// Notes that a record which was counted as one of `usual` bytes has been read, and has `len`.
     pub(super) fn read(&self, usual: usize, len: usize) {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        *bytes = *bytes - usual + len;
-        drop(bytes);
-        if len < usual {
-            self.fewer.notify_one();
-        }
+        self.change(|bytes| bytes - usual + len);
     }
 
     /// Notes that a record that had this length when it was read is decoded.
     pub(super) fn remove(&self, len: usize) {
-        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) -= len;
-        self.fewer.notify_one();
+        self.change(|bytes| bytes - len);
+    }
+
+    fn change(&self, change: impl FnOnce(usize) -> usize) {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *bytes;
+        *bytes = change(before);
+        if before > READ_AHEAD_BYTES && *bytes <= READ_AHEAD_BYTES {
+            // All of them: each looks again whether there is room left.
+            self.fewer.notify_all();
+        }
     }
 }
 
