@@ -28,7 +28,7 @@ const UNSAFE_FILES: &[&str] = &[
     "coordinator/act.rs",
     "coordinator/serve.rs",
     "coordinator/supervisor.rs",
-    "loader/arrays.rs",
+    "loader/shared_source.rs",
     "loader/inline.rs",
     "loader/launch.rs",
     "loader/pool.rs",

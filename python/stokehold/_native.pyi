@@ -124,6 +124,9 @@ class Source:
     @property
     def fields(self) -> str:
         """The fields of the source in JSON, which does not open it."""
+    @staticmethod
+    def take_of(suffix: str) -> str:
+        """Returns in JSON what is taken of members with this suffix where nothing else is said."""
     def describe(self) -> tuple[int, str, list[str]]:
         """Opens the source, and returns its number of samples, its fields in JSON and its classes."""
     def parts(self) -> tuple[str, list[bytes]]:

@@ -20,7 +20,8 @@ class Table(Source):
     """Columns by name; sample ``i`` is row ``i`` of each.
 
     Arrays, lists, texts, images in memory and the paths of files are copied once, here, into shared memory that the
-    workers can see. Files are read and decoded when their sample's turn comes, all those of a sample together.
+    workers can see; for arrays that NumPy has mapped from a file, see `Arrays`. Files are read and decoded when their
+    sample's turn comes, all those of a sample together.
 
     Args:
         columns: The columns by field name, at least one, all with the same number of rows, at least one: `Images`,
@@ -60,7 +61,8 @@ class Arrays(Table):
     """Arrays in memory; sample ``i`` is row ``i`` of each.
 
     The arrays are copied once, here, into shared memory that the workers can see; they may be dropped afterwards.
-    Loaders over the same `Arrays` share the copy.
+    Loaders over the same `Arrays` share the copy. Not copied is what NumPy has mapped from a file for reading
+    (``numpy.load(path, mmap_mode="r")``), if it is C-contiguous: workers map the file, which must not be changed.
 
     Args:
         arrays: The arrays by field name, at least one, all with the same number of rows, at least one.

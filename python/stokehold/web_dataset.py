@@ -24,13 +24,6 @@ _logger = logging.getLogger("stokehold")
 
 Take = Literal["image", "mask", "label", "text", "bytes", "numpy", "json", "raw"]
 
-_BY_SUFFIX: dict[str, Take] = {
-    **dict.fromkeys(("jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "bmp"), "image"),
-    **dict.fromkeys(("cls", "cls2", "index", "id"), "label"),
-    **dict.fromkeys(("txt", "text", "transcript", "json", "jsonl"), "text"),
-    "npy": "numpy",
-}
-_PICKLES = {"pkl", "pickle", "pyd", "pth", "pt"}
 PROGRESS_SECONDS = 5.0
 """How often an index that takes long is reported."""
 
@@ -115,17 +108,24 @@ class Member:
 
 
 def _of_suffixes(suffixes: Sequence[str], value: str | None) -> Take:
+    """Returns what is taken of members with these suffixes, where nothing else is said."""
     if value is not None:
         return "json"
-    last = [suffix.rsplit(".")[-1] for suffix in suffixes]
-    if pickles := _PICKLES.intersection(last):
-        raise ValueError(
-            f"Member: .{min(pickles)} is a pickle, which could run any code: store arrays as .npy, values as .json"
-        )
-    kinds = {_BY_SUFFIX.get(suffix, "bytes") for suffix in last}
+    kinds = {_of_suffix(suffix) for suffix in suffixes}
     if len(kinds) > 1:
         raise ValueError(f"Member: {';'.join(suffixes)} are of several kinds, {', '.join(sorted(kinds))}: say take=")
     return kinds.pop()
+
+
+def _of_suffix(suffix: str) -> Take:
+    try:
+        take = json.loads(_native.Source.take_of(suffix))
+    except ValueError as error:
+        raise ValueError(f"Member: .{suffix} {error}") from error
+    if isinstance(take, str):
+        return "label"
+    found: Take = take["bytes"]["kind"] if "bytes" in take else "numpy"
+    return found
 
 
 class WebDataset(Source):

@@ -37,7 +37,7 @@ struct Header {
     version: u32,
     /// What the index is of, and of which files.
     what: String,
-    files: Vec<(PathBuf, u64, u64)>,
+    files: Vec<(PathBuf, Stamp)>,
     spec: SourceSpec,
     skipped: u64,
 }
@@ -56,15 +56,13 @@ impl Cache {
         build: impl FnOnce() -> Result<(SharedSource, u64)>,
     ) -> Result<(SharedSource, u64)> {
         let Some(folder) = &self.0 else { return build() };
-        let files: Vec<_> = files.iter().map(|(path, stamp)| (path.clone(), stamp.size, stamp.changed)).collect();
-        let names = serde_json::to_string(&files.iter().map(|(path, ..)| path).collect::<Vec<_>>());
-        let name = format!("{:032x}.index", xxh3_128(format!("{what}{names:?}").as_bytes()));
-        let path = folder.join(name);
-        if let Some(found) = read(&path, what, &files) {
+        let path = folder.join(format!("{:032x}.index", xxh3_128(what.as_bytes())));
+        if let Some(found) = read(&path, what, files) {
             return Ok(found);
         }
         let (source, skipped) = build()?;
-        let header = Header { version: VERSION, what: what.into(), files, spec: source.spec().clone(), skipped };
+        let header =
+            Header { version: VERSION, what: what.into(), files: files.to_vec(), spec: source.spec().clone(), skipped };
         // A disk that is full, or may not be written to, costs the next run its time, and nothing else.
         let _ = write(&path, &header, &source);
         Ok((source, skipped))
@@ -72,7 +70,7 @@ impl Cache {
 }
 
 /// Returns what a file holds; nothing where it is not whole, or of something else.
-fn read(path: &Path, what: &str, files: &[(PathBuf, u64, u64)]) -> Option<(SharedSource, u64)> {
+fn read(path: &Path, what: &str, files: &[(PathBuf, Stamp)]) -> Option<(SharedSource, u64)> {
     let bytes = fs::read(path).ok()?;
     let rest = bytes.strip_prefix(MAGIC)?;
     let (sum, rest) = rest.split_at_checked(16)?;
@@ -87,7 +85,7 @@ fn read(path: &Path, what: &str, files: &[(PathBuf, u64, u64)]) -> Option<(Share
     }
     let memory = Arc::new(SharedMemory::of("stokehold-index", memory).ok()?);
     let source = SharedSource::over(header.spec, vec![memory]).ok()?;
-    source.lies_in(files.iter().map(|(path, ..)| path.as_path())).then_some((source, header.skipped))
+    source.lies_in(files.iter().map(|(path, _)| path.as_path())).then_some((source, header.skipped))
 }
 
 fn write(path: &Path, header: &Header, source: &SharedSource) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
+    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
@@ -24,7 +25,7 @@ use crate::{
     error::{Error, Result},
     field::{Field, Payload},
     loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
-    source::Stamp,
+    source::{Stamp, file},
 };
 
 /// Tar files of samples.
@@ -106,12 +107,13 @@ impl WebDataset {
 }
 
 fn open(path: &Path) -> Result<(PathBuf, File, Stamp)> {
-    let opened = || {
-        let file = File::open(path)?;
-        let stamp = Stamp::of(&file)?;
-        Ok((std::path::absolute(path)?, file, stamp))
-    };
-    opened().map_err(|error: std::io::Error| Error::sys(format!("open the shard `{}`", path.display()), error))
+    let what = || format!("open the shard `{}`", path.display());
+    let (file, metadata) = file::open(path).map_err(|failure| match failure.errno {
+        Some(errno) => Error::sys(what(), io::Error::from_raw_os_error(errno)),
+        None => Error::Config(format!("cannot {}: it {}", what(), failure.reason)),
+    })?;
+    let absolute = std::path::absolute(path).map_err(|error| Error::sys(what(), error))?;
+    Ok((absolute, file, Stamp::of(&metadata)))
 }
 
 /// Splits a member's name into the key of its sample and its suffix. None where it belongs to no sample.

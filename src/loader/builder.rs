@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    arrays::SharedSource,
     description::Description,
     handle::{Backend, Loader},
     inline::Inline,
     input::Input,
     launch::Launch,
     pool::{Pool, Slots},
+    shared_source::SharedSource,
     slots::{ArenaBudget, Growth, SlotPlan},
     tick::Tick,
 };

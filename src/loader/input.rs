@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use super::arrays::SharedSource;
+use super::shared_source::SharedSource;
 use crate::{
     source::{Source, SourceSpec},
     sys::memory::SharedMemory,

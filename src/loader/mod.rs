@@ -1,6 +1,5 @@
 //! The trainer's side: a loader that hands out batches.
 
-mod arrays;
 mod batch;
 mod batches;
 mod builder;
@@ -13,13 +12,13 @@ mod lock;
 mod pool;
 mod pool_handle;
 mod pulse;
+mod shared_source;
 mod slots;
 mod state;
 mod stats;
 mod tick;
 
 pub use self::{
-    arrays::{Columns, Parts, Runs, Shards, SharedSource, Values, shared_pieces},
     batch::{Batch, Element, Ragged},
     batches::Batches,
     builder::Builder,
@@ -27,6 +26,7 @@ pub use self::{
     handle::Loader,
     input::Input,
     launch::{Launch, init, serve_posted_stdin, serve_stdin},
+    shared_source::{Columns, Parts, Runs, Shards, SharedSource, Values, shared_pieces},
     state::State,
     stats::Stats,
     tick::Tick,

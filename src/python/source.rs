@@ -9,6 +9,7 @@ use std::{
 use bytemuck::AnyBitPattern;
 use pyo3::{
     buffer::{PyBuffer, PyUntypedBuffer},
+    exceptions::PyValueError,
     prelude::*,
     types::PyBytes,
 };
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use crate::{
     error::{Error, Result},
     field::Field,
-    index::{Cache, Progress, WebDataset},
+    index::{Cache, Progress, Take, WebDataset},
     loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
     source::{self, SourceSpec, Stamp},
 };
@@ -112,6 +113,13 @@ impl Source {
         let set: WebDataset = super::from_json("a WebDataset", description)?;
         let (source, skipped) = indexed(py, progress, |told| set.index(&Cache::new(cache), told))?;
         Ok((Self(source), skipped))
+    }
+
+    /// Returns in JSON what is taken of members with this suffix where nothing else is said.
+    #[staticmethod]
+    fn take_of(suffix: &str) -> PyResult<String> {
+        let take = Take::by_suffix(suffix).map_err(PyValueError::new_err)?;
+        Ok(serde_json::to_string(&take).map_err(|error| Error::Protocol(error.to_string()))?)
     }
 
     /// Selects samples of this source, which has `of` of them, by their indices.

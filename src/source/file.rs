@@ -1,4 +1,4 @@
-//! Reading a whole regular file to the end of a buffer that is used again.
+//! Opening regular files, and reading a whole one to the end of a buffer that is used again.
 
 use std::{
     fs::{File, FileType, Metadata, OpenOptions},
@@ -15,8 +15,8 @@ use crate::{
     error::{Failure, Stage},
 };
 
-/// Opens a regular file.
-pub(super) fn open(path: &Path) -> Result<(File, Metadata), Failure> {
+/// Opens a regular file; anything else is a failure that says what it is.
+pub(crate) fn open(path: &Path) -> Result<(File, Metadata), Failure> {
     // Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
     let open = || OpenOptions::new().read(true).custom_flags(flags).open(path);

@@ -7,7 +7,7 @@ mod access;
 #[cfg(test)]
 mod combined_tests;
 mod concat;
-mod file;
+pub(crate) mod file;
 mod image_folder;
 mod joined;
 #[cfg(feature = "parquet")]
@@ -17,6 +17,7 @@ mod reader;
 mod record;
 mod select;
 mod spec;
+mod stamp;
 mod table;
 mod values;
 
@@ -33,6 +34,7 @@ pub use self::{
     record::{Payloads, Record},
     select::Select,
     spec::SourceSpec,
-    table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stamp, Stored, Table, TableSpec},
+    stamp::Stamp,
+    table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stored, Table, TableSpec},
     values::{Values, values},
 };

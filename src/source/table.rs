@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     column::{BlocksAt, Column, PartsAt, Stored},
     runs::RunsAt,
-    shards::{ShardsAt, Stamp},
+    shards::ShardsAt,
 };
 use self::{
     column::{Found, check},
@@ -280,6 +280,7 @@ mod tests {
     use super::*;
     use crate::{
         field::{Image, Kind, List, Mask, Tensor},
+        source::Stamp,
         spec::DType,
     };
 
@@ -375,7 +376,7 @@ mod tests {
         for (number, content) in contents.iter().enumerate() {
             let path = folder.join(number.to_string());
             fs::write(&path, content).unwrap();
-            let stamp = Stamp::of(&fs::File::open(&path).unwrap()).unwrap();
+            let stamp = Stamp::of(&path.metadata().unwrap());
             stamps.extend([stamp.size, stamp.changed].map(u64::to_ne_bytes).concat());
             paths.push(path.to_str().unwrap().to_owned().into_bytes());
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import math
@@ -557,8 +556,6 @@ Dataset.from_dict(rows, features=features).to_parquet(sys.argv[2], batch_size=64
 
 @pytest.mark.thorough
 def test_files_of_hugging_face(tmp_path: Path) -> None:
-    if importlib.util.find_spec("datasets") is None:
-        pytest.skip("datasets is not installed")
     for i in range(200):
         (tmp_path / f"{i:03}.png").write_bytes(png(i))
     path = tmp_path / "a.parquet"

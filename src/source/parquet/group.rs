@@ -1,12 +1,6 @@
 //! Reading and decoding row groups.
 
-use std::{
-    fmt,
-    fs::{File, Metadata},
-    os::unix::fs::MetadataExt,
-    path::Path,
-    sync::Arc,
-};
+use std::{fmt, fs::File, path::Path, sync::Arc};
 
 use ::parquet::{
     arrow::{
@@ -30,7 +24,7 @@ use super::{
 use crate::{
     error::{Failure, Stage},
     panics,
-    source::file,
+    source::{Stamp, file},
 };
 
 /// The rows of a group, decoded: a column for each field.
@@ -42,21 +36,18 @@ pub(super) struct Group {
 }
 
 /// Opens a file and returns it with what it is known again by.
-pub(super) fn open(path: &Path) -> Result<(File, (u64, i64, i64)), Failure> {
+pub(super) fn open(path: &Path) -> Result<(File, Stamp), Failure> {
     let (file, metadata) = file::open(path)?;
-    let stamp = stamp(&metadata);
-    Ok((file, stamp))
-}
-
-/// Returns what a file is known again by.
-pub(super) fn stamp(metadata: &Metadata) -> (u64, i64, i64) {
-    (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+    Ok((file, Stamp::of(&metadata)))
 }
 
 /// Says that a file is another one than it was.
-pub(super) fn changed(old: (u64, i64, i64), new: (u64, i64, i64)) -> String {
-    let what =
-        if old.0 == new.0 { "is as long as it was".to_owned() } else { format!("had {} bytes, has {}", old.0, new.0) };
+pub(super) fn changed(old: Stamp, new: Stamp) -> String {
+    let what = if old.size == new.size {
+        "is as long as it was".to_owned()
+    } else {
+        format!("had {} bytes, has {}", old.size, new.size)
+    };
     format!("the file has changed since the source was made ({what}): make the source again")
 }
 

@@ -32,6 +32,7 @@ use super::{
     access::Source,
     reader::Reader,
     record::{Payloads, Record},
+    stamp::Stamp,
 };
 use crate::{
     error::{Error, Failure, Result, Stage},
@@ -63,7 +64,7 @@ impl Parquet {
         let (mut groups, mut ends, mut end, mut largest) = (Vec::new(), Vec::new(), 0_u64, 1);
         for (number, file) in spec.files.iter().enumerate() {
             let metadata = file.path.metadata().map_err(|error| Error::sys(file.path.display().to_string(), error))?;
-            let stamp = group::stamp(&metadata);
+            let stamp = Stamp::of(&metadata);
             if stamp != file.stamp {
                 return Err(Error::Config(format!("{}: {}", file.path.display(), group::changed(file.stamp, stamp))));
             }
@@ -123,7 +124,7 @@ impl Parquet {
         if stamp != described.stamp {
             return Err(Failure::new(Stage::Read, group::changed(described.stamp, stamp)));
         }
-        let size = stamp.0;
+        let size = stamp.size;
         let metadata = cache
             .footer(number, || group::footer(&file, size).map_err(|reason| Failure::new(Stage::Decode, reason)))?;
         let opened = Opened { file: &file, size, metadata: &metadata, most: self.spec.cache_bytes };

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::{Error, Failure, Result},
     field::Kind,
+    source::Stamp,
 };
 
 /// How many rows tell how long texts and lists are.
@@ -29,7 +30,7 @@ const VIEW_BYTES: u64 = 16;
 /// A file with its footer.
 struct Probed {
     file: File,
-    stamp: (u64, i64, i64),
+    stamp: Stamp,
     metadata: ArrowReaderMetadata,
 }
 
@@ -103,7 +104,7 @@ impl ParquetRequest {
 impl Probed {
     fn of(path: &Path) -> Result<Self> {
         let (file, stamp) = group::open(path).map_err(|failure| unread(path, failure))?;
-        let metadata = group::footer(&file, stamp.0).map_err(at(path))?;
+        let metadata = group::footer(&file, stamp.size).map_err(at(path))?;
         Ok(Self { file, stamp, metadata })
     }
 }
@@ -135,7 +136,7 @@ fn make_room(spec: &mut ParquetSpec) -> Result<()> {
         return Err(Error::config("Parquet: the files have no rows"));
     };
     let Probed { file, stamp, metadata } = Probed::of(&described.path)?;
-    let opened = Opened { file: &file, size: stamp.0, metadata: &metadata, most: spec.cache_bytes };
+    let opened = Opened { file: &file, size: stamp.size, metadata: &metadata, most: spec.cache_bytes };
     let (number, rows) = (0..)
         .zip(&described.groups)
         .find(|(_, group)| group.rows > 0)

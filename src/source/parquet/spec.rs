@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{field::Field, source::path};
+use crate::{
+    field::Field,
+    source::{Stamp, path},
+};
 
 /// Parquet files with what is to be read of them, as [`ParquetRequest::probe`](super::ParquetRequest::probe) returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +28,8 @@ pub struct ParquetFile {
     /// Its path.
     #[serde(with = "path")]
     pub path: PathBuf,
-    /// Its size and when it was last modified (seconds, nanoseconds): by these it is known again.
-    pub stamp: (u64, i64, i64),
+    /// What it is known again by.
+    pub stamp: Stamp,
     /// Its row groups.
     pub groups: Vec<RowGroup>,
     /// The values of partition columns, which the names of its folders tell: the bytes of a row of each.

@@ -6,13 +6,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::{
-        fd::AsRawFd,
-        unix::{
-            ffi::OsStrExt,
-            fs::{FileExt, MetadataExt},
-        },
-    },
+    os::unix::{ffi::OsStrExt, fs::FileExt},
     path::Path,
     sync::OnceLock,
 };
@@ -22,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::runs::{Part, RunsAt, check_runs, run, u64_at};
 use crate::{
-    descriptor::beyond_stdio,
     error::{Error, Failure, Result, Stage},
+    source::{file, stamp::Stamp},
 };
 
 /// Where the paths of shards lie, and what they were when their index was made.
@@ -40,27 +34,6 @@ pub struct ShardsAt {
 }
 
 const STAMP_BYTES: usize = 16;
-
-/// What tells whether a file is the same as before: its size, and when it was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// Its bytes.
-    pub size: u64,
-    /// Its time of change, in nanoseconds.
-    pub changed: u64,
-}
-
-impl Stamp {
-    /// Returns the stamp of an open file.
-    ///
-    /// # Errors
-    /// Where the system has none.
-    pub fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        let changed = metadata.mtime().wrapping_mul(1_000_000_000).wrapping_add(metadata.mtime_nsec());
-        Ok(Self { size: metadata.len(), changed: changed as u64 })
-    }
-}
 
 /// The shards of a table.
 #[derive(Debug, Default)]
@@ -113,9 +86,8 @@ impl Shards {
 
     /// Opens a shard, which must be what it was.
     fn file(&self, bytes: &[u8], shard: u32) -> Result<File, Failure> {
-        let path = self.path(bytes, shard);
-        let file = beyond_stdio(File::as_raw_fd, || File::open(path)).map_err(|error| Failure::io("", &error))?;
-        let stamp = Stamp::of(&file).map_err(|error| Failure::io("", &error))?;
+        let (file, metadata) = file::open(self.path(bytes, shard))?;
+        let stamp = Stamp::of(&metadata);
         let known = self.stamps[shard as usize];
         if stamp != known {
             let reason = format!(
