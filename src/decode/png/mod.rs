@@ -6,7 +6,7 @@ mod raster;
 use std::io::Cursor;
 
 use bytemuck::cast_slice_mut;
-use png::{ColorType, DecodeOptions, Decoder, Limits, Transformations};
+use png::{ColorType, DecodeOptions, Decoder, Transformations};
 
 use self::mended::{Mended, mended};
 use super::{
@@ -89,7 +89,7 @@ fn has_checksum_of_pixels(data: &[u8], options: DecodeImage) -> bool {
     let mut checks = DecodeOptions::default();
     checks.set_ignore_adler32(false);
     let mut decoder = Decoder::new_with_options(Cursor::new(data), checks);
-    decoder.set_limits(limits(data, options));
+    decoder.set_limits(raster::limits(data, options));
     let Ok(mut reader) = decoder.read_info() else { return false };
     loop {
         match reader.next_row() {
@@ -98,10 +98,6 @@ fn has_checksum_of_pixels(data: &[u8], options: DecodeImage) -> bool {
             Err(_) => return false,
         }
     }
-}
-
-fn limits(data: &[u8], options: DecodeImage) -> Limits {
-    Limits { bytes: raster::png_limit(data, options) as usize }
 }
 
 /// Reads a mask, of a damaged file too.
@@ -113,7 +109,7 @@ fn mask_or_mended(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(
 
 /// Reads a mask: the indices of a palette, or the values of a grey image.
 fn mask(data: &[u8], options: DecodeImage, out: &mut Mask) -> Result<(), String> {
-    let mut decoder = Decoder::new_with_limits(Cursor::new(data), limits(data, options));
+    let mut decoder = Decoder::new_with_limits(Cursor::new(data), raster::limits(data, options));
     decoder.set_transformations(Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
     let (width, height) = reader.info().size();

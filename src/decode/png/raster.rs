@@ -1,8 +1,8 @@
-//! PNG by the `image` crate: an image comes out whole, whatever is wanted of it.
+//! PNG by the `png` crate: an image comes out whole, whatever is wanted of it.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
-use image::{ColorType, ImageDecoder, ImageError, Limits, codecs::png::PngDecoder};
+use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader, Transformations};
 
 use super::super::{
     format::{Bad, Memory, Opened, Wanted},
@@ -28,22 +28,23 @@ const PNG_PIXEL_BYTES: u64 = 8;
 /// A file whose header has been read.
 struct Raster<'a> {
     data: &'a [u8],
-    decoder: PngDecoder<Cursor<&'a [u8]>>,
+    reader: Reader<Cursor<&'a [u8]>>,
     pixel: PixelType,
 }
 
 /// Reads a file's header.
 pub(super) fn open(data: &[u8], options: DecodeImage) -> Result<Box<dyn Opened + '_>, Bad> {
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(png_limit(data, options));
-    let decoder = PngDecoder::with_limits(Cursor::new(data), limits).map_err(reason)?;
-    let pixel = pixel(decoder.color_type())?;
-    Ok(Box::new(Raster { data, decoder, pixel }))
+    let mut decoder = Decoder::new_with_limits(Cursor::new(data), limits(data, options));
+    // Palettes and what has fewer than 8 bits; 16 bits stay.
+    decoder.set_transformations(Transformations::EXPAND);
+    let reader = decoder.read_info().map_err(reason)?;
+    let pixel = pixel(reader.output_color_type())?;
+    Ok(Box::new(Raster { data, reader, pixel }))
 }
 
 impl Opened for Raster<'_> {
     fn size(&self) -> Size {
-        let (width, height) = self.decoder.dimensions();
+        let (width, height) = self.reader.info().size();
         Size { height, width }
     }
 
@@ -60,17 +61,24 @@ impl Opened for Raster<'_> {
         Memory { size, pixel, beside: beside(size, pixel) }
     }
 
-    fn decode(self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
-        let size = self.size();
-        Ok(self.decoder.read_image(out.reset(size, self.pixel)).map_err(reason)?)
+    fn decode(mut self: Box<Self>, _: Wanted, _: &mut Kept, out: &mut Image) -> Result<(), Bad> {
+        let pixels = out.reset(self.size(), self.pixel);
+        self.reader.next_frame(pixels).map_err(reason)?;
+        if self.pixel.depth == Depth::U16 {
+            for value in pixels.as_chunks_mut().0 {
+                *value = u16::from_be_bytes(*value).to_ne_bytes();
+            }
+        }
+        Ok(())
     }
 }
 
 /// Returns what `png` may take: it counts a row of pixels, and side chunks, each of which it may inflate to all that is left.
-pub(super) fn png_limit(data: &[u8], options: DecodeImage) -> u64 {
+pub(super) fn limits(data: &[u8], options: DecodeImage) -> Limits {
     // A PNG's width stands at byte 16.
     let width = data.get(16..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
-    (options.max_bytes / CHUNKS_PART).min(CHUNK_BYTES) + options.max_bytes.min(u64::from(width) * PNG_PIXEL_BYTES)
+    let row = options.max_bytes.min(u64::from(width) * PNG_PIXEL_BYTES);
+    Limits { bytes: ((options.max_bytes / CHUNKS_PART).min(CHUNK_BYTES) + row) as usize }
 }
 
 /// Returns what a decoder takes beside the pixels that it gives.
@@ -83,35 +91,28 @@ fn beside(size: Size, pixel: PixelType) -> u64 {
 }
 
 /// Returns what pixels of a type are here.
-fn pixel(color: ColorType) -> Result<PixelType, String> {
-    let (channels, depth) = match color {
-        ColorType::L8 => (Channels::Grey, Depth::U8),
-        ColorType::La8 => (Channels::GreyAlpha, Depth::U8),
-        ColorType::Rgb8 => (Channels::Rgb, Depth::U8),
-        ColorType::Rgba8 => (Channels::Rgba, Depth::U8),
-        ColorType::L16 => (Channels::Grey, Depth::U16),
-        ColorType::La16 => (Channels::GreyAlpha, Depth::U16),
-        ColorType::Rgb16 => (Channels::Rgb, Depth::U16),
-        ColorType::Rgba16 => (Channels::Rgba, Depth::U16),
-        ColorType::Rgb32F => (Channels::Rgb, Depth::F32),
-        ColorType::Rgba32F => (Channels::Rgba, Depth::F32),
-        other => return Err(format!("pixels of type {other:?} are not read")),
+fn pixel((color, depth): (ColorType, BitDepth)) -> Result<PixelType, String> {
+    let channels = match color {
+        ColorType::Grayscale => Channels::Grey,
+        ColorType::GrayscaleAlpha => Channels::GreyAlpha,
+        ColorType::Rgb => Channels::Rgb,
+        ColorType::Rgba => Channels::Rgba,
+        ColorType::Indexed => return Err("the indices of a palette were not expanded".into()),
+    };
+    let depth = match depth {
+        BitDepth::Eight => Depth::U8,
+        BitDepth::Sixteen => Depth::U16,
+        BitDepth::One | BitDepth::Two | BitDepth::Four => return Err(format!("{depth:?} bits were not expanded")),
     };
     Ok(PixelType::new(channels, depth))
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's, and the rest is alike")]
-fn reason(error: ImageError) -> String {
+fn reason(error: DecodingError) -> String {
     match error {
-        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+        DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
             "unexpected end of data".to_owned()
         }
-        ImageError::IoError(error) => error.to_string(),
-        // The format stands in front already, so only the cause is of use.
-        ImageError::Decoding(error) => match std::error::Error::source(&error) {
-            Some(cause) => cause.to_string(),
-            None => error.to_string(),
-        },
         error => error.to_string(),
     }
 }
