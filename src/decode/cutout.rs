@@ -7,9 +7,10 @@ use ndarray::Array3;
 use super::{
     decoder::Decoder,
     format::{Bad, Format, Memory, Opened, Wanted},
-    jpeg::{Jpeg, OpenJpeg, Scale},
+    jpeg::{Jpeg, OpenJpeg},
     options::DecodeImage,
     recognise::recognise,
+    scale::Scale,
 };
 use crate::{
     budget::Budget,

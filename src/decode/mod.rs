@@ -5,7 +5,7 @@
 //! is repeated; 16 bits are cut to the high 8, unless a deeper dtype is asked for.
 //!
 //! Lowest first: [`image`], [`mask`], [`options`] and [`kept`] are what formats take and give, [`format`](self::format)
-//! says what one is, [`directory`] reads tags, as TIFF and EXIF have them, [`orientation`] finds how an image is to be
+//! says what one is, [`scale`] by how much it makes an image smaller, [`directory`] reads tags, as TIFF and EXIF have them, [`orientation`] finds how an image is to be
 //! turned, [`palette`] makes colours of indices, [`convert`] makes the pixels that were asked for of those that a
 //! file has, then come the formats, each in its file or folder, [`recognise`] with the list of them, and [`encoded`],
 //! [`decoder`], [`decode_mask`](self::decode_mask) and [`cutout`], which take any.
@@ -29,6 +29,7 @@ mod palette;
 mod png;
 mod pnm;
 mod recognise;
+mod scale;
 mod segments;
 mod tiff;
 mod webp;

@@ -17,8 +17,8 @@ pub const MAX_PIXELS: u64 = 2 * (1024 * 1024 * 1024 / 4 / 3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeImage {
-    /// Whether a JPEG that is to be made smaller anyway may be decoded to a half, a quarter or an eighth of its size.
-    /// That is faster where it is much larger than what is asked for, and gives slightly other pixels.
+    /// Whether a JPEG or a WebP that is to be made smaller anyway may be decoded to a half, a quarter or an eighth of its
+    /// size. That is faster where it is much larger than what is asked for, and gives slightly other pixels.
     pub scaled_decode: bool,
     /// What becomes of a JPEG that ends too early.
     pub truncated: Truncated,

@@ -117,3 +117,23 @@ def test_a_file_that_is_cut_is_a_bad_sample() -> None:
     for len_ in (20, len(data) // 2, len(data) - 2):
         with pytest.raises(sh.DecodeError, match=r"as WebP: unexpected end of data"):
             read([data[:len_]], [], capacity={"image": 63 * 40})
+
+
+@pytest.mark.parametrize("options", [{"quality": 90}, {"lossless": True}])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_scaled_decode_is_close_and_only_where_asked_for(channels: int, options: dict[str, Any]) -> None:
+    y, x = np.mgrid[0:389, 0:517]
+    planes = [128 + 100 * np.sin((x * (1 + at) + y * (3 - at)) / 90) for at in range(channels)]
+    data = encoded(np.stack(planes, -1).astype(np.uint8), **options)
+    mode: Any = "RGB" if channels == 3 else "RGBA"
+    last: sh.Transform
+    for last in (sh.Resize((64, 96)), sh.RandomResizedCrop(30, scale=(0.05, 0.6))):
+        whole, scaled = (
+            np.stack(read([data] * 40, [sh.DecodeImage(mode=mode, scaled_decode=may), last])).astype(int)
+            for may in (False, True)
+        )
+        difference = np.abs(whole - scaled)
+        # A region begins a pixel of the file earlier at most, which is 4 in the steepest direction of the steepest
+        # channel, and its own reduction takes means where `Resize` interpolates.
+        assert 0 < difference.mean() < 3
+        assert difference.mean(axis=(1, 2, 3)).max() < 4

@@ -41,8 +41,9 @@ class DecodeImage(Transform):
     """Says how encoded images are decoded. It stands first in the list; without it, the defaults hold.
 
     Args:
-        scaled_decode: Whether a JPEG that is reduced anyway may be decoded to 1/2, 1/4 or 1/8 of its size, never below
-            what is asked for. Faster where photographs are much larger than that; the pixels are slightly others.
+        scaled_decode: Whether a JPEG or a WebP that is reduced anyway may be decoded to 1/2, 1/4 or 1/8 of its size,
+            never below what is asked for. Faster where photographs are much larger than that; the pixels are slightly
+            others.
         truncated: What becomes of a JPEG that ends too early: ``"error"``, as in Pillow, or ``"pad"``, which fills what
             is missing, mostly with grey, as libjpeg does. A marker inside the pixels is damage, not an early end.
         apply_exif_orientation: Whether images are turned as their EXIF orientation says, or XMP's where EXIF has none,

@@ -14,13 +14,12 @@ use super::{
     inverse,
     plane::{Layout, Plane, RowBuffer, rows_and_columns},
     progressive::Progressive,
-    scale::Scale,
     scan::{Plan, Reader},
     segments::Segments,
     vector::{Portable, Vector},
 };
 use crate::{
-    decode::kept::Keep,
+    decode::{kept::Keep, scale::Scale},
     geometry::{Rect, Size},
 };
 
@@ -117,7 +116,7 @@ impl Decoder {
         let File { headers, frame, colour, scan } = file;
         let mut headers = headers.clone();
         for (plane, component) in self.planes.iter_mut().zip(frame.components()) {
-            plane.reset(Layout::new(frame, *component, scale.edge(), region));
+            plane.reset(Layout::new(frame, *component, 8 / scale.divisor(), region));
         }
         match frame.process {
             Process::Sequential if scan.components().len() == frame.components().len() => {

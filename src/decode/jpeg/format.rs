@@ -3,7 +3,6 @@
 use super::{
     decoder::{Decoder, File},
     error::{Damage, Problem},
-    scale::Scale,
 };
 use crate::{
     decode::{
@@ -12,6 +11,7 @@ use crate::{
         kept::Kept,
         options::DecodeImage,
         orientation,
+        scale::Scale,
     },
     geometry::{Rect, Size},
     pixel::PixelType,

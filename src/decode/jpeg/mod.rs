@@ -93,7 +93,6 @@ mod precision;
 mod progressive;
 mod reduced;
 mod refinement;
-mod scale;
 mod scan;
 mod segments;
 mod smooth;
@@ -103,7 +102,4 @@ mod tables;
 mod vector;
 mod walk;
 
-pub(super) use self::{
-    format::{Jpeg, OpenJpeg},
-    scale::Scale,
-};
+pub(super) use self::format::{Jpeg, OpenJpeg};

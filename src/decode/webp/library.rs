@@ -52,7 +52,7 @@ pub(super) fn header(coded: &[u8]) -> Result<Header, String> {
     Ok(Header { size, has_alpha: features.has_alpha != 0, is_lossless: features.format == LOSSLESS })
 }
 
-/// Decodes `region` of an image.
+/// Decodes `region` of an image, made smaller to `size` where that is another one.
 ///
 /// The even rows and columns at which it must begin are those of the colours, which are stored at half the resolution.
 ///
@@ -61,8 +61,8 @@ pub(super) fn header(coded: &[u8]) -> Result<Header, String> {
 ///
 /// # Panics
 /// Where the region begins at an odd row or column, does not lie in the image, or the target has no room for it.
-pub(super) fn decode(coded: &[u8], region: Rect, target: Target<'_>) -> Result<(), String> {
-    let Size { height, width } = region.size;
+pub(super) fn decode(coded: &[u8], region: Rect, size: Size, target: Target<'_>) -> Result<(), String> {
+    let Size { height, width } = size;
     let row = width as usize * if target.has_alpha { 4 } else { 3 };
     assert!(region.top % 2 == 0 && region.left % 2 == 0, "libwebp would begin elsewhere");
     assert!(row <= target.stride && height > 0 && (height as usize - 1) * target.stride + row <= target.bytes.len());
@@ -73,8 +73,11 @@ pub(super) fn decode(coded: &[u8], region: Rect, target: Target<'_>) -> Result<(
     config.options.use_cropping = 1;
     config.options.crop_left = number(region.left);
     config.options.crop_top = number(region.top);
-    config.options.crop_width = number(width.into());
-    config.options.crop_height = number(height.into());
+    config.options.crop_width = number(region.size.width.into());
+    config.options.crop_height = number(region.size.height.into());
+    config.options.use_scaling = i32::from(size != region.size);
+    config.options.scaled_width = number(width.into());
+    config.options.scaled_height = number(height.into());
     config.output.colorspace = if target.has_alpha { WEBP_CSP_MODE::MODE_RGBA } else { WEBP_CSP_MODE::MODE_RGB };
     config.output.is_external_memory = 1;
     config.output.u.RGBA.rgba = target.bytes.as_mut_ptr();

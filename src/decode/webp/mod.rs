@@ -4,6 +4,9 @@
 //! row. At the edges of a region it mixes other colours than within the whole image, since each is stored for four
 //! pixels and spread over their neighbours. So it gets a region grown by [`MARGIN`], which is cut off again: pixels do
 //! not depend on what is wanted.
+//!
+//! What may be decoded smaller is by libwebp's own means: it takes the colours as they are stored and smooths nothing, so
+//! that pixels are others, and there is no margin to be cut off.
 
 mod container;
 mod library;
@@ -18,6 +21,7 @@ use super::{
     kept::{Keep, Kept},
     options::DecodeImage,
     orientation,
+    scale::Scale,
 };
 use crate::{
     geometry::{Rect, Size},
@@ -83,10 +87,18 @@ impl<'a> File<'a> {
         Target { bytes, stride: size.width as usize * pixel.size(), has_alpha: true }
     }
 
-    /// Tells whether a region is decoded by itself, with its margin.
-    fn is_cut(&self, wanted: Wanted) -> bool {
+    /// Returns which part of the image is decoded by itself, and by how much smaller.
+    fn part(&self, wanted: Wanted) -> Part {
         let whole = Rect::whole(self.size);
-        self.place == whole && wanted.region != whole
+        if self.place != whole {
+            return Part::Whole;
+        }
+        let Wanted { region, reduced_to } = wanted;
+        let scale = reduced_to.map_or(Scale::Whole, |to| Scale::towards(region.size, to));
+        if scale != Scale::Whole {
+            return Part::Smaller { region: evened(region), size: scale.of(region.size) };
+        }
+        if wanted.region == whole { Part::Whole } else { Part::Cut }
     }
 
     /// Returns what comes out: four values, which are written and resized faster than three.
@@ -119,10 +131,13 @@ impl Opened for File<'_> {
             (false, false) => 0,
         };
         let rows = u64::from(self.place.size.width).saturating_mul(256).saturating_add(4 << 20);
-        let (size, around) = if self.is_cut(wanted) {
-            (wanted.region.size, grown(wanted.region, self.size).size.area().saturating_mul(pixel.size() as u64))
-        } else {
-            (self.size, 0)
+        let (size, around) = match self.part(wanted) {
+            Part::Whole => (self.size, 0),
+            Part::Smaller { size, .. } => (size, 0),
+            Part::Cut => {
+                let grown = grown(wanted.region, self.size).size;
+                (wanted.region.size, grown.area().saturating_mul(pixel.size() as u64))
+            }
         };
         Memory { size, pixel, beside: own.saturating_add(rows).saturating_add(around) }
     }
@@ -134,14 +149,18 @@ impl Opened for File<'_> {
             target.bytes.fill(0);
             let start = self.place.top as usize * target.stride + self.place.left as usize * self.decoded().size();
             target.bytes = &mut target.bytes[start..];
-            return Ok(library::decode(self.coded, Rect::whole(self.place.size), target)?);
+            return Ok(library::decode(self.coded, Rect::whole(self.place.size), self.place.size, target)?);
         }
-        if !self.is_cut(wanted) {
-            return Ok(library::decode(self.coded, whole, self.target(out, self.size))?);
+        match self.part(wanted) {
+            Part::Whole => return Ok(library::decode(self.coded, whole, self.size, self.target(out, self.size))?),
+            Part::Smaller { region, size } => {
+                return Ok(library::decode(self.coded, region, size, self.target(out, size))?);
+            }
+            Part::Cut => {}
         }
         let grown = grown(region, self.size);
         let Margins(around) = kept.get();
-        library::decode(self.coded, grown, self.target(around, grown.size))?;
+        library::decode(self.coded, grown, grown.size, self.target(around, grown.size))?;
         let pixel = self.decoded();
         let (stride, row) = (grown.size.width as usize * pixel.size(), region.size.width as usize * pixel.size());
         let start = (region.top - grown.top) as usize * stride + (region.left - grown.left) as usize * pixel.size();
@@ -151,6 +170,16 @@ impl Opened for File<'_> {
     }
 }
 
+/// What libwebp is asked for.
+enum Part {
+    /// The image as it is.
+    Whole,
+    /// The region that is wanted, which gets its margin.
+    Cut,
+    /// A region, decoded to a smaller size.
+    Smaller { region: Rect, size: Size },
+}
+
 /// A region with what lies around it.
 struct Margins(Image);
 
@@ -158,6 +187,13 @@ impl Keep for Margins {
     fn new(_: bool) -> Self {
         Self(Image::default())
     }
+}
+
+/// Returns a region that begins at an even row and column.
+fn evened(Rect { top, left, size }: Rect) -> Rect {
+    let before = |at: i64| u32::from(at % 2 == 1);
+    let size = Size { height: size.height + before(top), width: size.width + before(left) };
+    Rect { top: top / 2 * 2, left: left / 2 * 2, size }
 }
 
 /// Returns a region with its margin, from an even row and column on, within the image.

@@ -4,7 +4,7 @@ use crate::geometry::{Rect, Size};
 
 /// By how much an image is made smaller while it is decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::decode) enum Scale {
+pub(super) enum Scale {
     #[default]
     Whole,
     Half,
@@ -13,13 +13,8 @@ pub(in crate::decode) enum Scale {
 }
 
 impl Scale {
-    /// Returns the number of pixels across a block.
-    pub(super) const fn edge(self) -> u32 {
-        8 / self.divisor()
-    }
-
     /// Returns the scale whose divisor this is.
-    pub(in crate::decode) const fn of_divisor(divisor: u32) -> Option<Self> {
+    pub(super) const fn of_divisor(divisor: u32) -> Option<Self> {
         match divisor {
             1 => Some(Self::Whole),
             2 => Some(Self::Half),
@@ -30,12 +25,12 @@ impl Scale {
     }
 
     /// Returns the size of a scaled image; as in libjpeg, a part of a pixel counts as one.
-    pub(in crate::decode) const fn of(self, image: Size) -> Size {
+    pub(super) const fn of(self, image: Size) -> Size {
         Size { height: image.height.div_ceil(self.divisor()), width: image.width.div_ceil(self.divisor()) }
     }
 
     /// Returns what sizes are divided by.
-    pub(in crate::decode) const fn divisor(self) -> u32 {
+    pub(super) const fn divisor(self) -> u32 {
         match self {
             Self::Whole => 1,
             Self::Half => 2,
