@@ -71,8 +71,13 @@ def decode_jpeg(
 def check_batch_transform(description: str) -> None: ...
 def check_transform(description: str) -> None: ...
 def auto_workers(ranks: int) -> int: ...
-def image_folder_samples(root: str | os.PathLike[str]) -> tuple[list[str], list[int], list[str]]:
-    """Returns the paths and the labels of the samples of an image folder, and the names of its classes."""
+def image_folder_samples(
+    root: str | os.PathLike[str], cache: str | os.PathLike[str] | None
+) -> tuple[list[str], list[int], list[str]]:
+    """Returns the paths and the labels of the samples of an image folder, and the names of its classes.
+
+    ``cache`` is the folder in which listings are kept.
+    """
 
 def probe_parquet(request: str) -> str:
     """Reads the footers of Parquet files, says in JSON what the source is, and raises as the loader would."""

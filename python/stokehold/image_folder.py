@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from stokehold import _native
-from stokehold.sources import Source
+from stokehold.cache import cache_folder
+from stokehold.sources import Source, described_path
 
 __all__ = ["ImageFolder"]
 
@@ -25,15 +26,19 @@ class ImageFolder(Source):
 
     Args:
         root: The folder. A relative path is looked up in the directory of now, wherever the program goes later.
+        cache: The folder in which a listing that took more than a second is kept; True for ``stokehold`` in
+            ``$XDG_CACHE_HOME``, which is ``~/.cache`` if nothing else is said; False keeps none. It is made again when
+            one of the folders has another time of change: a file that is replaced in place needs none.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, cache: str | os.PathLike[str] | bool = True) -> None:
         self.root = Path(root).absolute()
+        self._cache = cache_folder(cache)
 
     @cached_property
     def _listing(self) -> tuple[list[str], list[int], list[str]]:
         """The paths and the labels of all samples, and the names of the classes."""
-        return _native.image_folder_samples(os.fspath(self.root))
+        return _native.image_folder_samples(self.root, self._cache)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -79,11 +84,8 @@ class ImageFolder(Source):
     @property
     def native(self) -> _native.Source:
         """The source as the core has it."""
-        path = os.fsencode(self.root)
-        try:
-            return _native.Source(json.dumps({"kind": "ImageFolder", "root": path.decode()}))
-        except UnicodeDecodeError:
-            return _native.Source(json.dumps({"kind": "ImageFolder", "root": list(path)}))
+        cache = None if self._cache is None else described_path(self._cache)
+        return _native.Source(json.dumps({"kind": "ImageFolder", "root": described_path(self.root), "cache": cache}))
 
     def __repr__(self) -> str:
         return f"ImageFolder({os.fspath(self.root)!r})"

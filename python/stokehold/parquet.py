@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from stokehold import _native
 from stokehold.columns import field_name
 from stokehold.sizes import byte_count
-from stokehold.sources import Source
+from stokehold.sources import Source, described_path
 
 __all__ = ["Parquet"]
 
@@ -98,7 +98,7 @@ class Parquet(Source):
         whole = {name for name in names if all(_is_whole(keys.get(name)) for _, keys in files)}
         request: dict[str, Any] = {
             "files": [
-                {"path": _path(path), "partitions": [_value(keys.get(name), name in whole) for name in names]}
+                {"path": described_path(path), "partitions": [_value(keys.get(name), name in whole) for name in names]}
                 for path, keys in files
             ],
             "partitions": names,
@@ -183,14 +183,6 @@ def _is_whole(value: str | None) -> bool:
 
 def _value(value: str | None, is_whole: bool) -> int | str | None:
     return value if value is None or not is_whole else int(value)
-
-
-def _path(path: Path) -> str | list[int]:
-    raw = os.fsencode(path)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return list(raw)
 
 
 def _renamed(columns: Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:

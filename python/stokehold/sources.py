@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -250,3 +252,12 @@ def _dtype(name: Any) -> np.dtype[Any]:  # noqa: ANN401 (a name, or a type of an
         name = ml_dtypes.bfloat16
     dtype: np.dtype[Any] = np.dtype(name)
     return dtype
+
+
+def described_path(path: Path) -> str | list[int]:
+    """Returns a path for JSON: as a text, or as its bytes where these are no UTF-8."""
+    encoded = os.fsencode(path)
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError:
+        return list(encoded)

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from stokehold import _native
+from stokehold.cache import cache_folder
 from stokehold.columns import field_name
 from stokehold.sources import Source
 
@@ -170,11 +171,9 @@ class WebDataset(Source):
                 raise ValueError("WebDataset: fields must name at least one")
             given = {name: each if isinstance(each, Member) else Member(each) for name, each in fields.items()}
             members = [each.spec(field_name(name)) for name, each in given.items()]
-        folder = cache_folder() if cache is True else (cache or None)
+        folder = cache_folder(cache)
         description = {"shards": self.shards, "fields": members, "missing": missing}
-        self._native, skipped = _native.Source.web_dataset(
-            json.dumps(description), None if folder is None else os.fspath(folder), _Progress(len(self.shards))
-        )
+        self._native, skipped = _native.Source.web_dataset(json.dumps(description), folder, _Progress(len(self.shards)))
         self._len, described, _ = self._native.describe()
         self.fields: list[str] = [field["name"] for field in json.loads(described)]
         if skipped:
@@ -193,15 +192,6 @@ class WebDataset(Source):
 
     def __repr__(self) -> str:
         return f"WebDataset({len(self)} samples of {', '.join(self.fields)} in {len(self.shards)} shards)"
-
-
-def cache_folder() -> Path | None:
-    """Returns the folder in which indices are kept, by the XDG Base Directory Specification; None without a home."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if base.startswith("/"):
-        return Path(base) / "stokehold"
-    home = Path("~").expanduser()
-    return home / ".cache" / "stokehold" if home.is_absolute() else None
 
 
 class _Progress:

@@ -1,9 +1,7 @@
 //! Indices that are kept on disk.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,21 +10,19 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     loader::SharedSource,
-    source::{SourceSpec, Stamp},
+    source::{SourceSpec, Stamp, kept_file},
     sys::memory::SharedMemory,
 };
 
 /// A folder with indices; or none, and each is built again.
 ///
 /// What is in the folder is not trusted: an index is used where it is whole, was made of files of the same paths, sizes and
-/// times of change by this version, and points to nothing outside of these. It is written to a file of its own, which
-/// then takes its name, so that others never see half of one. Where it cannot be written, nothing is kept.
+/// times of change by this version, and points to nothing outside of these. Where it cannot
+/// be written, nothing is kept.
 #[derive(Clone, Debug)]
 pub struct Cache(Option<PathBuf>);
-
-const MAGIC: &[u8; 16] = b"stokehold index\n";
 
 /// Goes up with each change of what indices hold.
 const VERSION: u32 = 1;
@@ -71,42 +67,16 @@ impl Cache {
 
 /// Returns what a file holds; nothing where it is not whole, or of something else.
 fn read(path: &Path, what: &str, files: &[(PathBuf, Stamp)]) -> Option<(SharedSource, u64)> {
-    let bytes = fs::read(path).ok()?;
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (sum, rest) = rest.split_at_checked(16)?;
-    if sum != xxh3_128(rest).to_le_bytes() {
-        return None;
-    }
-    let (len, rest) = rest.split_at_checked(8)?;
-    let (header, memory) = rest.split_at_checked(u64::from_le_bytes(len.try_into().ok()?).try_into().ok()?)?;
-    let header: Header = serde_json::from_slice(header).ok()?;
+    let (header, memory): (Header, _) = kept_file::read(path)?;
     if header.version != VERSION || header.what != what || header.files != files {
         return None;
     }
-    let memory = Arc::new(SharedMemory::of("stokehold-index", memory).ok()?);
+    let memory = Arc::new(SharedMemory::of("stokehold-index", &memory).ok()?);
     let source = SharedSource::over(header.spec, vec![memory]).ok()?;
     source.lies_in(files.iter().map(|(path, _)| path.as_path())).then_some((source, header.skipped))
 }
 
-fn write(path: &Path, header: &Header, source: &SharedSource) -> Result<()> {
-    let io = |error| Error::sys(format!("write `{}`", path.display()), error);
-    let header = serde_json::to_vec(header).map_err(|error| Error::Protocol(error.to_string()))?;
-    let mut rest = (header.len() as u64).to_le_bytes().to_vec();
-    rest.extend(header);
-    for piece in source.bytes() {
-        rest.extend_from_slice((*piece).as_ref());
-    }
-    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(io)?;
-    let own = path.with_extension(format!("{}.part", std::process::id()));
-    let written = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&own)?;
-        file.write_all(MAGIC)?;
-        file.write_all(&xxh3_128(&rest).to_le_bytes())?;
-        file.write_all(&rest)?;
-        fs::rename(&own, path)
-    };
-    written().map_err(|error| {
-        let _ = fs::remove_file(&own);
-        io(error)
-    })
+fn write(path: &Path, header: &Header, source: &SharedSource) -> io::Result<()> {
+    let pieces = source.bytes();
+    kept_file::write(path, header, &pieces.iter().map(|piece| (**piece).as_ref()).collect::<Vec<_>>())
 }

@@ -22,7 +22,7 @@ impl Input {
     /// Returns a folder of class folders of images. A relative path is looked up in the directory of now, wherever the
     /// program goes later.
     pub fn image_folder(root: impl AsRef<Path>) -> Self {
-        SourceSpec::ImageFolder { root: root.as_ref().into() }.into()
+        SourceSpec::ImageFolder { root: root.as_ref().into(), cache: None }.into()
     }
 }
 

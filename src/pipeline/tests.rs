@@ -204,7 +204,7 @@ fn any_tail() -> impl Strategy<Value = Vec<Transform>> {
 
 #[test]
 fn the_spec_is_known_without_io() {
-    let source = SourceSpec::ImageFolder { root: "/nowhere".into() };
+    let source = SourceSpec::ImageFolder { root: "/nowhere".into(), cache: None };
     let spec = PipelineSpec { source, recipe: recipe(transforms(&train())) };
     let fields = spec.fields().unwrap();
     assert_eq!(fields[0].to_string(), "image: float32[3, 16, 16]");
@@ -225,13 +225,15 @@ fn mistakes_are_named_before_a_byte_is_read() {
     assert!(message(&late).contains("transform 4: RandomHorizontalFlip: must stand before Normalize"));
 
     let unknown = BTreeMap::from([("picture".to_owned(), vec![])]);
-    let spec = PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into() }, recipe: recipe(unknown) };
+    let spec =
+        PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into(), cache: None }, recipe: recipe(unknown) };
     let message = spec.fields().unwrap_err().to_string();
     assert_eq!(message, "there is no field `picture` to transform; the source has `image`, `label`");
 
     let mut labels = transforms(&train());
     labels.insert("label".to_owned(), vec![flip]);
-    let spec = PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into() }, recipe: recipe(labels) };
+    let spec =
+        PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into(), cache: None }, recipe: recipe(labels) };
     let message = spec.fields().unwrap_err().to_string();
     assert!(
         message.starts_with("field `label`: RandomHorizontalFlip takes images of uint8, uint16 or float32"),

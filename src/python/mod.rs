@@ -98,11 +98,16 @@ fn auto_workers(ranks: usize) -> usize {
     (limits::processors() / ranks.max(1)).max(1)
 }
 
-/// Returns the paths and the labels of the samples of an image folder, and the names of its classes.
+/// Returns the paths and the labels of the samples of an image folder, and the names of its classes; `cache` is the folder
+/// in which listings are kept.
 #[pyfunction]
-fn image_folder_samples(py: Python<'_>, root: PathBuf) -> PyResult<(Vec<OsString>, Vec<i64>, Vec<OsString>)> {
+fn image_folder_samples(
+    py: Python<'_>,
+    root: PathBuf,
+    cache: Option<PathBuf>,
+) -> PyResult<(Vec<OsString>, Vec<i64>, Vec<OsString>)> {
     Ok(py.detach(|| {
-        let folder = ImageFolder::open(&root)?;
+        let folder = ImageFolder::open(&root, cache.as_deref())?;
         let (paths, labels) = folder.samples().map(|(path, label)| (path.into_os_string(), label)).unzip();
         Ok::<_, Error>((paths, labels, folder.classes().to_vec()))
     })?)

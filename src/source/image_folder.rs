@@ -1,6 +1,7 @@
 //! A folder of class folders of images, by torchvision's rules.
 
 mod index;
+mod kept;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -42,13 +43,18 @@ impl ImageFolder {
         vec![Field::new("image", Image::default()), Field::new("label", Label {})]
     }
 
-    /// Lists the folder `root`.
+    /// Lists the folder `root`, or takes what an earlier listing left in the folder `cache`: where that took long, it is
+    /// kept there, and used while none of the folders has another time of change.
     ///
     /// # Errors
     /// [`Config`](crate::Error::Config) where `root` is no folder, has no class folders, or one of them has no image;
     /// [`Sys`](crate::Error::Sys) where a folder is missing or cannot be listed.
-    pub fn open(root: &Path) -> Result<Self> {
-        Ok(Self { root: root.to_owned(), index: Index::build(root)?, fields: Self::source_fields() })
+    pub fn open(root: &Path, cache: Option<&Path>) -> Result<Self> {
+        let index = match cache {
+            None => Index::build(root)?.index,
+            Some(cache) => kept::index(root, cache)?,
+        };
+        Ok(Self { root: root.to_owned(), index, fields: Self::source_fields() })
     }
 
     /// Returns the path and the label of each sample.
@@ -115,7 +121,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        let folder = ImageFolder::open(root.path()).unwrap();
+        let folder = ImageFolder::open(root.path(), None).unwrap();
         let mut record = Record::from(vec![0; 100]);
         folder.fetch(1, &mut record.bytes, 1).unwrap();
         assert_eq!(folder.len(), 2);

@@ -10,6 +10,7 @@ mod concat;
 pub(crate) mod file;
 mod image_folder;
 mod joined;
+pub(crate) mod kept_file;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod path;

@@ -27,6 +27,9 @@ pub enum SourceSpec {
         /// The folder.
         #[serde(with = "path")]
         root: std::path::PathBuf,
+        /// Where a listing that took long is kept; nowhere if None.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "path::optional")]
+        cache: Option<std::path::PathBuf>,
     },
     /// Columns by name, of files and of values in one piece of shared memory; see [`Table`].
     Table(TableSpec),
@@ -86,7 +89,10 @@ impl SourceSpec {
     pub fn absolute(self) -> Self {
         match self {
             // Without a directory of now, or a path, opening it tells what is wrong.
-            Self::ImageFolder { root } => Self::ImageFolder { root: std::path::absolute(&root).unwrap_or(root) },
+            Self::ImageFolder { root, cache } => {
+                let absolute = |path: std::path::PathBuf| std::path::absolute(&path).unwrap_or(path);
+                Self::ImageFolder { root: absolute(root), cache: cache.map(absolute) }
+            }
             #[cfg(feature = "parquet")]
             Self::Parquet(_) => self,
             Self::Select { source, of, len } => Self::Select { source: Box::new(source.absolute()), of, len },
@@ -124,7 +130,7 @@ impl SourceSpec {
             return Err(Error::Config(format!("a source lies in {needed} pieces of memory, and {given} were given")));
         }
         Ok(match self {
-            Self::ImageFolder { root } => Arc::new(ImageFolder::open(root)?),
+            Self::ImageFolder { root, cache } => Arc::new(ImageFolder::open(root, cache.as_deref())?),
             Self::Table(table) => Arc::new(Table::open(table.clone(), Arc::clone(&memory[0]))?),
             Self::Select { source, of, len } => {
                 let (inner, own) = memory.split_at(source.pieces());

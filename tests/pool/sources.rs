@@ -137,7 +137,10 @@ impl Diary {
 impl Drop for Diary {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
-        let _ = (0..).take_while(|&number| std::fs::remove_file(self.claimed(number)).is_ok()).count();
+        let mut number = 0;
+        while std::fs::remove_file(self.claimed(number)).is_ok() {
+            number += 1;
+        }
     }
 }
 

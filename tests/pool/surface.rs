@@ -250,7 +250,7 @@ fn a_host_with_threads_is_not_forked() {
 
 fn a_loader_that_cannot_start_says_why_and_leaves_nothing() {
     let before = possessions();
-    let missing = SourceSpec::ImageFolder { root: "/no/such/folder".into() };
+    let missing = SourceSpec::ImageFolder { root: "/no/such/folder".into(), cache: None };
     let crop = stokehold::Transform::center_crop(8);
     let error = Loader::builder(missing).transforms("image", [crop]).num_workers(2).build().unwrap_err();
     assert!(error.to_string().contains("/no/such/folder"), "{error}");

@@ -54,6 +54,12 @@ def test_a_source_is_described_without_a_loader(tmp_path: Path) -> None:
     assert samples == 2
     assert [(field["name"], field["kind"]) for field in json.loads(fields)] == [("image", "image"), ("label", "label")]
     assert classes == ["a", os.fsdecode(b"caf\xe9")]
+    kept = tmp_path.parent / f"{tmp_path.name} kept"
+    for cache in (kept, os.fsencode(kept) + b"\xff", True, False):
+        again = sh.ImageFolder(tmp_path, cache=os.fsdecode(cache) if isinstance(cache, bytes) else cache)
+        assert (again.native.describe(), again.classes) == ((samples, fields, classes), classes)
+    # What takes no time is not kept.
+    assert not kept.exists()
     gone = sh.ImageFolder(tmp_path / "gone").native
     with pytest.raises(FileNotFoundError):
         gone.describe()

@@ -11,13 +11,26 @@ use std::{
     path::Path,
 };
 
-use crate::error::{Error, Result};
+use memchr::{memchr, memchr_iter};
+
+use crate::{
+    error::{Error, Result},
+    source::Stamp,
+};
 
 /// torchvision's `IMG_EXTENSIONS`.
 const EXTENSIONS: [&[u8]; 9] = [b".jpg", b".jpeg", b".png", b".ppm", b".bmp", b".pgm", b".tif", b".tiff", b".webp"];
 
-/// The samples' paths relative to the root, and their labels.
+/// An index, and what tells whether it is still right: the folders that were listed, with what they were before.
 #[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) index: Index,
+    /// Paths below the root; that of the root is empty.
+    pub(super) folders: Vec<(Vec<u8>, Stamp)>,
+}
+
+/// The samples' paths relative to the root, and their labels.
+#[derive(Debug, PartialEq)]
 pub(super) struct Index {
     classes: Vec<OsString>,
     paths: Vec<u8>,
@@ -29,12 +42,14 @@ pub(super) struct Index {
 
 impl Index {
     /// Walks `root`.
-    pub(super) fn build(root: &Path) -> Result<Self> {
+    pub(super) fn build(root: &Path) -> Result<Listed> {
+        let stamp = Stamp::of(&fs::metadata(root).map_err(|error| cannot_list(root, error))?);
+        let mut folders = vec![(Vec::new(), stamp)];
         let mut index = Self { classes: Vec::new(), paths: Vec::new(), ends: Vec::new(), labels: Vec::new() };
         let mut empty = Vec::new();
         for (label, class) in class_folders(root)?.into_iter().enumerate() {
             let before = index.ends.len();
-            index.add_class(root, &class, label as i64)?;
+            folders.extend(index.add_class(root, &class, label as i64)?);
             let name = OsString::from_vec(class);
             if index.ends.len() == before {
                 empty.push(format!("`{}`", name.display()));
@@ -52,7 +67,30 @@ impl Index {
         index.paths.shrink_to_fit();
         index.ends.shrink_to_fit();
         index.labels.shrink_to_fit();
-        Ok(index)
+        Ok(Listed { index, folders })
+    }
+
+    /// Returns the index of these paths, of which each ends where `ends` says; none where they are not sorted by classes,
+    /// or do not lie below the root.
+    pub(super) fn of(ends: Vec<u64>, paths: Vec<u8>) -> Option<Self> {
+        let mut index = Self { classes: Vec::new(), paths, ends, labels: Vec::new() };
+        let (mut start, mut classes) = (0, Vec::<&[u8]>::new());
+        for &end in &index.ends {
+            let path = index.paths.get(start..usize::try_from(end).ok()?)?;
+            if !is_below(path) {
+                return None;
+            }
+            let class = &path[..memchr(b'/', path)?];
+            match classes.last() {
+                Some(&last) if last == class => {}
+                Some(&last) if last > class => return None,
+                _ => classes.push(class),
+            }
+            index.labels.extend_from_slice(&(classes.len() as i64 - 1).to_ne_bytes());
+            start = end as usize;
+        }
+        index.classes = classes.into_iter().map(|class| OsString::from_vec(class.to_vec())).collect();
+        (start == index.paths.len() && start > 0).then_some(index)
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -61,6 +99,14 @@ impl Index {
 
     pub(super) fn classes(&self) -> &[OsString] {
         &self.classes
+    }
+
+    pub(super) fn ends(&self) -> &[u64] {
+        &self.ends
+    }
+
+    pub(super) fn paths(&self) -> &[u8] {
+        &self.paths
     }
 
     pub(super) fn path(&self, index: u64) -> &[u8] {
@@ -74,14 +120,16 @@ impl Index {
         &self.labels[at..at + 8]
     }
 
-    fn add_class(&mut self, root: &Path, class: &[u8], label: i64) -> Result<()> {
+    /// Adds the images of a class, and returns the folders that it has.
+    fn add_class(&mut self, root: &Path, class: &[u8], label: i64) -> Result<Vec<(Vec<u8>, Stamp)>> {
         let top = fs::metadata(root).map_err(|error| cannot_list(root, error))?;
         let mut walk = Walk { root, above: vec![(top.dev(), top.ino())], visits: HashMap::new(), found: Vec::new() };
         walk.enter(class)?;
         let mut folders = walk.found;
         // torchvision sorts the walk by the folders' whole paths, then each folder's files.
-        folders.sort_unstable();
-        for (folder, mut files) in folders {
+        folders.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let mut listed = Vec::with_capacity(folders.len());
+        for Folder { path: folder, stamp, mut files } in folders {
             files.sort_unstable();
             for file in files {
                 self.paths.extend_from_slice(&folder);
@@ -90,9 +138,20 @@ impl Index {
                 self.ends.push(self.paths.len() as u64);
                 self.labels.extend_from_slice(&label.to_ne_bytes());
             }
+            listed.push((folder, stamp));
         }
-        Ok(())
+        Ok(listed)
     }
+}
+
+/// Tells whether a path leads nowhere but below the folder that it begins in.
+fn is_below(path: &[u8]) -> bool {
+    let mut parts = std::iter::once(0).chain(memchr_iter(b'/', path).map(|at| at + 1)).map(|at| &path[at..]);
+    parts.all(|rest| match rest {
+        [] | [b'/', ..] => false,
+        [b'.', rest @ ..] => !matches!(rest, [] | [b'/', ..] | [b'.'] | [b'.', b'/', ..]),
+        [_, ..] => true,
+    })
 }
 
 /// Returns the sorted names of the folders in `root`.
@@ -130,6 +189,15 @@ const MAX_PATHS: u32 = 64;
 /// What identifies a folder, whatever path leads to it.
 type Identity = (u64, u64);
 
+/// A folder that was listed.
+struct Folder {
+    /// Its path below the root.
+    path: Vec<u8>,
+    stamp: Stamp,
+    /// The names of its image files.
+    files: Vec<Vec<u8>>,
+}
+
 /// A walk over one class.
 struct Walk<'a> {
     root: &'a Path,
@@ -137,8 +205,7 @@ struct Walk<'a> {
     above: Vec<Identity>,
     /// How many paths have led to each folder.
     visits: HashMap<Identity, u32>,
-    /// Each folder's path below the root, and its image files.
-    found: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+    found: Vec<Folder>,
 }
 
 impl Walk<'_> {
@@ -170,7 +237,7 @@ impl Walk<'_> {
                 files.push(name);
             }
         }
-        self.found.push((folder.to_vec(), files));
+        self.found.push(Folder { path: folder.to_vec(), stamp: Stamp::of(&metadata), files });
         self.above.push(identity);
         for folder in below {
             self.enter(&folder)?;
@@ -252,7 +319,7 @@ mod tests {
             ("b/sub/a.webp", 1),
             ("b/sub-x/a.tif", 1),
         ];
-        assert_eq!(paths(&Index::build(root.path()).unwrap()), expected);
+        assert_eq!(paths(&Index::build(root.path()).unwrap().index), expected);
     }
 
     #[test]
@@ -263,7 +330,7 @@ mod tests {
             fs::create_dir(&folder).unwrap();
             fs::write(folder.join(file), "x").unwrap();
         }
-        let index = Index::build(root.path()).unwrap();
+        let index = Index::build(root.path()).unwrap().index;
         let names: Vec<&[u8]> = index.classes().iter().map(|name| name.as_bytes()).collect();
         assert_eq!(names, [&b"caf\xe8"[..], b"caf\xe9", b"z"]);
         assert_eq!(index.path(0), b"caf\xe8/b.jpg");
@@ -274,7 +341,7 @@ mod tests {
         let root = tree(&["a/1.jpg", "b/2.jpg"]);
         symlink(root.path().join("a"), root.path().join("b/other")).unwrap();
         symlink("..", root.path().join("a/loop")).unwrap();
-        let index = Index::build(root.path()).unwrap();
+        let index = Index::build(root.path()).unwrap().index;
         let found = paths(&index);
         assert!(found.contains(&("b/other/1.jpg", 1)), "{found:?}");
         assert!(found.len() < 20, "{found:?}");
@@ -286,7 +353,7 @@ mod tests {
         for name in ["one", "other"] {
             symlink(root.path().join("a"), root.path().join("b").join(name)).unwrap();
         }
-        let index = Index::build(root.path()).unwrap();
+        let index = Index::build(root.path()).unwrap().index;
         assert_eq!(paths(&index), [("a/1.jpg", 0), ("b/2.jpg", 1), ("b/one/1.jpg", 1), ("b/other/1.jpg", 1)]);
     }
 
@@ -305,7 +372,7 @@ mod tests {
         // As many as are meant.
         symlink(level(26), root.path().join("root/ash/chain-of-five")).unwrap();
         fs::remove_file(root.path().join("root/ash/chain")).unwrap();
-        assert_eq!(Index::build(&root.path().join("root")).unwrap().len(), 1 + 32);
+        assert_eq!(Index::build(&root.path().join("root")).unwrap().index.len(), 1 + 32);
     }
 
     #[test]

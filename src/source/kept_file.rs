@@ -1,0 +1,80 @@
+//! Files that keep what was found out once: whole, or as if they were not there.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+const MAGIC: &[u8; 16] = b"stokehold index\n";
+const SUM_BYTES: usize = 16;
+const LEN_BYTES: usize = 8;
+
+/// Returns the header of a file and what follows it, as [`write`] wrote them; nothing where any byte is another one.
+pub(crate) fn read<H: DeserializeOwned>(path: &Path) -> Option<(H, Vec<u8>)> {
+    let mut bytes = fs::read(path).ok()?;
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (sum, rest) = rest.split_at_checked(SUM_BYTES)?;
+    if sum != xxh3_128(rest).to_le_bytes() {
+        return None;
+    }
+    let (len, rest) = rest.split_at_checked(LEN_BYTES)?;
+    let len = usize::try_from(u64::from_le_bytes(len.try_into().ok()?)).ok()?;
+    let header = serde_json::from_slice(rest.get(..len)?).ok()?;
+    bytes.drain(..MAGIC.len() + SUM_BYTES + LEN_BYTES + len);
+    Some((header, bytes))
+}
+
+/// Writes a file, which only its owner may read, under a name of its own; it then takes its name, so that others never see
+/// half of one. Its folder is made where there is none.
+///
+/// # Errors
+/// Where the system refuses anything of this.
+pub(crate) fn write<H: Serialize>(path: &Path, header: &H, pieces: &[&[u8]]) -> io::Result<()> {
+    let header = serde_json::to_vec(header)?;
+    let len = (header.len() as u64).to_le_bytes();
+    let parts = || [&len[..], &header].into_iter().chain(pieces.iter().copied());
+    let mut sum = Xxh3::new();
+    parts().for_each(|part| sum.update(part));
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let own = path.with_extension(format!("{}.part", std::process::id()));
+    let written = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&own)?;
+        file.write_all(MAGIC)?;
+        file.write_all(&sum.digest128().to_le_bytes())?;
+        parts().try_for_each(|part| file.write_all(part))?;
+        fs::rename(&own, path)
+    };
+    written().inspect_err(|_| {
+        let _ = fs::remove_file(&own);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_whole_or_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("of/its/own");
+        assert_eq!(read::<String>(&path), None);
+        write(&path, &"header", &[b"some", b"bytes"]).unwrap();
+        assert_eq!(read::<String>(&path), Some(("header".into(), b"somebytes".to_vec())));
+        assert_eq!(read::<u8>(&path), None);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut other = whole.clone();
+            other[at] ^= 1;
+            fs::write(&path, &other).unwrap();
+            assert_eq!(read::<String>(&path), None, "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert_eq!(read::<String>(&path), None, "cut at {at}");
+        }
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}
