@@ -67,7 +67,8 @@ class Parquet(Source):
             image that is null is a bad sample in any case.
         fill: For fields, what stands for a null, or for a null in a list; their nulls are filled whatever `nulls` says.
         cache: The most memory that a worker keeps decoded row groups in, bytes or text such as ``"256MiB"``. A group
-            that takes more is refused when the source is made. A worker needs up to twice that while it decodes.
+            that takes more is refused when the source is made. A worker needs up to twice that while it decodes. A
+            loader whose workers could not all keep so much is refused.
 
     Raises:
         ValueError: There are no files or no rows; a file is no Parquet file, or has other columns than the first; a

@@ -10,13 +10,13 @@ use super::{
     launch::Launch,
     pool::{Pool, Slots},
     shared_source::SharedSource,
-    slots::{ArenaBudget, Growth, SlotPlan},
+    slots::{ArenaBudget, Growth, SlotPlan, WorkerMemory},
     tick::Tick,
 };
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
-    field::{Payload, Recipe},
+    field::Recipe,
     function::Functions,
     job::{LoaderDescription, OnError, Options},
     learn::learn,
@@ -218,9 +218,7 @@ impl Builder {
         let opened = Opened::of(input, recipe, &options, functions)?;
         let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
         budget.check(&layout)?;
-        if opened.reads_files() {
-            budget.check_samples(&layout, &options)?;
-        }
+        budget.check_beside(&layout, opened.beside(&options))?;
         let (backend, facts) = if options.num_workers == 0 {
             let pipeline = opened.pipeline()?;
             let facts = SourceFacts::of(pipeline.source());
@@ -280,8 +278,8 @@ impl WithCode {
             // A mistake is told before a process is started.
             pipeline.fields()?;
         }
-        let samples = reads_files(&pipeline).then(|| options.clone());
-        let plan = SlotPlan { recipe: pipeline.recipe.clone(), batch_size: options.batch_size as usize, samples };
+        let beside = WorkerMemory::of(&pipeline.source, &options);
+        let plan = SlotPlan { recipe: pipeline.recipe.clone(), batch_size: options.batch_size as usize, beside };
         let description = LoaderDescription { pipeline: Some(pipeline), functions, options: options.clone() };
         let given = (None, &memory[..]);
         let (pool, facts, fields) = Pool::start_up(&description, launch, given, Slots::Planned(plan), budget, tick)?;
@@ -298,11 +296,6 @@ fn check_threads(options: &Options) -> Result<()> {
              worker share one interpreter; take more workers"
         ))),
     }
-}
-
-/// Tells whether samples are files, which may make any amount of memory necessary.
-fn reads_files(pipeline: &PipelineSpec) -> bool {
-    pipeline.source.fields().iter().any(|field| matches!(field.payload(), Ok(Payload::Encoded)))
 }
 
 /// An input with what is known of it before it is opened.
@@ -368,15 +361,15 @@ impl Opened {
         }
     }
 
-    /// Tells whether samples are files, which may make any amount of memory necessary.
-    fn reads_files(&self) -> bool {
-        self.spec().as_ref().is_some_and(reads_files)
+    /// Returns what workers need of memory beside slots.
+    fn beside(&self, options: &Options) -> WorkerMemory {
+        self.spec().map_or_else(WorkerMemory::default, |spec| WorkerMemory::of(&spec.source, options))
     }
 
     /// Returns how slots are laid out anew where the source has guessed how much room its samples need.
     fn growth(&self, options: &Options) -> Option<Growth> {
         let PipelineSpec { source, recipe } = self.spec()?;
-        let plan = SlotPlan { recipe, batch_size: options.batch_size as usize, samples: None };
+        let plan = SlotPlan { recipe, batch_size: options.batch_size as usize, beside: WorkerMemory::default() };
         Some(Growth { plan, fields: source.fields() })
     }
 

@@ -172,9 +172,7 @@ impl Pool {
                 plan.recipe = recipe;
                 let (fields, layout) = plan.layout(&learned)?;
                 self.budget.check(&layout)?;
-                if let Some(options) = &plan.samples {
-                    self.budget.check_samples(&layout, options)?;
-                }
+                self.budget.check_beside(&layout, plan.beside)?;
                 self.arena = Arena::new(layout);
                 self.growth = Some(Growth { plan, fields: learned });
                 fields

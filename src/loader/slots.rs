@@ -2,9 +2,10 @@
 
 use crate::{
     error::{Error, Result},
-    field::{Compiled, Field, Recipe},
+    field::{Compiled, Field, Payload, Recipe},
     job::Options,
     shm::{Arena, SlotLayout},
+    source::SourceSpec,
     spec::FieldSpec,
     sys::limits::{self, ByteSize},
 };
@@ -16,8 +17,26 @@ pub(super) struct SlotPlan {
     pub(super) recipe: Recipe,
     /// The rows of a batch.
     pub(super) batch_size: usize,
-    /// Where samples are files, for which there must be memory too, how they become batches.
-    pub(super) samples: Option<Options>,
+    /// What workers need beside slots.
+    pub(super) beside: WorkerMemory,
+}
+
+/// What workers need of memory beside slots, as far as it is known before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct WorkerMemory {
+    /// For samples in work, where they are files, of which any may be large.
+    samples: u64,
+    /// For what sources keep.
+    kept: u64,
+}
+
+impl WorkerMemory {
+    pub(super) fn of(source: &SourceSpec, options: &Options) -> Self {
+        let reads_files = source.fields().iter().any(|field| matches!(field.payload(), Ok(Payload::Encoded)));
+        let samples = if reads_files { options.bytes_in_work() } else { 0 };
+        let workers = u64::from(options.num_workers.max(1));
+        Self { samples, kept: source.kept_bytes().saturating_mul(workers) }
+    }
 }
 
 impl SlotPlan {
@@ -93,11 +112,26 @@ impl ArenaBudget {
         )))
     }
 
-    /// Checks that there is memory for the samples in work beside the first slots.
-    pub(super) fn check_samples(self, layout: &SlotLayout, options: &Options) -> Result<()> {
-        let (samples, slots) = (options.bytes_in_work(), (self.initial_slots() * layout.bytes()) as u64);
-        let what = format!("a loader whose samples may take {} (max_sample_bytes) beside its slots", ByteSize(samples));
-        limits::check_memory_of(samples.saturating_add(slots), &what, "max_sample_bytes, batch_size or prefetch")
+    /// Checks that there is memory for what workers need beside the first slots.
+    pub(super) fn check_beside(self, layout: &SlotLayout, beside: WorkerMemory) -> Result<()> {
+        let WorkerMemory { samples, kept } = beside;
+        let slots = (self.initial_slots() * layout.bytes()) as u64;
+        let (samples_may, kept_are) = (ByteSize(samples), ByteSize(kept));
+        let (what, lower) = match (samples, kept) {
+            (0, 0) => return Ok(()),
+            (_, 0) => (format!("samples may take {samples_may} (max_sample_bytes)"), "max_sample_bytes"),
+            (0, _) => (format!("workers keep up to {kept_are} (the source's cache)"), "the source's cache"),
+            (_, _) => (
+                format!(
+                    "samples may take {samples_may} (max_sample_bytes) and whose workers keep up to {kept_are} (the \
+                     source's cache)"
+                ),
+                "max_sample_bytes, the source's cache",
+            ),
+        };
+        let what = format!("a loader whose {what} beside its slots");
+        let need = samples.saturating_add(kept).saturating_add(slots);
+        limits::check_memory_of(need, &what, &format!("{lower}, batch_size or prefetch"))
     }
 
     /// Returns how many slots to add under the limit: as many as there are, so that few segments hold many slots.

@@ -118,6 +118,18 @@ impl SourceSpec {
         }
     }
 
+    /// Returns the most bytes that each worker keeps of what it has decoded of the source.
+    pub fn kept_bytes(&self) -> u64 {
+        match self {
+            #[cfg(feature = "parquet")]
+            Self::Parquet(spec) => spec.kept_bytes(),
+            Self::Select { source, .. } => source.kept_bytes(),
+            Self::Concat { sources } => sources.iter().map(Self::kept_bytes).fold(0, u64::saturating_add),
+            Self::Joined { source, other } => source.kept_bytes().saturating_add(other.kept_bytes()),
+            Self::ImageFolder { .. } | Self::Table(_) | Self::Code { .. } => 0,
+        }
+    }
+
     /// Opens the source, which lies in these [pieces](Self::pieces) of memory: those of sources that it is made of, in their
     /// order, and then its own.
     ///

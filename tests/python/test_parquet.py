@@ -554,6 +554,17 @@ Dataset.from_dict(rows, features=features).to_parquet(sys.argv[2], batch_size=64
 """
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_workers_keep_counts_where_memory_is_looked_at(tmp_path: Path, workers: int) -> None:
+    source = sh.Parquet(write(tmp_path / "a.parquet", {"x": [1, 2, 3]}), cache="1000000GiB")
+    # No more than there is.
+    with sh.Loader(source, num_workers=workers) as loader:
+        assert len(list(loader)) == 3
+    source._spec["files"][0]["groups"][0]["bytes"] = 1 << 50
+    with pytest.raises(MemoryError, match=r"workers keep up to .* \(the source's cache\) beside its slots needs .* lower"):
+        sh.Loader(source, num_workers=workers)
+
+
 @pytest.mark.thorough
 def test_files_of_hugging_face(tmp_path: Path) -> None:
     for i in range(200):

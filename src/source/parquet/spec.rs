@@ -22,6 +22,14 @@ pub struct ParquetSpec {
     pub cache_bytes: u64,
 }
 
+impl ParquetSpec {
+    /// Returns the most bytes of row groups that a process keeps: no more than there are.
+    pub fn kept_bytes(&self) -> u64 {
+        let all = self.files.iter().flat_map(|file| &file.groups).map(|group| group.bytes);
+        all.fold(0, u64::saturating_add).min(self.cache_bytes)
+    }
+}
+
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParquetFile {
