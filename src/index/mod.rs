@@ -5,6 +5,7 @@
 
 mod cache;
 mod numpy;
+mod shards;
 mod take;
 mod tar;
 mod web_dataset;
