@@ -1,4 +1,4 @@
-//! TFRecord files of `tf.train.Example`s.
+//! `TFRecord` files of `tf.train.Example`s.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use crate::{
     spec::DType,
 };
 
-/// TFRecord files, whose records are `tf.train.Example`s.
+/// `TFRecord` files, whose records are `tf.train.Example`s.
 ///
 /// A record is its length as a little-endian `u64`, the checksum of these eight bytes, the bytes, and their checksum. The
 /// index has where each begins; the checksums of all lengths are compared for it, those of the bytes when they are read.
@@ -80,7 +80,7 @@ impl TfRecord {
     /// Finds the records, or has them from the cache, and returns them as a source.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) that names the shard and the byte where a file is no TFRecord file, is compressed or ends too
+    /// [`Config`](Error::Config) that names the shard and the byte where a file is no `TFRecord` file, is compressed or ends too
     /// early, or the first record is not what the fields need; [`Sys`](Error::Sys) for a file that cannot be read.
     pub fn index(&self, cache: &Cache, progress: Progress<'_>) -> Result<SharedSource> {
         let shards = self.shards.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
@@ -185,9 +185,8 @@ impl Wanted {
     fn holds(&self, first: &FeatureFound<'_>) -> Option<Holds> {
         let needed = match &self.take {
             TakeFeature::Bytes(_) => Some(Holds::Bytes),
-            TakeFeature::Class => Some(Holds::Integers),
             TakeFeature::Numbers { dtype: Some(dtype), .. } if dtype.is_float() => Some(Holds::Floats),
-            TakeFeature::Numbers { dtype: Some(_), .. } => Some(Holds::Integers),
+            TakeFeature::Class | TakeFeature::Numbers { dtype: Some(_), .. } => Some(Holds::Integers),
             TakeFeature::First | TakeFeature::Numbers { dtype: None, .. } => None,
         };
         if first.count == 0 { needed.or(first.holds) } else { first.holds }

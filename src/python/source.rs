@@ -115,7 +115,7 @@ impl Source {
         Ok((Self(source), skipped))
     }
 
-    /// Finds the records of TFRecord files, described in JSON; `cache` and `progress` as above.
+    /// Finds the records of `TFRecord` files, described in JSON; `cache` and `progress` as above.
     #[staticmethod]
     fn tf_record(py: Python<'_>, description: &str, cache: Option<PathBuf>, progress: Py<PyAny>) -> PyResult<Self> {
         let set: TfRecord = super::from_json("a TFRecord", description)?;

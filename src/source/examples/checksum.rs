@@ -1,6 +1,6 @@
-//! The checksum of TFRecord files.
+//! The checksum of `TFRecord` files.
 
-/// Returns the CRC-32C of bytes as TFRecord files have it: turned by 15 bits and with a number added, so that a checksum of
+/// Returns the CRC-32C of bytes as `TFRecord` files have it: turned by 15 bits and with a number added, so that a checksum of
 /// bytes that hold checksums is no special one.
 pub(crate) fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)

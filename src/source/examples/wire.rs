@@ -19,7 +19,7 @@ pub(super) enum Value<'a> {
 pub(super) type Fault = &'static str;
 
 /// The fields of a message that are still to come: their numbers and what they hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Message<'a>(pub(super) &'a [u8]);
 
 const CUT: Fault = "a field is cut short";
