@@ -32,6 +32,7 @@ from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
 from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
+from stokehold.tf_record import Feature, TFRecord
 from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
 from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
@@ -52,6 +53,7 @@ __all__ = [
     "CocoDetection",
     "CutMix",
     "DecodeError",
+    "Feature",
     "FieldSpec",
     "HuggingFace",
     "ImageFolder",
@@ -71,6 +73,7 @@ __all__ = [
     "Safetensors",
     "SlotsExhaustedError",
     "Source",
+    "TFRecord",
     "Table",
     "TorchVision",
     "Transform",

@@ -117,6 +117,9 @@ class Source:
 
         `cache` is the folder of indices; `progress` is called with how many of how many files are done.
         """
+    @staticmethod
+    def tf_record(description: str, cache: str | None, progress: Callable[[int, int], object]) -> Source:
+        """Finds the records of TFRecord files, described in JSON; `cache` and `progress` as for `web_dataset`."""
     def select(self, of: int, indices: npt.NDArray[np.uint64]) -> Source:
         """Selects samples of this source, which has `of` of them, by their indices."""
     @staticmethod

@@ -70,13 +70,13 @@ class Loader:
 
     Args:
         source: Where samples come from: a `Source`, such as an `ImageFolder`, `Arrays`, `Npy`, a `Table`, `WebDataset`,
-            `Csv`, `JsonLines`, `Parquet`, `Arrow`, `HuggingFace` or `CocoDetection`, and what `select`, `concat` and
-            the like make of them; or any dataset of Python with ``__getitem__`` (or ``__getitems__``) and ``__len__``:
-            PyTorch's, a list, a class of yours. A dataset goes to the workers as a pickle, by cloudpickle; what its
-            samples consist of becomes the fields, which are learned from some samples that a child process makes when
-            the loader is made. Or an iterable dataset, with ``__iter__`` alone: each worker iterates over its own copy
-            and makes whole batches, which come in turn; it asks `get_worker_info` for its share. What is promised then
-            is less: see docs/python.md.
+            `TFRecord`, `Csv`, `JsonLines`, `Parquet`, `Arrow`, `HuggingFace` or `CocoDetection`, and what `select`,
+            `concat` and the like make of them; or any dataset of Python with ``__getitem__`` (or ``__getitems__``) and
+            ``__len__``: PyTorch's, a list, a class of yours. A dataset goes to the workers as a pickle, by cloudpickle;
+            what its samples consist of becomes the fields, which are learned from some samples that a child process
+            makes when the loader is made. Or an iterable dataset, with ``__iter__`` alone: each worker iterates over
+            its own copy and makes whole batches, which come in turn; it asks `get_worker_info` for its share. What is
+            promised then is less: see docs/python.md.
         batch_size: Rows of a batch; None gives single samples: dictionaries of arrays without an axis of rows.
         shuffle: Whether each epoch has its own random order; else the order is the source's. ``"blocks"`` is for
             sources that are read in blocks, such as the row groups of `Parquet`: a random order of the blocks, and of

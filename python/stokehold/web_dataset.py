@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import logging
 import os
-import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,6 +13,7 @@ import numpy as np
 from stokehold import _native
 from stokehold.cache import cache_folder
 from stokehold.columns import field_name
+from stokehold.shards import Paths, Progress, shard_paths
 from stokehold.sources import Source
 
 __all__ = ["Member", "WebDataset"]
@@ -24,9 +21,6 @@ __all__ = ["Member", "WebDataset"]
 _logger = logging.getLogger("stokehold")
 
 Take = Literal["image", "mask", "label", "text", "bytes", "numpy", "json", "raw"]
-
-PROGRESS_SECONDS = 5.0
-"""How often an index that takes long is reported."""
 
 
 class Member:
@@ -156,7 +150,7 @@ class WebDataset(Source):
 
     def __init__(
         self,
-        shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        shards: Paths,
         fields: Mapping[str, str | Member] | None = None,
         *,
         missing: Literal["error", "skip"] = "error",
@@ -164,16 +158,17 @@ class WebDataset(Source):
     ) -> None:
         if missing not in {"error", "skip"}:
             raise ValueError(f'WebDataset: missing must be "error" or "skip", not {missing!r}')
-        self.shards = _found(shards)
+        self.shards = shard_paths("WebDataset", shards)
         members = None
         if fields is not None:
             if not fields:
                 raise ValueError("WebDataset: fields must name at least one")
             given = {name: each if isinstance(each, Member) else Member(each) for name, each in fields.items()}
             members = [each.spec(field_name(name)) for name, each in given.items()]
-        folder = cache_folder(cache)
         description = {"shards": self.shards, "fields": members, "missing": missing}
-        self._native, skipped = _native.Source.web_dataset(json.dumps(description), folder, _Progress(len(self.shards)))
+        self._native, skipped = _native.Source.web_dataset(
+            json.dumps(description), cache_folder(cache), Progress("WebDataset")
+        )
         self._len, described, _ = self._native.describe()
         self.fields: list[str] = [field["name"] for field in json.loads(described)]
         if skipped:
@@ -192,67 +187,3 @@ class WebDataset(Source):
 
     def __repr__(self) -> str:
         return f"WebDataset({len(self)} samples of {', '.join(self.fields)} in {len(self.shards)} shards)"
-
-
-class _Progress:
-    """Logs how far an index is, if that takes long."""
-
-    def __init__(self, files: int) -> None:
-        self.files = files
-        self.next = time.monotonic() + PROGRESS_SECONDS
-
-    def __call__(self, done: int, of: int) -> None:
-        if time.monotonic() >= self.next and done < of:
-            self.next = time.monotonic() + PROGRESS_SECONDS
-            _logger.info("WebDataset: %d of %d shards are indexed", done, of)
-
-
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
-MAX_SHARDS = 1_000_000
-
-
-def _braces(pattern: str) -> Iterator[str]:
-    """Returns what braces stand for: ``{000..127}``, with as many digits, and ``{a,b}``."""
-    span, choice = _RANGE.search(pattern), _CHOICE.search(pattern)
-    if span and (not choice or span.start() < choice.start()):
-        first, last = span.groups()
-        if int(last) < int(first) or int(last) - int(first) >= MAX_SHARDS:
-            raise ValueError(f"WebDataset: {span.group()} is no range of at most {MAX_SHARDS} shards")
-        texts = [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
-        found = span
-    elif choice:
-        texts, found = choice.group(1).split(","), choice
-    else:
-        yield pattern
-        return
-    for text in texts:
-        yield from _braces(pattern[: found.start()] + text + pattern[found.end() :])
-
-
-_COMPRESSED = (".gz", ".tgz", ".zst", ".xz", ".bz2", ".lz4")
-
-
-def _found(shards: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
-    given = [shards] if isinstance(shards, str | os.PathLike) else list(shards)
-    paths: list[str] = []
-    for each in given:
-        # A path object is one, whatever its name looks like.
-        for pattern in [os.fspath(each)] if isinstance(each, os.PathLike) else _braces(each):
-            is_pattern = isinstance(each, str) and glob.has_magic(pattern) and not Path(pattern).exists()
-            # Path.glob takes no absolute pattern.
-            matches = sorted(glob.glob(pattern, recursive=True)) if is_pattern else [pattern]  # noqa: PTH207
-            if not matches:
-                raise FileNotFoundError(f"WebDataset: no file matches {pattern!r}")
-            paths.extend(matches)
-    if not paths:
-        raise ValueError("WebDataset: there are no shards")
-    for path in paths:
-        if "://" in path or path.startswith("pipe:"):
-            raise ValueError(f"WebDataset: {path} is no file; copy the shards to a disk first")
-        if path.endswith(_COMPRESSED):
-            raise ValueError(
-                f"WebDataset: {path} is compressed, so that no sample can be read by itself; decompress it (gunzip, "
-                "zstd -d, ...), which costs little space where the samples are JPEGs"
-            )
-    return [str(Path(path).absolute()) for path in paths]

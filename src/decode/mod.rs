@@ -42,6 +42,7 @@ pub use self::{
     mask::Mask,
     mask_decoder::decode_mask,
     options::{Corrupt, DecodeImage, MAX_PIXELS, Mode, Truncated},
+    recognise::is_image,
     segments::Segments,
 };
 

@@ -22,6 +22,11 @@ pub(super) fn recognise(data: &[u8]) -> Result<&'static dyn Format, Failure> {
     found.copied().ok_or_else(|| Failure::new(Stage::Decode, unknown(data)))
 }
 
+/// Tells whether these bytes begin as an image file of a format that is read.
+pub fn is_image(data: &[u8]) -> bool {
+    recognise(data).is_ok()
+}
+
 fn unknown(data: &[u8]) -> String {
     let names: Vec<_> = FORMATS.iter().map(|format| format.name()).collect();
     let mut reason = format!("is not an image format that stokehold reads ({}); first bytes", names.join(", "));

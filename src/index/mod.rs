@@ -5,13 +5,16 @@
 
 mod cache;
 mod numpy;
+mod shards;
 mod take;
 mod tar;
+mod tf_record;
 mod web_dataset;
 
 pub use self::{
     cache::Cache,
     take::{Member, Take},
+    tf_record::{TakeFeature, TfRecord, Wanted},
     web_dataset::{Missing, WebDataset},
 };
 

@@ -3,21 +3,16 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
 };
 
-use rayon::{
-    ThreadPoolBuilder,
-    iter::{IntoParallelRefIterator, ParallelIterator},
-};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Progress,
     cache::Cache,
+    shards::{Shard, each, open},
     take::{Member, Take, Taken},
     tar::Members,
 };
@@ -25,7 +20,7 @@ use crate::{
     error::{Error, Result},
     field::{Field, Payload},
     loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
-    source::{Stamp, file},
+    source::Stamp,
 };
 
 /// Tar files of samples.
@@ -71,7 +66,7 @@ impl WebDataset {
 
     fn build(
         &self,
-        files: &[(PathBuf, File, Stamp)],
+        files: &[Shard],
         stamped: &[(PathBuf, Stamp)],
         progress: Progress<'_>,
     ) -> Result<(SharedSource, u64)> {
@@ -79,20 +74,9 @@ impl WebDataset {
             Some(fields) => fields.clone(),
             None => first_fields(files)?,
         };
-        let done = AtomicUsize::new(0);
-        let pool = ThreadPoolBuilder::new()
-            .thread_name(|number| format!("index-{number}"))
-            .build()
-            .map_err(|error| Error::Worker(format!("cannot start threads for an index: {error}")))?;
-        let numbered: Vec<_> = files.iter().enumerate().collect();
-        let found = pool.install(|| {
-            let one = |(number, (path, file, stamp)): &(usize, &(PathBuf, File, Stamp))| {
-                let members = Members::of(path, file, stamp.size)?;
-                let samples = Samples::of(*number as u32, (path, file), &members, &fields, self.missing)?;
-                progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len());
-                Ok(samples)
-            };
-            numbered.par_iter().map(one).collect::<Result<Vec<_>>>()
+        let found = each(files, progress, |number, (path, file, stamp)| {
+            let members = Members::of(path, file, stamp.size)?;
+            Samples::of(number, (path, file), &members, &fields, self.missing)
         })?;
         let mut all = Samples::new(&fields);
         for (samples, (path, _, _)) in found.into_iter().zip(files) {
@@ -104,16 +88,6 @@ impl WebDataset {
         }
         Ok((all.source(&fields, stamped)?, all.skipped))
     }
-}
-
-fn open(path: &Path) -> Result<(PathBuf, File, Stamp)> {
-    let what = || format!("open the shard `{}`", path.display());
-    let (file, metadata) = file::open(path).map_err(|failure| match failure.errno {
-        Some(errno) => Error::sys(what(), io::Error::from_raw_os_error(errno)),
-        None => Error::Config(format!("cannot {}: it {}", what(), failure.reason)),
-    })?;
-    let absolute = std::path::absolute(path).map_err(|error| Error::sys(what(), error))?;
-    Ok((absolute, file, Stamp::of(&metadata)))
 }
 
 /// Splits a member's name into the key of its sample and its suffix. None where it belongs to no sample.
@@ -157,7 +131,7 @@ fn groups<'a>(path: &Path, members: &'a Members) -> Result<Vec<Group<'a>>> {
 }
 
 /// Returns a field for each suffix of the first sample.
-fn first_fields(files: &[(PathBuf, File, Stamp)]) -> Result<Vec<Member>> {
+fn first_fields(files: &[Shard]) -> Result<Vec<Member>> {
     for (path, file, stamp) in files {
         let members = Members::of(path, file, stamp.size)?;
         let groups = groups(path, &members)?;

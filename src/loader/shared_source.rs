@@ -15,8 +15,8 @@ use crate::{
     field::Field,
     shm::SharedBytes,
     source::{
-        BlocksAt, Bytes, Column, Concat, Joined, PartsAt, RunsAt, ShardsAt, Source, SourceSpec, Stamp, Stored, Table,
-        TableSpec,
+        BlocksAt, Bytes, Column, Concat, ExamplesSpec, Feature, Joined, PartsAt, RunsAt, ShardsAt, Source, SourceSpec,
+        Stamp, Stored, Table, TableSpec,
     },
     spec::FieldSpec,
     sys::{limits, memory::SharedMemory},
@@ -206,6 +206,19 @@ impl SharedSource {
         Ok(Self { spec, memory: [&self.memory[..], &other.memory].concat() })
     }
 
+    /// Returns a source whose samples are `tf.train.Example`s: the records that this table has in its only column, each with its
+    /// checksum behind it; see [`Examples`](crate::source::Examples).
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it is no such table, or a feature's field is of another type.
+    pub fn examples(&self, features: Vec<Feature>, check_crc: bool) -> Result<Self> {
+        let SourceSpec::Table(records) = &self.spec else {
+            return Err(Error::config("examples are made of a table of records"));
+        };
+        let spec = ExamplesSpec { records: records.clone(), features, check_crc };
+        Self::over(SourceSpec::Examples(spec), self.memory.clone())
+    }
+
     /// Returns the source as data.
     pub fn spec(&self) -> &SourceSpec {
         &self.spec
@@ -229,9 +242,12 @@ impl SharedSource {
         Ok(source)
     }
 
-    /// Tells whether it is a table whose shards are these.
+    /// Tells whether it is a table, or examples in one, whose shards are these.
     pub(crate) fn lies_in<'a>(&self, files: impl Iterator<Item = &'a Path>) -> bool {
-        let (SourceSpec::Table(table), [bytes]) = (&self.spec, &self.bytes()[..]) else { return false };
+        let (SourceSpec::Table(table) | SourceSpec::Examples(ExamplesSpec { records: table, .. })) = &self.spec else {
+            return false;
+        };
+        let [bytes] = &self.bytes()[..] else { return false };
         table.shard_paths((**bytes).as_ref()).eq(files)
     }
 

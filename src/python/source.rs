@@ -18,7 +18,7 @@ use serde::Deserialize;
 use crate::{
     error::{Error, Result},
     field::Field,
-    index::{Cache, Progress, Take, WebDataset},
+    index::{Cache, Progress, Take, TfRecord, WebDataset},
     loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
     source::{self, SourceSpec, Stamp},
 };
@@ -113,6 +113,13 @@ impl Source {
         let set: WebDataset = super::from_json("a WebDataset", description)?;
         let (source, skipped) = indexed(py, progress, |told| set.index(&Cache::new(cache), told))?;
         Ok((Self(source), skipped))
+    }
+
+    /// Finds the records of `TFRecord` files, described in JSON; `cache` and `progress` as above.
+    #[staticmethod]
+    fn tf_record(py: Python<'_>, description: &str, cache: Option<PathBuf>, progress: Py<PyAny>) -> PyResult<Self> {
+        let set: TfRecord = super::from_json("a TFRecord", description)?;
+        Ok(Self(indexed(py, progress, |told| set.index(&Cache::new(cache), told))?))
     }
 
     /// Returns in JSON what is taken of members with this suffix where nothing else is said.

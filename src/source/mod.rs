@@ -7,6 +7,7 @@ mod access;
 #[cfg(test)]
 mod combined_tests;
 mod concat;
+mod examples;
 pub(crate) mod file;
 mod image_folder;
 mod joined;
@@ -22,6 +23,7 @@ mod stamp;
 mod table;
 mod values;
 
+pub(crate) use self::examples::{CRC_BYTES, FeatureFound, HEAD_BYTES, features_of, masked_crc};
 #[cfg(feature = "parquet")]
 pub use self::parquet::{
     Nulls, Parquet, ParquetColumn, ParquetFile, ParquetRequest, ParquetSpec, ReadFrom, RequestedFile, RowGroup,
@@ -29,6 +31,7 @@ pub use self::parquet::{
 pub use self::{
     access::{Bytes, Source},
     concat::Concat,
+    examples::{Examples, ExamplesSpec, Feature, Holds},
     image_folder::ImageFolder,
     joined::Joined,
     reader::{BytesReader, Reader, StreamEnd},

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     access::{Bytes, Source},
     concat::Concat,
+    examples::{Examples, ExamplesSpec},
     image_folder::ImageFolder,
     joined::Joined,
     path,
@@ -54,6 +55,8 @@ pub enum SourceSpec {
         /// The source of the others.
         other: Box<Self>,
     },
+    /// Records of shards that are `tf.train.Example`s; see [`Examples`].
+    Examples(ExamplesSpec),
     /// Rows of Parquet files; see [`Parquet`](super::Parquet).
     #[cfg(feature = "parquet")]
     Parquet(super::ParquetSpec),
@@ -77,6 +80,7 @@ impl SourceSpec {
                 Concat::common(fields.iter().map(|fields| &fields[..])).unwrap_or_default()
             }
             Self::Joined { source, other } => [source.fields(), other.fields()].concat(),
+            Self::Examples(spec) => spec.features.iter().map(|feature| feature.field.clone()).collect(),
             #[cfg(feature = "parquet")]
             Self::Parquet(spec) => spec.columns.iter().map(|column| column.field.clone()).collect(),
             // They are learned from samples.
@@ -100,7 +104,7 @@ impl SourceSpec {
             Self::Joined { source, other } => {
                 Self::Joined { source: Box::new(source.absolute()), other: Box::new(other.absolute()) }
             }
-            Self::Table(_) | Self::Code { .. } => self,
+            Self::Table(_) | Self::Examples(_) | Self::Code { .. } => self,
         }
     }
 
@@ -110,7 +114,7 @@ impl SourceSpec {
             Self::ImageFolder { .. } => 0,
             #[cfg(feature = "parquet")]
             Self::Parquet(_) => 0,
-            Self::Table(_) => 1,
+            Self::Table(_) | Self::Examples(_) => 1,
             Self::Select { source, .. } => source.pieces() + 1,
             Self::Concat { sources } => sources.iter().map(Self::pieces).sum(),
             Self::Joined { source, other } => source.pieces() + other.pieces(),
@@ -126,7 +130,7 @@ impl SourceSpec {
             Self::Select { source, .. } => source.kept_bytes(),
             Self::Concat { sources } => sources.iter().map(Self::kept_bytes).fold(0, u64::saturating_add),
             Self::Joined { source, other } => source.kept_bytes().saturating_add(other.kept_bytes()),
-            Self::ImageFolder { .. } | Self::Table(_) | Self::Code { .. } => 0,
+            Self::ImageFolder { .. } | Self::Table(_) | Self::Examples(_) | Self::Code { .. } => 0,
         }
     }
 
@@ -161,6 +165,7 @@ impl SourceSpec {
                 let (one, others) = memory.split_at(source.pieces());
                 Arc::new(Joined::open(source.open(one)?, other.open(others)?)?)
             }
+            Self::Examples(spec) => Arc::new(Examples::open(spec.clone(), Arc::clone(&memory[0]))?),
             #[cfg(feature = "parquet")]
             Self::Parquet(spec) => Arc::new(super::Parquet::open(spec.clone())?),
             Self::Code { .. } => return Err(Error::config("code of the user is opened by what runs it")),

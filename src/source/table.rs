@@ -138,6 +138,12 @@ impl Table {
         self.spec.columns[column].stored.part(self.shared(), index, self.rows[column])
     }
 
+    /// Returns the shard in which a column has a sample's part, and where in it that starts.
+    pub(super) fn part_of(&self, column: usize, index: u64) -> Option<(&Path, u64)> {
+        let part = self.part(column, index)?;
+        Some((self.shards.path(self.shared(), part.shard), part.start))
+    }
+
     /// Reads what a sample has in files and shards.
     fn fetch(&self, index: u64, open: &mut OpenShards, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
         record.clear();
@@ -218,11 +224,8 @@ impl Source for Table {
         }
         let key = self.spec.keys.map(|keys| String::from_utf8_lossy(run(self.shared(), keys, index)).into_owned());
         let key = key.unwrap_or_else(|| format!("row {index}"));
-        let part = (0..self.spec.columns.len()).find_map(|column| self.part(column, index));
-        part.map_or_else(
-            || key.clone(),
-            |part| format!("{}: {key}", self.shards.path(self.shared(), part.shard).display()),
-        )
+        let part = (0..self.spec.columns.len()).find_map(|column| self.part_of(column, index));
+        part.map_or_else(|| key.clone(), |(path, _)| format!("{}: {key}", path.display()))
     }
 
     fn classes(&self) -> &[OsString] {

@@ -22,6 +22,7 @@ NEEDS = {
     "parquet": ("pyarrow", "sklearn"),
     "manifest": ("sklearn",),
     "quickstart": ("sklearn",),
+    "tf_record": ("sklearn", "tfrecord"),
     "train_torch": ("torch",),
     "web_dataset": ("sklearn",),
 }

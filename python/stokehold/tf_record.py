@@ -1,0 +1,163 @@
+"""TFRecord files of TensorFlow's examples."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from stokehold import _native
+from stokehold.cache import cache_folder
+from stokehold.columns import field_name
+from stokehold.shards import Paths, Progress, shard_paths
+from stokehold.sources import Source
+
+__all__ = ["Feature", "TFRecord"]
+
+Take = Literal["image", "mask", "text", "bytes", "raw", "label", "numbers"]
+
+
+class Feature:
+    """A feature of each example, and what is taken of it.
+
+    Args:
+        name: The feature's name.
+        take: What it is. Of byte strings: ``"image"`` and ``"mask"`` are encoded images, ``"text"`` is UTF-8,
+            ``"bytes"`` what lies there, ``"raw"`` numbers of ``dtype`` without a header. Of numbers: ``"label"`` is a
+            class's number, ``"numbers"`` what is there. By default ``"numbers"`` where ``dtype`` or ``shape`` is given,
+            and else what the first record says: numbers; a byte string that begins as an image file does is an image,
+            and any other is bytes.
+        of: For a mask, the field of the image that it follows.
+        dtype: NumPy's name of the dtype. For ``"raw"``, what the bytes are. For ``"numbers"``, an integer type, which
+            every value of an ``int64_list`` must fit; by default ``int64``, and ``float32`` for a ``float_list``. Masks
+            are ``uint8``, or ``"uint16"`` or ``"int32"``.
+        shape: For ``"raw"`` and ``"numbers"``, the shape of one sample, whose first axis may be None, for one that
+            varies. By default ``"numbers"`` are a scalar where the first record has one, as many as it has where it has
+            several, and ``(None,)`` where it has none.
+
+    Raises:
+        TypeError, ValueError: An argument is none of these, or goes with another kind.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        take: Take | None = None,
+        *,
+        of: str = "image",
+        dtype: str | None = None,
+        shape: Sequence[int | None] | None = None,
+    ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"Feature: name must be a str, not {type(name).__name__}")
+        if take is None and (dtype is not None or shape is not None):
+            take = "numbers"
+        if take is not None and take not in get_args(Take):
+            raise ValueError(f"Feature: take must be one of {', '.join(get_args(Take))}, not {take!r}")
+        if dtype is not None and take not in {"raw", "numbers", "mask"}:
+            raise ValueError(f"Feature: dtype goes with raw, numbers and mask, not with {take}")
+        if shape is not None and take not in {"raw", "numbers"}:
+            raise ValueError(f"Feature: shape goes with raw and numbers, not with {take}")
+        if take == "raw" and dtype is None:
+            raise ValueError("Feature: raw numbers need their dtype")
+        self.name = name
+        self.take = take
+        self.of = field_name(of)
+        self.dtype = None if dtype is None else np.dtype(dtype).name
+        self.shape = None if shape is None else [_extent(at, extent) for at, extent in enumerate(shape)]
+
+    def spec(self, field: str) -> dict[str, Any]:
+        """Returns the feature as plain data, for the field of this name."""
+        return {"name": field, "feature": self.name, "take": self._take()}
+
+    def _take(self) -> str | dict[str, Any]:
+        if self.take is None:
+            return "first"
+        if self.take == "label":
+            return "class"
+        if self.take == "numbers":
+            return {"numbers": {"dtype": self.dtype, "shape": self.shape}}
+        kind: dict[str, Any] = {"kind": self.take}
+        if self.take == "raw":
+            shape = self.shape or []
+            varies = shape[:1] == [None]
+            kind = {"kind": "list", "shape": shape[1:]} if varies else {"kind": "tensor", "shape": shape}
+        if self.take == "mask":
+            kind["image"] = self.of
+        return {"bytes": kind if self.dtype is None else kind | {"dtype": self.dtype}}
+
+    def __repr__(self) -> str:
+        return f"Feature({self.name!r}, {self.take!r})"
+
+
+def _extent(at: int, extent: int | None) -> int | None:
+    if extent is None and at == 0:
+        return None
+    if type(extent) is not int or not 0 < extent < 1 << 32:
+        raise ValueError(f"Feature: shape must hold extents of at least 1, or None first, not {extent!r}")
+    return extent
+
+
+class TFRecord(Source):
+    """TFRecord files of ``tf.train.Example``, read at random: any record by its index, in any order.
+
+    The lengths of all records are read once, several files at a time, and the index is kept in ``cache``. A record is
+    read as a whole when its sample's turn comes, and parsed by the worker; TensorFlow is not needed. A feature that a
+    record lacks, that is of another type or has another number of values than its field makes the sample a bad one. A
+    field whose shape begins with None is ragged, and empty where the feature is there and has no values. Texts, bytes
+    and ragged fields have room for half as much again as the longest of the first 1000 records (or 8 MiB of them)
+    takes; a longer one gets more room, which costs a restart of the workers, or give ``capacity`` to the loader.
+
+    Args:
+        shards: The files: a path, a pattern with ``*`` and ``?``, a range in braces such as
+            ``"train-{00000..01023}-of-01024"``, or a list of these. What patterns find is sorted.
+        fields: The features by field name: their names, as in ``{"image": "image/encoded"}``, or a `Feature`. By
+            default one for each feature that the first record has, by that name.
+        check_crc: Whether the checksum of each record is compared whenever it is read: one whose bytes have changed is
+            a bad sample. The checksums of lengths are compared in any case, when the index is made.
+        cache: The folder in which indices are kept; True for ``stokehold`` in ``$XDG_CACHE_HOME``, which is
+            ``~/.cache`` if nothing else is said; False keeps none. An index is made again when a file has another size
+            or time of change.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A file is no TFRecord file, is compressed, or ends too early, or its first record is no
+            ``tf.train.Example`` or lacks a feature: file, record and byte are named. Lists of byte strings and
+            ``tf.train.SequenceExample`` are not read.
+    """
+
+    def __init__(
+        self,
+        shards: Paths,
+        fields: Mapping[str, str | Feature] | None = None,
+        *,
+        check_crc: bool = True,
+        cache: str | os.PathLike[str] | bool = True,
+    ) -> None:
+        if not isinstance(check_crc, bool):
+            raise TypeError(f"TFRecord: check_crc must be a bool, not {type(check_crc).__name__}")
+        self.shards = shard_paths("TFRecord", shards)
+        features = None
+        if fields is not None:
+            if not fields:
+                raise ValueError("TFRecord: fields must name at least one")
+            given = {name: each if isinstance(each, Feature) else Feature(each) for name, each in fields.items()}
+            features = [each.spec(field_name(name)) for name, each in given.items()]
+        description = {"shards": self.shards, "features": features, "check_crc": check_crc}
+        self._native = _native.Source.tf_record(json.dumps(description), cache_folder(cache), Progress("TFRecord"))
+        self._len, described, _ = self._native.describe()
+        self.fields: list[str] = [field["name"] for field in json.loads(described)]
+
+    @property
+    def native(self) -> _native.Source:
+        """The source as the core has it."""
+        return self._native
+
+    def __len__(self) -> int:
+        return self._len
+
+    def __repr__(self) -> str:
+        return f"TFRecord({len(self)} samples of {', '.join(self.fields)} in {len(self.shards)} shards)"
