@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from torch.utils.data import default_collate, get_worker_info
 
 from stokehold import _native
-from stokehold.torch.channel import Channel, WorkerEnd
+from stokehold.torch.channel import Channel
 from stokehold.torch.collate import SlotCollate
 from stokehold.torch.fetching import MapFetcher, Policy
 from stokehold.torch.internals import DatasetKind
@@ -25,6 +25,7 @@ from stokehold.torch.kept import Kept
 from stokehold.torch.results import Results
 from stokehold.torch.stacks import Stacks
 from stokehold.torch.template import LostError, Template
+from stokehold.torch.worker_end import WorkerEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
