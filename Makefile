@@ -16,7 +16,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CO
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
 SOURCES := Cargo.toml $(wildcard Cargo.lock) pyproject.toml $(shell find src -name '*.rs')
-EXTRAS := bench demo docs frameworks jax lint test torch
+EXTRAS := bench demo docs frameworks jax libraries lint test torch
 
 .DEFAULT_GOAL := help
 
@@ -51,7 +51,7 @@ test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/jax $(STAMPS)/torch ## Run
 	$(BIN)/python -m pytest -m 'not thorough' --numprocesses 2 --dist worksteal
 
 .PHONY: test-all
-test-all: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/torch ## Run what `test` leaves out: soaks, exhaustive grids, frameworks.
+test-all: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/libraries $(STAMPS)/torch ## Run what `test` leaves out: soaks, exhaustive grids, frameworks.
 	$(BIN)/python -m pytest -m thorough
 
 .PHONY: test-emulated

@@ -17,6 +17,7 @@ __all__ = [
     "Payloads",
     "Pipeline",
     "Posture",
+    "Randomness",
     "Slot",
     "Slots",
     "SlotsExhaustedError",
@@ -244,6 +245,18 @@ class Posture:
 
     def __new__(cls, parent: int, by_main: bool) -> Posture:
         """`parent` is the process that has started this one, `by_main` whether its first thread did."""
+
+@final
+class Randomness:
+    """The generators that code of users draws from without naming one: those of `random`, NumPy and PyTorch."""
+
+    def __new__(cls) -> Randomness: ...
+    def begin_sample(self, seed: int, epoch: int, index: int) -> None:
+        """Seeds them for a sample of a dataset; each number has 64 bits. It is what the pool's workers do."""
+    def keep(self) -> None:
+        """Keeps their states."""
+    def restore(self) -> None:
+        """Puts the states back that were kept."""
 
 def copy_rows(arrays: Sequence[Any], out: npt.NDArray[Any]) -> bool:
     """Copies arrays to the rows of `out`, and tells whether it could: all are C-contiguous, of a row's shape and dtype.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -16,7 +15,7 @@ from stokehold.coordinator import FROZEN, program
 from stokehold.mix import BatchTransform
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
 from stokehold.reports import tell
-from stokehold.sizes import byte_count, integer
+from stokehold.sizes import byte_count, from_env, integer
 from stokehold.sources import Source
 from stokehold.transforms import Map
 from stokehold.user.code import Code, Rng, Start
@@ -197,14 +196,14 @@ class Loader:
         _one_of("on_error", on_error, get_args(OnError))
         _one_of("output", output, tuple(OUTPUTS))
         if num_workers == "auto":
-            num_workers = _native.auto_workers(_from_env("LOCAL_WORLD_SIZE", 1))
+            num_workers = _native.auto_workers(from_env("LOCAL_WORLD_SIZE", 1))
         options: dict[str, Any] = {
             "batch_size": _count("batch_size", 1 if batch_size is None else batch_size),
             "shuffle": _shuffled(shuffle),
             "seed": _count("seed", seed),
             "drop_last": bool(drop_last),
-            "rank": _count("rank", _from_env("RANK", 0) if rank is None else rank),
-            "world_size": _count("world_size", _from_env("WORLD_SIZE", 1) if world_size is None else world_size),
+            "rank": _count("rank", from_env("RANK", 0) if rank is None else rank),
+            "world_size": _count("world_size", from_env("WORLD_SIZE", 1) if world_size is None else world_size),
             "num_workers": _count("num_workers", num_workers),
             "threads_per_worker": _count("threads_per_worker", threads_per_worker),
             "spawns": start == "spawn",
@@ -476,14 +475,6 @@ def _check_stream(dataset: object, on_error: OnError, *, shuffle: Shuffle) -> No
             f"Loader: on_error must be 'raise' or 'skip', not 'replace', for {name}, which is iterable: no other "
             "sample can be drawn from it"
         )
-
-
-def _from_env(name: str, default: int) -> int:
-    text = os.environ.get(name, "")
-    try:
-        return int(text) if text else default
-    except ValueError:
-        raise ValueError(f"the environment's {name} is {text!r}, not a number") from None
 
 
 def _count(name: str, value: int) -> int:

@@ -1,11 +1,12 @@
-"""Sizes in bytes, as users write them."""
+"""Numbers, as users write them."""
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
-__all__ = ["byte_count", "integer"]
+__all__ = ["byte_count", "from_env", "integer"]
 
 _UNITS: Final = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -34,3 +35,12 @@ def integer(name: str, value: int) -> int:
         return value.__index__()
     except AttributeError:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}") from None
+
+
+def from_env(name: str, default: int) -> int:
+    """Returns a number of the environment; raises ``ValueError`` if there is something else."""
+    text = os.environ.get(name, "")
+    try:
+        return int(text) if text else default
+    except ValueError:
+        raise ValueError(f"the environment's {name} is {text!r}, not a number") from None

@@ -59,6 +59,7 @@ mod _native {
         pipeline::Pipeline,
         posture::Posture,
         print_line, probe_parquet,
+        randomness::Randomness,
         rows::copy_rows,
         serve,
         slots::{Slot, Slots},

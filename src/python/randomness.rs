@@ -7,7 +7,8 @@ use crate::rng::Key;
 /// Sets the draws that seed generators for samples apart from all others.
 pub(super) const SEEDS_OP: u64 = u64::MAX - 2;
 
-/// The generators that code of users draws from without naming one.
+/// The generators that code of users draws from without naming one: those of `random`, NumPy and PyTorch.
+#[pyclass(frozen, module = "stokehold._native")]
 pub(super) struct Randomness {
     /// `random.seed`, without what it does for seeds that are no numbers.
     random_seed: Py<PyAny>,
@@ -22,21 +23,13 @@ pub(super) struct Randomness {
 impl Randomness {
     /// Returns the generators, if samples of this code are to have random numbers of their own.
     pub(super) fn of(py: Python<'_>, code: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        if code.getattr("rng")?.extract::<String>()? != "sample" {
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            random_seed: py.import("_random")?.getattr("Random")?.getattr("seed")?.unbind(),
-            random: py.import("random")?.getattr("_inst")?.unbind(),
-            numpy_seed: py.import("numpy.random")?.getattr("seed")?.unbind(),
-            modules: py.import("sys")?.getattr("modules")?.unbind(),
-            torch_seed: PyOnceLock::new(),
-            kept: py.import("stokehold.user.kept")?.getattr("Kept")?.call0()?.unbind(),
-        }))
+        let has_own = code.getattr("rng")?.extract::<String>()? == "sample";
+        has_own.then(|| Self::new(py)).transpose()
     }
 
-    /// Seeds the generators for a sample; `op` sets these seeds apart from all others. All of them have 32 bits of seed: more change nothing for two of them, and take
-    /// longer for the third.
+    /// Seeds the generators for a sample; `op` sets these seeds apart from all others.
+    ///
+    /// All of them have 32 bits of seed: more change nothing for two of them, and take longer for the third.
     pub(super) fn seed(&self, py: Python<'_>, key: Key, op: u64) -> PyResult<()> {
         let mut draws = key.rng(op);
         let mut seed = || draws.below(1 << 32) as u32;
@@ -66,6 +59,27 @@ impl Randomness {
         let Ok(generator) = torch.getattr(intern!(py, "default_generator")) else { return Ok(None) };
         let seed = generator.getattr(intern!(py, "manual_seed"))?.unbind();
         Ok(Some(self.torch_seed.get_or_init(py, || seed).bind(py)))
+    }
+}
+
+#[pymethods]
+impl Randomness {
+    /// Finds the generators.
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        Ok(Self {
+            random_seed: py.import("_random")?.getattr("Random")?.getattr("seed")?.unbind(),
+            random: py.import("random")?.getattr("_inst")?.unbind(),
+            numpy_seed: py.import("numpy.random")?.getattr("seed")?.unbind(),
+            modules: py.import("sys")?.getattr("modules")?.unbind(),
+            torch_seed: PyOnceLock::new(),
+            kept: py.import("stokehold.user.kept")?.getattr("Kept")?.call0()?.unbind(),
+        })
+    }
+
+    /// Seeds the generators for a sample of a dataset.
+    fn begin_sample(&self, py: Python<'_>, seed: u64, epoch: u64, index: u64) -> PyResult<()> {
+        self.seed(py, Key { seed, epoch, index }, SEEDS_OP)
     }
 
     /// Keeps the generators' states: samples are made in the trainer's process.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,22 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (11, 40, 36, 3), np.uint8)
 MASKS = (IMAGES[..., 0] // 64).astype(np.uint8)
 BOXES = np.tile(np.array([[2, 3, 20, 30]], np.float32), (11, 1, 1))
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def albumentations() -> Iterator[Any]:
+    """Albumentations. OpenCV and SciPy come with it, each with an OpenBLAS whose threads begin when it is imported."""
+    with pytest.MonkeyPatch.context() as environment:
+        # It would ask the network for its newest release, here and in each process of a pool.
+        environment.setenv("NO_ALBUMENTATIONS_UPDATE", "1")
+        yield pytest.importorskip("albumentations")
+
+
+@pytest.fixture(scope="module")
+def augmentation(torch: Any) -> Any:
+    """The augmentations of kornia."""
+    del torch  # Its threads are to be there.
+    return pytest.importorskip("kornia.augmentation")
 
 
 def images(transforms: list[Any], workers: int = 0, source: Any = None) -> Any:
@@ -70,8 +87,8 @@ def test_torchvision_v1_gets_pictures() -> None:
     assert images([grey]).shape == (11, 40, 36, 1)
 
 
-def test_albumentations() -> None:
-    albumentations = pytest.importorskip("albumentations")
+@pytest.mark.thorough
+def test_albumentations(albumentations: Any) -> None:
     assert np.array_equal(images([albumentations.HorizontalFlip(p=1.0)]), IMAGES[:, :, ::-1])
     chain = albumentations.Compose([albumentations.RandomCrop(24, 20), albumentations.RandomBrightnessContrast(p=0.9)])
     assert same_everywhere([chain]).shape == (11, 24, 20, 3)
@@ -79,8 +96,8 @@ def test_albumentations() -> None:
     same_everywhere([albumentations.RandomCrop(24, 20)])
 
 
-def test_kornia() -> None:
-    augmentation = pytest.importorskip("kornia.augmentation")
+@pytest.mark.thorough
+def test_kornia(augmentation: Any) -> None:
     chain = augmentation.AugmentationSequential(
         augmentation.RandomHorizontalFlip(p=0.5), augmentation.ColorJiggle(0.2, 0.2, 0.2, 0.1, p=1.0)
     )
@@ -127,8 +144,8 @@ def test_masks_and_boxes_of_torchvision() -> None:
     check_targets(sh.TorchVision(v2.RandomHorizontalFlip(0.5), image="image", mask="mask", boxes="boxes"))
 
 
-def test_masks_and_boxes_of_albumentations() -> None:
-    albumentations = pytest.importorskip("albumentations")
+@pytest.mark.thorough
+def test_masks_and_boxes_of_albumentations(albumentations: Any) -> None:
     chain = albumentations.Compose(
         [albumentations.HorizontalFlip(p=0.5)],
         bbox_params=albumentations.BboxParams(format="pascal_voc", label_fields=[]),
@@ -136,8 +153,8 @@ def test_masks_and_boxes_of_albumentations() -> None:
     check_targets(sh.Albumentations(chain, image="image", mask="mask", boxes="boxes"))
 
 
-def test_keypoints_of_albumentations() -> None:
-    albumentations = pytest.importorskip("albumentations")
+@pytest.mark.thorough
+def test_keypoints_of_albumentations(albumentations: Any) -> None:
     chain = albumentations.Compose(
         [albumentations.HorizontalFlip(p=1.0)], keypoint_params=albumentations.KeypointParams(format="xy")
     )

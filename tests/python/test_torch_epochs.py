@@ -21,8 +21,9 @@ torchdata_worker = pytest.importorskip("torchdata.stateful_dataloader.worker")
 from torch.utils.data import Dataset, Sampler
 
 import stokehold.torch
-from stokehold.torch.channel import Channel, WorkerEnd
+from stokehold.torch.channel import Channel
 from stokehold.torch.results import Results
+from stokehold.torch.worker_end import WorkerEnd
 from stokehold.torch.workers import Workers
 from support import eventually, is_running
 

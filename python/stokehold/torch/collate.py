@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from stokehold.torch.channel import WorkerEnd
     from stokehold.torch.memory import Space
+    from stokehold.torch.worker_end import WorkerEnd
 
 __all__ = ["Rows", "SlotCollate", "is_torchs_own"]
 
