@@ -42,7 +42,7 @@ impl RowGroups for OneChunk<'_> {
         let inner = SerializedPageReader::new(Arc::new(self.chunk.clone()), described, self.num_rows(), None)?;
         let column = described.column_descr();
         let levels = (column.max_rep_level(), column.max_def_level());
-        Ok(Box::new(Once(Some(CheckedPages { inner, levels }))))
+        Ok(Box::new(Once(Some(CheckedPages { inner, levels, has_dictionary: false }))))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
@@ -71,6 +71,8 @@ struct CheckedPages {
     inner: SerializedPageReader<Chunk>,
     /// The largest repetition and definition level.
     levels: (i16, i16),
+    /// Whether there was a dictionary.
+    has_dictionary: bool,
 }
 
 impl Iterator for CheckedPages {
@@ -84,7 +86,10 @@ impl Iterator for CheckedPages {
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let page = self.inner.get_next_page()?;
-        match page.as_ref().map(|page| check(page, self.levels)) {
+        match page.as_ref().map(|page| {
+            check_dictionary(page, &mut self.has_dictionary)?;
+            check(page, self.levels)
+        }) {
             Some(Err(reason)) => Err(ParquetError::General(reason)),
             Some(Ok(())) | None => Ok(page),
         }
@@ -101,6 +106,19 @@ impl PageReader for CheckedPages {
     fn at_record_boundary(&mut self) -> Result<bool> {
         self.inner.at_record_boundary()
     }
+}
+
+/// Checks that no page refers to a dictionary that has not come: the decoders panic at one.
+fn check_dictionary(page: &Page, has_dictionary: &mut bool) -> std::result::Result<(), &'static str> {
+    let encoding = match page {
+        Page::DictionaryPage { .. } => {
+            *has_dictionary = true;
+            return Ok(());
+        }
+        Page::DataPage { encoding, .. } | Page::DataPageV2 { encoding, .. } => *encoding,
+    };
+    let refers = matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
+    if refers && !*has_dictionary { Err("a page refers to a dictionary, and there is none before it") } else { Ok(()) }
 }
 
 /// Checks the counts in a page against those of its header.
@@ -243,6 +261,18 @@ mod tests {
         assert_eq!(check(&page(3), (0, 1)), Ok(()));
         assert!(check(&page(2), (0, 1)).is_err());
         assert_eq!(check(&page(3), (1, 1)), Err("a page ends within its levels".into()));
+    }
+
+    #[test]
+    fn a_dictionary_comes_before_what_refers_to_it() {
+        let dictionary =
+            Page::DictionaryPage { buf: vec![0; 8].into(), num_values: 1, encoding: Encoding::PLAIN, is_sorted: false };
+        let (plain, refers) = (page(Vec::new(), Encoding::PLAIN, 0), page(Vec::new(), Encoding::RLE_DICTIONARY, 0));
+        let mut has_dictionary = false;
+        let mut checked = |page| check_dictionary(page, &mut has_dictionary);
+        assert_eq!(checked(&plain), Ok(()));
+        assert!(checked(&refers).unwrap_err().contains("there is none"));
+        assert_eq!((checked(&dictionary), checked(&refers)), (Ok(()), Ok(())));
     }
 
     #[test]
