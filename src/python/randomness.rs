@@ -60,7 +60,6 @@ impl Randomness {
         let seed = generator.getattr(intern!(py, "manual_seed"))?.unbind();
         Ok(Some(self.torch_seed.get_or_init(py, || seed).bind(py)))
     }
-
 }
 
 #[pymethods]

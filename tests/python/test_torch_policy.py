@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 import stokehold.torch
 from stokehold.torch import DataLoader
-from stokehold.torch.iterator import Idlest
+from stokehold.torch.elastic import Idlest
 
 pytestmark = [
     pytest.mark.usefixtures("torch_started"),
@@ -102,7 +102,7 @@ def test_the_trainers_own_numbers_stay_as_they_are() -> None:
 def test_a_task_goes_to_the_worker_that_has_the_fewest() -> None:
     counts = [3, 1, 1, 0]
     queues = [SimpleNamespace(sent=[None] * count) for count in counts]
-    turns = Idlest([True, True, True, False], queues)
+    turns = Idlest([True, True, True, False], queues, set())
     found = []
     for _ in range(7):
         seat = next(turns)

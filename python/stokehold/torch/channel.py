@@ -22,13 +22,19 @@ if TYPE_CHECKING:
 
     from stokehold.torch.fetching import Bad
 
-__all__ = ["IN_SLOT", "PLAIN", "REST", "RESTING", "WORD", "Channel", "Gone", "Sent"]
+__all__ = ["COUNT", "IN_SLOT", "LEAVE", "PLAIN", "REST", "RESTING", "WORD", "Channel", "Gone", "Sent"]
 
 WORD: Final = -1
 """In place of a task's number: a word of PyTorch's."""
 
 REST: Final = -2
 """In place of a task's number: slots that nobody needs for the time being."""
+
+LEAVE: Final = -3
+"""In place of a task's number: the worker is to end, now that it has done what was asked of it before."""
+
+COUNT: Final = -4
+"""In place of a task's number: how many workers there are now."""
 
 RESTING: Final = struct.Struct("<qqq")
 """Of each of these slots: its block, offset and size."""
@@ -44,6 +50,8 @@ class Gone(NamedTuple):
     """In place of a batch's number: the worker has ended."""
 
     worker: int
+    channel: Channel
+    """By which it was spoken to: its seat may have another one since."""
 
 
 class Sent(NamedTuple):
@@ -64,7 +72,9 @@ class Channel:
         self.note = note or (lambda _: None)
         """Is told of samples that were skipped or replaced."""
         self.generation = 0
-        """The number of the epoch that tasks and words belong to."""
+        """The number of the iteration that tasks and words belong to."""
+        self.epoch = 0
+        """The number of its epoch, on which random numbers depend."""
         self.sent: deque[Sent] = deque()
         """What the worker has not answered yet. It answers in this order."""
         self._slots = slots
@@ -79,6 +89,9 @@ class Channel:
 
     def put(self, task: Any) -> None:
         """Sends a task: a number and indices; or a word of PyTorch's, as it is."""
+        if self.end.fileno() < 0:
+            # Its worker has left, and PyTorch tells all that they may end.
+            return
         number = task[0] if isinstance(task, tuple) and isinstance(task[0], int) else WORD
         payload = pickle.dumps(task, 5)
         slot = self._take() if number != WORD else None
@@ -101,7 +114,7 @@ class Channel:
                 memory.append(slot.memory)
             slot.lend()
         try:
-            self.full = not self.end.send((number, *where, self._slots.oldest, self.generation), payload, memory)
+            self.full = not self.end.send((number, *where, self._slots.oldest, self.epoch), payload, memory)
         except OSError:
             if slot is None:
                 raise
@@ -116,13 +129,19 @@ class Channel:
     def rest(self, free: list[_native.Slot]) -> list[_native.Slot]:
         """Lets the worker give pages of slots back if nothing is asked of it; returns slots that it does not know."""
         known = [slot for slot in free if slot.block in self._known]
+        if self.end.fileno() < 0:
+            return free
         if known:
             payload = b"".join(RESTING.pack(slot.block, slot.offset, len(slot)) for slot in known)
             for slot in known:
                 slot.lend()
             self.sent.append(Sent(REST, None, tuple(known), self.generation))
-            self.full = not self.end.send((REST, *NO_SLOT, self._slots.oldest, self.generation), payload, [])
+            self.full = not self.end.send((REST, *NO_SLOT, self._slots.oldest, self.epoch), payload, [])
         return [slot for slot in free if slot.block not in self._known]
+
+    def tell(self, word: int, value: int = 0) -> None:
+        """Sends `LEAVE` or `COUNT`, which are not answered."""
+        self.full = not self.end.send((word, -1, value, 0, self._slots.oldest, self.epoch), b"", [])
 
     def flush(self) -> bool:
         """Sends what the socket takes; returns whether that is all."""

@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import operator
-import random
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-import torch
-
+from stokehold import _native
 from stokehold.torch.collate import SlotCollate, is_torchs_own
 from stokehold.torch.internals import TorchFetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Bad", "Inline", "MapFetcher", "Noted", "Policy", "Task", "seed_for"]
+__all__ = ["KEY", "Bad", "Inline", "MapFetcher", "Noted", "Policy", "Task"]
 
 LOG = logging.getLogger("stokehold")
+
+KEY: Final = "_stokehold_key"
+"""In a state of torchdata's loader: what the random numbers of samples follow from."""
+
+RANDOMNESS: Final = _native.Randomness()
+"""The generators that a dataset draws from, seeded as in the native pool."""
 
 
 class Policy(NamedTuple):
@@ -28,6 +30,8 @@ class Policy(NamedTuple):
 
     rng: str = "worker"
     on_error: str = "raise"
+    seed: int | None = None
+    """What the random numbers of samples follow from; if it is none, the iterator's."""
 
     @property
     def is_torchs(self) -> bool:
@@ -65,48 +69,34 @@ class Task:
         """The index of the sample that failed last."""
         self.bad: list[Bad] = []
         """Those that were skipped or replaced."""
-        self.generation = 1
-        """The number of the epoch that the batch belongs to, counted by its iterator."""
+        self.epoch = 0
+        """The number of the epoch that the batch belongs to."""
 
 
-def seed_for(base: int, epoch: int, index: Any) -> int:
-    """Returns what the random numbers of a sample begin with, of 64 bits."""
-    with suppress(TypeError):
-        index = operator.index(index)
-    return int.from_bytes(hashlib.blake2b(f"{base} {epoch} {index!r}".encode(), digest_size=8).digest(), "little")
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def _seed(base: int, epoch: int, index: Any) -> None:
-    seed = seed_for(base, epoch, index)
-    random.seed(seed)
-    np.random.seed(seed & 0xFFFF_FFFF)  # noqa: NPY002 (the one that datasets use)
-    # As `torch.manual_seed`, which however asks all devices, for 180 us.
-    torch.default_generator.manual_seed(seed)
-
-
-@contextmanager
-def _states_kept() -> Iterator[None]:
-    """Leaves the random numbers of this process as they are."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+def _number(index: Any) -> int:
+    """Returns an index as the key of random numbers has it, with 64 bits; of what is no integer, a hash."""
     try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_rng_state(states[2])
+        return operator.index(index) % 2**64
+    except TypeError:
+        return _hashed(repr(index))
 
 
 class MapFetcher(TorchFetcher):
     """PyTorch's fetcher, which also knows the sample that failed, and puts large arrays into their rows at once.
 
-    Where a policy asks for more than PyTorch's, `base` is what the iterator has drawn for its workers' seeds.
+    Where a policy asks for more than PyTorch's and has no seed, it is `base`, which the iterator has drawn for its
+    workers' seeds.
     """
 
     def __init__(self, task: Task, policy: Policy, base: int, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._task = task
         self._policy = policy
-        self._base = base
+        self._seed = base if policy.seed is None else policy.seed
 
     def fetch(self, possibly_batched_index: Any) -> Any:
         """Returns a batch."""
@@ -125,7 +115,7 @@ class MapFetcher(TorchFetcher):
 
     def _sample(self, index: Any) -> Any:
         if self._policy.rng == "sample":
-            _seed(self._base, self._task.generation, index)
+            RANDOMNESS.begin_sample(self._seed, self._task.epoch, _number(index))
         try:
             return self.dataset[index]
         except Exception:
@@ -179,7 +169,7 @@ class MapFetcher(TorchFetcher):
         """Yields what may come at a position: its own sample, and where another one may, the others of the batch."""
         yield indices[at]
         if self._policy.on_error == "replace":
-            seed = seed_for(self._base, self._task.generation, indices[at])
+            seed = _hashed(f"{self._seed} {self._task.epoch} {_number(indices[at])}")
             others = indices[:at] + indices[at + 1 :]
             while others:
                 seed, chosen = divmod(seed, len(others))
@@ -197,8 +187,11 @@ def _as_it_is(sample: Any, _: int) -> Any:
 class Inline(MapFetcher):
     """The fetcher of an iterator without workers: the trainer's own random numbers stay as they are."""
 
-    def __init__(self, note: Callable[[list[Bad]], None], policy: Policy, base: int, *arguments: Any) -> None:
+    def __init__(
+        self, note: Callable[[list[Bad]], None], policy: Policy, base: int, epoch: int, *arguments: Any
+    ) -> None:
         super().__init__(Task(), policy, base, *arguments)
+        self._task.epoch = epoch
         self._tell = note
 
     def fetch(self, possibly_batched_index: Any) -> Any:
@@ -207,7 +200,10 @@ class Inline(MapFetcher):
         try:
             if self._policy.rng != "sample":
                 return super().fetch(possibly_batched_index)
-            with _states_kept():
+            RANDOMNESS.keep()
+            try:
                 return super().fetch(possibly_batched_index)
+            finally:
+                RANDOMNESS.restore()
         finally:
             self._tell(self._task.bad)

@@ -28,9 +28,22 @@ PARTS: Final = {
     "CHECK_INTERVAL": "torch.utils.data._utils:MP_STATUS_CHECK_INTERVAL",
     "DATASET_STATE": "torchdata.stateful_dataloader.incremental_state:_DATASET_STATE",
     "DatasetKind": "torch.utils.data:_DatasetKind",
+    **{
+        name.strip("_").upper(): f"torchdata.stateful_dataloader.stateful_dataloader:{name}"
+        for name in (
+            "_FETCHER_STATE",
+            "_INDEX_SAMPLER_STATE",
+            "_ITERABLEDATASET_LEN_CALLED",
+            "_ITERATOR_FINISHED",
+            "_SAMPLER_ITER_STATE",
+            "_SAMPLER_ITER_YIELDED",
+            "_SHARED_SEED",
+        )
+    },
     "ExceptionWrapper": "torch._utils:ExceptionWrapper",
     "TorchIterator": "torch.utils.data.dataloader:_MultiProcessingDataLoaderIter",
     "TorchFetcher": "torch.utils.data._utils.fetch:_MapDatasetFetcher",
+    "TorchdataInline": "torchdata.stateful_dataloader.stateful_dataloader:_StatefulSingleProcessDataLoaderIter",
     "TorchdataIterator": "torchdata.stateful_dataloader.stateful_dataloader:_StatefulMultiProcessingDataLoaderIter",
     "collation": "torch.utils.data._utils.collate",
     "remove_worker_pids": "torch.utils.data._utils.signal_handling:_remove_worker_pids",
@@ -67,7 +80,7 @@ _ITERATOR: Final = {
     "_shutdown_workers": Code(("self",), uses=("_shutdown", "_workers", "_worker_pids_set")),
     "_reset": Code(("self", "loader"), uses=("_workers_status", "_worker_queue_idx_cycle")),
     "_process_data": Code(("self", "data"), uses=("_try_put_index", "reraise")),
-    "_try_put_index": Code(("self",), uses=("_next_index", "_index_queues", "put")),
+    "_try_put_index": Code(("self",), uses=("_tasks_outstanding", "_next_index", "_index_queues", "put")),
 }
 
 COLLATED: Final = ("tensor", "numpy_array", "numpy_scalar", "float", "int", "str")
@@ -80,7 +93,8 @@ CODE: Final[dict[str, Code]] = {
         ("kind", "dataset", "auto_collation", "collate_fn", "drop_last")
     ),
     "torch.utils.data._utils.worker:_worker_loop": Code(
-        among=("index_queue", "data_queue", "done_event", "collate_fn"), uses=("create_fetcher", "get", "put")
+        among=("index_queue", "data_queue", "done_event", "collate_fn", "worker_id"),
+        uses=("create_fetcher", "get", "put"),
     ),
     f"{PARTS['ExceptionWrapper']}.__init__": Code(("self", "exc_info", "where")),
     f"{PARTS['TorchFetcher']}.__init__": Code(("self", "dataset", "auto_collation", "collate_fn", "drop_last")),
@@ -98,9 +112,11 @@ CODE: Final[dict[str, Code]] = {
     f"{PARTS['TorchIterator']}.__init__": Code(("self", "loader"), uses=(*_ASKS, "_reset")),
     **{f"{PARTS['TorchIterator']}.{name}": code for name, code in _ITERATOR.items()},
     "torchdata.stateful_dataloader.worker:_worker_loop": Code(
-        among=("index_queue", "data_queue", "done_event", "collate_fn"), uses=("create_fetcher", "get", "put")
+        among=("index_queue", "data_queue", "done_event", "collate_fn", "worker_id", "worker_state"),
+        uses=("create_fetcher", "get", "put"),
     ),
     "torchdata.stateful_dataloader:StatefulDataLoader._get_iterator": Code(("self",), uses=("next_iter_state",)),
+    f"{PARTS['TorchdataInline']}.load_state_dict": Code(("self", "state_dict"), uses=("_NUM_YIELDED",)),
     f"{PARTS['TorchdataIterator']}.__init__": Code(("self", "loader", "next_iter_state"), uses=_ASKS),
     f"{PARTS['TorchdataIterator']}.state_dict": Code(("self",), uses=("_SNAPSHOT",)),
     f"{PARTS['TorchdataIterator']}._get_main_state": Code(("self",), uses=("_NUM_WORKERS",)),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import torch
 
-from stokehold.torch.channel import WORD, Gone
+from stokehold.torch.channel import LEAVE, WORD, Gone
+from stokehold.torch.elastic import Elastic
 from stokehold.torch.failures import Unsent
 from stokehold.torch.internals import (
     CHECK_INTERVAL,
@@ -45,30 +46,10 @@ class _As:
         return getattr(self._loader, name)
 
 
-class Idlest:
-    """Whose turn it is, where that changes nothing that comes: the worker's that has the fewest tasks."""
-
-    def __init__(self, statuses: list[bool], queues: list[Any]) -> None:
-        self._statuses = statuses
-        self._queues = queues
-        self._last = -1
-
-    def __next__(self) -> int:
-        seats, queues = self._statuses, self._queues
-        # Of several the one behind the last.
-        turns = [(self._last + step) % len(seats) for step in range(1, len(seats) + 1)]
-        self._last = min(turns, key=lambda seat: (not seats[seat], len(queues[seat].sent)))
-        return self._last
-
-
-class Slots:
+class Slots(Elastic):
     """Goes before an iterator that has PyTorch's inner parts."""
 
-    _workers: list[Any]
-    _workers_status: list[bool]
-    _index_queues: list[Any]
     _worker_pids_set: bool
-    _shutdown: bool
     _data_queue: Any
     _persistent_workers: bool
     _order_is_free = True
@@ -80,12 +61,14 @@ class Slots:
         self._pool = Workers(context, loader, restarts=self._restarts)
         self._slots = loader._slots
         self._owner = os.getpid()
-        self._any_worker = loader.rng == "sample" and self._order_is_free
+        # Where batches come as they are done, PyTorch goes by how many a worker has.
+        self._any_worker = loader.rng == "sample" and loader.in_order and self._order_is_free
         self._gone: list[int] = []
         self._deaths: dict[Any, int] = {}
         self._suspect: int | None = None
         self._end: _End | None = None
-        super().__init__(_As(loader, self._pool), *args)  # type: ignore[call-arg]
+        self._epochs = loader._epochs
+        super().__init__(_As(loader, self._pool), *args)
         if self._restarts and self._worker_pids_set:
             # PyTorch's handler of signals would raise, wherever the trainer is.
             remove_worker_pids(id(self))
@@ -94,20 +77,13 @@ class Slots:
 
     def _reset(self, loader: Any, *args: Any, **kwargs: Any) -> None:
         self._must_be_own()
+        self._settle()
         # Batches are numbered from 0 again, and what is on its way belongs to no batch of this epoch.
-        self._pool.results.advance()
+        self._epoch = self._epochs.begin()
+        self._pool.results.advance(self._epoch)
         self._deaths.clear()
         self._suspect = self._end = None
         super()._reset(loader, *args, **kwargs)  # type: ignore[misc]
-
-    @property
-    def _worker_queue_idx_cycle(self) -> Any:
-        return self._turns
-
-    @_worker_queue_idx_cycle.setter
-    def _worker_queue_idx_cycle(self, cycle: Any) -> None:
-        # PyTorch has just made the list of who is there.
-        self._turns = Idlest(self._workers_status, self._index_queues) if self._any_worker else cycle
 
     def _must_be_own(self) -> None:
         """Raises in a process that was forked from the iterator's: there it would take the other one's batches."""
@@ -149,7 +125,8 @@ class Slots:
                 return False, None
             (generation, number), batch = data
             if isinstance(number, Gone):
-                self._gone.append(number.worker)
+                if number.channel in self._index_queues:
+                    self._gone.append(number.worker)
             elif generation == self._pool.results.generation:
                 if self._suspect is not None and number == self._suspect:
                     self._suspect = None
@@ -164,7 +141,7 @@ class Slots:
         # A process that a worker has started may hide its end.
         ended = [at for at, worker in enumerate(self._workers) if self._workers_status[at] and not worker.is_alive()]
         unseen = [at for at in ended if at not in self._gone]
-        return bool(unseen), ((0, Gone(unseen[0])), None) if unseen else None
+        return bool(unseen), ((0, Gone(unseen[0], self._index_queues[unseen[0]])), None) if unseen else None
 
     def _failed(self, number: Any, failure: Any) -> Any:
         """Returns what an iterator takes for a batch that failed. The beginning of an epoch raises instead."""
@@ -204,6 +181,9 @@ class Slots:
         tasks = [(each.number, each.task[1]) for each in sent if each.number != WORD]
         if tasks and self._suspect not in {None, tasks[0][0]}:
             return
+        if worker in self._leaving and not sent:
+            self._retire(worker)
+            return
         process.join(timeout=CHECK_INTERVAL)
         # One that has closed its socket may still write to its slots, which are lost if it cannot be ended.
         if not end([process]):
@@ -224,6 +204,8 @@ class Slots:
                 self._gone.remove(worker)
                 for each in sent:
                     self._index_queues[worker].put(each.task)
+                if worker in self._leaving:
+                    self._index_queues[worker].tell(LEAVE)
                 return
         self._mark_worker_as_unavailable(worker)  # type: ignore[attr-defined]
         self._end = _End(process.pid, process.exitcode, tasks, lost)

@@ -26,7 +26,8 @@ class Results:
         self.channels: list[Channel] = []
         """Those of the workers that there are, by their seats."""
         self.generation = 0
-        """The number of the epoch: what comes from an earlier one is not part of this one."""
+        """The number of the iteration: what comes from an earlier one is not part of this one."""
+        self._epoch = 0
         self._poll = select.poll()
         self._heard: dict[int, tuple[Channel, Callable[[Channel], object]]] = {}
         self._ends: dict[Channel, int] = {}
@@ -38,7 +39,7 @@ class Results:
 
     def add(self, channel: Channel) -> None:
         """Listens to a worker, perhaps in another one's place."""
-        channel.generation = self.generation
+        channel.generation, channel.epoch = self.generation, self._epoch
         if channel.worker < len(self.channels):
             self.channels[channel.worker] = channel
         else:
@@ -62,11 +63,12 @@ class Results:
         with suppress(BlockingIOError):
             os.write(self._rings, b"!")
 
-    def advance(self) -> None:
-        """Begins another epoch."""
+    def advance(self, epoch: int) -> None:
+        """Begins another iteration, over the epoch of this number."""
         self.generation += 1
+        self._epoch = epoch
         for channel in self.channels:
-            channel.generation = self.generation
+            channel.generation, channel.epoch = self.generation, epoch
 
     def put(self, word: Any) -> None:
         """Adds a word of PyTorch's own, for the thread that pins memory."""
@@ -118,7 +120,7 @@ class Results:
 
     def _gone(self, channel: Channel) -> None:
         self.forget(channel)
-        self._ready.append(((self.generation, Gone(channel.worker)), None))
+        self._ready.append(((self.generation, Gone(channel.worker, channel)), None))
 
     def forget(self, channel: Channel) -> None:
         """Listens to a worker no longer."""

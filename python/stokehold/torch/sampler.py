@@ -1,4 +1,4 @@
-"""``DistributedSampler``: PyTorch's, whose state any number of ranks can go on with."""
+"""Ranks: PyTorch's ``DistributedSampler``, whose state any number of ranks can go on with, and numbers of epochs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import Any
 
 import torch
 from torch.utils.data import DistributedSampler as TorchDistributedSampler
+from torch.utils.data import IterableDataset
 
-__all__ = ["DistributedSampler"]
+from stokehold.sizes import from_env, integer
+
+__all__ = ["DistributedSampler", "Epochs", "RankSampler", "shared"]
 
 
 class DistributedSampler(TorchDistributedSampler[Any]):
@@ -21,6 +24,65 @@ class DistributedSampler(TorchDistributedSampler[Any]):
     def __iter__(self) -> Any:
         return _Order(self)
 
+    def _go_on(self, epoch: int) -> None:
+        self.set_epoch(epoch)
+
+
+class Epochs:
+    """The numbers of a loader's epochs: each that begins has the next one, unless another one is set."""
+
+    def __init__(self) -> None:
+        self.current = 0
+        """That of the epoch that began last."""
+        self.next = 0
+        """That of the epoch that begins next."""
+
+    def begin(self) -> int:
+        """Returns the number of the epoch that begins."""
+        self.current, self.next = self.next, self.next + 1
+        return self.current
+
+
+class RankSampler(DistributedSampler):
+    """The sampler of a loader that has ranks; the loader numbers its epochs."""
+
+    def __init__(self, epochs: Epochs, *args: Any, **kwargs: Any) -> None:
+        self.epochs = epochs
+        super().__init__(*args, **kwargs)
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that is read."""
+        return self.epochs.current
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self.epochs.current = self.epochs.next = epoch
+
+    def _go_on(self, epoch: int) -> None:
+        self.epochs.current, self.epochs.next = epoch, epoch + 1
+
+
+def shared(dataset: Any, sampler: Any, rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Returns the number of trainers and this one's, or raises `ValueError` where that cannot be."""
+    if isinstance(dataset, IterableDataset):
+        raise ValueError(  # noqa: TRY004 (as PyTorch's for what an iterable dataset cannot have)
+            f"rank and world_size need a map-style dataset, not {type(dataset).__name__}, whose samples have no index: "
+            "give each rank the part of the dataset that it is to read"
+        )
+    if sampler is not None:
+        raise ValueError(
+            "rank and world_size are for a loader that makes its sampler itself: leave the sampler out, or leave them "
+            "out and share the samples by it, as stokehold.torch.DistributedSampler(dataset, world_size, rank) does"
+        )
+    ranks = from_env("WORLD_SIZE", 1) if world_size is None else integer("world_size", world_size)
+    if ranks < 1:
+        raise ValueError(f"world_size must be 1 or more, not {ranks}")
+    number = from_env("RANK", 0) if rank is None else integer("rank", rank)
+    if not 0 <= number < ranks:
+        raise ValueError(f"rank must be 0 to {ranks - 1} with world_size={ranks}, not {number}")
+    return ranks, number
+
 
 class _Order:
     """The rest of an epoch, as one rank reads it."""
@@ -31,10 +93,11 @@ class _Order:
 
     def _begin(self, start: int) -> None:
         sampler = self._sampler
+        self._epoch = sampler.epoch
         count = len(sampler.dataset)
         if sampler.shuffle:
             generator = torch.Generator()
-            generator.manual_seed(sampler.seed + sampler.epoch)
+            generator.manual_seed((sampler.seed + self._epoch) % 2**64)
             order = torch.randperm(count, generator=generator)
         else:
             order = torch.arange(count)
@@ -62,7 +125,7 @@ class _Order:
         # What evens the ranks out lies behind the end.
         end = len(self._sampler.dataset)
         position = min(self._start + self._yielded * self._sampler.num_replicas, end)
-        return {"epoch": self._sampler.epoch, "position": position}
+        return {"epoch": self._epoch, "position": position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Goes on from there.
@@ -73,5 +136,5 @@ class _Order:
         count = len(self._sampler.dataset)
         if not 0 <= state["position"] <= count:
             raise ValueError(f"a state has position {state['position']}, and the dataset has {count} samples")
-        self._sampler.set_epoch(state["epoch"])
+        self._sampler._go_on(state["epoch"])
         self._begin(state["position"])

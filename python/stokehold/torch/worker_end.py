@@ -9,9 +9,10 @@ from queue import Empty
 from typing import Any, Final
 
 import numpy as np
+from torch.utils.data import get_worker_info
 
 from stokehold import _native
-from stokehold.torch.channel import IN_SLOT, PLAIN, REST, RESTING, WORD
+from stokehold.torch.channel import COUNT, IN_SLOT, LEAVE, PLAIN, REST, RESTING, WORD
 from stokehold.torch.failures import Unsent
 from stokehold.torch.fetching import Task
 from stokehold.torch.internals import ExceptionWrapper
@@ -52,7 +53,7 @@ class WorkerEnd(Task):
 
         Raises:
             queue.Empty: There was none in time.
-            SystemExit: The trainer is gone.
+            SystemExit: The trainer is gone, or has enough other workers.
         """
         while True:
             rests = bool(self._resting) and (timeout is None or timeout >= PAUSE)
@@ -63,11 +64,16 @@ class WorkerEnd(Task):
                 if rests:
                     self._give_back()
                 raise Empty
-            (number, block, offset, room, oldest, self.generation), payload, memory, lost = came
+            (number, block, offset, room, oldest, self.epoch), payload, memory, lost = came
             self._resting = []
             self._forget(oldest, block)
             if number == REST:
                 self._resting = list(RESTING.iter_unpack(payload))
+            elif number == LEAVE:
+                raise SystemExit(0)
+            elif number == COUNT:
+                # Users cannot change it, which is what its class sees to.
+                object.__setattr__(get_worker_info(), "num_workers", offset)
             elif lost is None or payload:
                 self._take(block, offset, room, memory)
                 return pickle.loads(payload)

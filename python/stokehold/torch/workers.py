@@ -11,13 +11,14 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from inspect import signature
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any, Final
 
 from torch.utils.data import default_collate, get_worker_info
 
 from stokehold import _native
-from stokehold.torch.channel import Channel
+from stokehold.torch.channel import COUNT, Channel
 from stokehold.torch.collate import SlotCollate
 from stokehold.torch.fetching import MapFetcher, Policy
 from stokehold.torch.internals import DatasetKind
@@ -169,6 +170,8 @@ class Workers:
         self._forks = context.get_start_method() == "fork"
         self._restarts = restarts
         self._template: Template | None = None
+        self.count: int | None = None
+        """How many workers there are, if that is not how many there were at first."""
         self._kept = Kept(loader.dataset, loader.collate_fn, loader.worker_init_fn)
         _pools.add(self)
 
@@ -199,7 +202,7 @@ class Workers:
             self._template = Template(self._context, self._begin, self._open())
 
     def again(self, worker: int) -> tuple[Channel, Worker]:
-        """Starts a worker in the place of one that has ended, with what that one began with.
+        """Starts a worker in the place of one that has ended, or in a new one, with what the first ones began with.
 
         Raises:
             LostError: That is not to be had any more, or could not be kept.
@@ -211,8 +214,10 @@ class Workers:
             channel.close()
             raise
         channel.worker_end.close()
-        self._all[worker] = process
+        self._all[worker : worker + 1] = [process]
         self.results.add(channel)
+        if self.count is not None:
+            channel.tell(COUNT, self.count)
         process.has_begun()
         return channel, process
 
@@ -222,11 +227,30 @@ class Workers:
             return self._template.fork(channel.worker, channel.worker_end.fileno(), channel.stacks.fileno())
         if not self._kept.is_kept:
             raise LostError("what the dataset holds on a device, or shares by file names, was not kept as it was")
-        target, args = self._made[channel.worker]
+        target, args = self._given(channel.worker)
         process = self._process(channel, target, args)
         process.daemon = True
         process.start()
         return process
+
+    def _given(self, seat: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
+        """Returns what a seat's worker begins with: in a seat that there was not at first, the same as in that one."""
+        if seat < len(self._made):
+            return self._made[seat]
+        target, args = self._made[0]
+        own = {"worker_id": seat, "worker_state": None}
+        return target, tuple(own.get(name, each) for name, each in zip(signature(target).parameters, args, strict=True))
+
+    def tell_count(self, count: int) -> None:
+        """Tells all workers how many they are now."""
+        self.count = count
+        for channel in self.results.channels:
+            if channel.end.fileno() >= 0:
+                channel.tell(COUNT, count)
+
+    def forget_behind(self, count: int) -> None:
+        """Forgets all seats but so many, which are empty."""
+        del self._all[count:], self.results.channels[count:]
 
     def rest(self) -> None:
         """Lets workers give the pages of free slots back if no epoch follows soon."""
@@ -279,7 +303,7 @@ class Workers:
     def _begin(self, seat: int, end: int, stacks: int) -> None:
         """Runs a worker, in a process that the template has forked."""
         worker_end = WorkerEnd(socket.socket(fileno=end))
-        target, args = self._made[seat]
+        target, args = self._given(seat)
         work(target, _with_end(args, worker_end), worker_end, [], Stacks(stacks), (os.getppid(), True), self._policy)
 
 
