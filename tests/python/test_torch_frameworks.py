@@ -148,10 +148,16 @@ def test_lightning_makes_such_a_loader_again() -> None:
     assert len(labels(again)) == ROWS // 2
 
 
-@pytest.mark.thorough
-def test_transformers(tmp_path: Any) -> None:
-    transformers: Any = pytest.importorskip("transformers")
+@pytest.fixture(scope="module")
+def transformers() -> Any:
+    """Transformers, and what its trainer imports: SciPy's OpenBLAS has a thread that begins with it."""
+    module = pytest.importorskip("transformers")
+    assert module.Trainer
+    return module
 
+
+@pytest.mark.thorough
+def test_transformers(tmp_path: Any, transformers: Any) -> None:
     module: Any = torch.nn.Module
 
     class Model(module):

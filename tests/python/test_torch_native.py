@@ -114,6 +114,21 @@ def custom(path: str) -> Any:
     return Image.open(path)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_ranks_share_an_epoch_whatever_their_generators(
+    root: Path, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, read = ImageFolder(root, CHAINS["bytes"]), []
+    for rank in range(2):
+        torch.manual_seed(rank)
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("WORLD_SIZE", "2" if not told else "1")
+        options = {"rank": rank, "world_size": 2} if told else {}
+        with from_torchvision(dataset, 4, shuffle=True, num_workers=0, **options) as made:
+            read += [int(index) for batch in made.loader for index in batch.indices]
+    assert sorted(read) == list(range(18))
+
+
 def test_what_is_not_native_says_so(root: Path) -> None:
     to_tensor = v1.ToTensor()
     for dataset, message in (

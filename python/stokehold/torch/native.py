@@ -12,6 +12,7 @@ import torch
 
 import stokehold as sh
 from stokehold import transforms as native
+from stokehold.sizes import from_env
 
 __all__ = ["NativeLoader", "from_torchvision"]
 
@@ -53,7 +54,8 @@ def from_torchvision(dataset: Any, batch_size: int = 1, *, shuffle: bool = False
         batch_size: The rows of a batch.
         shuffle: Whether each epoch has an order of its own.
         **options: Further arguments of `stokehold.Loader`: ``num_workers``, ``drop_last``, ``seed``, ... By default
-            the seed is drawn from PyTorch's generator.
+            the seed is drawn from PyTorch's generator; with several ranks, which must have the same one, it is 0, as
+            that of PyTorch's ``DistributedSampler``.
 
     Returns:
         A loader of batches ``[images, labels]``, as PyTorch's would collate them.
@@ -81,7 +83,10 @@ def from_torchvision(dataset: Any, batch_size: int = 1, *, shuffle: bool = False
     )
     seed = options.pop("seed", None)
     if seed is None:
-        seed = int(torch.empty((), dtype=torch.int64).random_())
+        ranks = options.get("world_size")
+        is_part = (from_env("WORLD_SIZE", 1) if ranks is None else ranks) > 1
+        # Generators of ranks may differ, and then they would cut different orders.
+        seed = 0 if is_part else int(torch.empty((), dtype=torch.int64).random_())
     chain = list(_converted(folder.transform))
     return NativeLoader(
         sh.Loader(
