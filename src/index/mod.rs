@@ -4,6 +4,7 @@
 //! nothing of this module. It is built by the trainer, in parallel over the shards.
 
 mod cache;
+mod features;
 mod numpy;
 mod shards;
 mod take;
@@ -13,8 +14,9 @@ mod web_dataset;
 
 pub use self::{
     cache::Cache,
+    features::{TakeFeature, Wanted},
     take::{Member, Take},
-    tf_record::{TakeFeature, TfRecord, Wanted},
+    tf_record::TfRecord,
     web_dataset::{Missing, WebDataset},
 };
 

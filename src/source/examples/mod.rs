@@ -5,14 +5,16 @@
 
 mod checksum;
 mod feature;
+mod spec;
 mod wire;
 
 use std::{collections::BTreeMap, path::Path};
 
-use serde::{Deserialize, Serialize};
-
-pub use self::feature::Holds;
 pub(crate) use self::{checksum::masked_crc, feature::FeatureFound};
+pub use self::{
+    feature::Holds,
+    spec::{ExamplesSpec, Feature},
+};
 use self::{
     feature::{Values, entries},
     wire::Fault,
@@ -21,7 +23,7 @@ use super::{
     access::{Bytes, Source},
     reader::Reader,
     record::Record,
-    table::{Table, TableSpec},
+    table::Table,
 };
 use crate::{
     error::{Error, Failure, Result, Stage},
@@ -35,67 +37,6 @@ pub(crate) const CRC_BYTES: usize = 4;
 
 /// The bytes of a record's length and of the checksum of that, which stand before it.
 pub(crate) const HEAD_BYTES: u64 = 12;
-
-/// Examples as data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ExamplesSpec {
-    /// Where the records lie: parts of shards, in the only column. Each is followed by its checksum, which is part of it.
-    pub records: TableSpec,
-    /// The fields, and the features that they are.
-    pub features: Vec<Feature>,
-    /// Whether the checksum of each record is compared when it is read.
-    pub check_crc: bool,
-}
-
-/// A field, and the feature that it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Feature {
-    /// The field.
-    #[serde(flatten)]
-    pub field: Field,
-    /// The name of the feature.
-    pub feature: String,
-    /// The type of its values.
-    pub holds: Holds,
-}
-
-impl Feature {
-    /// Returns the dtype of its numbers; none for byte strings.
-    fn numbers(&self) -> Result<Option<DType>> {
-        let dtype = match (&self.field.kind, self.holds) {
-            (_, Holds::Bytes) => return Ok(None),
-            (Kind::Tensor(tensor), _) => tensor.dtype,
-            (Kind::List(list), _) => list.dtype,
-            (Kind::Label(_), _) => DType::Int64,
-            (
-                Kind::Image(_)
-                | Kind::Mask(_)
-                | Kind::Segmentation(_)
-                | Kind::BoundingBoxes(_)
-                | Kind::KeyPoints(_)
-                | Kind::Varying(_)
-                | Kind::Text(_)
-                | Kind::Bytes(_)
-                | Kind::Object(_),
-                Holds::Floats | Holds::Integers,
-            ) => {
-                let (name, holds) = (&self.field.name, self.holds.name());
-                return Err(Error::Config(format!("field `{name}` is made of bytes, and its feature has a {holds}")));
-            }
-        };
-        match self.holds {
-            Holds::Floats if dtype == DType::Float32 => Ok(Some(dtype)),
-            Holds::Integers if !dtype.is_float() => Ok(Some(dtype)),
-            Holds::Bytes | Holds::Floats | Holds::Integers => {
-                let (name, holds, dtype) = (&self.field.name, self.holds.name(), dtype.name());
-                let allowed = if self.holds == Holds::Floats { "float32" } else { "an integer type or bool" };
-                Err(Error::Config(format!(
-                    "field `{name}` is to be {dtype}, and its feature has a {holds}, which can be {allowed}"
-                )))
-            }
-        }
-    }
-}
 
 /// A source of examples.
 #[derive(Debug)]
