@@ -30,13 +30,12 @@ class Encoder(DefaultTaskEncoder[Any, Any, Any, Any]):
         super().__init__()
         self.load = of_bytes(job)
 
-    def encoded(self, sample: ImageClassificationSample) -> ImageClassificationSample:
+    @stateless  # type: ignore[untyped-decorator]
+    def encode_sample(self, sample: ImageClassificationSample) -> ImageClassificationSample:
         """Returns a sample with its pixels."""
         sample.image = self.load(sample.image)
         sample.label = int(sample.label)
         return sample
-
-    encode_sample = stateless(encoded)
 
 
 def write(folder: Path, job: harness.Job) -> None:
