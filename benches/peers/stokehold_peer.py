@@ -1,4 +1,4 @@
-"""stokehold: `Loader` over an `ImageFolder`, or its decoder alone."""
+"""stokehold: `Loader` over an `ImageFolder` or files that hold many images, or its decoder alone."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -17,16 +17,29 @@ def transforms(workload: str, dtype: str) -> list[sh.Transform]:
     return steps if dtype == "u8" else [*steps, sh.Normalize(harness.MEAN, harness.STD), sh.ToLayout("CHW")]
 
 
+def source(job: harness.Job) -> sh.Source:
+    """Returns the images: a variant's source, or else the folder."""
+    match job.variant:
+        case "tar":
+            return sh.WebDataset(str(job.data / "shards" / "*.tar"), {"image": "jpg", "label": "cls"}, cache=False)
+        case "mds":
+            return sh.Mds(job.data / "mds", {"image": "image", "label": "label"})
+        case "parquet":
+            return sh.Parquet(job.data / "images.parquet", images=["image"])
+        case _:
+            return sh.ImageFolder(job.data / "images")
+
+
 def main() -> None:
     """Measures one variant."""
     job = harness.job()
 
     def batches() -> Iterator[dict[str, object]]:
-        source = sh.ImageFolder(job.data / "images")
         loader = sh.Loader(
-            source,
+            source(job),
             batch_size=harness.BATCH,
-            shuffle=True,
+            # Row groups are read as a whole.
+            shuffle="blocks" if job.variant == "parquet" else True,
             drop_last=len(job.files) >= harness.BATCH,
             transforms={"image": transforms(job.workload, job.dtype)},
             num_workers=job.workers,

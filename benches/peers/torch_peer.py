@@ -88,6 +88,22 @@ def pil_transform(job: harness.Job) -> Callable[[Any], Any]:
 def torchvision_io(job: harness.Job) -> Callable[[str], Any]:
     """Decoder and tensor transforms of torchvision."""
     from torchvision.io import ImageReadMode, decode_image, read_file
+
+    apply = tensor_transform(job)
+    return lambda path: apply(decode_image(read_file(path), ImageReadMode.RGB))
+
+
+def of_bytes(job: harness.Job) -> Callable[[bytes], Any]:
+    """The same for a file that is in memory."""
+    from torchvision.io import ImageReadMode, decode_image
+
+    apply = tensor_transform(job)
+    # A copy, because PyTorch warns of memory that must not be written.
+    return lambda data: apply(decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB))
+
+
+def tensor_transform(job: harness.Job) -> Callable[[Any], Any]:
+    """Returns torchvision's transforms for a tensor of pixels."""
     from torchvision.transforms import v2
 
     geometry = {
@@ -97,8 +113,8 @@ def torchvision_io(job: harness.Job) -> Callable[[str], Any]:
     finish = (
         [] if job.dtype == "u8" else [v2.ToDtype(torch.float32, scale=True), v2.Normalize(harness.MEAN, harness.STD)]
     )
-    apply = v2.Compose([*geometry, *finish])
-    return lambda path: apply(decode_image(read_file(path), ImageReadMode.RGB))
+    composed: Callable[[Any], Any] = v2.Compose([*geometry, *finish])
+    return composed
 
 
 def cv2_load(job: harness.Job) -> Callable[[str], Any]:

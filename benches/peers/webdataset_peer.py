@@ -1,24 +1,29 @@
-"""WebDataset: the same pixels as torch + Pillow, from tar shards."""
+"""WebDataset: the same pixels as torch with Pillow or torchvision.io, from tar shards."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import webdataset
 from PIL import Image
 
 import harness
-from torch_peer import pil_transform
+from torch_peer import of_bytes, pil_transform
+
+
+def pillow(job: harness.Job) -> Callable[[bytes], Any]:
+    """Returns what makes pixels of a file's bytes by Pillow."""
+    apply = pil_transform(job)
+    return lambda data: apply(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
 def main() -> None:
     """Measures one variant."""
     job = harness.job()
-    apply = pil_transform(job)
+    load = pillow(job) if job.variant == "pil" else of_bytes(job)
 
     def sample(item: tuple[bytes, bytes]) -> tuple[Any, int]:
-        image, label = item
-        return apply(Image.open(io.BytesIO(image)).convert("RGB")), int(label)
+        return load(item[0]), int(item[1])
 
     def batches() -> Iterator[Any]:
         shards = sorted(str(path) for path in (job.data / "shards").glob("*.tar"))

@@ -35,13 +35,13 @@ import pyarrow.parquet as pq
 import stokehold as sh
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+import numbers_peer
 from images import write_photos
 
 Batches = Iterator[int]
 """Gives the rows of one batch after the other, epoch after epoch."""
 
 WORKERS = 2
-COLUMNS = [f"x{number}" for number in range(20)]
 
 
 def main() -> None:
@@ -124,63 +124,35 @@ def images(folder: Path, count: int) -> dict[str, Callable[[], Batches]]:
 
 def numbers(folder: Path, count: int) -> dict[str, Callable[[], Batches]]:
     """Returns the ways to read numbers."""
-    rng = np.random.default_rng(0)
-    columns = {name: rng.standard_normal(count).astype(np.float32) for name in COLUMNS}
     path = folder / "numbers.parquet"
-    pq.write_table(pa.table(columns | {"label": rng.integers(0, 10, count)}), path, row_group_size=50_000)
+    numbers_peer.write(path, count)
     ways = {
         "Parquet": lambda: epochs(sh.Loader(sh.Parquet(path), batch_size=1024, shuffle="blocks", num_workers=WORKERS)),
         "Parquet, one list of 20": lambda: epochs(
-            sh.Loader(sh.Parquet(dense(folder, columns)), batch_size=1024, shuffle="blocks", num_workers=WORKERS)
+            sh.Loader(sh.Parquet(dense(path)), batch_size=1024, shuffle="blocks", num_workers=WORKERS)
         ),
     }
     if importlib.util.find_spec("datasets"):
-        ways["datasets and PyTorch's loader"] = lambda: by_datasets(path)
+        ways["datasets and PyTorch's loader"] = lambda: lengths(numbers_peer.by_datasets(path, WORKERS))
     if importlib.util.find_spec("grain"):
-        ways["Grain over pyarrow's rows"] = lambda: by_grain(path)
+        ways["Grain over pyarrow's rows"] = lambda: lengths(numbers_peer.by_grain(path, WORKERS))
     return ways
 
 
-def dense(folder: Path, columns: dict[str, Any]) -> Path:
+def dense(numbers: Path) -> Path:
     """Writes the same numbers as one column of lists."""
-    path = folder / "dense.parquet"
+    path = numbers.with_name("dense.parquet")
     if not path.exists():
-        values = np.stack(list(columns.values()), axis=1)
-        lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), len(COLUMNS))
-        pq.write_table(pa.table({"x": lists}), path, row_group_size=50_000)
+        table = pq.read_table(numbers, columns=numbers_peer.COLUMNS)
+        values = np.stack([column.to_numpy() for column in table.columns], axis=1)
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), len(numbers_peer.COLUMNS))
+        pq.write_table(pa.table({"x": lists}), path, row_group_size=numbers_peer.GROUP)
     return path
 
 
-def by_datasets(path: Path) -> Batches:
-    """Iterates as the documentation of `datasets` recommends it for PyTorch."""
-    from datasets import Dataset  # noqa: PLC0415 (it need not be installed)
-    from torch.utils.data import DataLoader  # noqa: PLC0415
-
-    dataset = Dataset.from_parquet(str(path), cache_dir=str(path.parent / "datasets")).with_format("torch")
-    loader = DataLoader(dataset, batch_size=1024, shuffle=True, num_workers=WORKERS, persistent_workers=True)
-    while True:
-        for batch in loader:
-            yield len(batch["label"])
-
-
-def by_grain(path: Path) -> Batches:
-    """Iterates over a table in memory, which is what Grain has for random access to Parquet."""
-    import grain  # noqa: PLC0415 (it need not be installed)
-
-    table = pq.read_table(path)
-    arrays = {name: table[name].to_numpy() for name in table.column_names}
-
-    class Rows:
-        def __len__(self) -> int:
-            return len(table)
-
-        def __getitem__(self, index: int) -> dict[str, Any]:
-            return {name: array[index] for name, array in arrays.items()}
-
-    rows = grain.MapDataset.source(Rows()).shuffle(seed=0).repeat()
-    batches = rows.to_iter_dataset(grain.ReadOptions(num_threads=WORKERS)).batch(1024)
-    for batch in batches:
-        yield len(batch["label"])
+def lengths(batches: numbers_peer.Batches) -> Batches:
+    """Gives the rows of each batch."""
+    return (len(batch["label"]) for batch in batches)
 
 
 if __name__ == "__main__":
