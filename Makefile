@@ -28,7 +28,7 @@ help: ## Print this list.
 build: $(STAMPS)/build ## Build the package (release) into .venv.
 
 .PHONY: demo
-demo: $(or $(wildcard $(STAMPS)/build),$(STAMPS)/build-for-demo) $(STAMPS)/demo ## Train on real images through a loader; under 3 minutes, no server.
+demo: $(or $(wildcard $(STAMPS)/build),$(STAMPS)/build-for-demo) $(STAMPS)/demo ## Train on real images through a loader; 4 minutes on 2 cores the first time, no server.
 	$(BIN)/python examples/demo.py
 
 .PHONY: test
