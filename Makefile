@@ -28,7 +28,7 @@ help: ## Print this list.
 build: $(STAMPS)/build ## Build the package (release) into .venv.
 
 .PHONY: demo
-demo: $(or $(wildcard $(STAMPS)/build),$(STAMPS)/build-for-demo) $(STAMPS)/demo ## Train on real images through a loader; 4 minutes on 2 cores the first time, no server.
+demo: $(STAMPS)/build $(STAMPS)/demo ## Train on real images through a loader; some 5 minutes on 2 cores the first time, no server.
 	$(BIN)/python examples/demo.py
 
 .PHONY: test
@@ -117,9 +117,8 @@ $(EXTRAS:%=$(STAMPS)/%): $(STAMPS)/%: $(STAMPS)/uv pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) --requirements pyproject.toml --extra $*
 	@touch $@
 
-# An editable install: an edit under python/ needs no rebuild. What a first demo needs is built without `parquet`, which
-# takes as long as all else.
-$(STAMPS)/build $(STAMPS)/build-for-demo: $(SOURCES) $(STAMPS)/uv $(CONSTRAINTS)
+# An editable install: an edit under python/ needs no rebuild.
+$(STAMPS)/build: $(SOURCES) $(STAMPS)/uv $(CONSTRAINTS)
 	$(INSTALL) maturin==$(MATURIN_VERSION) --requirements pyproject.toml
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --uv --quiet $(and $(filter %-demo,$@),--features python)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --uv --quiet
 	@touch $@
