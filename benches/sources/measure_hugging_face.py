@@ -1,6 +1,6 @@
 """How fast is a Hugging Face dataset of images, beside `datasets` with PyTorch's loader on the same dataset?
 
-    .venv/bin/python benches/sources/hugging_face.py [--rounds 3] [--seconds 3] [--images 300]
+    .venv/bin/python benches/sources/measure_hugging_face.py [--rounds 3] [--seconds 3] [--images 300]
 
 JPEG photographs of about 480x400 as their bytes, RandomResizedCrop 224 and a horizontal flip, `uint8`, batches of 64,
 two workers each, shuffled:
