@@ -113,13 +113,17 @@ class Source:
         `shards` are paths, bytes and times of change in nanoseconds, as they were when the parts were found.
         """
     @staticmethod
-    def web_dataset(description: str, cache: str | None, progress: Callable[[int, int], object]) -> tuple[Source, int]:
+    def web_dataset(
+        description: str, cache: str | os.PathLike[str] | None, progress: Callable[[int, int], object]
+    ) -> tuple[Source, int]:
         """Finds the samples of tar files, described in JSON, and returns them with the number of those left out.
 
         `cache` is the folder of indices; `progress` is called with how many of how many files are done.
         """
     @staticmethod
-    def tf_record(description: str, cache: str | None, progress: Callable[[int, int], object]) -> Source:
+    def tf_record(
+        description: str, cache: str | os.PathLike[str] | None, progress: Callable[[int, int], object]
+    ) -> Source:
         """Finds the records of TFRecord files, described in JSON; `cache` and `progress` as for `web_dataset`."""
     def select(self, of: int, indices: npt.NDArray[np.uint64]) -> Source:
         """Selects samples of this source, which has `of` of them, by their indices."""
