@@ -560,7 +560,7 @@ def test_what_workers_keep_counts_where_memory_is_looked_at(tmp_path: Path, work
     # No more than there is.
     with sh.Loader(source, num_workers=workers) as loader:
         assert len(list(loader)) == 3
-    source._spec["files"][0]["groups"][0]["bytes"] = 1 << 50
+    source._spec["files"][0]["groups"][0][1] = 1 << 50
     with pytest.raises(MemoryError, match=r"workers keep up to .* \(the source's cache\) beside its slots needs"):
         sh.Loader(source, num_workers=workers)
 
