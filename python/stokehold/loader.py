@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
@@ -13,9 +14,10 @@ from stokehold.batch import OUTPUTS, Batch, Output
 from stokehold.columns import field_name
 from stokehold.coordinator import FROZEN, program
 from stokehold.mix import BatchTransform
+from stokehold.ranks import Ranks, local_world_size
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
 from stokehold.reports import tell
-from stokehold.sizes import byte_count, from_env, integer
+from stokehold.sizes import byte_count, integer
 from stokehold.sources import Source
 from stokehold.transforms import Map
 from stokehold.user.code import Code, Rng, Start
@@ -118,8 +120,12 @@ class Loader:
             photograph of 100 megapixels takes about that. Where samples are files, there must be memory for one
             such sample beside the slots when the loader is made, or, if you give a number, for one in each thread
             that decodes.
-        rank: This trainer's number; None takes ``RANK``, as torchrun sets it, else 0.
-        world_size: The number of trainers; None takes ``WORLD_SIZE``, else 1.
+        rank: This trainer's number, of several that share the samples; or PyTorch's process group of those that do, or
+            a `DeviceMesh` of one axis, such as ``mesh["dp"]``. If neither this nor `world_size` is given, it is found
+            when the loader is first asked for its length, its state or an epoch: from PyTorch's process group or JAX's
+            distributed runtime, where one runs by then, or from the variables of torchrun, SLURM (in a step), Open MPI
+            or PMI. Without any of these there is one trainer. What was taken is in ``stats()["ranks"]``.
+        world_size: The number of trainers.
         output: What fields of a batch are: ``"numpy"``, ``"torch"`` or ``"jax"`` arrays, all without a copy.
         on_error: What becomes of a sample that cannot be read or decoded: ``"raise"`` fails its batch, and iteration
             can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
@@ -177,7 +183,7 @@ class Loader:
         prefetch: int = 4,
         memory_limit: int | str = "2GiB",
         max_sample_bytes: int | str | None = None,
-        rank: int | None = None,
+        rank: Any = None,  # noqa: ANN401 (an int, or PyTorch's types)
         world_size: int | None = None,
         output: Output = "numpy",
         on_error: OnError = "raise",
@@ -196,14 +202,12 @@ class Loader:
         _one_of("on_error", on_error, get_args(OnError))
         _one_of("output", output, tuple(OUTPUTS))
         if num_workers == "auto":
-            num_workers = _native.auto_workers(from_env("LOCAL_WORLD_SIZE", 1))
+            num_workers = _native.auto_workers(local_world_size())
         options: dict[str, Any] = {
             "batch_size": _count("batch_size", 1 if batch_size is None else batch_size),
             "shuffle": _shuffled(shuffle),
             "seed": _count("seed", seed),
             "drop_last": bool(drop_last),
-            "rank": _count("rank", from_env("RANK", 0) if rank is None else rank),
-            "world_size": _count("world_size", from_env("WORLD_SIZE", 1) if world_size is None else world_size),
             "num_workers": _count("num_workers", num_workers),
             "threads_per_worker": _count("threads_per_worker", threads_per_worker),
             "spawns": start == "spawn",
@@ -239,24 +243,20 @@ class Loader:
         }
         self.source = source
         self.output: Output = output
-        runs_code = dataset is not None or bool(functions)
-        code: tuple[Code, tuple[bytes, Sequence[memoryview]] | None] | None = None
-        if runs_code:
+        code = None
+        if dataset is not None or functions:
             room = frozenset(capacity or {})
             own = None if maps else names
-            turns = _turns(options) if is_stream else None
-            seed = options["seed"]
-            whole = Code(dataset, own, room, rng, seed, num_workers, worker_init, functions=functions, turns=turns)
-            code = whole, (pack(whole) if num_workers and start != "fork" else None)
+            code = Code(dataset, own, room, rng, options["seed"], num_workers, worker_init, functions=functions)
         else:
             _check_no_code(source, rng, start, worker_init)
-        self._native = _native.Loader(
-            json.dumps(description, allow_nan=False),
-            None if dataset is not None else source.native,
-            code,
-            program(with_code=runs_code),
-            tell,
+        making = _Making(
+            description, None if dataset is not None else source.native, code, is_stream=is_stream, forks=start == "fork"
         )
+        given = Ranks.given(rank, world_size)
+        self._ranks = given or Ranks.found(may_come=True)
+        self._native = making.loader(self._ranks)
+        self._making = making if given is None else None
         self._counters: Mapping[str, int] = {} if is_code else source.counters
         self._is_stream, self._drop_last = is_stream, bool(drop_last)
         self._is_mapped = bool(maps) and not is_code
@@ -303,16 +303,33 @@ class Loader:
         Raises:
             TypeError: The dataset is iterable and has no ``__len__``.
         """
+        self._settle()
+        return self._batches()
+
+    def _batches(self) -> int:
         if self._is_stream:
             size = self._batch_size or 1
             return len(self.source) // size if self._drop_last else -(-len(self.source) // size)
         return self._native.batches
+
+    def _settle(self) -> None:
+        """Asks for the last time which of several trainers this is: a process group may have begun since."""
+        if self._making is None:
+            return
+        ranks = Ranks.found()
+        if ranks[:2] != self._ranks[:2]:
+            epoch = self._native.epoch
+            self._native.close()
+            self._native = self._making.loader(ranks)
+            self._native.set_epoch(epoch)
+        self._ranks, self._making = ranks, None
 
     def __iter__(self) -> Iterator[Any]:
         """Begins the next epoch: the one that was set or loaded, else the one after the last that was begun.
 
         An iteration of this loader that was still going on ends; its iterator raises ``RuntimeError``.
         """
+        self._settle()
         epoch = _Epoch(self._native, self._positions, self._ragged, self.output)
         return epoch if self._batch_size is not None else map(_single, epoch)
 
@@ -329,6 +346,7 @@ class Loader:
         Batches handed out so far are behind it. It does not depend on the number of workers, the batch size or the
         world size, and is the same on every rank that has had the same number of batches.
         """
+        self._settle()
         state: dict[str, Any] = json.loads(self._native.state())
         return state
 
@@ -338,6 +356,7 @@ class Loader:
         Raises:
             ValueError: The state is of another version, seed, order or source, or its cursor is beyond the end.
         """
+        self._settle()
         self._native.load_state(json.dumps(dict(state_dict)))
 
     def stats(self) -> dict[str, Any]:
@@ -351,10 +370,11 @@ class Loader:
         keeps. ``restarts``: workers that were replaced. ``failed_samples``, ``quarantine``: how many failed, and which
         first. ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``:
         what of its description the source passed over or filled in, by name, such as the ``annotations_without_image``
-        of a COCO file.
+        of a COCO file. ``ranks``: ``rank``, ``world_size`` and ``by``, who said so; until the loader is first asked for
+        its length, its state or an epoch, as far as is known.
         """
         stats: dict[str, Any] = self._native.stats()
-        return stats | {"source": dict(self._counters)}
+        return stats | {"source": dict(self._counters), "ranks": self._ranks._asdict()}
 
     def close(self) -> None:
         """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
@@ -373,10 +393,12 @@ class Loader:
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}: {spec.dtype}{list(spec.shape)}" for name, spec in self.spec.items())
-        count = f"{len(self)} batches" if not self._is_stream or hasattr(self.source, "__len__") else "batches"
+        count = f"{self._batches()} batches" if not self._is_stream or hasattr(self.source, "__len__") else "batches"
+        ranks = self._ranks
+        part = "" if ranks.world_size == 1 else f", rank {ranks.rank} of {ranks.world_size} by {ranks.by}"
         return (
             f"Loader({self.source!r}, batch_size={self._batch_size}, num_workers={self._num_workers}, "
-            f"{count} of {fields})"
+            f"{count} of {fields}{part})"
         )
 
 
@@ -453,8 +475,33 @@ def _is_stream(source: object, fields: object, on_error: OnError, *, shuffle: Sh
     return True
 
 
-def _turns(options: Mapping[str, Any]) -> Turns:
-    return Turns(options["batch_size"], max(options["num_workers"], 1), options["rank"], options["world_size"])
+class _Making:
+    """What a loader is made of, for whichever of several trainers this is."""
+
+    def __init__(
+        self, description: Any, source: _native.Source | None, code: Code | None, *, is_stream: bool, forks: bool
+    ) -> None:
+        self._description = description
+        self._source = source
+        self._code = code
+        self._is_stream = is_stream
+        self._forks = forks
+
+    def loader(self, ranks: Ranks) -> _native.Loader:
+        """Starts the loader of a trainer."""
+        options = self._description["options"] | {"rank": ranks.rank, "world_size": ranks.world_size}
+        code = self._code
+        if code is not None and self._is_stream:
+            turns = Turns(options["batch_size"], max(options["num_workers"], 1), ranks.rank, ranks.world_size)
+            code = replace(code, turns=turns)
+        packed = pack(code) if code is not None and options["num_workers"] and not self._forks else None
+        return _native.Loader(
+            json.dumps(self._description | {"options": options}, allow_nan=False),
+            self._source,
+            None if code is None else (code, packed),
+            program(with_code=code is not None),
+            tell,
+        )
 
 
 def _check_stream(dataset: object, on_error: OnError, *, shuffle: Shuffle) -> None:

@@ -30,8 +30,9 @@ FORMATS = ((".jpg", "JPEG"), (".png", "PNG"), (".webp", "WEBP"), (".JPEG", "JPEG
 
 @pytest.fixture(autouse=True)
 def _a_plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name in {"RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"} or name.startswith(("SLURM_", "OMPI_", "PMI_")):
+            monkeypatch.delenv(name)
 
 
 def belongings() -> dict[str, Counter[str]]:

@@ -12,7 +12,7 @@ import torch
 
 import stokehold as sh
 from stokehold import transforms as native
-from stokehold.sizes import from_env
+from stokehold.ranks import Ranks
 
 __all__ = ["NativeLoader", "from_torchvision"]
 
@@ -81,12 +81,12 @@ def from_torchvision(dataset: Any, batch_size: int = 1, *, shuffle: bool = False
             "label": np.array([label for _, label in samples], np.int64),
         }
     )
-    seed = options.pop("seed", None)
+    seed, is_drawn = options.pop("seed", None), False
     if seed is None:
-        ranks = options.get("world_size")
-        is_part = (from_env("WORLD_SIZE", 1) if ranks is None else ranks) > 1
+        ranks = Ranks.given(options.get("rank"), options.get("world_size")) or Ranks.found(may_come=True)
+        is_drawn = ranks.world_size == 1
         # Generators of ranks may differ, and then they would cut different orders.
-        seed = 0 if is_part else int(torch.empty((), dtype=torch.int64).random_())
+        seed = int(torch.empty((), dtype=torch.int64).random_()) if is_drawn else 0
     chain = list(_converted(folder.transform))
     return NativeLoader(
         sh.Loader(
@@ -97,21 +97,30 @@ def from_torchvision(dataset: Any, batch_size: int = 1, *, shuffle: bool = False
             transforms={"image": chain},
             output="torch",
             **options,
-        )
+        ),
+        is_drawn=is_drawn,
     )
 
 
 class NativeLoader:
     """Batches ``[images, labels]`` of the `stokehold.Loader` at `loader`. Each ``iter`` begins the next epoch."""
 
-    def __init__(self, loader: sh.Loader) -> None:
+    def __init__(self, loader: sh.Loader, *, is_drawn: bool = False) -> None:
         self.loader = loader
+        self._is_drawn = is_drawn
+        """Whether the seed was drawn, which is no other rank's."""
 
     def __len__(self) -> int:
         """Returns the number of batches of an epoch."""
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
+        ranks = len(self) and self.loader.stats()["ranks"]
+        if ranks and self._is_drawn and ranks["world_size"] > 1:
+            raise RuntimeError(
+                f"from_torchvision: this became one of {ranks['world_size']} ranks ({ranks['by']}) after the seed was "
+                "drawn, which each has for itself: pass seed=, the same on all of them"
+            )
         for batch in self.loader:
             yield [batch["image"], batch["label"]]
 
