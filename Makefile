@@ -51,8 +51,8 @@ test-python: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/jax $(STAMPS)/torch ## Run
 	$(BIN)/python -m pytest -m 'not thorough' --numprocesses 2 --dist worksteal
 
 .PHONY: test-all
-test-all: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/libraries $(STAMPS)/torch ## Run what `test` leaves out: soaks, exhaustive grids, frameworks.
-	$(BIN)/python -m pytest -m thorough
+test-all: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/frameworks $(STAMPS)/jax $(STAMPS)/libraries $(STAMPS)/torch ## Run what `test` leaves out, in two processes: soaks, exhaustive grids, frameworks.
+	$(BIN)/python -m pytest -m thorough --numprocesses 2 --dist worksteal
 
 .PHONY: test-emulated
 test-emulated: $(STAMPS)/build $(STAMPS)/test $(STAMPS)/jax $(STAMPS)/torch ## Run the tests beside other libraries as other processors would.
