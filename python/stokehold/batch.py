@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, overload
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -45,23 +46,64 @@ OUTPUTS: Final[dict[Output, Callable[[_native.Field], Any]]] = {
 }
 
 
-class Ragged(Sequence[Any]):
-    """A field whose rows vary in shape: one array for each row, a view of the slot.
+def _is_tensor(value: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
-    Each array keeps the slot, as those of other fields do, and is made when it is asked for.
-    """
 
-    __slots__ = ("_native", "_output", "_position", "_shapes")
+def _turned(value: Any, output: Output) -> Any:
+    """Returns an array of any library as one of this one."""
+    if output == "numpy":
+        return np.asarray(value.cpu() if _is_tensor(value) else value)
+    if output == "torch":
+        import torch  # noqa: PLC0415: optional, and slow to import.
+
+        return torch.as_tensor(value)
+    import jax  # noqa: PLC0415: optional, and slow to import.
+
+    return jax.numpy.asarray(value.numpy(force=True) if _is_tensor(value) else value)
+
+
+class SlotRows(Sequence[Any]):
+    """The rows of a ragged field, as they lie in a slot: an array for each, made when it is asked for."""
+
+    __slots__ = ("_native", "_output", "_position", "shapes")
 
     def __init__(self, native: _native.Batch, position: int, output: Output) -> None:
         self._native = native
         self._position = position
         self._output = output
-        self._shapes = [tuple(shape) for shape in native.shapes(position)]
+        self.shapes = [tuple(shape) for shape in native.shapes(position)]
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[at] for at in range(*row.indices(len(self)))]
+        return OUTPUTS[self._output](self._native.row(self._position, range(len(self))[row]))
+
+    def turned(self, output: Output) -> SlotRows:
+        """Returns the same rows as arrays of this library."""
+        return SlotRows(self._native, self._position, output)
+
+
+class Ragged(Sequence[Any]):
+    """A field whose rows vary in shape: one array for each row, a view of the slot.
+
+    Each array keeps the slot, as those of other fields do, and is made when it is asked for. ``Ragged(rows)`` holds
+    other arrays, such as those that a framework has moved to a device.
+    """
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Iterable[Any] = ()) -> None:
+        # Whoever walks trees puts anything into the place of arrays, so they are not looked at.
+        self._rows = rows if isinstance(rows, SlotRows) else list(rows)
 
     def __len__(self) -> int:
         """Returns the number of rows."""
-        return len(self._shapes)
+        return len(self._rows)
 
     @overload
     def __getitem__(self, row: int) -> Any: ...
@@ -73,25 +115,26 @@ class Ragged(Sequence[Any]):
         Raises:
             IndexError: The batch has no such row.
         """
-        if isinstance(row, slice):
-            return [self[at] for at in range(*row.indices(len(self)))]
-        return OUTPUTS[self._output](self._field(range(len(self))[row]))
+        return self._rows[row]
 
-    def _field(self, row: int) -> _native.Field:
-        return self._native.row(self._position, row)
+    def turned(self, output: Output) -> Ragged:
+        """Returns the same rows as arrays of this library; views where they can be."""
+        rows = self._rows
+        return Ragged(rows.turned(output) if isinstance(rows, SlotRows) else [_turned(row, output) for row in rows])
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of each row."""
-        return list(self._shapes)
+        rows = self._rows
+        return list(rows.shapes) if isinstance(rows, SlotRows) else [tuple(row.shape) for row in rows]
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """The first extent of each row, of shape (rows,)."""
-        return np.array([shape[0] for shape in self._shapes], dtype=np.int64)
+        return np.array([shape[0] for shape in self.shapes], dtype=np.int64)
 
     def padded(self, fill: float = 0, *, shape: Sequence[int] | None = None) -> Any:
-        """Returns a copy as one array of the loader's ``output``, each row at the start of its axes.
+        """Returns a copy as one array of the rows' library, each row at the start of its axes.
 
         Args:
             fill: What stands where a row has nothing.
@@ -103,29 +146,88 @@ class Ragged(Sequence[Any]):
         Raises:
             ValueError: A row does not fit `shape`.
         """
-        rows = [_to_numpy(self._field(row)) for row in range(len(self))]
+        rows, shapes = list(self.turned("numpy")), self.shapes
         if shape is None:
-            shape = [max(extents) for extents in zip(*self._shapes, strict=True)]
-        for at, extents in enumerate(self._shapes):
+            shape = [max(extents) for extents in zip(*shapes, strict=True)]
+        for at, extents in enumerate(shapes):
             if len(extents) != len(shape) or any(extent > room for extent, room in zip(extents, shape, strict=True)):
                 raise ValueError(f"row {at} of shape {extents} does not fit {tuple(shape)}")
         dense = np.full((len(rows), *shape), fill, dtype=rows[0].dtype)
         for row, place in zip(rows, dense, strict=True):
             place[tuple(map(slice, row.shape))] = row
-        if self._output == "torch":
+        first = self[0]
+        if _is_tensor(first):
             import torch  # noqa: PLC0415: optional, and slow to import.
 
             if dense.dtype.name == "bfloat16":
-                return torch.from_numpy(dense.view(np.int16)).view(torch.bfloat16)
-            return torch.from_numpy(dense)
-        if self._output == "jax":
-            import jax  # noqa: PLC0415: optional, and slow to import.
+                return torch.from_numpy(dense.view(np.int16)).view(torch.bfloat16).to(first.device)
+            return torch.from_numpy(dense).to(first.device)
+        return dense if isinstance(first, np.ndarray) else _turned(dense, "jax")
 
-            return jax.numpy.asarray(dense)
-        return dense
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Ragged, ([_copied(row) for row in self],)
 
     def __repr__(self) -> str:
-        return f"Ragged({len(self)} rows of {', '.join(map(str, self._shapes))})"
+        return f"Ragged({len(self)} rows of {', '.join(map(str, self.shapes))})"
+
+
+def _copied(value: Any) -> Any:
+    """Returns an array in memory of its own."""
+    if isinstance(value, Ragged):
+        return Ragged([_copied(row) for row in value])
+    if _is_tensor(value):
+        return value.clone()
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+class Facts(NamedTuple):
+    """What is known of a batch beside its fields."""
+
+    rows: int
+    epoch: int
+    indices: list[int]
+
+
+class SlotFields(Mapping[str, Any]):
+    """The fields of a batch, as they lie in a slot: an array for each, made when it is first asked for."""
+
+    __slots__ = ("_arrays", "_output", "_positions", "_ragged", "native")
+
+    def __init__(
+        self, native: _native.Batch, positions: Mapping[str, int], ragged: frozenset[str], output: Output
+    ) -> None:
+        self.native = native
+        self._positions = positions
+        self._ragged = ragged
+        self._output = output
+        self._arrays: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._arrays[name]
+        except KeyError:
+            array = self._arrays[name] = self.turned(name, self._output)
+            return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def is_ragged(self, name: str) -> bool:
+        """Tells whether the rows of a field vary."""
+        return name in self._ragged
+
+    def turned(self, name: str, output: Output) -> Any:
+        """Returns a field as an array of this library."""
+        if name in self._ragged:
+            return Ragged(SlotRows(self.native, self._positions[name], output))
+        return OUTPUTS[output](self.field(name))
+
+    def field(self, name: str) -> _native.Field:
+        """Returns a field itself."""
+        return self.native.field(self._positions[name])
 
 
 class Batch(Mapping[str, Any]):
@@ -134,18 +236,18 @@ class Batch(Mapping[str, Any]):
     A held batch belongs to its holder alone: its arrays may be written to, and never change by themselves. The slot
     goes back to the pool when the batch and every array made of it are gone, in any order among batches; the memory
     stays valid until then, also after the loader is closed.
+
+    It is a tree as a dict of its arrays is one: ``Batch({"x": array})`` is how frameworks rebuild it when they move,
+    join or gather arrays, and PyTorch's, JAX's and optree's functions for trees walk through it. A batch that is
+    pickled, or copied by `copy.deepcopy`, becomes copies.
     """
 
-    __slots__ = ("_arrays", "_native", "_output", "_positions", "_ragged")
+    __slots__ = ("_facts", "_fields")
 
-    def __init__(
-        self, native: _native.Batch, positions: Mapping[str, int], ragged: frozenset[str], output: Output
-    ) -> None:
-        self._native = native
-        self._positions = positions
-        self._ragged = ragged
-        self._output = output
-        self._arrays: dict[str, Any] = {}
+    def __init__(self, fields: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), facts: Facts | None = None) -> None:
+        # In the place of arrays there may be anything.
+        self._fields: SlotFields | dict[str, Any] = fields if isinstance(fields, SlotFields) else dict(fields)
+        self._facts = facts
 
     def __getitem__(self, name: str) -> Any:
         """Returns a field as an array of the loader's ``output``, its first axis the row; a ragged one as `Ragged`.
@@ -154,59 +256,89 @@ class Batch(Mapping[str, Any]):
             KeyError: There is no such field.
         """
         try:
-            return self._arrays[name]
+            return self._fields[name]
         except KeyError:
-            array = self._arrays[name] = self._as(name, self._output)
-            return array
+            raise self._no_field(name) from None
 
-    def _as(self, name: str, output: Output) -> Any:
-        if name in self._ragged:
-            return Ragged(self._native, self._positions[name], output)
-        return OUTPUTS[output](self.field(name))
+    def _turned(self, name: str, output: Output) -> Any:
+        if isinstance(self._fields, SlotFields):
+            return self._fields.turned(name, output)
+        value = self[name]
+        return value.turned(output) if isinstance(value, Ragged) else _turned(value, output)
+
+    def _no_field(self, name: object) -> KeyError:
+        return KeyError(f"no field {name!r}; the batch has {', '.join(self._fields)}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._positions)
+        return iter(self._fields)
 
     def __len__(self) -> int:
         """Returns the number of fields; `rows` is the number of rows."""
-        return len(self._positions)
+        return len(self._fields)
 
     def __repr__(self) -> str:
-        fields = ", ".join(
-            f"{name}: {self[name]!r}"
-            if name in self._ragged
-            else f"{name}: {self.field(name).dtype}{list(self.field(name).shape)}"
-            for name in self
-        )
-        return f"Batch(epoch={self.epoch}, {fields})"
+        facts = self._known()
+        parts = [f"{name}: {self._described(name)}" for name in self]
+        return f"Batch({', '.join(parts if facts is None else [f'epoch={facts.epoch}', *parts])})"
+
+    def _described(self, name: str) -> str:
+        fields = self._fields
+        value = fields.field(name) if isinstance(fields, SlotFields) and not fields.is_ragged(name) else self[name]
+        has_shape = hasattr(value, "dtype") and hasattr(value, "shape")
+        return f"{value.dtype}{list(value.shape)}" if has_shape else repr(value)
+
+    def _known(self) -> Facts | None:
+        if not isinstance(self._fields, SlotFields):
+            return self._facts
+        native = self._fields.native
+        return Facts(native.rows, native.epoch, native.indices)
+
+    def _fact(self, name: str) -> Any:
+        told = self._fields.native if isinstance(self._fields, SlotFields) else self._facts
+        if told is None:
+            raise AttributeError(f"this batch was made of arrays, and has no {name}: ask the one that the loader gave")
+        return getattr(told, name)
 
     @property
     def rows(self) -> int:
         """The number of rows: ``batch_size``, or less at the end of an epoch."""
-        return self._native.rows
+        if self._facts is None and not isinstance(self._fields, SlotFields):
+            return len(next(iter(self.values()), ()))
+        rows: int = self._fact("rows")
+        return rows
 
     @property
     def epoch(self) -> int:
-        """The epoch that the batch belongs to."""
-        return self._native.epoch
+        """The epoch that the batch belongs to.
+
+        Raises:
+            AttributeError: The batch was made of arrays.
+        """
+        epoch: int = self._fact("epoch")
+        return epoch
 
     @property
     def indices(self) -> npt.NDArray[np.int64]:
-        """The index of each row's sample in the source, of shape (rows,)."""
-        return np.array(self._native.indices, dtype=np.int64)
+        """The index of each row's sample in the source, of shape (rows,).
 
-    def field(self, name: str) -> _native.Field:
+        Raises:
+            AttributeError: The batch was made of arrays.
+        """
+        return np.array(self._fact("indices"), dtype=np.int64)
+
+    def field(self, name: str) -> Any:
         """Returns a field itself, for any library that takes DLPack, the array interface or the buffer protocol.
 
         Raises:
             KeyError: There is no such field.
             TypeError: The field is ragged: each of its rows is an array of its own.
         """
+        if not isinstance(self._fields, SlotFields):
+            return self[name]
         try:
-            position = self._positions[name]
+            return self._fields.field(name)
         except KeyError:
-            raise KeyError(f"no field {name!r}; the batch has {', '.join(self._positions)}") from None
-        return self._native.field(position)
+            raise self._no_field(name) from None
 
     def text(self, name: str) -> list[str]:
         """Returns a field of UTF-8 text, a ragged one of ``uint8``, as one string for each row.
@@ -216,10 +348,7 @@ class Batch(Mapping[str, Any]):
             TypeError: The field is no text.
             UnicodeDecodeError: A row is not UTF-8.
         """
-        rows = self._as(name, "numpy") if name in self._ragged else self.field(name)
-        if not isinstance(rows, Ragged) or any(row.dtype != np.uint8 or row.ndim != 1 for row in rows):
-            raise TypeError(f"field {name!r} is no text: a ragged field of bytes is")
-        return [row.tobytes().decode() for row in rows]
+        return [row.tobytes().decode() for row in self._bytes(name, "text: a ragged field of bytes is")]
 
     def objects(self, name: str) -> list[Any]:
         """Returns a field of pickled objects, as one object for each row. Each is unpickled here, at its own price.
@@ -228,19 +357,50 @@ class Batch(Mapping[str, Any]):
             KeyError: There is no such field.
             TypeError: The field is no object.
         """
-        rows = self._as(name, "numpy") if name in self._ragged else self.field(name)
-        if not isinstance(rows, Ragged) or any(row.dtype != np.uint8 or row.ndim != 1 for row in rows):
-            raise TypeError(f"field {name!r} is no object: a ragged field of pickles is")
+        rows = self._bytes(name, "object: a ragged field of pickles is")
         return [pickle.loads(row) for row in rows]  # noqa: S301 (made by the loader's own workers)
+
+    def _bytes(self, name: str, what: str) -> Ragged:
+        rows = self[name]
+        rows = rows.turned("numpy") if isinstance(rows, Ragged) else rows
+        if not isinstance(rows, Ragged) or any(row.dtype != np.uint8 or row.ndim != 1 for row in rows):
+            raise TypeError(f"field {name!r} is no {what}")
+        return rows
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> Batch:
+        """Returns a batch of tensors on a device of PyTorch; those that are there already are the same.
+
+        Args:
+            device: As `torch.Tensor.to` takes it.
+            non_blocking: Whether it may return before the copies are done, as far as memory is pinned. Keep this batch
+                until they are: its slot may be filled again once it is gone.
+        """
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """Returns a batch of tensors that are copies in pinned memory, from which a GPU copies faster."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def _mapped(self, function: Callable[[Any], Any]) -> Batch:
+        def of(value: Any) -> Any:
+            return Ragged(map(function, value)) if isinstance(value, Ragged) else function(value)
+
+        return Batch({name: of(array) for name, array in self.torch().items()}, self._known())
+
+    def __copy__(self) -> Batch:
+        return Batch(self._fields, self._facts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Batch, ({name: _copied(array) for name, array in self.items()}, self._known())
 
     def numpy(self) -> dict[str, Any]:
         """Returns every field as a NumPy array, a view of the slot (``bfloat16`` needs ``ml_dtypes``)."""
-        return {name: self._as(name, "numpy") for name in self}
+        return {name: self._turned(name, "numpy") for name in self}
 
     def torch(self) -> dict[str, Any]:
-        """Returns every field as a ``torch.Tensor`` on the CPU, a view of the slot."""
-        return {name: self._as(name, "torch") for name in self}
+        """Returns every field as a ``torch.Tensor``, a view of the slot."""
+        return {name: self._turned(name, "torch") for name in self}
 
     def jax(self) -> dict[str, Any]:
-        """Returns every field as a ``jax.Array`` on the CPU; a view of the slot where JAX allows it."""
-        return {name: self._as(name, "jax") for name in self}
+        """Returns every field as a ``jax.Array``; a view of the slot where JAX allows it."""
+        return {name: self._turned(name, "jax") for name in self}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from stokehold import _native
-from stokehold.batch import OUTPUTS, Batch, Output
+from stokehold.batch import OUTPUTS, Batch, Output, SlotFields
 from stokehold.columns import field_name
 from stokehold.coordinator import FROZEN, program
 from stokehold.mix import BatchTransform
@@ -20,6 +22,7 @@ from stokehold.reports import tell
 from stokehold.sizes import byte_count, integer
 from stokehold.sources import Source
 from stokehold.transforms import Map
+from stokehold.trees import register
 from stokehold.user.code import Code, Rng, Start
 from stokehold.user.functions import Function
 from stokehold.user.packing import pack
@@ -30,6 +33,9 @@ __all__ = ["FieldSpec", "Loader", "freeze_support"]
 OnError: TypeAlias = Literal["raise", "skip", "replace"]
 """What becomes of a sample that cannot be read or decoded."""
 
+
+BatchType: TypeAlias = Literal["dict", "tuple"]
+"""What a batch is."""
 
 Shuffle: TypeAlias = bool | Literal["blocks"]
 """Whether each epoch has its own random order, and of what."""
@@ -127,6 +133,9 @@ class Loader:
             or PMI. Without any of these there is one trainer. What was taken is in ``stats()["ranks"]``.
         world_size: The number of trainers.
         output: What fields of a batch are: ``"numpy"``, ``"torch"`` or ``"jax"`` arrays, all without a copy.
+        batch_type: What a batch is: ``"dict"``, a `Batch`, which is a mapping by field name; or ``"tuple"``, a named
+            tuple of the arrays in the order of the fields, for ``for images, labels in loader``. Of a tuple, names that
+            are no identifiers of Python become ``_0``, ``_1`` and so on.
         on_error: What becomes of a sample that cannot be read or decoded: ``"raise"`` fails its batch, and iteration
             can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
             comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic.
@@ -186,6 +195,7 @@ class Loader:
         rank: Any = None,  # noqa: ANN401 (an int, or PyTorch's types)
         world_size: int | None = None,
         output: Output = "numpy",
+        batch_type: BatchType = "dict",
         on_error: OnError = "raise",
         stall_timeout: float = 60.0,
         worker_batches: int | None = None,
@@ -201,6 +211,7 @@ class Loader:
         is_stream = _is_stream(source, fields, on_error, shuffle=shuffle)
         _one_of("on_error", on_error, get_args(OnError))
         _one_of("output", output, tuple(OUTPUTS))
+        _one_of("batch_type", batch_type, get_args(BatchType))
         if num_workers == "auto":
             num_workers = _native.auto_workers(local_world_size())
         options: dict[str, Any] = {
@@ -251,7 +262,11 @@ class Loader:
         else:
             _check_no_code(source, rng, start, worker_init)
         making = _Making(
-            description, None if dataset is not None else source.native, code, is_stream=is_stream, forks=start == "fork"
+            description,
+            None if dataset is not None else source.native,
+            code,
+            is_stream=is_stream,
+            forks=start == "fork",
         )
         given = Ranks.given(rank, world_size)
         self._ranks = given or Ranks.found(may_come=True)
@@ -264,6 +279,7 @@ class Loader:
         self._batch_size = batch_size
         self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
         self._ragged = frozenset(name for name, field in self.spec.items() if field.capacity is not None)
+        self._tuple: Any = _tuple_of(self._positions) if batch_type == "tuple" else None
 
     @property
     def spec(self) -> dict[str, FieldSpec]:
@@ -330,8 +346,42 @@ class Loader:
         An iteration of this loader that was still going on ends; its iterator raises ``RuntimeError``.
         """
         self._settle()
-        epoch = _Epoch(self._native, self._positions, self._ragged, self.output)
-        return epoch if self._batch_size is not None else map(_single, epoch)
+        return _Epoch(self._native, self._given, is_endless=self._is_stream)
+
+    def _given(self, native: _native.Batch) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
+        """Returns a batch as it was asked for."""
+        fields = SlotFields(native, self._positions, self._ragged, self.output)
+        if self._batch_size is None:
+            sample = {name: rows[0] for name, rows in fields.items()}
+            return sample if self._tuple is None else self._tuple(*sample.values())
+        return Batch(fields) if self._tuple is None else self._tuple(*fields.values())
+
+    @property
+    def remaining(self) -> int:
+        """How many batches are still to come: of the current epoch, or of the next one if none is going on.
+
+        After a resumption it is less than ``len(loader)``, which is that of a whole epoch, as torchdata's.
+
+        Raises:
+            TypeError: The dataset is iterable, and nobody knows.
+        """
+        if self._is_stream:
+            raise TypeError(_NOBODY_KNOWS)
+        self._settle()
+        return self._native.remaining
+
+    def epochs(self, count: int | None = None) -> Iterator[Any]:
+        """Returns the batches of several epochs, one after the other; endlessly if `count` is None.
+
+        After a resumption the first is the rest of the epoch that was going on.
+
+        Raises:
+            ValueError: `count` is less than 1.
+        """
+        if count is not None and integer("count", count) < 1:
+            raise ValueError(f"count must be 1 or more, or None for no end, not {count}")
+        each = itertools.repeat(self) if count is None else itertools.repeat(self, count)
+        return itertools.chain.from_iterable(each)
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration begin with this epoch, as ``DistributedSampler.set_epoch`` does.
@@ -402,30 +452,36 @@ class Loader:
         )
 
 
-def _single(batch: Batch) -> dict[str, Any]:
-    """Returns the one sample of a batch."""
-    return {name: rows[0] for name, rows in batch.items()}
+def _tuple_of(names: Iterable[str]) -> type[tuple[Any, ...]]:
+    return namedtuple("BatchTuple", names, rename=True)  # noqa: PYI024 (the names come late)
 
 
-class _Epoch(Iterator[Batch]):
+class _Epoch(Iterator[Any]):
     """One epoch's batches. Goes on after an error in a batch."""
 
-    __slots__ = ("_iteration", "_native", "_output", "_positions", "_ragged")
+    __slots__ = ("_given", "_is_endless", "_iteration", "_native")
 
-    def __init__(
-        self, native: _native.Loader, positions: Mapping[str, int], ragged: frozenset[str], output: Output
-    ) -> None:
+    def __init__(self, native: _native.Loader, given: Callable[[_native.Batch], Any], *, is_endless: bool) -> None:
         self._native = native
-        self._positions = positions
-        self._ragged = ragged
-        self._output = output
+        self._given = given
+        self._is_endless = is_endless
         self._iteration = native.begin()
+        register()
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
         native = self._native.next(self._iteration)
         if native is None:
             raise StopIteration
-        return Batch(native, self._positions, self._ragged, self._output)
+        return self._given(native)
+
+    def __len__(self) -> int:
+        """Returns how many batches are still to come."""
+        if self._is_endless:
+            raise TypeError(_NOBODY_KNOWS)
+        return self._native.remaining_of(self._iteration)
+
+
+_NOBODY_KNOWS: Final = "nobody knows how many batches of an iterable dataset are still to come"
 
 
 def _one_of(name: str, given: object, allowed: tuple[str, ...]) -> None:
@@ -479,7 +535,13 @@ class _Making:
     """What a loader is made of, for whichever of several trainers this is."""
 
     def __init__(
-        self, description: Any, source: _native.Source | None, code: Code | None, *, is_stream: bool, forks: bool
+        self,
+        description: dict[str, Any],
+        source: _native.Source | None,
+        code: Code | None,
+        *,
+        is_stream: bool,
+        forks: bool,
     ) -> None:
         self._description = description
         self._source = source

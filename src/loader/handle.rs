@@ -180,6 +180,16 @@ impl Loader {
         lock(&self.iterations).reached().0
     }
 
+    /// Returns how many batches are still to come of the current iteration, or of the next one if none is going on.
+    pub fn remaining(&self) -> u64 {
+        lock(&self.iterations).remaining(&self.sampler)
+    }
+
+    /// Returns how many batches of an iteration are still to come; none of one that has ended.
+    pub fn remaining_of(&self, generation: u64) -> u64 {
+        lock(&self.iterations).remaining_of(generation)
+    }
+
     /// Returns where the loader is: the batches handed out so far are behind, all others before it.
     pub fn state(&self) -> State {
         let (epoch, cursor) = lock(&self.iterations).reached();

@@ -157,6 +157,25 @@ impl Iterations {
         self.next = Some((epoch, cursor));
     }
 
+    /// Returns how many batches of an iteration are still to come.
+    pub(super) fn remaining_of(&self, generation: u64) -> u64 {
+        match &self.current {
+            Some(CurrentIteration { partition, delivered, finished: false }) if generation == self.generation => {
+                partition.batches().saturating_sub(*delivered)
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Returns how many batches are still to come: of the iteration that is going on, or else of the next one.
+    pub(super) fn remaining(&self, sampler: &Sampler) -> u64 {
+        match (&self.next, &self.current) {
+            (None, Some(CurrentIteration { finished: false, .. })) => self.remaining_of(self.generation),
+            (None, Some(CurrentIteration { finished: true, .. }) | None) => sampler.partition(0, 0).batches(),
+            (Some((epoch, cursor)), _) => sampler.partition(*epoch, *cursor).batches(),
+        }
+    }
+
     /// Returns the epoch and the cursor up to which samples have been handed out.
     pub(super) fn reached(&self) -> (u64, u64) {
         match (&self.next, &self.current) {
@@ -188,13 +207,18 @@ mod tests {
         let (first, _) = iterations.begin(&sampler());
         iterations.deliver(0);
         assert_eq!(iterations.reached(), (0, 4));
+        assert_eq!((iterations.remaining(&sampler()), iterations.remaining_of(first)), (2, 2));
         let (second, partition) = iterations.begin(&sampler());
         assert_eq!(partition.epoch(), 1);
         assert!(iterations.partition_of(first).is_err());
+        assert_eq!((iterations.remaining_of(first), iterations.remaining_of(second)), (0, 3));
         (0..3).for_each(|batch| iterations.deliver(batch));
         assert_eq!(iterations.reached(), (1, 10));
         iterations.finish();
         assert_eq!(iterations.reached(), (2, 0));
+        assert_eq!(iterations.remaining(&sampler()), 3);
+        iterations.load(2, 8);
+        assert_eq!(iterations.remaining(&sampler()), 1);
         assert!(iterations.partition_of(second).unwrap().is_none());
     }
 

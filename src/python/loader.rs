@@ -171,6 +171,17 @@ impl Loader {
         py.detach(|| self.loader.epoch())
     }
 
+    /// How many batches are still to come of the current epoch, or of the next one if none is going on.
+    #[getter]
+    fn remaining(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.loader.remaining())
+    }
+
+    /// Returns how many batches of an iteration are still to come.
+    fn remaining_of(&self, py: Python<'_>, iteration: u64) -> u64 {
+        py.detach(|| self.loader.remaining_of(iteration))
+    }
+
     /// Begins an epoch and returns the iteration's number.
     fn begin(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(py.detach(|| self.loader.begin())?)
