@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any, Final, NamedTuple, Self
 
-from stokehold.sizes import integer
+from stokehold.sizes import from_env, integer
 
 __all__ = ["Ranks", "local_world_size"]
 
@@ -109,12 +109,11 @@ class Ranks(NamedTuple):
             return cls._checked(jax.process_index(), jax.process_count(), "jax.distributed")
         environment, half = os.environ, None
         for launcher in LAUNCHERS:
-            rank, size = pair = [environment.get(name, "") for name in (launcher.rank, launcher.world_size)]
+            pair = [environment.get(name, "") for name in (launcher.rank, launcher.world_size)]
             if launcher.needs is not None and not environment.get(launcher.needs):
                 continue
             if all(pair):
-                number, count = _number(launcher.rank, rank), _number(launcher.world_size, size)
-                return cls._checked(number, count, launcher.name)
+                return cls._checked(from_env(launcher.rank, 0), from_env(launcher.world_size, 1), launcher.name)
             if any(pair) and half is None:
                 half = launcher, pair
         if half is None or half[1] == ["", "1"]:
@@ -136,24 +135,13 @@ def local_world_size() -> int:
     Raises:
         ValueError: A variable is no number.
     """
-    for name in _LOCAL:
-        if text := os.environ.get(name, ""):
-            return _number(name, text)
-    return 1
+    return next((from_env(name, 1) for name in _LOCAL if os.environ.get(name)), 1)
 
 
 def _other(argument: str, variable: str, given: str) -> int:
-    text = os.environ.get(variable, "")
-    if not text:
+    if not os.environ.get(variable):
         raise ValueError(f"{given} needs {argument}= as well, or the environment's {variable}")
-    return _number(variable, text)
-
-
-def _number(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"the environment's {name} is {text!r}, not a number") from None
+    return from_env(variable, 0)
 
 
 def _distributed() -> Any:  # noqa: ANN401 (a module that may not be there)

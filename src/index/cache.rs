@@ -19,8 +19,7 @@ use crate::{
 /// A folder with indices; or none, and each is built again.
 ///
 /// What is in the folder is not trusted: an index is used where it is whole, was made of files of the same paths, sizes and
-/// times of change by this version, and points to nothing outside of these. Where it cannot
-/// be written, nothing is kept.
+/// times of change by this version, and points to nothing outside of these. Where it cannot be written, nothing is kept.
 #[derive(Clone, Debug)]
 pub struct Cache(Option<PathBuf>);
 

@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(depth.lanes(2), MOST_LANES);
         depth.threads = None;
         assert_eq!(depth.lanes(2), LANES);
-        // Reads of a microsecond are no reason for more, however little is made of them.
+        // Quick reads are no reason for more, however little is made of them.
         let mut depth = Depth::new(Some(1));
         for _ in 0..100 {
             depth.add(&report(100, 1), 2);

@@ -145,7 +145,7 @@ impl Index {
 }
 
 /// Tells whether a path leads nowhere but below the folder that it begins in.
-fn is_below(path: &[u8]) -> bool {
+pub(super) fn is_below(path: &[u8]) -> bool {
     let mut parts = std::iter::once(0).chain(memchr_iter(b'/', path).map(|at| at + 1)).map(|at| &path[at..]);
     parts.all(|rest| match rest {
         [] | [b'/', ..] => false,

@@ -1,16 +1,17 @@
 //! The listing of a folder, kept on disk where listing it takes long.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::ffi::OsStrExt,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::index::{Index, Listed};
+use super::index::{Index, Listed, is_below};
 use crate::{
     error::Result,
     source::{Stamp, kept_file, path},
@@ -78,18 +79,15 @@ fn read(file: &Path, root: &Path) -> Option<Index> {
     let (ends, mut rest) = bytes.split_at_checked(usize::try_from(header.samples).ok()?.checked_mul(8)?)?;
     for stamp in &header.folders {
         let len = memchr::memchr(0, rest)?;
-        let folder = Path::new(std::ffi::OsStr::from_bytes(&rest[..len]));
-        if !is_below(folder) || Stamp::of(&fs::metadata(root.join(folder)).ok()?) != *stamp {
+        let folder = &rest[..len];
+        // The root itself has no path below it.
+        let is_inside = folder.is_empty() || is_below(folder);
+        if !is_inside || Stamp::of(&fs::metadata(root.join(OsStr::from_bytes(folder))).ok()?) != *stamp {
             return None;
         }
         rest = &rest[len + 1..];
     }
     Index::of(ends.as_chunks().0.iter().map(|end| u64::from_ne_bytes(*end)).collect(), rest.to_vec())
-}
-
-/// Tells whether a path leads nowhere but below the folder that it begins in.
-fn is_below(path: &Path) -> bool {
-    path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 #[cfg(test)]
