@@ -7,38 +7,26 @@ import json
 import sys
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, Self, get_args
 
 from stokehold import _native
+from stokehold.arguments import BatchType, OnError, Shuffle, check_no_code, counted, duration, one_of, shuffled, streams
 from stokehold.batch import OUTPUTS, Batch, Output, SlotFields
 from stokehold.columns import field_name
-from stokehold.coordinator import FROZEN, program
+from stokehold.coordinator import FROZEN
+from stokehold.making import Making
 from stokehold.mix import BatchTransform
 from stokehold.ranks import Ranks, local_world_size
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
-from stokehold.reports import tell
 from stokehold.sizes import byte_count, integer
 from stokehold.sources import Source
 from stokehold.transforms import Map
 from stokehold.trees import register
 from stokehold.user.code import Code, Rng, Start
 from stokehold.user.functions import Function
-from stokehold.user.packing import pack
-from stokehold.user.streams import Turns, is_iterable
 
 __all__ = ["FieldSpec", "Loader", "freeze_support"]
-
-OnError: TypeAlias = Literal["raise", "skip", "replace"]
-"""What becomes of a sample that cannot be read or decoded."""
-
-
-BatchType: TypeAlias = Literal["dict", "tuple"]
-"""What a batch is."""
-
-Shuffle: TypeAlias = bool | Literal["blocks"]
-"""Whether each epoch has its own random order, and of what."""
 
 
 def freeze_support() -> None:
@@ -206,30 +194,30 @@ class Loader:
         worker_init: Callable[[int], object] | None = None,
     ) -> None:
         is_code = not isinstance(source, Source)
-        _one_of("rng", rng, get_args(Rng))
-        _one_of("start", start, get_args(Start))
-        is_stream = _is_stream(source, fields, on_error, shuffle=shuffle)
-        _one_of("on_error", on_error, get_args(OnError))
-        _one_of("output", output, tuple(OUTPUTS))
-        _one_of("batch_type", batch_type, get_args(BatchType))
+        one_of("rng", rng, get_args(Rng))
+        one_of("start", start, get_args(Start))
+        is_stream = streams(source, fields, on_error, shuffle=shuffle)
+        one_of("on_error", on_error, get_args(OnError))
+        one_of("output", output, tuple(OUTPUTS))
+        one_of("batch_type", batch_type, get_args(BatchType))
         if num_workers == "auto":
             num_workers = _native.auto_workers(local_world_size())
         options: dict[str, Any] = {
-            "batch_size": _count("batch_size", 1 if batch_size is None else batch_size),
-            "shuffle": _shuffled(shuffle),
-            "seed": _count("seed", seed),
+            "batch_size": counted("batch_size", 1 if batch_size is None else batch_size),
+            "shuffle": shuffled(shuffle),
+            "seed": counted("seed", seed),
             "drop_last": bool(drop_last),
-            "num_workers": _count("num_workers", num_workers),
-            "threads_per_worker": _count("threads_per_worker", threads_per_worker),
+            "num_workers": counted("num_workers", num_workers),
+            "threads_per_worker": counted("threads_per_worker", threads_per_worker),
             "spawns": start == "spawn",
             "on_error": on_error,
-            "stall_timeout": _seconds("stall_timeout", stall_timeout),
+            "stall_timeout": duration("stall_timeout", stall_timeout),
         }
         for name, limit in (("max_sample_bytes", max_sample_bytes), ("worker_memory_limit", worker_memory_limit)):
             if limit is not None:
                 options[name] = byte_count(name, limit)
         if worker_batches is not None:
-            options["worker_batches"] = _count("worker_batches", worker_batches)
+            options["worker_batches"] = counted("worker_batches", worker_batches)
         if num_workers and not sys.executable:
             raise RuntimeError(FROZEN.format(sys.executable))
         names = None if fields is None else tuple(field_name(name) for name in fields)
@@ -244,12 +232,12 @@ class Loader:
                 "transforms": chains(chosen, functions),
                 "batch_transforms": batch_chain(batch_transforms, functions),
                 "capacity": {
-                    field_name(name): _count(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
+                    field_name(name): counted(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
                 },
                 "draws": draws_of({} if draws is None else draws),
             },
             "options": options,
-            "prefetch": _count("prefetch", prefetch),
+            "prefetch": counted("prefetch", prefetch),
             "memory_limit": byte_count("memory_limit", memory_limit),
         }
         self.source = source
@@ -260,8 +248,8 @@ class Loader:
             own = None if maps else names
             code = Code(dataset, own, room, rng, options["seed"], num_workers, worker_init, functions=functions)
         else:
-            _check_no_code(source, rng, start, worker_init)
-        making = _Making(
+            check_no_code(source, rng, start, worker_init)
+        making = Making(
             description,
             None if dataset is not None else source.native,
             code,
@@ -388,7 +376,7 @@ class Loader:
 
         A place that was loaded in the same epoch is kept.
         """
-        self._native.set_epoch(_count("epoch", epoch))
+        self._native.set_epoch(counted("epoch", epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """Returns where the loader is, as a small dict that JSON can hold.
@@ -482,124 +470,3 @@ class _Epoch(Iterator[Any]):
 
 
 _NOBODY_KNOWS: Final = "nobody knows how many batches of an iterable dataset are still to come"
-
-
-def _one_of(name: str, given: object, allowed: tuple[str, ...]) -> None:
-    if given not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {given!r}")
-
-
-def _shuffled(shuffle: Shuffle) -> Shuffle:
-    """Returns the order as data, or raises `ValueError` if it is none."""
-    if not isinstance(shuffle, str):
-        return bool(shuffle)
-    if shuffle != "blocks":
-        raise ValueError(f"shuffle must be True, False or 'blocks', not {shuffle!r}")
-    return shuffle
-
-
-def _check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:
-    """Raises `ValueError` for options of what is Python, where nothing is."""
-    if (rng, start, worker_init) != ("sample", "forkserver", None):
-        raise ValueError(
-            f"rng, start and worker_init are for datasets and functions of Python, not for {type(source).__name__}"
-        )
-
-
-def _check_dataset(dataset: object) -> None:
-    """Raises `TypeError` for what has no samples."""
-    kind = type(dataset)
-    has_items = hasattr(kind, "__getitem__") or hasattr(kind, "__getitems__")
-    is_none = isinstance(dataset, type | str | bytes | Mapping) or not (has_items and hasattr(kind, "__len__"))
-    if is_none and (isinstance(dataset, type) or not is_iterable(dataset)):
-        raise TypeError(
-            f"Loader: source must be an ImageFolder, Arrays, a Table, CocoDetection, or a dataset with __getitem__ and "
-            f"__len__, or with __iter__, not {kind.__name__}"
-        )
-
-
-def _is_stream(source: object, fields: object, on_error: OnError, *, shuffle: Shuffle) -> bool:
-    """Tells whether a source is a dataset that is iterated. Raises where it is no source, or for what it cannot do."""
-    if isinstance(source, Source):
-        if fields is not None:
-            raise ValueError(f"fields is for datasets of Python, not for {type(source).__name__}")
-        return False
-    _check_dataset(source)
-    if not is_iterable(source):
-        return False
-    _check_stream(source, on_error, shuffle=shuffle)
-    return True
-
-
-class _Making:
-    """What a loader is made of, for whichever of several trainers this is."""
-
-    def __init__(
-        self,
-        description: dict[str, Any],
-        source: _native.Source | None,
-        code: Code | None,
-        *,
-        is_stream: bool,
-        forks: bool,
-    ) -> None:
-        self._description = description
-        self._source = source
-        self._code = code
-        self._is_stream = is_stream
-        self._forks = forks
-
-    def loader(self, ranks: Ranks) -> _native.Loader:
-        """Starts the loader of a trainer."""
-        options = self._description["options"] | {"rank": ranks.rank, "world_size": ranks.world_size}
-        code = self._code
-        if code is not None and self._is_stream:
-            turns = Turns(options["batch_size"], max(options["num_workers"], 1), ranks.rank, ranks.world_size)
-            code = replace(code, turns=turns)
-        packed = pack(code) if code is not None and options["num_workers"] and not self._forks else None
-        return _native.Loader(
-            json.dumps(self._description | {"options": options}, allow_nan=False),
-            self._source,
-            None if code is None else (code, packed),
-            program(with_code=code is not None),
-            tell,
-        )
-
-
-def _check_stream(dataset: object, on_error: OnError, *, shuffle: Shuffle) -> None:
-    """Raises for what cannot be done with a dataset that is iterated."""
-    name = type(dataset).__name__
-    if hasattr(type(dataset), "__next__") and type(dataset).__module__ in {"builtins", "itertools"}:
-        raise TypeError(
-            f"Loader: source must be a dataset that can be gone over more than once, not a {name}: give an object "
-            "whose __iter__ begins anew"
-        )
-    if shuffle:
-        raise ValueError(
-            f"Loader: shuffle must be False, not {shuffle!r}, for {name}, which is iterable: the order of its samples "
-            "is its own"
-        )
-    if on_error == "replace":
-        raise ValueError(
-            f"Loader: on_error must be 'raise' or 'skip', not 'replace', for {name}, which is iterable: no other "
-            "sample can be drawn from it"
-        )
-
-
-def _count(name: str, value: int) -> int:
-    count = integer(name, value)
-    # Another epoch follows each one.
-    limit = {"seed": 2**64, "epoch": 2**64 - 1}.get(name, 2**32)
-    if not 0 <= count < limit:
-        raise ValueError(f"{name} is out of range: {count}")
-    return count
-
-
-def _seconds(name: str, value: float) -> float:
-    try:
-        seconds = value.__float__()
-    except AttributeError:
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}") from None
-    if not 0.0 <= seconds < 2.0**64:
-        raise ValueError(f"{name} must be seconds, not {seconds}")
-    return seconds

@@ -1,0 +1,52 @@
+"""What a loader is made of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from stokehold import _native
+from stokehold.coordinator import program
+from stokehold.ranks import Ranks
+from stokehold.reports import tell
+from stokehold.user.code import Code
+from stokehold.user.packing import pack
+from stokehold.user.streams import Turns
+
+__all__ = ["Making"]
+
+
+class Making:
+    """What a loader is made of, for whichever of several trainers this is."""
+
+    def __init__(
+        self,
+        description: dict[str, Any],
+        source: _native.Source | None,
+        code: Code | None,
+        *,
+        is_stream: bool,
+        forks: bool,
+    ) -> None:
+        self._description = description
+        self._source = source
+        self._code = code
+        self._is_stream = is_stream
+        self._forks = forks
+
+    def loader(self, ranks: Ranks) -> _native.Loader:
+        """Starts the loader of a trainer."""
+        options = self._description["options"] | {"rank": ranks.rank, "world_size": ranks.world_size}
+        code = self._code
+        if code is not None and self._is_stream:
+            turns = Turns(options["batch_size"], max(options["num_workers"], 1), ranks.rank, ranks.world_size)
+            code = replace(code, turns=turns)
+        packed = pack(code) if code is not None and options["num_workers"] and not self._forks else None
+        return _native.Loader(
+            json.dumps(self._description | {"options": options}, allow_nan=False),
+            self._source,
+            None if code is None else (code, packed),
+            program(with_code=code is not None),
+            tell,
+        )
