@@ -25,6 +25,7 @@ mod numbered;
 mod op;
 pub mod ops;
 mod output;
+mod passes;
 mod pixels;
 mod plan;
 mod render;

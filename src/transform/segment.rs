@@ -11,9 +11,10 @@ use super::{
     motion::Moves,
     numbered::Numbered,
     op::{ImageShape, OpKey, PixelOp, Role},
+    passes,
     pixels::Pixels,
-    plan::{Pass, Plan},
-    render::{self, Renderer},
+    plan::Plan,
+    render::Renderer,
     view::{Region, View},
 };
 use crate::{
@@ -149,19 +150,7 @@ impl Segment {
         if image.size() != plan.image {
             plan.take_region(image.size())?;
         }
-        let mut input = Some(image);
-        for pass in &plan.passes {
-            match pass {
-                Pass::View(view) => {
-                    let from = input.take().unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
-                    show(renderer, view, from, &mut spare.canvas)?;
-                    spare.canvas.pack();
-                    std::mem::swap(canvas, &mut spare.canvas);
-                }
-                Pass::Edit(edit) => edit.apply(canvas, spare),
-            }
-        }
-        let from = input.unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
+        let from = passes::run(&plan.passes, image, renderer, canvas, spare)?;
         self.write(&plan.last, from, renderer, (&mut spare.canvas, packed), row)?;
         self.writer.edit(key, plan.size(), row);
         Ok(())
@@ -220,18 +209,4 @@ fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, Str
         (Role::Pixels(pixel_op), None) => Ok(Arc::clone(pixel_op)),
         (Role::Row(_), None) => Err("takes no pixels".to_owned()),
     }
-}
-
-/// Makes a view into pixels, flips included.
-fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Canvas) -> Result<(), String> {
-    let (size, pixel) = (view.size(), from.pixel());
-    let out = canvas.reset(size, pixel);
-    renderer.render(view, from, out)?;
-    if view.flip {
-        render::mirror(out, size.width, pixel);
-    }
-    if view.flop {
-        render::turn_over(out, size.width as usize * pixel.size());
-    }
-    Ok(())
 }
