@@ -111,8 +111,11 @@ impl Draws {
     /// Returns the logarithm of a number from the gamma distribution of shape `alpha`, by Marsaglia and Tsang's rejection;
     /// below 1, of a number of shape `alpha` + 1 times a power of a uniform one.
     fn log_gamma(&mut self, alpha: f64) -> f64 {
-        let (shape, power) =
-            if alpha < 1.0 { (alpha + 1.0, (libm::log(1.0 - self.unit()) / alpha).max(f64::MIN)) } else { (alpha, 0.0) };
+        let (shape, power) = if alpha < 1.0 {
+            (alpha + 1.0, (libm::log(1.0 - self.unit()) / alpha).max(f64::MIN))
+        } else {
+            (alpha, 0.0)
+        };
         let middle = shape - 1.0 / 3.0;
         let width = 1.0 / (9.0 * middle).sqrt();
         loop {

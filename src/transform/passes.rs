@@ -39,12 +39,7 @@ pub(super) fn run<'a>(
 ///
 /// # Errors
 /// The reason why it cannot be made.
-pub(super) fn show(
-    renderer: &mut Renderer,
-    view: &View,
-    from: Pixels<'_>,
-    canvas: &mut Canvas,
-) -> Result<(), String> {
+pub(super) fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Canvas) -> Result<(), String> {
     let (size, pixel) = (view.size(), from.pixel());
     let out = canvas.reset(size, pixel);
     renderer.render(view, from, out)?;

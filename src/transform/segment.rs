@@ -87,10 +87,13 @@ impl Segment {
         let ended_by = (input.layout == Layout::Chw).then_some("a function that gives channels first");
         for op in &ops[..row_ops] {
             let pixel_op = pixels(op, ended_by).map_err(|what| refused(op, what))?;
+            if shape.crops.is_some() {
+                return Err(refused(op, "must stand before the crops, of which there are several".to_owned()));
+            }
             shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
             pixel_ops.push((op.op, pixel_op));
         }
-        let mut row = RowSteps::new(shape.pixel, input.has_channel_axis);
+        let mut row = RowSteps::new(shape.pixel, shape.crops, input.has_channel_axis);
         if input.has_channel_axis {
             row.set_layout(input.layout).map_err(Error::Config)?;
         }
@@ -151,8 +154,12 @@ impl Segment {
             plan.take_region(image.size())?;
         }
         let from = passes::run(&plan.passes, image, renderer, canvas, spare)?;
-        self.write(&plan.last, from, renderer, (&mut spare.canvas, packed), row)?;
-        self.writer.edit(key, plan.size(), row);
+        let shown = plan.shown();
+        let each = row.len() / shown.len();
+        for (view, row) in shown.zip(row.chunks_exact_mut(each)) {
+            self.write(&view, from, renderer, (&mut spare.canvas, &mut *packed), row)?;
+            self.writer.edit(key, plan.size(), row);
+        }
         Ok(())
     }
 
