@@ -62,7 +62,7 @@ impl Plan {
 
     /// Returns the size of the image that the plan makes so far; of each, where it makes several.
     pub(super) fn size(&self) -> Size {
-        self.crops.first().map_or(self.last.size(), |crop| crop.part.size)
+        self.crops.first().map_or_else(|| self.last.size(), |crop| crop.part.size)
     }
 
     /// Returns what the row shows: views of what the last pass but one leaves, one beside the other.

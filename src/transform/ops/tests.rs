@@ -98,8 +98,8 @@ fn crops_are_made_of_what_is_resized_once() {
     let expected =
         five.map(|(top, left)| (top, left, false)).into_iter().chain(turned.map(|(top, left)| (top, left, true)));
     assert_eq!(shown, expected.collect::<Vec<_>>());
-    let plain = planned(&[parse(r#"{"op": "FiveCrop", "size": [10]}"#)], 0);
-    assert!(plain.passes.is_empty());
+    let of_the_file = planned(&[parse(r#"{"op": "FiveCrop", "size": [10]}"#)], 0);
+    assert!(of_the_file.passes.is_empty());
 }
 
 const IMAGE: Size = Size { height: 40, width: 60 };
