@@ -108,7 +108,7 @@ impl Pipeline {
     /// Those of [`Compiled::of`].
     pub fn new(source: Arc<dyn Source>, recipe: &Recipe) -> Result<Self> {
         let compiled = Compiled::of(source.fields(), recipe)?;
-        let fields = source.fields().iter().map(|field| &field.name);
+        let fields = compiled.fields().iter().map(|field| &field.name);
         let growing = fields.filter(|name| source.guesses_room() && !recipe.capacity.contains_key(*name)).cloned();
         let growing = growing.collect();
         let sample_bytes = Budget::DEFAULT;
@@ -170,6 +170,11 @@ impl Pipeline {
     /// Returns the source.
     pub fn source(&self) -> &dyn Source {
         &*self.source
+    }
+
+    /// Returns the fields that samples are made of, in the order of their rows: those of the source that stay, and views.
+    pub fn made(&self) -> &[Field] {
+        self.compiled.fields()
     }
 
     /// Returns what every sample looks like.
@@ -279,7 +284,7 @@ impl Pipeline {
         if let Some(functions) = functions {
             functions.begin(key);
         }
-        let payload = |field| self.source.field(field, key.index, record);
+        let payload = |field| self.source.field(self.compiled.origin(field), key.index, record);
         let mut budget = Budget::new(self.sample_bytes);
         budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
         let mut sample = Sample {

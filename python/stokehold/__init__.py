@@ -33,13 +33,15 @@ from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.tf_record import Feature, TFRecord
-from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
+from stokehold.transforms import Transform, calls, color, detection, elements, geometry, places, policies, views
 from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
+from stokehold.transforms.detection import *
 from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.transforms.views import *
 from stokehold.user.streams import WorkerInfo, get_worker_info
 from stokehold.web_dataset import Member, WebDataset
 
@@ -89,8 +91,10 @@ __all__ = [
 __all__ += calls.__all__
 __all__ += files.__all__
 __all__ += color.__all__
+__all__ += detection.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__
 __all__ += kinds.__all__
 __all__ += places.__all__
 __all__ += policies.__all__
+__all__ += views.__all__

@@ -8,24 +8,23 @@ from typing import Any, TypeAlias
 from stokehold.columns import field_name
 from stokehold.mix import BatchTransform
 from stokehold.sources import Source
-from stokehold.transforms import Call, Map, Transform
+from stokehold.transforms import Call, Map, Transform, View
 from stokehold.user.code import Rng
 from stokehold.user.functions import Function, called
 from stokehold.user.mapped import Mapped, MappedStream, NativeSamples
 from stokehold.user.streams import is_iterable
 
-__all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages"]
+__all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages", "views_of"]
 
-Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]]]
-"""The transforms of fields, by their names."""
+Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]] | View]
+"""The transforms of fields, by their names, and views of fields."""
 
 
-def chains(
-    transforms: Mapping[str, Sequence[Transform | Callable[..., Any]]], functions: list[Function]
-) -> dict[str, list[dict[str, Any]]]:
+def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[dict[str, Any]]]:
     """Returns the transforms of each field as plain data, and adds the functions that they call."""
     described = {}
-    for field, steps in transforms.items():
+    for field, given in transforms.items():
+        steps = given.transforms if isinstance(given, View) else given
         if not isinstance(steps, Sequence) or not all(_is_step(step) for step in steps):
             raise TypeError(
                 f"transforms of field `{field}` must be a list of stokehold's transforms and of functions, not "
@@ -36,6 +35,12 @@ def chains(
             step.numbered(functions) if isinstance(step, Call) else step.spec() for step in calls
         ]
     return described
+
+
+def views_of(transforms: Transforms) -> list[dict[str, Any]]:
+    """Returns the fields that are made of others, as plain data."""
+    views = {field_name(name): view for name, view in transforms.items() if isinstance(view, View)}
+    return [{"name": name, "of": field_name(view.of), "image": view.image} for name, view in views.items()]
 
 
 def stages(
@@ -73,7 +78,11 @@ def mapped(
     if isinstance(source, Source):
         functions: list[Function] = []
         spec, memory = source.data()
-        recipe = {"transforms": chains(before, functions), "draws": draws_of(draws)}
+        recipe = {
+            "transforms": chains(before, functions),
+            "views": views_of(before),
+            "draws": draws_of(draws),
+        }
         described = {"source": spec, "recipe": recipe, "seed": options["seed"]}
         most = options.get("max_sample_bytes")
         samples = NativeSamples(described | {"max_sample_bytes": most}, memory, functions, rng)

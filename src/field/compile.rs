@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Field,
+    Field, Kind,
+    decoded::DecodedFill,
     fill::{Fill, Sample},
     kind::{Request, Role},
     label::OneHotFill,
     left_behind,
+    made::MadeFields,
     recipe::Recipe,
 };
 use crate::{
@@ -25,6 +27,7 @@ pub struct Compiled {
     fills: Vec<Box<dyn Fill>>,
     batch: BatchChain,
     specs: Vec<FieldSpec>,
+    made: MadeFields,
 }
 
 impl Compiled {
@@ -33,8 +36,10 @@ impl Compiled {
     /// # Errors
     /// [`Config`](Error::Config) for transforms or a capacity of an unknown field, or that the field cannot take, and for
     /// what seems to belong to a transformed image and does not follow it.
-    pub fn of(fields: &[Field], recipe: &Recipe) -> Result<Self> {
-        let Recipe { transforms, batch_transforms, capacity, draws, unbounded } = recipe;
+    pub fn of(source: &[Field], recipe: &Recipe) -> Result<Self> {
+        let Recipe { transforms, batch_transforms, capacity, draws, unbounded, .. } = recipe;
+        let made = MadeFields::of(source, recipe)?;
+        let fields = &made.fields[..];
         let mut ops = Vec::with_capacity(fields.len());
         for field in fields {
             let name = &field.name;
@@ -42,15 +47,18 @@ impl Compiled {
             ops.push(Numbered::list(name, draws.get(name).unwrap_or(name), list)?);
         }
         let relations = Relations { fields, ops: &ops };
-        check_names(recipe, &relations)?;
+        check_names(recipe, &relations, source)?;
         check_draws(fields, draws)?;
+        check_fills(fields, recipe)?;
         let (mut specs, mut roles) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
         for (at, field) in fields.iter().enumerate() {
+            let image_ops = relations.image_ops(at, recipe)?;
             let request = Request {
                 name: &field.name,
                 at,
                 ops: &ops[at],
-                image_ops: relations.image_of(at)?.map_or(&[], |image| &ops[image]),
+                image_ops: &image_ops,
+                boxes: relations.boxes_looked_at(at)?,
                 capacity: capacity.get(&field.name).copied(),
                 unbounded: *unbounded,
                 is_followed: fields.iter().any(|other| other.image() == Some(field.name.as_str())),
@@ -72,7 +80,17 @@ impl Compiled {
                 *role = Role::Alone(Box::new(OneHotFill { at, one_hot, spec }));
             }
         }
-        Ok(Self { fills: nested(roles, &relations)?, batch, specs })
+        Ok(Self { fills: nested(roles, &relations, &made.origins)?, batch, specs, made })
+    }
+
+    /// Returns the fields of every sample: those of the source that stay, and views of them.
+    pub fn fields(&self) -> &[Field] {
+        &self.made.fields
+    }
+
+    /// Returns the number of the source's field that a field is made of.
+    pub fn origin(&self, field: usize) -> usize {
+        self.made.origins[field]
     }
 
     /// Returns what every sample looks like.
@@ -110,7 +128,7 @@ impl Compiled {
 }
 
 /// Gives what goes with boxes to the boxes, and what follows an image to the image.
-fn nested(roles: Vec<Role>, relations: &Relations<'_>) -> Result<Vec<Box<dyn Fill>>> {
+fn nested(roles: Vec<Role>, relations: &Relations<'_>, origins: &[usize]) -> Result<Vec<Box<dyn Fill>>> {
     let mut fills: Vec<Option<Box<dyn Fill>>> = roles.iter().map(|_| None).collect();
     let (mut images, mut boxes, mut followers, mut entries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (at, role) in roles.into_iter().enumerate() {
@@ -135,14 +153,22 @@ fn nested(roles: Vec<Role>, relations: &Relations<'_>) -> Result<Vec<Box<dyn Fil
             || relations.refused(at, &format!("belongs to `{}`, which is no encoded image", relations.image(at)));
         image.ok_or_else(none)?.1.add(fill);
     }
+    let mut decoded: Vec<(usize, DecodedFill)> = Vec::new();
     for (at, image) in images {
-        fills[at] = Some(image.into_fill());
+        let shared = decoded.iter_mut().find(|(other, fill)| origins[*other] == origins[at] && fill.takes(&*image));
+        match shared {
+            Some((_, fill)) => fill.add(image),
+            None => decoded.push((at, DecodedFill::new(at, image))),
+        }
+    }
+    for (at, fill) in decoded {
+        fills[at] = Some(Box::new(fill));
     }
     Ok(fills.into_iter().flatten().collect())
 }
 
-/// Refuses names that no field has.
-fn check_names(recipe: &Recipe, relations: &Relations<'_>) -> Result<()> {
+/// Refuses names that no field has. What draws as another field may name one that only views are made of.
+fn check_names(recipe: &Recipe, relations: &Relations<'_>, source: &[Field]) -> Result<()> {
     let Recipe { transforms, capacity, draws, .. } = recipe;
     let fields = relations.fields;
     let labels: Vec<String> = (0..fields.len()).flat_map(|at| relations.labels(at)).collect();
@@ -150,11 +176,35 @@ fn check_names(recipe: &Recipe, relations: &Relations<'_>) -> Result<()> {
     let named = named.chain(capacity.keys().map(|name| (name, "for capacity")));
     let named = named.chain(draws.iter().flat_map(|(name, of)| [(name, "for draws"), (of, "to draw as")]));
     let mut named = named.chain(labels.iter().map(|name| (name, "to go with boxes")));
-    let unknown = named.find(|(name, _)| fields.iter().all(|field| field.name != **name));
+    let unknown = named.find(|(name, _)| fields.iter().chain(source).all(|field| field.name != **name));
     unknown.map_or(Ok(()), |(unknown, what)| {
         let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
         Err(Error::Config(format!("there is no field `{unknown}` {what}; the source has {}", known.join(", "))))
     })
+}
+
+/// Refuses fills of fields that are neither the image that is transformed nor masks of it.
+fn check_fills(fields: &[Field], recipe: &Recipe) -> Result<()> {
+    for (name, transforms) in &recipe.transforms {
+        for (at, transform) in transforms.iter().enumerate() {
+            for (of, fill) in transform.filled().filter(|(of, _)| *of != name) {
+                let follower = fields.iter().find(|field| field.name == *of && field.image() == Some(name));
+                let is_mask =
+                    follower.is_some_and(|field| matches!(field.kind, Kind::Mask(_) | Kind::Segmentation(_)));
+                let is_index = |value: &f32| value.fract() == 0.0 && (0.0..=255.0).contains(value);
+                // One list may stand for several fields.
+                let is_shared = recipe.transforms.get(of).is_some_and(|own| own.contains(transform));
+                let what = match fill.as_deref() {
+                    _ if is_shared => continue,
+                    _ if !is_mask => format!("is neither `{name}` nor a mask that follows it"),
+                    Some([value]) if is_index(value) => continue,
+                    _ => format!("is a mask, whose fill is one index, 0 to 255, not {fill:?}"),
+                };
+                return Err(Error::Config(format!("field `{name}`: transform {at}: fill is given for `{of}`, which {what}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses fields that draw as others and cannot.
@@ -192,6 +242,14 @@ impl<'a> Relations<'a> {
         self.fields[at].image().unwrap_or_default()
     }
 
+    /// Returns the operations of the image that a field follows, as they are for this one; none where it follows none.
+    fn image_ops(&self, at: usize, recipe: &Recipe) -> Result<Vec<Numbered>> {
+        let Some(image) = self.image_of(at)? else { return Ok(Vec::new()) };
+        let name = &self.fields[image].name;
+        let list = recipe.transforms.get(name).map_or(&[][..], Vec::as_slice);
+        Numbered::list_for(name, recipe.draws.get(name).unwrap_or(name), list, &self.fields[at].name)
+    }
+
     /// Returns the index of the image that a field follows, if it follows one.
     fn image_of(&self, at: usize) -> Result<Option<usize>> {
         let Some(image) = self.fields[at].image() else { return Ok(None) };
@@ -217,6 +275,24 @@ impl<'a> Relations<'a> {
             }
         }
         Ok(Some(found))
+    }
+
+    /// Returns the field of the boxes that an operation of an image looks at, if one does.
+    fn boxes_looked_at(&self, at: usize) -> Result<Option<(usize, BoxFormat)>> {
+        let by_boxes = |op: &&Numbered| {
+            matches!(&op.role, transform::Role::Pixels(op) if matches!(op.on_mask(), OnMask::MovesByBoxes(_)))
+        };
+        let Some(op) = self.ops[at].iter().find(by_boxes) else { return Ok(None) };
+        let name = &self.fields[at].name;
+        let boxes = self.fields.iter().enumerate().filter_map(|(at, field)| {
+            let Kind::BoundingBoxes(boxes) = &field.kind else { return None };
+            (boxes.image == *name).then_some((at, boxes.format))
+        });
+        match boxes.collect::<Vec<_>>()[..] {
+            [one] => Ok(Some(one)),
+            [] => Err(self.refused(at, &format!("has no boxes for its {} to look at: no BoundingBoxes follow it", op.name))),
+            [..] => Err(self.refused(at, &format!("has several fields of boxes, and {} looks at those of one", op.name))),
+        }
     }
 
     /// Returns the fields that lose an entry with each box that a field loses.

@@ -1,20 +1,19 @@
 //! Encoded images.
 
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
-    fill::{Fill, Follow, Sample},
+    boxes::numbers,
+    fill::{Follow, Sample},
     kind::{FieldKind, Followed, Payload, Request, Role},
 };
 use crate::{
     counters::Counters,
-    decode::{DecodeImage, Decoder, Encoded},
-    error::{Failure, Result, Stage},
+    decode::{self, DecodeImage, Encoded},
+    error::{Failure, Result},
     pixel::{Channels, PixelType},
     spec::FieldSpec,
-    transform::{self, Chain, ImageInput, ImageShape, Layout, Moves, Numbered, Pixels, Region, Workspace},
+    transform::{self, BoxFormat, Chain, ImageInput, ImageShape, Layout, Moves, Numbered, Pixels, Region, Workspace},
 };
 
 /// An image file's bytes, decoded to (height, width, channels): three of `uint8`, or what [`DecodeImage`] says.
@@ -26,7 +25,7 @@ pub struct Image {
 }
 
 /// Counts damaged files that were decoded all the same.
-const DAMAGED_IMAGES: &str = "damaged_images";
+pub(super) const DAMAGED_IMAGES: &str = "damaged_images";
 
 /// Counts images whose alpha was dropped.
 const DROPPED_ALPHA: &str = "dropped_alpha";
@@ -70,7 +69,8 @@ impl FieldKind for Image {
             (chains, _) => chains?,
         };
         let spec = chains.spec().clone();
-        Ok((spec, Role::Image(Box::new(ImageFill { at: request.at, decoding, chains, followers: Vec::new() }))))
+        let (at, boxes) = (request.at, request.boxes);
+        Ok((spec, Role::Image(Box::new(ImageFill { at, decoding, chains, boxes, followers: Vec::new() }))))
     }
 
     fn describe(&self, name: &str) -> String {
@@ -126,6 +126,8 @@ struct ImageFill {
     at: usize,
     decoding: DecodeImage,
     chains: Chains,
+    /// The field of the boxes that the operations look at, if one does.
+    boxes: Option<(usize, BoxFormat)>,
     followers: Vec<Box<dyn Follow>>,
 }
 
@@ -134,60 +136,38 @@ impl Followed for ImageFill {
         self.followers.push(follower);
     }
 
-    fn into_fill(self: Box<Self>) -> Box<dyn Fill> {
-        self
+    fn decoding(&self) -> DecodeImage {
+        self.decoding
     }
-}
 
-impl Fill for ImageFill {
-    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
-        let (mut decoder, mut space) = (sample.scratch.take::<Decoder>(), sample.scratch.take::<Workspace>());
-        let filled = self.fill_image(sample, &mut decoder, &mut space);
-        let mut moves = sample.scratch.take::<Moves>();
-        space.swap_moves(&mut moves);
-        sample.scratch.put(decoder);
-        sample.scratch.put(space);
-        filled?;
-        self.followers.iter().try_for_each(|follower| follower.fill(sample, &moves))?;
-        sample.scratch.put(moves);
-        Ok(())
+    fn plan(&self, encoded: &Encoded<'_>, sample: &mut Sample<'_>, space: &mut Workspace) -> Result<Region, Failure> {
+        if let Some((at, format)) = self.boxes {
+            space.give_boxes(numbers(sample.payload(at)).map(|numbers| format.to_corners(numbers)));
+        }
+        let region = self.chains.of(encoded.pixel()).plan(encoded.size(), sample.key, space)?;
+        if let Some(to) = region.resized {
+            sample.take_resize(region.part.size, to, encoded.pixel().size())?;
+        }
+        Ok(region)
     }
-}
 
-impl ImageFill {
-    fn fill_image(
+    fn render(
         &self,
+        image: &decode::Image,
+        pixel: PixelType,
         sample: &mut Sample<'_>,
-        decoder: &mut Decoder,
         space: &mut Workspace,
     ) -> Result<(), Failure> {
-        let start = Instant::now();
-        *sample.stage = Stage::Decode;
-        let options = DecodeImage { max_bytes: sample.budget.left(), ..self.decoding };
-        let encoded = Encoded::open(sample.payload(self.at), options)?;
-        count(&encoded, &mut sample.times.counters);
-        let chain = self.chains.of(encoded.pixel());
-        // What becomes of the image is drawn before it is decoded, so that only what is needed is.
-        *sample.stage = Stage::Transform;
-        let Region { part, resized } = chain.plan(encoded.size(), sample.key, space)?;
-        if let Some(to) = resized {
-            sample.take_resize(part.size, to, encoded.pixel().size())?;
-        }
-        *sample.stage = Stage::Decode;
-        sample.take(encoded.memory(part, resized), "decoding")?;
-        let pixels = decoder.decode(encoded, part, resized)?;
-        sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
-        let until = Instant::now();
-        sample.times.decode += until - start;
-        *sample.stage = Stage::Transform;
-        chain.render_to(Pixels::of(pixels), space, &mut sample.target(self.at))?;
-        sample.times.transform += until.elapsed();
-        Ok(())
+        self.chains.of(pixel).render_to(Pixels::of(image), space, &mut sample.target(self.at))
+    }
+
+    fn lead(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure> {
+        self.followers.iter().try_for_each(|follower| follower.fill(sample, moves))
     }
 }
 
 /// Counts what a file has beyond what it is decoded to, and what else is worth knowing of it.
-fn count(encoded: &Encoded<'_>, counters: &mut Counters) {
+pub(super) fn count(encoded: &Encoded<'_>, counters: &mut Counters) {
     let (has, becomes) = (encoded.has(), encoded.pixel());
     for (name, is_so) in [
         (DROPPED_ALPHA, has.channels.has_alpha() && !becomes.channels.has_alpha()),

@@ -2,11 +2,13 @@
 
 use std::fmt::{self, Debug};
 
-use super::fill::{Fill, Follow, GoWithBoxes};
+use super::fill::{Fill, Follow, GoWithBoxes, Sample};
 use crate::{
-    error::{Error, Result},
+    decode::{self, DecodeImage, Encoded},
+    error::{Error, Failure, Result},
+    pixel::PixelType,
     spec::FieldSpec,
-    transform::Numbered,
+    transform::{BoxFormat, Moves, Numbered, Region, Workspace},
 };
 
 /// What a source gives for one sample of a field.
@@ -52,6 +54,8 @@ pub(super) struct Request<'a> {
     pub(super) ops: &'a [Numbered],
     /// The operations of the image that it follows; none where it follows none.
     pub(super) image_ops: &'a [Numbered],
+    /// The field of the boxes that its operations look at, where one does, and what the numbers of these are.
+    pub(super) boxes: Option<(usize, BoxFormat)>,
     /// What a row is to have room for, where that was given.
     pub(super) capacity: Option<usize>,
     /// Whether rows are as large as they must be, without a capacity.
@@ -67,7 +71,7 @@ pub(super) struct Request<'a> {
 pub(super) enum Role {
     /// By nobody else: the field stands alone.
     Alone(Box<dyn Fill>),
-    /// By nobody else, and others can follow it.
+    /// With those of all fields that are made of the same image; others can follow it.
     Image(Box<dyn Followed>),
     /// By the image that it follows.
     Follower(Box<dyn Follow>),
@@ -77,13 +81,28 @@ pub(super) enum Role {
     Entries(Box<dyn GoWithBoxes>),
 }
 
-/// An image that others follow.
-pub(super) trait Followed: Fill {
+/// An encoded image, which others can follow. It is decoded once for all fields that are made of it.
+pub(super) trait Followed: Debug + Send + Sync {
     /// Adds a follower.
     fn add(&mut self, follower: Box<dyn Follow>);
 
-    /// Returns the same as what fills rows.
-    fn into_fill(self: Box<Self>) -> Box<dyn Fill>;
+    /// Returns how the image is decoded.
+    fn decoding(&self) -> DecodeImage;
+
+    /// Draws what becomes of the image, before it is decoded, and returns which part of it is needed.
+    fn plan(&self, encoded: &Encoded<'_>, sample: &mut Sample<'_>, space: &mut Workspace) -> Result<Region, Failure>;
+
+    /// Fills the row of what was planned last in `space`, from an image of these pixels.
+    fn render(
+        &self,
+        image: &decode::Image,
+        pixel: PixelType,
+        sample: &mut Sample<'_>,
+        space: &mut Workspace,
+    ) -> Result<(), Failure>;
+
+    /// Fills the rows of what follows, by these moves.
+    fn lead(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure>;
 }
 
 /// Boxes that other fields go with.

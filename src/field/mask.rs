@@ -103,7 +103,7 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
             )));
         }
         if let transform::Role::Pixels(pixel_op) = &op.role
-            && matches!(pixel_op.on_mask(), OnMask::Moves(_) | OnMask::Refuses)
+            && !matches!(pixel_op.on_mask(), OnMask::Leaves)
         {
             let name = request.name;
             return Err(crate::error::Error::Config(format!(
@@ -131,7 +131,7 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
 fn moved(op: &Numbered) -> Option<transform::Role> {
     let transform::Role::Pixels(pixel_op) = &op.role else { return None };
     match pixel_op.on_mask() {
-        OnMask::Moves(same) => Some(transform::Role::Pixels(same)),
+        OnMask::Moves(same) | OnMask::MovesByBoxes(same) => Some(transform::Role::Pixels(same)),
         OnMask::Leaves | OnMask::Refuses => None,
     }
 }
@@ -182,6 +182,7 @@ impl MaskFill {
         let decoded = Instant::now();
         sample.times.decode += decoded - start;
         *sample.stage = Stage::Transform;
+        space.give_boxes(moves.boxes.iter().copied());
         self.chain.plan(size, sample.key, space)?;
         self.chain.render_to(Pixels::of(indices), space, &mut sample.target(self.at))?;
         sample.times.transform += decoded.elapsed();

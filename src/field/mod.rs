@@ -6,9 +6,11 @@
 
 mod called;
 mod compile;
+mod decoded;
 mod fill;
 mod kind;
 mod left_behind;
+mod made;
 mod recipe;
 mod scratch;
 
@@ -21,6 +23,7 @@ pub use self::{
     compile::Compiled,
     fill::{Sample, Times},
     kind::Payload,
+    made::View,
     recipe::Recipe,
     scratch::Scratch,
 };

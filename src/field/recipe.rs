@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::made::View;
 use crate::{
     error::{Error, Result},
     function::{ArraySpec, Learned},
@@ -16,6 +17,8 @@ use crate::{
 pub struct Recipe {
     /// The transforms of each field that has any. An empty list says that a field is to stay as it is.
     pub transforms: BTreeMap<String, Vec<Transform>>,
+    /// Fields that are made of others, with transforms of their own.
+    pub views: Vec<View>,
     /// The transforms of whole batches.
     pub batch_transforms: Vec<BatchTransform>,
     /// For ragged fields, the positions that a row has room for: entries of a list, pixels of an image. Without it, a

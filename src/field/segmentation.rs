@@ -109,6 +109,7 @@ impl SegmentationFill {
     fn fill_kept(&self, sample: &mut Sample<'_>, moves: &Moves, kept: Option<&[bool]>) -> Result<(), Failure> {
         let (mut buffers, mut space) = (sample.scratch.take::<Buffers>(), sample.scratch.take::<Workspace>());
         *sample.stage = Stage::Decode;
+        space.give_boxes(moves.boxes.iter().copied());
         let Buffers { mask, crossings } = &mut *buffers;
         let filled = Segments::open(sample.payload(self.at), crossings).and_then(|segments| {
             self.check(&segments, moves, kept)?;

@@ -23,6 +23,8 @@ pub(crate) struct Moves {
     pub(crate) before: Size,
     /// The size of the image after.
     pub(crate) after: Size,
+    /// The boxes in the image before, where a step looks at them: left, top, right, bottom of each.
+    pub(crate) boxes: Vec<[f32; 4]>,
     pub(super) motions: Vec<Box<dyn Motion>>,
 }
 

@@ -19,19 +19,35 @@ pub(crate) struct Numbered {
 }
 
 impl Numbered {
-    /// Returns the operations of a list, each checked by itself. They draw as those of the field `draws_of`.
+    /// Returns the operations of a field's list, each checked by itself. They draw as those of the field `draws_of`.
     ///
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range.
     pub(crate) fn list(field: &str, draws_of: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
-        let numbered = transforms.iter().enumerate().map(|(at, transform)| {
-            let refused = |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
-            transform.validate().map_err(refused)?;
-            let name = transform.name();
-            let before = transforms[..at].iter().filter(|other| other.name() == name).count();
-            Ok(Self { at: at as u64, op: op(draws_of, name, before as u64), name, role: transform.role() })
+        Self::list_for(field, draws_of, transforms, field)
+    }
+
+    /// Returns the same as they are for another field, which follows this one.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(crate) fn list_for(
+        field: &str,
+        draws_of: &str,
+        transforms: &[Transform],
+        follower: &str,
+    ) -> Result<Vec<Self>> {
+        let refused = |at: usize| move |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
+        let resolved = transforms.iter().enumerate().map(|(at, transform)| {
+            transform.validate().and_then(|()| transform.for_field(follower)).map_err(refused(at))
         });
-        numbered.collect()
+        let resolved = resolved.collect::<Result<Vec<_>>>()?;
+        let numbered = resolved.iter().enumerate().map(|(at, transform)| {
+            let name = transform.name();
+            let before = resolved[..at].iter().filter(|other| other.name() == name).count();
+            Self { at: at as u64, op: op(draws_of, name, before as u64), name, role: transform.role() }
+        });
+        Ok(numbered.collect())
     }
 }
 

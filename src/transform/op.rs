@@ -81,6 +81,8 @@ pub(crate) trait PixelOp: Debug + Send + Sync {
 pub(crate) enum OnMask {
     /// The same geometry, by the nearest pixel, filled with the same value where there is one for all channels.
     Moves(Arc<dyn PixelOp>),
+    /// The same geometry, where the boxes of the image decide about that.
+    MovesByBoxes(Arc<dyn PixelOp>),
     /// Nothing: it changes colours.
     Leaves,
     /// It cannot be done to masks, nor to boxes and keypoints.

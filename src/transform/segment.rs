@@ -10,7 +10,7 @@ use super::{
     failure::failure,
     motion::Moves,
     numbered::Numbered,
-    op::{ImageShape, OpKey, PixelOp, Role},
+    op::{ImageShape, OnMask, OpKey, PixelOp, Role},
     pixels::Pixels,
     plan::{Pass, Plan},
     render::{self, Renderer},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     buffer::Buffer,
     error::{Error, Failure, Result},
-    geometry::Size,
+    geometry::{Rect, Size},
     pixel::PixelType,
     rng::Key,
 };
@@ -49,6 +49,7 @@ pub(crate) struct ImageInput<'a> {
 /// Compiled operations on images.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
+    /// Whether it is to be known where points and boxes go.
     is_followed: bool,
     pixel: PixelType,
     ops: Vec<(u64, Arc<dyn PixelOp>)>,
@@ -100,7 +101,8 @@ impl Segment {
             };
             row_op.add(&mut row, op.op).map_err(|what| refused(op, what))?;
         }
-        let (is_followed, pixel) = (input.is_followed, shape.pixel);
+        let by_boxes = |(_, op): &(u64, Arc<dyn PixelOp>)| matches!(op.on_mask(), OnMask::MovesByBoxes(_));
+        let (is_followed, pixel) = (input.is_followed || pixel_ops.iter().any(by_boxes), shape.pixel);
         let writer = row.clone().finish();
         Ok((Self { is_followed, pixel, ops: pixel_ops, writer }, shape, row))
     }
@@ -200,9 +202,21 @@ impl Workspace {
         self.reordered = buffer;
     }
 
+    /// Makes the plan one for the pixels of a box of the image, in which its region lies.
+    pub(crate) fn cut_to(&mut self, part: Rect) {
+        self.plan.cut_to(part);
+    }
+
+    /// Tells which boxes lie in the next image that is planned: left, top, right, bottom of each.
+    pub(crate) fn give_boxes(&mut self, boxes: impl IntoIterator<Item = [f32; 4]>) {
+        self.plan.given_boxes.clear();
+        self.plan.given_boxes.extend(boxes);
+    }
+
     /// Exchanges older moves for those of the image that was planned last.
     pub(crate) fn swap_moves(&mut self, moves: &mut Moves) {
         (moves.before, moves.after) = (self.first, self.plan.size());
+        std::mem::swap(&mut moves.boxes, &mut self.plan.given_boxes);
         self.plan.swap_motions(&mut moves.motions);
     }
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stokehold.transforms.base import Transform
+from stokehold.transforms.base import Fill, Transform
 from stokehold.transforms.geometry import Interpolation
 
 __all__ = ["AutoAugment", "RandAugment", "TrivialAugmentWide"]
@@ -34,7 +34,7 @@ class RandAugment(Transform):
     magnitude: int = 9
     num_magnitude_bins: int = 31
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = None
+    fill: Fill | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TrivialAugmentWide(Transform):
 
     num_magnitude_bins: int = 31
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = None
+    fill: Fill | None = None
 
 
 @dataclass(frozen=True)
@@ -77,4 +77,4 @@ class AutoAugment(Transform):
 
     policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = None
+    fill: Fill | None = None

@@ -3,6 +3,8 @@
 
 mod magnitudes;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::op::{Operation, Role};
@@ -73,6 +75,11 @@ operations! {
     bounding_boxes { ClampBoundingBoxes, SanitizeBoundingBoxes, ConvertBoundingBoxFormat }
     key_points { ClampKeyPoints }
     call { Call }
+    by_field { ByField }
+    scale_jitter { ScaleJitter }
+    random_shortest_size { RandomShortestSize }
+    random_zoom_out { RandomZoomOut }
+    random_iou_crop { RandomIoUCrop }
 }
 
 pub use self::auto_augment::AutoAugmentPolicy;
@@ -108,7 +115,8 @@ impl Transform {
     /// # Errors
     /// [`Config`](Error::Config) for an argument outside its range.
     pub fn validate(&self) -> Result<()> {
-        self.operation().check().map_err(|what| Error::Config(format!("{}: {what}", self.name())))
+        let name = if let Self::ByField(by_field) = self { by_field.transform.name() } else { self.name() };
+        self.operation().check().map_err(|what| Error::Config(format!("{name}: {what}")))
     }
 
     /// Returns the call that the transform is, if it is one.
@@ -119,6 +127,21 @@ impl Transform {
     /// Returns the call that the transform is, if it is one.
     pub(crate) const fn call_mut(&mut self) -> Option<&mut Call> {
         if let Self::Call(call) = self { Some(call) } else { None }
+    }
+
+    /// Returns the transform as it is for a field: its image, or a mask that follows that.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) where it has no fill, and is to have one for the field.
+    pub(crate) fn for_field(&self, field: &str) -> Result<Cow<'_, Self>> {
+        let Self::ByField(by_field) = self else { return Ok(Cow::Borrowed(self)) };
+        by_field.of(field).map(Cow::Owned).map_err(Error::Config)
+    }
+
+    /// Returns the fields that the transform has a fill for.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (&String, &Option<Vec<f32>>)> {
+        let fills = if let Self::ByField(by_field) = self { Some(&by_field.fill) } else { None };
+        fills.into_iter().flatten()
     }
 
     /// Says what the transform is applied to.
