@@ -5,13 +5,14 @@ use std::time::Instant;
 use super::{
     fill::{Fill, Sample},
     image::{DAMAGED_IMAGES, count},
-    kind::Followed,
+    kind::{Followed, ImageOf},
+    mosaic::MosaicOf,
 };
 use crate::{
     decode::{DecodeImage, Decoder, Encoded},
     error::{Failure, Stage},
     geometry::{Rect, Size},
-    transform::{Moves, Region, Workspace},
+    transform::{Moves, Pixels, Region, Workspace},
 };
 
 /// Decodes an image, and fills the rows of all fields that are made of it.
@@ -34,7 +35,8 @@ impl DecodedFill {
 
     /// Tells whether another field can be made of the image as it is decoded for this one.
     pub(super) fn takes(&self, image: &dyn Followed) -> bool {
-        image.decoding() == self.decoding
+        let is_apart = |image: &dyn Followed| image.mosaic().is_some();
+        image.decoding() == self.decoding && !is_apart(image) && !self.images.iter().any(|image| is_apart(&**image))
     }
 
     /// Adds such a field.
@@ -54,9 +56,10 @@ impl DecodedFill {
         let encoded = Encoded::open(sample.payload(self.at), options)?;
         count(&encoded, &mut sample.times.counters);
         *sample.stage = Stage::Transform;
+        let known = ImageOf { size: encoded.size(), pixel: encoded.pixel(), tiles: &[] };
         let mut needed: Option<Region> = None;
         for (image, space) in self.images.iter().zip(&mut *spaces) {
-            let region = image.plan(&encoded, sample, space)?;
+            let region = image.plan(known, sample, space)?;
             needed = Some(needed.map_or(region, |needed| both(needed, region)));
         }
         let needed = needed.unwrap_or_else(|| Region { part: Rect::whole(encoded.size()), resized: None });
@@ -74,7 +77,7 @@ impl DecodedFill {
             if self.images.len() > 1 {
                 space.cut_to(part);
             }
-            image.render(pixels, pixel, sample, space)?;
+            image.render(Pixels::of(pixels), pixel, sample, space)?;
         }
         sample.times.transform += until.elapsed();
         Ok(())
@@ -85,15 +88,18 @@ impl DecodedFill {
 fn both(one: Region, other: Region) -> Region {
     let (a, b) = (one.part, other.part);
     let (top, left) = (a.top.min(b.top), a.left.min(b.left));
-    let size = Size {
-        height: (a.bottom().max(b.bottom()) - top) as u32,
-        width: (a.right().max(b.right()) - left) as u32,
-    };
+    let size =
+        Size { height: (a.bottom().max(b.bottom()) - top) as u32, width: (a.right().max(b.right()) - left) as u32 };
     Region { part: Rect { top, left, size }, resized: None }
 }
 
 impl Fill for DecodedFill {
     fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
+        if let [image] = &self.images[..]
+            && let (Some(mosaic), Some(drawn)) = (image.mosaic(), sample.mosaic)
+        {
+            return MosaicOf { at: self.at, image: &**image, mosaic, drawn }.fill(sample);
+        }
         let mut decoder = sample.scratch.take::<Decoder>();
         let mut spaces: Vec<Box<Workspace>> = self.images.iter().map(|_| sample.scratch.take()).collect();
         let filled = self.fill_images(sample, &mut decoder, &mut spaces);
@@ -102,6 +108,7 @@ impl Fill for DecodedFill {
         for mut space in spaces {
             let mut moves = sample.scratch.take::<Moves>();
             space.swap_moves(&mut moves);
+            moves.tiles.clear();
             sample.scratch.put(space);
             all_moves.push(moves);
         }

@@ -1,19 +1,21 @@
 //! Encoded images.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     boxes::numbers,
     fill::{Follow, Sample},
-    kind::{FieldKind, Followed, Payload, Request, Role},
+    kind::{FieldKind, Followed, ImageOf, Payload, Request, Role},
 };
 use crate::{
     counters::Counters,
-    decode::{self, DecodeImage, Encoded},
+    decode::{DecodeImage, Encoded},
     error::{Failure, Result},
     pixel::{Channels, PixelType},
     spec::FieldSpec,
-    transform::{self, BoxFormat, Chain, ImageInput, ImageShape, Layout, Moves, Numbered, Pixels, Region, Workspace},
+    transform::{self, BoxFormat, Chain, ImageInput, ImageShape, Layout, Mosaic, Moves, Numbered, Pixels, Region, Workspace},
 };
 
 /// An image file's bytes, decoded to (height, width, channels): three of `uint8`, or what [`DecodeImage`] says.
@@ -63,19 +65,35 @@ impl FieldKind for Image {
             [first, rest @ ..] if let transform::Role::Decoding(options) = first.role => (options, rest),
             all => (DecodeImage::default(), all),
         };
+        let ops = match ops {
+            [first, rest @ ..] if matches!(first.role, transform::Role::Samples(_)) => {
+                check_mosaic(request, first, decoding)?;
+                rest
+            }
+            all => all,
+        };
         let learned = (request.capacity.is_none() && self.capacity > 0).then_some(self.capacity);
         let chains = match (Chains::compile(request, decoding, ops), learned) {
             (Err(_), Some(_)) => Chains::compile(Request { capacity: learned, ..request }, decoding, ops)?,
             (chains, _) => chains?,
         };
         let spec = chains.spec().clone();
-        let (at, boxes) = (request.at, request.boxes);
-        Ok((spec, Role::Image(Box::new(ImageFill { at, decoding, chains, boxes, followers: Vec::new() }))))
+        let (at, boxes, mosaic) = (request.at, request.boxes, request.mosaic.cloned());
+        Ok((spec, Role::Image(Box::new(ImageFill { at, decoding, chains, boxes, mosaic, followers: Vec::new() }))))
     }
 
     fn describe(&self, name: &str) -> String {
         format!("{name}: encoded image")
     }
+}
+
+/// Refuses images that cannot be put together.
+fn check_mosaic(request: Request<'_>, op: &Numbered, decoding: DecodeImage) -> Result<()> {
+    let transform::Role::Samples(mosaic) = &op.role else { return Ok(()) };
+    let refused = |what| request.refused(format!("transform {}: {}: {what}", op.at, op.name));
+    let pixel = decoding.pixel();
+    let pixel = pixel.ok_or_else(|| refused("its images have one number of channels: give DecodeImage a mode".into()))?;
+    mosaic.check_of(pixel).map_err(refused)
 }
 
 /// The compiled operations: one chain, or one each for images of 1 to 4 channels, where each file has its own. All chains
@@ -88,7 +106,7 @@ impl Chains {
         let compile = |pixel, varies_in_channels| {
             let input = ImageInput {
                 name: request.name,
-                shape: ImageShape { size: None, pixel },
+                shape: ImageShape { size: request.mosaic.and_then(|mosaic| mosaic.output()), pixel },
                 has_channel_axis: true,
                 layout: Layout::Hwc,
                 capacity: request.capacity,
@@ -128,6 +146,7 @@ struct ImageFill {
     chains: Chains,
     /// The field of the boxes that the operations look at, if one does.
     boxes: Option<(usize, BoxFormat)>,
+    mosaic: Option<Arc<Mosaic>>,
     followers: Vec<Box<dyn Follow>>,
 }
 
@@ -140,25 +159,32 @@ impl Followed for ImageFill {
         self.decoding
     }
 
-    fn plan(&self, encoded: &Encoded<'_>, sample: &mut Sample<'_>, space: &mut Workspace) -> Result<Region, Failure> {
+    fn mosaic(&self) -> Option<&Mosaic> {
+        self.mosaic.as_deref()
+    }
+
+    fn plan(&self, image: ImageOf<'_>, sample: &mut Sample<'_>, space: &mut Workspace) -> Result<Region, Failure> {
+        let ImageOf { size, pixel, tiles } = image;
         if let Some((at, format)) = self.boxes {
-            space.give_boxes(numbers(sample.payload(at)).map(|numbers| format.to_corners(numbers)));
+            let of = |part| numbers(sample.payload_of(part, at)).map(move |numbers| format.to_corners(numbers));
+            let tiled = tiles.iter().enumerate().flat_map(|(part, tile)| of(part).filter_map(move |corners| tile.bounds(corners)));
+            space.give_boxes(tiled.chain(tiles.is_empty().then(|| of(0)).into_iter().flatten()));
         }
-        let region = self.chains.of(encoded.pixel()).plan(encoded.size(), sample.key, space)?;
+        let region = self.chains.of(pixel).plan(size, sample.key, space)?;
         if let Some(to) = region.resized {
-            sample.take_resize(region.part.size, to, encoded.pixel().size())?;
+            sample.take_resize(region.part.size, to, pixel.size())?;
         }
         Ok(region)
     }
 
     fn render(
         &self,
-        image: &decode::Image,
+        image: Pixels<'_>,
         pixel: PixelType,
         sample: &mut Sample<'_>,
         space: &mut Workspace,
     ) -> Result<(), Failure> {
-        self.chains.of(pixel).render_to(Pixels::of(image), space, &mut sample.target(self.at))
+        self.chains.of(pixel).render_to(image, space, &mut sample.target(self.at))
     }
 
     fn lead(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure> {

@@ -1,14 +1,18 @@
 //! What a kind of field says of itself. Nothing has a default: what a kind forgot would not compile.
 
-use std::fmt::{self, Debug};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
 
 use super::fill::{Fill, Follow, GoWithBoxes, Sample};
 use crate::{
-    decode::{self, DecodeImage, Encoded},
+    decode::DecodeImage,
     error::{Error, Failure, Result},
+    geometry::Size,
     pixel::PixelType,
     spec::FieldSpec,
-    transform::{BoxFormat, Moves, Numbered, Region, Workspace},
+    transform::{BoxFormat, Mosaic, Moves, Numbered, Pixels, Region, Tile, Workspace},
 };
 
 /// What a source gives for one sample of a field.
@@ -54,6 +58,10 @@ pub(super) struct Request<'a> {
     pub(super) ops: &'a [Numbered],
     /// The operations of the image that it follows; none where it follows none.
     pub(super) image_ops: &'a [Numbered],
+    /// How it, or the image that it follows, is put together with those of other samples, if it is.
+    pub(super) mosaic: Option<&'a Arc<Mosaic>>,
+    /// Of how many samples its rows may be put together.
+    pub(super) parts: usize,
     /// The field of the boxes that its operations look at, where one does, and what the numbers of these are.
     pub(super) boxes: Option<(usize, BoxFormat)>,
     /// What a row is to have room for, where that was given.
@@ -89,13 +97,17 @@ pub(super) trait Followed: Debug + Send + Sync {
     /// Returns how the image is decoded.
     fn decoding(&self) -> DecodeImage;
 
-    /// Draws what becomes of the image, before it is decoded, and returns which part of it is needed.
-    fn plan(&self, encoded: &Encoded<'_>, sample: &mut Sample<'_>, space: &mut Workspace) -> Result<Region, Failure>;
+    /// Returns how the image is put together with those of other samples, if it is.
+    fn mosaic(&self) -> Option<&Mosaic>;
 
-    /// Fills the row of what was planned last in `space`, from an image of these pixels.
+    /// Draws what becomes of an image, before there are pixels, and returns which part of it is needed. `tiles` says where
+    /// images lie that it was put together of.
+    fn plan(&self, image: ImageOf<'_>, sample: &mut Sample<'_>, space: &mut Workspace) -> Result<Region, Failure>;
+
+    /// Fills the row of what was planned last in `space`; `pixel` is what the image's pixels mean.
     fn render(
         &self,
-        image: &decode::Image,
+        image: Pixels<'_>,
         pixel: PixelType,
         sample: &mut Sample<'_>,
         space: &mut Workspace,
@@ -103,6 +115,17 @@ pub(super) trait Followed: Debug + Send + Sync {
 
     /// Fills the rows of what follows, by these moves.
     fn lead(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure>;
+}
+
+/// What is known of an image before it is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ImageOf<'a> {
+    /// Its size.
+    pub(super) size: Size,
+    /// What its pixels are.
+    pub(super) pixel: PixelType,
+    /// Where the images of several samples lie in it; none where it is that of one.
+    pub(super) tiles: &'a [Tile],
 }
 
 /// Boxes that other fields go with.

@@ -66,9 +66,8 @@ impl MadeFields {
             let origin_of = |at: usize| source[self.origins[at]].name.as_str();
             let name = &field.name;
             let same = found.is_some_and(|at| origin_of(at) == of);
-            let has_views = self.origins.iter().zip(&self.fields).find(|(at, other)| {
-                source[**at].name == of && other.name != of
-            });
+            let has_views =
+                self.origins.iter().zip(&self.fields).find(|(at, other)| source[**at].name == of && other.name != of);
             if same || (found.is_some() && image == of) || (found.is_none() && has_views.is_none()) {
                 continue;
             }
@@ -79,7 +78,9 @@ impl MadeFields {
                      of them, View({from:?}, image={:?}), or name {of:?} in transforms too",
                     view.name
                 ),
-                _ => format!("field `{name}` cannot follow `{image}`: `{from}` lies in `{of}`, and that is no view of it"),
+                _ => format!(
+                    "field `{name}` cannot follow `{image}`: `{from}` lies in `{of}`, and that is no view of it"
+                ),
             }));
         }
         Ok(())
@@ -165,12 +166,8 @@ mod tests {
 
     #[test]
     fn views_stand_where_their_field_stood() {
-        let all = [
-            ("b", "image", None),
-            ("a", "image", None),
-            ("boxes1", "boxes", Some("b")),
-            ("mask1", "mask", Some("a")),
-        ];
+        let all =
+            [("b", "image", None), ("a", "image", None), ("boxes1", "boxes", Some("b")), ("mask1", "mask", Some("a"))];
         let found = made(&all, &[]).unwrap();
         assert_eq!(names(&found), ["b", "a", "boxes1", "mask1", "label"]);
         assert_eq!(found.iter().map(|(_, _, at)| *at).collect::<Vec<_>>(), [0, 0, 1, 2, 3]);

@@ -20,7 +20,9 @@ mod elements;
 mod encode;
 mod failure;
 mod fill;
+mod mosaic;
 mod motion;
+mod moves;
 mod numbered;
 mod op;
 pub mod ops;
@@ -32,6 +34,7 @@ mod row;
 mod sample;
 mod segment;
 mod tables;
+mod tile;
 mod value;
 mod values;
 mod vector;
@@ -56,9 +59,11 @@ pub(crate) use self::{
     call::Target,
     chain::{CallInput, Calls},
     failure::failure,
-    motion::Moves,
+    mosaic::{Drawn, Mosaic},
+    moves::Moves,
     numbered::Numbered,
     op::{ImageShape, KeyPointOp, OnMask, Role},
     output::no_capacity,
     segment::ImageInput,
+    tile::{Collage, Tile},
 };

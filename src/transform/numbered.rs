@@ -31,17 +31,12 @@ impl Numbered {
     ///
     /// # Errors
     /// As [`list`](Self::list).
-    pub(crate) fn list_for(
-        field: &str,
-        draws_of: &str,
-        transforms: &[Transform],
-        follower: &str,
-    ) -> Result<Vec<Self>> {
-        let refused = |at: usize| move |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
+    pub(crate) fn list_for(field: &str, draws_of: &str, transforms: &[Transform], follower: &str) -> Result<Vec<Self>> {
         let resolved = transforms.iter().enumerate().map(|(at, transform)| {
-            transform.validate().and_then(|()| transform.for_field(follower)).map_err(refused(at))
+            let resolved = transform.validate().and_then(|()| transform.for_field(follower));
+            resolved.map_err(|error| Error::Config(format!("field `{field}`: transform {at}: {error}")))
         });
-        let resolved = resolved.collect::<Result<Vec<_>>>()?;
+        let resolved: Vec<Transform> = resolved.collect::<Result<_>>()?;
         let numbered = resolved.iter().enumerate().map(|(at, transform)| {
             let name = transform.name();
             let before = resolved[..at].iter().filter(|other| other.name() == name).count();

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use super::{boxes::BoxSteps, call::Call, elements::RowSteps, plan::Plan};
+use super::{boxes::BoxSteps, call::Call, elements::RowSteps, mosaic::Mosaic, plan::Plan};
 use crate::{
     decode::DecodeImage,
     geometry::Size,
@@ -28,6 +28,8 @@ pub(crate) enum Role {
     Pixels(Arc<dyn PixelOp>),
     /// To the elements of the row that the pixels become.
     Row(Arc<dyn RowOp>),
+    /// To encoded images of several samples, which it puts together.
+    Samples(Arc<Mosaic>),
     /// To whatever it is: a function is called.
     Call(Arc<Call>),
     /// To bounding boxes that have followed their image.

@@ -8,7 +8,7 @@ use super::{
     edit::Spare,
     elements::{RowSteps, RowWriter},
     failure::failure,
-    motion::Moves,
+    moves::Moves,
     numbered::Numbered,
     op::{ImageShape, OnMask, OpKey, PixelOp, Role},
     pixels::Pixels,
@@ -225,6 +225,9 @@ impl Workspace {
 fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, String> {
     match (&op.role, ended_by) {
         (Role::Decoding(_), _) => Err("goes with an encoded image, and stands before all other transforms".to_owned()),
+        (Role::Samples(_), _) => {
+            Err("goes with an encoded image, and stands before all other transforms but DecodeImage".to_owned())
+        }
         (Role::Boxes(_), _) => Err("goes with the field of the boxes, not of an image".to_owned()),
         (Role::KeyPoints(_), _) => Err("goes with the field of the keypoints, not of an image".to_owned()),
         (Role::Pixels(_) | Role::Row(_), Some(before)) => {

@@ -86,4 +86,3 @@ class Draws:
 
         monkeypatch.setattr(torch, "rand", rand)
         monkeypatch.setattr(torch, "randint", randint)
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -260,7 +259,7 @@ def test_a_bad_argument_is_an_error_at_once(make: Any, message: str) -> None:
 
 def test_a_fill_names_fields() -> None:
     for wrong in ({}, {3: 4}):
-        with pytest.raises(TypeError, match=re.escape(f"Pad: fill must map the names of fields to fills, as {{'image': ")):
+        with pytest.raises(TypeError, match=re.escape("Pad: fill must map names of fields to fills, as {'image': ")):
             sh.Pad(3, fill=wrong)
 
 
@@ -270,9 +269,17 @@ def test_mistakes_are_named_at_once(source: sh.Table) -> None:
     crop = sh.RandomIoUCrop()
     for given, chain, message in (
         (sh.Table(pixels), [crop], "field `image` has no boxes for its RandomIoUCrop to look at: no BoundingBoxes"),
-        (sh.Table(pixels | {"a": boxes, "b": boxes}), [crop], "field `image` has several fields of boxes, and RandomIoU"),
+        (
+            sh.Table(pixels | {"a": boxes, "b": boxes}),
+            [crop],
+            "field `image` has several fields of boxes, and RandomIoU",
+        ),
         (sh.Arrays({"image": np.zeros((2, 8, 8, 3), np.uint8)}), [crop], "field `image` has no boxes for its Random"),
-        (source, [sh.Pad(3, fill={"picture": 3})], "transform 0: fill is given for `picture`, which is neither `image` nor"),
+        (
+            source,
+            [sh.Pad(3, fill={"picture": 3})],
+            "transform 0: fill is given for `picture`, which is neither `image` nor",
+        ),
         (source, [sh.Pad(3, fill={"boxes": 3})], "fill is given for `boxes`, which is neither `image` nor a mask"),
         (source, [sh.Pad(3, fill={"mask": 300})], "fill is given for `mask`, which is a mask, whose fill is one index"),
     ):

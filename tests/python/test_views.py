@@ -187,7 +187,9 @@ def test_what_follows_an_image_follows_its_views(paths: list[Path]) -> None:
 def test_arrays_in_memory_have_views_too() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (9, 32, 30, 3), np.uint8)
     source = sh.Arrays({"image": pixels, "label": np.arange(9)})
-    found = rows(loader(source, {"a": sh.View("image", LOCAL), "b": sh.View("image", LOCAL), "again": sh.View("label")}))
+    found = rows(
+        loader(source, {"a": sh.View("image", LOCAL), "b": sh.View("image", LOCAL), "again": sh.View("label")})
+    )
     assert list(found) == ["a", "b", "again"]
     assert any(not np.array_equal(*pair) for pair in zip(found["a"], found["b"], strict=True))
     assert_same(found["a"], rows(loader(source, {"a": sh.View("image", LOCAL)}))["a"])
@@ -236,7 +238,7 @@ def test_mistakes_are_named_at_once(paths: list[Path]) -> None:
         ({"mask": given}, "view `mask` of `image`: there is a field of that name already"),
         ({"a": given}, "field `boxes` follows `image`, of which there are views alone: make a view of it that follows"),
         ({"a": given} | rest, 'View("mask", image="a")'),
-        ({"a": given, "m": sh.View("labels", image="a")}, "view `m`: `labels` follows no image, and image=\"a\" is for"),
+        ({"a": given, "m": sh.View("labels", image="a")}, 'view `m`: `labels` follows no image, and image="a" is for'),
         ({"image": [sh.Resize((8, 8))], "m": sh.View("mask", image="a")}, "field `m` cannot follow `a`"),
         ({"a": sh.View("image", [sh.CenterCrop(4), sh.DecodeImage()])}, "field `a`: transform 1: DecodeImage"),
         ({"a": sh.View("image", [sh.Resize(8)]), "image": [sh.Resize((8, 8))]}, "field `a` has no fixed size"),

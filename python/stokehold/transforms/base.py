@@ -66,7 +66,7 @@ class Transform(Described):
         if not isinstance(fills, Mapping):
             return super().spec()
         if not fills or not all(isinstance(name, str) for name in fills):
-            raise TypeError(f"fill must map the names of fields to fills, as {{'image': 0, 'mask': 255}}, not {fills!r}")
+            raise TypeError(f"fill must map names of fields to fills, as {{'image': 0, 'mask': 255}}, not {fills!r}")
         # As for torchvision, what is not named has the default.
         declared: Any = self
         (default,) = (argument.default for argument in fields(declared) if argument.name == "fill")

@@ -8,7 +8,51 @@ from dataclasses import dataclass, field
 from stokehold.transforms.base import Fill, Transform, as_plain, listed
 from stokehold.transforms.geometry import Interpolation
 
-__all__ = ["RandomIoUCrop", "RandomShortestSize", "RandomZoomOut", "ScaleJitter"]
+__all__ = ["Mosaic", "RandomIoUCrop", "RandomShortestSize", "RandomZoomOut", "ScaleJitter"]
+
+
+@dataclass(frozen=True)
+class Mosaic(Transform):
+    """Puts the images of four samples together: that of the row, and three that are drawn from the whole source.
+
+    It stands before all other transforms of an image but `DecodeImage`, and gives an image of twice the `size`, around
+    a random point of which the four images lie, upper left first, each with one corner. An image is made as large as
+    fits into `size`; the point is drawn between a quarter and three quarters of the result. Follow it with a
+    `RandomAffine`, a `RandomCrop` to `size` or alike. This is YOLOv4's augmentation with YOLOX's numbers.
+
+    The boxes of all four follow, clipped where their image ends, and those of which too little is to be seen are
+    dropped, with their `labels`. So do keypoints (one that another image covers, or that lies beyond the result, gets
+    COCO's visibility 0 if it has any) and masks, though no segmentations. All other fields are those of the row's own
+    sample, as are ``batch.indices``. A field of lists that does not go with the boxes is refused.
+
+    Which samples, and where: a function of seed, epoch and index, so the bytes are the same for any number of workers
+    and after a resumption. A sample takes the reading and decoding of four; one that cannot be read makes all that
+    have it bad ones (`on_error`), and the error names it. Rows have room for four times the boxes, unless ``capacity``
+    says otherwise. Iterable datasets are refused.
+
+    Args:
+        size: One number for a square, or (height, width).
+        fill: What no image covers, 114 by default; one value, or one per channel.
+        mask_fill: The index of what no image covers in masks, 0 by default.
+        min_size: The least width and height of what is to be seen of a box, in pixels of the result; 2 by default.
+        min_visible: The least part of a box's area that is to be seen; 0.1 by default.
+        interpolation: The filter, ``"bilinear"`` by default; masks are resized by the nearest pixel.
+        labels: The fields with one entry for each box: ``("labels",)`` by default. Without boxes it means nothing.
+        p: The probability, 1.0 by default. With less, images that stay as they are have no fixed size.
+
+    Raises:
+        ValueError: A size outside 1 to 16384, a negative `min_size`, a part or a probability outside 0 to 1, or an
+            unknown filter.
+    """
+
+    size: int | Sequence[int]
+    fill: float | Sequence[float] = 114
+    mask_fill: int = 0
+    min_size: float = 2.0
+    min_visible: float = 0.1
+    interpolation: Interpolation = "bilinear"
+    labels: Sequence[str] = ("labels",)
+    p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,10 +129,10 @@ class RandomIoUCrop(Transform):
     """Cuts out a random box by its overlap with the bounding boxes, as torchvision's v2 ``RandomIoUCrop`` (SSD's crop).
 
     An overlap is drawn from `sampler_options`, then up to `trials` boxes, until one has the centre of a bounding box in
-    it and overlaps one of those by that much (intersection over union); else another overlap is drawn. The field of the
-    image must have one field of `BoundingBoxes` that follow it. Of those, the ones whose centre is cut off become zeros,
-    as torchvision's: `SanitizeBoundingBoxes` in the transforms of the boxes removes them, with their labels. Masks and
-    keypoints follow the crop. An image without boxes stays as it is. So does one for which 200 overlaps did not do,
+    it and overlaps one of those by that much (intersection over union); else another overlap is drawn. One field of
+    `BoundingBoxes` must follow the image. Those of them whose centre is cut off become zeros, as torchvision's:
+    `SanitizeBoundingBoxes` in the transforms of the boxes removes them, with their labels. Masks and keypoints follow
+    the crop. An image without boxes stays as it is. So does one for which 200 overlaps did not do,
     where torchvision goes on for ever.
 
     Takes (H, W, C) and returns an image without a fixed size; end with `Resize` to two sizes or alike, or give its

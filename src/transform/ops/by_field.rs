@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     super::op::{Operation, Role},
@@ -22,22 +23,69 @@ pub struct ByField {
 
 impl ByField {
     /// Returns the transform as it is for a field.
-    ///
-    /// # Errors
-    /// The reason, where the transform has no fill.
-    pub(super) fn of(&self, field: &str) -> Result<Transform, String> {
-        let Some(fill) = self.fill.get(field) else { return Ok((*self.transform).clone()) };
-        let name = self.transform.name();
-        let none = || format!("{name} takes no fill");
-        let mut data = serde_json::to_value(&self.transform).map_err(|error| error.to_string())?;
-        let given = data.as_object_mut().and_then(|data| data.get_mut("fill")).ok_or_else(none)?;
-        *given = serde_json::to_value(fill).map_err(|error| error.to_string())?;
-        serde_json::from_value(data).map_err(|_| format!("{name} takes no fill like {fill:?}, for `{field}`"))
+    fn of(&self, field: &str) -> Result<Transform, String> {
+        for_field(&self.clone().into(), field)
     }
+}
+
+/// Returns a transform as it is for a field, with those that it is made of.
+///
+/// # Errors
+/// The reason, where one is to have a fill that it cannot have.
+pub(super) fn for_field(transform: &Transform, field: &str) -> Result<Transform, String> {
+    if fills(transform).is_empty() {
+        return Ok(transform.clone());
+    }
+    let data = serde_json::to_value(transform).map_err(|error| error.to_string())?;
+    let resolved = resolved(data, field)?;
+    serde_json::from_value(resolved).map_err(|error| error.to_string())
+}
+
+/// Returns the same for a transform as data, or for a part of one.
+fn resolved(data: Value, field: &str) -> Result<Value, String> {
+    match data {
+        Value::Array(all) => all.into_iter().map(|each| resolved(each, field)).collect(),
+        Value::Object(mut all) if all.get("op").is_some_and(|op| op == "ByField") => {
+            let fill = all.get_mut("fill").and_then(|fills| fills.get_mut(field)).map(Value::take);
+            let mut transform = all.remove("transform").unwrap_or_default();
+            let Some(fill) = fill else { return Ok(transform) };
+            let name = transform.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let refused = format!("{name} takes no fill of {fill} (for `{field}`)");
+            *transform.get_mut("fill").ok_or_else(|| refused.clone())? = fill;
+            match serde_json::from_value::<Transform>(transform.clone()) {
+                Ok(_) => Ok(transform),
+                Err(_) => Err(refused),
+            }
+        }
+        Value::Object(all) => all.into_iter().map(|(name, each)| Ok((name, resolved(each, field)?))).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => Ok(other),
+    }
+}
+
+/// Returns the fills of a transform, and of those that it is made of, that are for some fields.
+pub(super) fn fills(transform: &Transform) -> Vec<ByField> {
+    fn collect(data: &Value, found: &mut Vec<ByField>) {
+        if let Ok(Transform::ByField(by_field)) = serde_json::from_value(data.clone()) {
+            found.push(by_field);
+        }
+        match data {
+            Value::Array(all) => all.iter().for_each(|each| collect(each, found)),
+            Value::Object(all) => all.values().for_each(|each| collect(each, found)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(data) = serde_json::to_value(transform) {
+        collect(&data, &mut found);
+    }
+    found
 }
 
 impl Operation for ByField {
     fn check(&self) -> Result<(), String> {
+        if matches!(*self.transform, Transform::Mosaic(_)) {
+            return Err("takes one fill, and has mask_fill for masks".to_owned());
+        }
         self.transform.operation().check()?;
         for (field, fill) in &self.fill {
             self.of(field)?.operation().check().map_err(|what| format!("{what} ({fill:?} for `{field}`)"))?;
@@ -74,9 +122,9 @@ mod tests {
         let transform = Box::new(Transform::center_crop(3));
         let fill: BTreeMap<_, _> = [("mask".to_owned(), Some(vec![255.0]))].into();
         let none = ByField { transform, fill: fill.clone() };
-        assert_eq!(none.check(), Err("CenterCrop takes no fill".to_owned()));
+        assert_eq!(none.check(), Err("CenterCrop takes no fill of [255.0] (for `mask`)".to_owned()));
         let bad = ByField { transform: Box::new(pad(&[0.0])), fill: [("mask".to_owned(), None)].into() };
-        assert_eq!(bad.check(), Err("Pad takes no fill like None, for `mask`".to_owned()));
+        assert_eq!(bad.check(), Err("Pad takes no fill of null (for `mask`)".to_owned()));
         let short = ByField { transform: Box::new(pad(&[0.0])), fill: [("mask".to_owned(), Some(vec![]))].into() };
         assert!(short.check().unwrap_err().contains("fill must be one value or one per channel"));
     }

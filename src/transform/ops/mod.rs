@@ -3,8 +3,6 @@
 
 mod magnitudes;
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use super::op::{Operation, Role};
@@ -75,6 +73,7 @@ operations! {
     bounding_boxes { ClampBoundingBoxes, SanitizeBoundingBoxes, ConvertBoundingBoxFormat }
     key_points { ClampKeyPoints }
     call { Call }
+    mosaic { Mosaic }
     by_field { ByField }
     scale_jitter { ScaleJitter }
     random_shortest_size { RandomShortestSize }
@@ -132,16 +131,14 @@ impl Transform {
     /// Returns the transform as it is for a field: its image, or a mask that follows that.
     ///
     /// # Errors
-    /// [`Config`](Error::Config) where it has no fill, and is to have one for the field.
-    pub(crate) fn for_field(&self, field: &str) -> Result<Cow<'_, Self>> {
-        let Self::ByField(by_field) = self else { return Ok(Cow::Borrowed(self)) };
-        by_field.of(field).map(Cow::Owned).map_err(Error::Config)
+    /// [`Config`](Error::Config) where it is to have a fill for the field that it cannot have.
+    pub(crate) fn for_field(&self, field: &str) -> Result<Self> {
+        by_field::for_field(self, field).map_err(Error::Config)
     }
 
-    /// Returns the fields that the transform has a fill for.
-    pub(crate) fn filled(&self) -> impl Iterator<Item = (&String, &Option<Vec<f32>>)> {
-        let fills = if let Self::ByField(by_field) = self { Some(&by_field.fill) } else { None };
-        fills.into_iter().flatten()
+    /// Returns the fields that the transform, or one that it is made of, has a fill for.
+    pub(crate) fn filled(&self) -> Vec<(String, Option<Vec<f32>>)> {
+        by_field::fills(self).into_iter().flat_map(|by_field| by_field.fill).collect()
     }
 
     /// Says what the transform is applied to.
