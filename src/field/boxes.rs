@@ -105,9 +105,9 @@ impl Follow for BoxesFill {
         kept.clear();
         for part in 0..moves.parts() {
             for numbers in numbers::<4>(sample.payload_of(part, self.at)) {
-                let moved = moves.bounds(part, self.from.to_corners(numbers));
-                corners.push(moved.unwrap_or_default());
-                kept.all.push(moved.is_some());
+                let seen = moves.bounds(part, self.from.to_corners(numbers));
+                corners.push(seen.unwrap_or_default());
+                kept.all.push(seen.is_some());
             }
             kept.end_part();
         }

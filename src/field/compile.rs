@@ -50,8 +50,8 @@ impl Compiled {
             ops.push(Numbered::list(name, draws.get(name).unwrap_or(name), list)?);
         }
         let relations = Relations { fields, ops: &ops };
-        let mosaic = relations.mosaic()?;
         checks::names(recipe, &relations, source)?;
+        let mosaic = relations.mosaic()?;
         checks::draws(fields, draws)?;
         checks::fills(fields, recipe)?;
         let (mut specs, mut roles) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));

@@ -126,8 +126,8 @@ impl KeyPointsFill {
             for out in data.chunks_exact_mut(12) {
                 let [x, y, visibility] = numbers::<3>(out).next().unwrap_or_default();
                 // A point that was not marked lies nowhere: COCO writes zeros. So does one over which an image lies.
-                let (moved, is_seen) = if visibility == 0.0 { ([x, y], true) } else { self.moved([x, y], part, moves) };
-                let ([x, y], visibility) = if is_seen { (moved, visibility) } else { ([0.0; 2], 0.0) };
+                let (point, is_seen) = if visibility == 0.0 { ([x, y], true) } else { self.moved([x, y], part, moves) };
+                let ([x, y], visibility) = if is_seen { (point, visibility) } else { ([0.0; 2], 0.0) };
                 out.copy_from_slice(bytemuck::bytes_of(&[x, y, visibility]));
             }
         } else {

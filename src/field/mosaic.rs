@@ -88,11 +88,11 @@ impl MosaicOf<'_> {
         sample.take(encoded.memory(whole, Some(to)), "decoding")?;
         let pixels = decoder.decode(encoded, whole, Some(to))?;
         sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
-        let decoded = Instant::now();
-        sample.times.decode += decoded - start;
+        let until = Instant::now();
+        sample.times.decode += until - start;
         *sample.stage = Stage::Transform;
         collage.put(Pixels::of(pixels), &tile, self.mosaic.interpolation).map_err(failure)?;
-        sample.times.transform += decoded.elapsed();
+        sample.times.transform += until.elapsed();
         Ok(tile)
     }
 }

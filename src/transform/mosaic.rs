@@ -1,7 +1,7 @@
 //! Four samples in one.
 //!
-//! Source: A. Bochkovskiy, C.-Y. Wang, H.-Y. M. Liao, "YOLOv4: Optimal Speed and Accuracy of Object Detection" (2020),
-//! section 3.3, has four images in one; Z. Ge and others, "YOLOX: Exceeding YOLO Series in 2021", what is drawn: a centre
+//! Source: A. Bochkovskiy, C.-Y. Wang, H.-Y. M. Liao, "`YOLOv4`: Optimal Speed and Accuracy of Object Detection" (2020),
+//! section 3.3, has four images in one; Z. Ge and others, "`YOLOX`: Exceeding YOLO Series in 2021", what is drawn: a centre
 //! between a quarter and three quarters of a canvas of twice the size, around which each image lies with one corner, made
 //! as large as fits into the size.
 
@@ -126,7 +126,7 @@ impl Mosaic {
         let edge = |edge: u32| ((f64::from(edge) * scale) as u32).max(1);
         let scaled = Size { height: edge(image.height), width: edge(image.width) };
         let [x, y] = drawn.centre;
-        let left = if number % 2 == 0 { x - i64::from(scaled.width) } else { x };
+        let left = if number.is_multiple_of(2) { x - i64::from(scaled.width) } else { x };
         let top = if number < 2 { y - i64::from(scaled.height) } else { y };
         Tile::new(image, Rect { top, left, size: scaled }, self.canvas(), [self.min_size, self.min_visible])
     }

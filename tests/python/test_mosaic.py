@@ -264,6 +264,7 @@ def test_a_sample_that_cannot_be_read_is_named(tmp_path: Path, workers: int, *, 
         else:
             assert what == f"[{index}]"
     assert any("in its mosaic" in what for what in seen)
+    source = sh.Table({"image": sh.Images([*paths[:4] * 10, paths[4]])})
     with loader(source, sh.Mosaic(8), num_workers=workers, on_error="replace") as found:
         first = values(found)
         assert values(found) != first

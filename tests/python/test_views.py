@@ -169,7 +169,6 @@ def test_what_follows_an_image_follows_its_views(paths: list[Path]) -> None:
             f"mask{number}": sh.View("mask", image=image),
         }
 
-    draws = {"view1": "image", "view2": "other"}
     both = rows(loader(source, of(1) | of(2), draws={"view1": "image"}))
     names = ["view1", "view2", "boxes1", "boxes2", "labels1", "labels2", "points1", "points2", "mask1", "mask2"]
     assert list(both) == names
@@ -181,7 +180,7 @@ def test_what_follows_an_image_follows_its_views(paths: list[Path]) -> None:
         assert any(not np.array_equal(*pair) for pair in zip(both[f"{view}2"], alone[name], strict=True))
     assert sum(map(len, both["labels1"])) < sum(1 + at % 4 for at in range(ROWS))
     with pytest.raises(ValueError, match="there is no field `other` to draw as"):
-        loader(source, of(1), draws=draws)
+        loader(source, of(1), draws={"view1": "other"})
 
 
 def test_arrays_in_memory_have_views_too() -> None:
@@ -226,7 +225,7 @@ def test_a_map_gets_the_views(paths: list[Path]) -> None:
 
     with loader(table(paths), [TWO, sh.Map(told)], num_workers=1) as found:
         batch = next(iter(found))
-    assert set(batch["names"]) == {"label view1 view2"}
+    assert {bytes(row).decode() for row in batch["names"]} == {"label view1 view2"}
     assert np.all(batch["mean"] != 0)
 
 
@@ -239,7 +238,7 @@ def test_mistakes_are_named_at_once(paths: list[Path]) -> None:
         ({"a": given}, "field `boxes` follows `image`, of which there are views alone: make a view of it that follows"),
         ({"a": given} | rest, 'View("mask", image="a")'),
         ({"a": given, "m": sh.View("labels", image="a")}, 'view `m`: `labels` follows no image, and image="a" is for'),
-        ({"image": [sh.Resize((8, 8))], "m": sh.View("mask", image="a")}, "field `m` cannot follow `a`"),
+        ({"image": [sh.Resize((8, 8))], "m": sh.View("mask", image="a")}, "field `m` belongs to `a`, which is no encoded image"),
         ({"a": sh.View("image", [sh.CenterCrop(4), sh.DecodeImage()])}, "field `a`: transform 1: DecodeImage"),
         ({"a": sh.View("image", [sh.Resize(8)]), "image": [sh.Resize((8, 8))]}, "field `a` has no fixed size"),
     ):

@@ -198,6 +198,7 @@ impl Motion for CropByCentres {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these numbers have no fractions to round")]
 mod tests {
     use super::*;
     use crate::rng::Key;
