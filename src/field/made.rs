@@ -1,22 +1,10 @@
 //! The fields of samples: those of the source that stay, and views of them.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Field, Kind, recipe::Recipe};
+use super::{
+    Field, Kind,
+    recipe::{Recipe, View},
+};
 use crate::error::{Error, Result};
-
-/// A field that is made of another one, with transforms and draws of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct View {
-    /// Its name, which no field of the source has. Its transforms stand under it.
-    pub name: String,
-    /// The field of the source that it is made of.
-    pub of: String,
-    /// Of what follows an image, the field whose geometry it follows.
-    #[serde(default)]
-    pub image: Option<String>,
-}
 
 /// The fields of samples, and of which field of the source each is made.
 #[derive(Debug)]

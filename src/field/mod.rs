@@ -26,8 +26,7 @@ pub use self::{
     compile::Compiled,
     fill::{Sample, Times},
     kind::Payload,
-    made::View,
-    recipe::Recipe,
+    recipe::{Recipe, View},
     scratch::Scratch,
 };
 use crate::{

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::made::View;
 use crate::{
     error::{Error, Result},
     function::{ArraySpec, Learned},
@@ -29,6 +28,19 @@ pub struct Recipe {
     /// Whether rows are arrays that somebody gets one by one, each as large as it is: then no field needs a capacity.
     #[serde(skip)]
     pub unbounded: bool,
+}
+
+/// A field that is made of another one, with transforms and draws of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Its name, which no field of the source has. Its transforms stand under it.
+    pub name: String,
+    /// The field of the source that it is made of.
+    pub of: String,
+    /// Of what follows an image, the field whose geometry it follows.
+    #[serde(default)]
+    pub image: Option<String>,
 }
 
 impl Recipe {

@@ -230,7 +230,8 @@ def test_a_map_gets_the_views(paths: list[Path]) -> None:
 
 
 def test_mistakes_are_named_at_once(paths: list[Path]) -> None:
-    source, given = detection(paths), sh.View("image", [sh.Resize((8, 8))])
+    square: list[Any] = [sh.Resize((8, 8))]
+    source, given = detection(paths), sh.View("image", square)
     rest = {"boxes1": sh.View("boxes", image="a"), "points1": sh.View("points", image="a")}
     for transforms, message in (
         ({"a": sh.View("picture")}, "view `a`: there is no field `picture` to be seen; the source has `image`"),
@@ -238,9 +239,12 @@ def test_mistakes_are_named_at_once(paths: list[Path]) -> None:
         ({"a": given}, "field `boxes` follows `image`, of which there are views alone: make a view of it that follows"),
         ({"a": given} | rest, 'View("mask", image="a")'),
         ({"a": given, "m": sh.View("labels", image="a")}, 'view `m`: `labels` follows no image, and image="a" is for'),
-        ({"image": [sh.Resize((8, 8))], "m": sh.View("mask", image="a")}, "field `m` belongs to `a`, which is no encoded image"),
-        ({"a": sh.View("image", [sh.CenterCrop(4), sh.DecodeImage()])}, "field `a`: transform 1: DecodeImage"),
-        ({"a": sh.View("image", [sh.Resize(8)]), "image": [sh.Resize((8, 8))]}, "field `a` has no fixed size"),
+        ({"image": square, "m": sh.View("mask", image="a")}, "field `m` belongs to `a`, which is no encoded image"),
+        (
+            {"a": sh.View("image", [sh.CenterCrop(4), sh.DecodeImage()]), "image": square},
+            "field `a`: transform 1: DecodeImage",
+        ),
+        ({"a": sh.View("image", [sh.Resize(8)]), "image": square}, "field `a` has no fixed size"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             loader(source, transforms)
