@@ -239,6 +239,12 @@ impl Failure {
         Self { raised: Some(Box::new(raised.clone())), ..Self::new(stage, raised.line) }
     }
 
+    /// Says that another sample failed, which a mosaic puts beside the one that is made.
+    #[must_use]
+    pub(crate) fn in_mosaic(self, index: u64) -> Self {
+        Self { reason: format!("in its mosaic, sample {index}: {}", self.reason), ..self }
+    }
+
     /// Names the sample that failed.
     #[must_use]
     pub fn of(self, index: u64, key: String) -> SampleError {

@@ -29,7 +29,7 @@ from stokehold.coordinator import FROZEN
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
 from stokehold.ranks import Ranks, local_world_size
-from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
+from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages, views_of
 from stokehold.sizes import byte_count, integer
 from stokehold.sources import Source
 from stokehold.transforms import Map
@@ -94,7 +94,8 @@ class Loader:
         transforms: For each field that is to be changed, its transforms in order; a function of your own may stand
             among them, see `Call`. What follows an image (masks, boxes, keypoints of a `Table`) takes the image's
             geometry by itself. An array that seems to belong to an image (by its name, or because it has a value for
-            each pixel) and is to stay as it is needs an empty list. Or a list: such transforms of fields, then one
+            each pixel) and is to stay as it is needs an empty list. A `View` makes a further field of another one, with
+            draws of its own. Or a list: such transforms of fields, then one
             `Map` or several, which get whole samples, then transforms of the fields that those give.
         draws: For fields that are to draw as another one does, that field. By default each field draws by itself, so
             that two views of a sample differ, and what follows an image draws as the image. With
@@ -260,6 +261,7 @@ class Loader:
         description = {
             "recipe": {
                 "transforms": chains(chosen, functions),
+                "views": views_of(chosen),
                 "batch_transforms": batch_chain(batch_transforms, functions),
                 "capacity": {
                     field_name(name): counted(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()

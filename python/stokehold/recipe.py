@@ -8,24 +8,24 @@ from typing import Any, TypeAlias
 from stokehold.columns import field_name
 from stokehold.mix import BatchTransform
 from stokehold.sources import Source
-from stokehold.transforms import Compose, Map, Transform
+from stokehold.transforms import Compose, Map, Transform, View
 from stokehold.transforms.composed import described, is_for_batches, is_step
 from stokehold.user.code import Rng
 from stokehold.user.functions import Function, called
 from stokehold.user.mapped import Mapped, MappedStream, NativeSamples
 from stokehold.user.streams import is_iterable
 
-__all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages"]
+__all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages", "views_of"]
 
-Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]] | Compose]
-"""The transforms of fields, by their names."""
+Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]] | Compose | View]
+"""The transforms of fields, by their names, and views of fields."""
 
 
 def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[dict[str, Any]]]:
     """Returns the transforms of each field as plain data, and adds the functions that they call."""
     made = {}
     for field, given in transforms.items():
-        steps = given.transforms if isinstance(given, Compose) else given
+        steps = given.transforms if isinstance(given, Compose | View) else given
         if not isinstance(steps, Sequence) or not all(is_step(step) for step in steps):
             raise TypeError(
                 f"transforms of field `{field}` must be a list of stokehold's transforms and of functions, not "
@@ -33,6 +33,12 @@ def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[
             )
         made[field_name(field)] = [described(step, functions) for step in steps]
     return made
+
+
+def views_of(transforms: Transforms) -> list[dict[str, Any]]:
+    """Returns the fields that are made of others, as plain data."""
+    views = {field_name(name): view for name, view in transforms.items() if isinstance(view, View)}
+    return [{"name": name, "of": field_name(view.of), "image": view.image} for name, view in views.items()]
 
 
 def stages(
@@ -70,7 +76,11 @@ def mapped(
     if isinstance(source, Source):
         functions: list[Function] = []
         spec, memory = source.data()
-        recipe = {"transforms": chains(before, functions), "draws": draws_of(draws)}
+        recipe = {
+            "transforms": chains(before, functions),
+            "views": views_of(before),
+            "draws": draws_of(draws),
+        }
         described = {"source": spec, "recipe": recipe, "seed": options["seed"]}
         most = options.get("max_sample_bytes")
         samples = NativeSamples(described | {"max_sample_bytes": most}, memory, functions, rng)

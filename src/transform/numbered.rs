@@ -19,19 +19,28 @@ pub(crate) struct Numbered {
 }
 
 impl Numbered {
-    /// Returns the operations of a list, each checked by itself, and in the place of a composition those in it. They draw
-    /// as those of the field `draws_of`.
+    /// Returns the operations of a field's list, each checked by itself, and in the place of a composition those in it.
+    /// They draw as those of the field `draws_of`.
     ///
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range.
     pub(crate) fn list(field: &str, draws_of: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
+        Self::list_for(field, draws_of, transforms, field)
+    }
+
+    /// Returns the same as they are for another field, which follows this one.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(crate) fn list_for(field: &str, draws_of: &str, transforms: &[Transform], follower: &str) -> Result<Vec<Self>> {
         let mut numbered: Vec<Self> = Vec::new();
         for (at, transform) in Transform::flat(transforms) {
+            let resolved = transform.validate().and_then(|()| transform.for_field(follower));
             let refused = |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
-            transform.validate().map_err(refused)?;
-            let name = transform.name();
+            let resolved = resolved.map_err(refused)?;
+            let name = resolved.name();
             let before = numbered.iter().filter(|other| other.name == name).count();
-            numbered.push(Self { at, op: op(draws_of, name, before as u64), name, role: transform.role() });
+            numbered.push(Self { at, op: op(draws_of, name, before as u64), name, role: resolved.role() });
         }
         Ok(numbered)
     }

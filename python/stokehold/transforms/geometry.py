@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from stokehold.transforms.base import Transform, as_plain, listed
+from stokehold.transforms.base import Fill, Transform, as_plain, listed
 
 __all__ = [
     "CenterCrop",
@@ -146,7 +146,8 @@ class RandomCrop(Transform):
             top, right, bottom); none by default.
         pad_if_needed: Whether an image that is smaller is padded by what it lacks, on both sides; False by default.
         fill: The value of a constant border, in the units of the image (0 to 255 where it is ``uint8``), or one per
-            channel; 0 by default.
+            channel; 0 by default. Or such by field, as ``{"image": 0, "mask": 255}``: a mask without one of its own has
+            the image's where that is one value, 0 to 255, else 0.
         padding_mode: What the border is made of, ``"constant"`` by default. Where torchvision refuses to mirror a
             border wider than the image, the mirroring is repeated, as NumPy's ``pad`` does.
 
@@ -157,7 +158,7 @@ class RandomCrop(Transform):
     size: int | Sequence[int]
     padding: int | Sequence[int] | None = field(default=None, metadata=as_plain(_border))
     pad_if_needed: bool = False
-    fill: float | Sequence[float] = 0
+    fill: Fill = 0
     padding_mode: PaddingMode = "constant"
 
 
@@ -171,7 +172,8 @@ class Pad(Transform):
         padding: The border in pixels: one number for all sides, (left and right, top and bottom), or (left, top, right,
             bottom); not negative.
         fill: The value of a constant border, in the units of the image (0 to 255 where it is ``uint8``), or one per
-            channel; 0 by default.
+            channel; 0 by default. Or such by field, as ``{"image": 0, "mask": 255}``: a mask without one of its own has
+            the image's where that is one value, 0 to 255, else 0.
         padding_mode: What the border is made of, ``"constant"`` by default; see `RandomCrop`.
 
     Raises:
@@ -179,7 +181,7 @@ class Pad(Transform):
     """
 
     padding: int | Sequence[int]
-    fill: float | Sequence[float] = 0
+    fill: Fill = 0
     padding_mode: PaddingMode = "constant"
 
 
@@ -207,7 +209,7 @@ class RandomRotation(Transform):
     interpolation: Interpolation = "nearest"
     expand: bool = False
     center: Sequence[float] | None = None
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ class RandomAffine(Transform):
     scale: Sequence[float] | None = None
     shear: float | Sequence[float] | None = None
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0
     center: Sequence[float] | None = None
 
 
@@ -261,4 +263,4 @@ class RandomPerspective(Transform):
     distortion_scale: float = 0.5
     p: float = 0.5
     interpolation: Interpolation = "bilinear"
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0

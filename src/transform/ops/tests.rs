@@ -55,6 +55,7 @@ fn json_has_torchvision_defaults() {
 fn a_mask_takes_the_geometry_by_the_nearest_pixel_and_one_fill() {
     let on_mask = |json: &str| match pixel_op(&parse(json)).on_mask() {
         OnMask::Moves(op) => format!("{op:?}"),
+        OnMask::MovesByBoxes(op) => format!("by boxes: {op:?}"),
         OnMask::Leaves => "leaves".to_owned(),
         OnMask::Refuses => "refuses".to_owned(),
     };
