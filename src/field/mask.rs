@@ -15,8 +15,8 @@ use crate::{
     pixel::{Channels, Depth, PixelType},
     spec::{DType, FieldSpec},
     transform::{
-        self, Chain, Collage, ImageInput, ImageShape, Interpolation, Layout, Mosaic, Moves, Numbered, OnMask, Pixels,
-        Transform, Workspace, failure, ops::ToDtype,
+        self, Chain, Collage, ImageInput, Interpolation, Layout, Mosaic, Moves, Numbered, OnMask, Pixels, Transform,
+        Workspace, failure, ops::ToDtype,
     },
 };
 
@@ -58,7 +58,7 @@ fn pixel(dtype: DType) -> PixelType {
 /// Returns what makes the dtype of the indices of what is decoded.
 fn cast(dtype: DType) -> Option<Numbered> {
     let cast = Transform::ToDtype(ToDtype { dtype, scale: false });
-    (dtype == DType::Int32).then(|| Numbered { at: 0, op: 0, name: cast.name(), role: cast.role() })
+    (dtype == DType::Int32).then(|| Numbered { at: String::new(), op: 0, name: cast.name(), role: cast.role() })
 }
 
 /// What may be counted while rows are filled.
@@ -122,7 +122,7 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
     ops.extend_from_slice(request.ops);
     let input = ImageInput {
         name: request.name,
-        shape: ImageShape { size: request.mosaic.and_then(|mosaic| mosaic.output()), pixel: pixel(dtype) },
+        shape: request.shape(pixel(dtype)),
         has_channel_axis: false,
         layout: Layout::Hwc,
         capacity: request.capacity,

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 /// An operation in a list of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Numbered {
-    /// Its number in the list of the field, or of the field that this one follows.
-    pub(crate) at: u64,
+    /// Its number in the list of the field, or of the field that this one follows; in a composition, behind that one's.
+    pub(crate) at: String,
     /// What its draws are keyed by, beside the sample.
     pub(crate) op: u64,
     /// Its name.
@@ -19,7 +19,8 @@ pub(crate) struct Numbered {
 }
 
 impl Numbered {
-    /// Returns the operations of a field's list, each checked by itself. They draw as those of the field `draws_of`.
+    /// Returns the operations of a field's list, each checked by itself, and in the place of a composition those in it. They
+    /// draw as those of the field `draws_of`.
     ///
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range.
@@ -32,17 +33,19 @@ impl Numbered {
     /// # Errors
     /// As [`list`](Self::list).
     pub(crate) fn list_for(field: &str, draws_of: &str, transforms: &[Transform], follower: &str) -> Result<Vec<Self>> {
-        let resolved = transforms.iter().enumerate().map(|(at, transform)| {
-            let resolved = transform.validate().and_then(|()| transform.for_field(follower));
-            resolved.map_err(|error| Error::Config(format!("field `{field}`: transform {at}: {error}")))
-        });
-        let resolved: Vec<Transform> = resolved.collect::<Result<_>>()?;
-        let numbered = resolved.iter().enumerate().map(|(at, transform)| {
+        let refused = |at: &str, error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
+        let mut resolved = Vec::with_capacity(transforms.len());
+        for (at, transform) in transforms.iter().enumerate() {
+            resolved.push(transform.for_field(follower).map_err(|error| refused(&at.to_string(), error))?);
+        }
+        let mut numbered: Vec<Self> = Vec::new();
+        for (at, transform) in Transform::flat(&resolved) {
+            transform.validate().map_err(|error| refused(&at, error))?;
             let name = transform.name();
-            let before = resolved[..at].iter().filter(|other| other.name() == name).count();
-            Self { at: at as u64, op: op(draws_of, name, before as u64), name, role: transform.role() }
-        });
-        Ok(numbered.collect())
+            let before = numbered.iter().filter(|other| other.name == name).count();
+            numbered.push(Self { at, op: op(draws_of, name, before as u64), name, role: transform.role() });
+        }
+        Ok(numbered)
     }
 }
 

@@ -10,7 +10,7 @@ from typing import Any, Final, SupportsFloat, TypeAlias, get_args, get_origin, g
 
 from stokehold import _native
 
-__all__ = ["Described", "Fill", "Transform", "as_plain", "listed", "number"]
+__all__ = ["BatchTransform", "Described", "Fill", "Transform", "as_plain", "listed", "number"]
 
 Fill: TypeAlias = float | Sequence[float] | Mapping[str, float | Sequence[float]]
 """What lies outside of an image, in its units: one value or one per channel; or such by the names of fields, for the
@@ -37,8 +37,7 @@ class Described:
             raise ValueError(f"{type(self).__name__}: {error}") from None
         self.check(description)
 
-    @staticmethod
-    def check(description: str) -> None:
+    def check(self, description: str) -> None:
         """Raises `ValueError` for a description that cannot work."""
         raise NotImplementedError
 
@@ -73,10 +72,17 @@ class Transform(Described):
         each = {name: replace(declared, fill=fill).spec()["fill"] for name, fill in fills.items()}
         return {"op": "ByField", "transform": replace(declared, fill=default).spec(), "fill": each}
 
-    @staticmethod
-    def check(description: str) -> None:
+    def check(self, description: str) -> None:
         """Raises `ValueError` for a description that cannot work."""
         _native.check_transform(description)
+
+
+class BatchTransform(Described):
+    """The base of all transforms of batches. A transform is checked when it is made, and does not change."""
+
+    def check(self, description: str) -> None:
+        """Raises `ValueError` for a description that cannot work."""
+        _native.check_batch_transform(description)
 
 
 def as_plain(convert: Callable[[Any], object]) -> dict[str, Any]:
