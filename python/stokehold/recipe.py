@@ -25,7 +25,8 @@ def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[
     """Returns the transforms of each field as plain data, and adds the functions that they call."""
     made = {}
     for field, given in transforms.items():
-        steps = given.transforms if isinstance(given, Compose | View) else given
+        listed = given.transforms if isinstance(given, View) else given
+        steps = listed.transforms if isinstance(listed, Compose) else listed
         if not isinstance(steps, Sequence) or not all(is_step(step) for step in steps):
             raise TypeError(
                 f"transforms of field `{field}` must be a list of stokehold's transforms and of functions, not "

@@ -15,7 +15,7 @@ use crate::{
     error::{Failure, Result},
     pixel::{Channels, PixelType},
     spec::FieldSpec,
-    transform::{self, BoxFormat, Chain, ImageInput, ImageShape, Layout, Mosaic, Moves, Numbered, Pixels, Region, Workspace},
+    transform::{self, BoxFormat, Chain, ImageInput, Layout, Mosaic, Moves, Numbered, Pixels, Region, Workspace},
 };
 
 /// An image file's bytes, decoded to (height, width, channels): three of `uint8`, or what [`DecodeImage`] says.
@@ -106,7 +106,7 @@ impl Chains {
         let compile = |pixel: PixelType, varies_in_channels| {
             let input = ImageInput {
                 name: request.name,
-                shape: ImageShape { size: request.mosaic.and_then(|mosaic| mosaic.output()), ..pixel.into() },
+                shape: request.shape(pixel),
                 has_channel_axis: true,
                 layout: Layout::Hwc,
                 capacity: request.capacity,

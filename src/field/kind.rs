@@ -12,7 +12,7 @@ use crate::{
     geometry::Size,
     pixel::PixelType,
     spec::FieldSpec,
-    transform::{BoxFormat, Mosaic, Moves, Numbered, Pixels, Region, Tile, Workspace},
+    transform::{BoxFormat, ImageShape, Mosaic, Moves, Numbered, Pixels, Region, Tile, Workspace},
 };
 
 /// What a source gives for one sample of a field.
@@ -138,6 +138,12 @@ pub(super) trait GoneWith: Follow {
 }
 
 impl Request<'_> {
+    /// Returns images of such pixels, of one size where they are put together of others.
+    pub(super) fn shape(&self, pixel: PixelType) -> ImageShape {
+        let size = self.mosaic.and_then(|mosaic| mosaic.output());
+        size.map_or_else(|| pixel.into(), |size| ImageShape::from(pixel).of_size(size))
+    }
+
     /// Refuses the field.
     pub(super) fn refused(&self, what: impl fmt::Display) -> Error {
         Error::Config(format!("field `{}`: {what}", self.name))

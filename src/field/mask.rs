@@ -15,8 +15,8 @@ use crate::{
     pixel::{Channels, Depth, PixelType},
     spec::{DType, FieldSpec},
     transform::{
-        self, Chain, Collage, ImageInput, ImageShape, Interpolation, Layout, Mosaic, Moves, Numbered, OnMask, Pixels,
-        Transform, Workspace, failure, ops::ToDtype,
+        self, Chain, Collage, ImageInput, Interpolation, Layout, Mosaic, Moves, Numbered, OnMask, Pixels, Transform,
+        Workspace, failure, ops::ToDtype,
     },
 };
 
@@ -122,7 +122,7 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
     ops.extend_from_slice(request.ops);
     let input = ImageInput {
         name: request.name,
-        shape: ImageShape { size: request.mosaic.and_then(|mosaic| mosaic.output()), ..pixel(dtype).into() },
+        shape: request.shape(pixel(dtype)),
         has_channel_axis: false,
         layout: Layout::Hwc,
         capacity: request.capacity,

@@ -227,7 +227,7 @@ def test_a_mask_has_a_fill_of_its_own(ours: Any, theirs: Any, source: sh.Table, 
 
 
 def test_a_fill_by_field_changes_no_draws(source: sh.Table) -> None:
-    crop = {"padding": 9, "pad_if_needed": True}
+    crop: dict[str, Any] = {"padding": 9, "pad_if_needed": True}
     plain = samples(loader(source, [sh.RandomCrop(50, **crop)], capacity={}))
     by_field = samples(loader(source, [sh.RandomCrop(50, fill={"image": 0, "mask": 0}, **crop)], capacity={}))
     for at, sample in plain.items():
@@ -258,6 +258,7 @@ def test_a_bad_argument_is_an_error_at_once(make: Any, message: str) -> None:
 
 
 def test_a_fill_names_fields() -> None:
+    wrong: Any
     for wrong in ({}, {3: 4}):
         with pytest.raises(TypeError, match=re.escape("Pad: fill must map names of fields to fills, as {'image': ")):
             sh.Pad(3, fill=wrong)
@@ -266,8 +267,8 @@ def test_a_fill_names_fields() -> None:
 def test_mistakes_are_named_at_once(source: sh.Table) -> None:
     pixels: Any = {"image": sh.Images([np.zeros((8, 8, 3), np.uint8)] * 2)}
     boxes = sh.BoundingBoxes([np.zeros((1, 4), np.float32)] * 2)
-    crop = sh.RandomIoUCrop()
-    for given, chain, message in (
+    crop, cases = sh.RandomIoUCrop(), list[tuple[Any, list[sh.Transform], str]]()
+    cases += (
         (sh.Table(pixels), [crop], "field `image` has no boxes for its RandomIoUCrop to look at: no BoundingBoxes"),
         (
             sh.Table(pixels | {"a": boxes, "b": boxes}),
@@ -282,6 +283,7 @@ def test_mistakes_are_named_at_once(source: sh.Table) -> None:
         ),
         (source, [sh.Pad(3, fill={"boxes": 3})], "fill is given for `boxes`, which is neither `image` nor a mask"),
         (source, [sh.Pad(3, fill={"mask": 300})], "fill is given for `mask`, which is a mask, whose fill is one index"),
-    ):
+    )
+    for given, chain, message in cases:
         with pytest.raises(ValueError, match=re.escape(message)):
             loader(given, chain, capacity={"image": ROOM})

@@ -22,6 +22,7 @@ ROWS, SEED = 9, 11
 HEIGHT, WIDTH = 40, 60
 SIZES = [(30 + 9 * at, 100 - 7 * at) for at in range(ROWS)]
 """(height, width)"""
+BY_FIELD: Any = {"image": 1, "mask": 2}
 TOLERANCE = 1e-4
 """In pixels: a product and a sum in ``float32`` of numbers below 128, each within 128 * 2**-24 of the true one."""
 
@@ -280,7 +281,7 @@ def test_a_sample_that_cannot_be_read_is_named(tmp_path: Path, workers: int, *, 
         (lambda: sh.Mosaic(4, min_size=-1), "Mosaic: min_size = -1 must not be negative"),
         (lambda: sh.Mosaic(4, min_visible=2), "Mosaic: min_visible = 2 must lie between 0 and 1"),
         (lambda: sh.Mosaic(4, p=2), "Mosaic: p = 2 must lie between 0 and 1"),
-        (lambda: sh.Mosaic(4, fill={"image": 1, "mask": 2}), "Mosaic: takes one fill, and has mask_fill for masks"),
+        (lambda: sh.Mosaic(4, fill=BY_FIELD), "Mosaic: takes one fill, and has mask_fill for masks"),
     ],
 )
 def test_a_bad_argument_is_an_error_at_once(make: Any, message: str) -> None:

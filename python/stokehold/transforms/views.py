@@ -44,16 +44,15 @@ class View:
     ) -> None:
         if not isinstance(of, str):
             raise TypeError(f"View: of must be the name of a field, not {of!r}")
-        if isinstance(transforms, Compose):
-            transforms = transforms.transforms
-        if not isinstance(transforms, Sequence) or isinstance(transforms, str):
+        if not isinstance(transforms, Sequence | Compose) or isinstance(transforms, str):
             raise TypeError(f"View: transforms must be a list of transforms, not {transforms!r}")
         if image is not None and not isinstance(image, str):
             raise TypeError(f"View: image must be the name of a field, not {image!r}")
         self.of = of
-        self.transforms = tuple(transforms)
+        self.transforms = transforms if isinstance(transforms, Compose) else tuple(transforms)
         self.image = image
 
     def __repr__(self) -> str:
         follows = "" if self.image is None else f", image={self.image!r}"
-        return f"View({self.of!r}, {list(self.transforms)!r}{follows})"
+        steps = self.transforms if isinstance(self.transforms, Compose) else list(self.transforms)
+        return f"View({self.of!r}, {steps!r}{follows})"

@@ -62,9 +62,10 @@ pub(super) fn check(transforms: &[Transform]) -> Result<(), String> {
         transform.operation().check().map_err(|what| refused(&what))?;
         match transform.role() {
             Role::Pixels(_) => {}
-            Role::Decoding(_) | Role::Samples(_) => {
-                return Err(refused("goes with an encoded image, and stands before all others"));
+            Role::Samples(_) => {
+                return Err(refused("puts samples together before there is one image, and stands before all others"));
             }
+            Role::Decoding(_) => return Err(refused("goes with an encoded image, and stands before all others")),
             Role::Row(_) => {
                 return Err(refused(
                     "is done to the row that an image becomes, to all or to none: it stands by itself",
@@ -99,15 +100,15 @@ pub(super) fn on_mask<P: PixelOp + 'static>(parts: &[Part], whole: impl FnOnce(V
                 op
             }
             OnMask::MovesByBoxes(op) => {
-                by_boxes = true;
+                (moves, by_boxes) = (true, true);
                 op
             }
         };
         for_masks.push(Part { op, ..part.clone() });
     }
-    match (by_boxes, moves) {
-        (true, _) => OnMask::MovesByBoxes(Arc::new(whole(for_masks))),
-        (false, true) => OnMask::Moves(Arc::new(whole(for_masks))),
+    match (moves, by_boxes) {
+        (_, true) => OnMask::MovesByBoxes(Arc::new(whole(for_masks))),
+        (true, false) => OnMask::Moves(Arc::new(whole(for_masks))),
         (false, false) => OnMask::Leaves,
     }
 }
