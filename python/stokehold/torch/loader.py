@@ -58,8 +58,8 @@ class DataLoader(TorchDataLoader[T_co]):
             those that share it, or a `DeviceMesh` of one axis, such as ``mesh["dp"]``. Each then reads its part by a
             `DistributedSampler`, which the loader makes: the samples of an epoch come exactly once with `drop_last`,
             which leaves those out that do not fill a batch on every rank, and else the first ones come again to even
-            the ranks out. If only `world_size` is given, it is ``RANK`` of the environment. If neither is, the loader
-            is nobody's part, as PyTorch's.
+            the ranks out, as with ``DistributedSampler``, and nothing marks them. If only `world_size` is given, it is
+            ``RANK`` of the environment. If neither is, the loader is nobody's part, as PyTorch's.
         world_size: The number of trainers. If only `rank` is given, as a number, it is ``WORLD_SIZE`` of the
             environment.
         **others: Arguments of a later PyTorch.

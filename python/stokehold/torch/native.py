@@ -58,7 +58,8 @@ def from_torchvision(dataset: Any, batch_size: int = 1, *, shuffle: bool = False
             that of PyTorch's ``DistributedSampler``.
 
     Returns:
-        A loader of batches ``[images, labels]``, as PyTorch's would collate them.
+        A loader of batches ``[images, labels]``, as PyTorch's would collate them; with ``valid_field``, its mask behind
+        them.
 
     Raises:
         ValueError: Something about the dataset has no native counterpart; the message says what.
@@ -129,7 +130,7 @@ class NativeLoader:
                 f"from_torchvision: this became one of {ranks.world_size} ranks ({ranks.by}) after the seed was drawn, "
                 "which each has for itself: pass seed=, the same on all of them"
             )
-        return [batch["image"], batch["label"]]
+        return list(batch.values())
 
     def __getattr__(self, name: str) -> Any:
         """Returns what the loader has beyond this, such as `set_epoch`."""

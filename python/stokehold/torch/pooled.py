@@ -62,14 +62,15 @@ class Batches(Dataset[Any]):
         It takes that to be the end of the last ranks' rows. Where it is the end of several ranks', nothing may be cut.
         """
         ranks, samples = self.loader.ranks.world_size, len(self)
-        lacking = 0 if self.loader.drop_last else -samples % ranks
+        is_padded = self.loader._even == "pad" and not self.loader.drop_last
+        lacking = -samples % ranks if is_padded else 0
         if lacking <= 1:
             return samples
         if not self._has_warned:
             self._has_warned = True
             LOG.warning(
                 "%d samples come again at the end of each epoch, to even out %d ranks; gather_for_metrics cannot leave "
-                "them out",
+                "them out: gather the valid_field too, or make the loader with even='drop'",
                 lacking,
                 ranks,
             )
