@@ -33,7 +33,7 @@ from stokehold.ranks import Ranks, local_world_size
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
 from stokehold.sizes import byte_count, integer
 from stokehold.sources import Source
-from stokehold.told import Told
+from stokehold.told import Tellable
 from stokehold.transforms import Map
 from stokehold.trees import register
 from stokehold.user.code import Code, Rng, Start
@@ -64,7 +64,7 @@ class FieldSpec(NamedTuple):
     values of one whose channels vary too."""
 
 
-class Loader:
+class Loader(Tellable):
     """Feeds a training loop with batches that worker processes make.
 
     Each iteration is one epoch. What a batch holds depends on ``seed``, the epoch and the samples' indices alone (and
@@ -190,6 +190,10 @@ class Loader:
             not fit under a cgroup's limit or the machine's free memory.
     """
 
+    batch_size: int | None
+    """Rows of a batch, on each rank; None where samples come one by one."""
+    drop_last: bool
+    """Whether samples that do not fill a batch are left out."""
     _begun: weakref.ref[_Epoch] | None = None
     """The iterator that was made last."""
     _loads: int = 0
@@ -300,11 +304,9 @@ class Loader:
         self._counters: Mapping[str, int] = {} if is_code else source.counters
         self._is_stream, self._shuffles = is_stream, bool(shuffle)
         self.drop_last = bool(drop_last)
-        """Whether samples that do not fill a batch on every rank are left out."""
         self._is_mapped = bool(maps) and not is_code
         self._num_workers = num_workers
         self.batch_size = batch_size
-        """Rows of a batch, on each rank."""
         self._even: Even = even
         self._positions = _places(self._native, self._valid_field)
         self._ragged = frozenset(name for name, field in self.spec.items() if field.capacity is not None)
@@ -349,27 +351,6 @@ class Loader:
         """
         self._settle()
         return self._ranks
-
-    @property
-    def dataset(self) -> Any:  # noqa: ANN401 (a Source, or any dataset)
-        """The source, as PyTorch's loaders call it."""
-        return self.source
-
-    @property
-    def batch_sampler(self) -> Told:
-        """What frameworks call ``sampler.set_epoch`` of, to tell the loader which epoch it is to read."""
-        return Told(self.set_epoch)
-
-    @property
-    def sampler(self) -> Told:
-        """The same, where the loader shuffles: frameworks that need an order which stays look for it, and refuse it.
-
-        Raises:
-            AttributeError: The order is the source's.
-        """
-        if not self._shuffles:
-            raise AttributeError("a loader that does not shuffle has no sampler")
-        return Told(self.set_epoch)
 
     def __len__(self) -> int:
         """Returns the number of batches that this rank gets in a whole epoch.

@@ -16,7 +16,7 @@ pytest.importorskip("jax")
 pytestmark = pytest.mark.thorough
 
 PRELUDE = """
-import json, sys
+import json, os, sys
 import jax, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import stokehold as sh
@@ -33,8 +33,8 @@ MESH = """
 share = jax.make_array_from_process_local_data
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
+    if "NUMBER" in os.environ:
+        jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(os.environ["NUMBER"]))
     rows = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
 
     @jax.jit
@@ -80,13 +80,8 @@ def test_a_mesh_of_devices_of_two_processes(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    program = (
-        (PRELUDE + MESH)
-        .replace("int(sys.argv[2])", 'int(os.environ["NUMBER"])')
-        .replace("import json, sys", "import json, os, sys")
-    )
     numbered: list[dict[str, str]] = [variables | {"NUMBER": str(number)} for number in range(2)]
-    check(as_processes(program, tmp_path, numbered, address))
+    check(as_processes(PRELUDE + MESH, tmp_path, numbered, address))
 
 
 FLAX = """

@@ -73,10 +73,10 @@ def test_it_iterates_as_the_loader_does(workers: int) -> None:
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize("drop_last", [False, True])
-def test_a_batch_sampler_that_is_cut_gives_each_rank_its_own(ranks: int, drop_last: bool) -> None:
+@pytest.mark.parametrize("shares", [{}, {"drop_last": True}, {"even": "drop"}, {"even": "uneven"}], ids=str)
+def test_a_batch_sampler_that_is_cut_gives_each_rank_its_own(ranks: int, shares: dict[str, Any]) -> None:
     for rank in range(ranks):
-        part: dict[str, Any] = {"rank": rank, "world_size": ranks, "drop_last": drop_last}
+        part: dict[str, Any] = {"rank": rank, "world_size": ranks, **shares}
         loader = adopt(made(**part))
         assert len(loader.batch_sampler) == len(loader) * ranks
         assert {len(tickets) for tickets in loader.batch_sampler} == {ROWS}
@@ -220,5 +220,6 @@ def test_rows_that_even_out_several_ranks_are_told_of(
     loader = adopt(made(rank=0, world_size=ranks))
     with caplog.at_level(logging.WARNING, "stokehold"):
         assert {loader.dataset.total_dataset_length for _ in range(2)} == {length}
+    assert adopt(made(rank=0, world_size=ranks, even="drop")).dataset.total_dataset_length == SAMPLES
     said = [f"{length - SAMPLES} samples come again at the end of each epoch, to even out {ranks} ranks"]
     assert [record.getMessage().split(";")[0] for record in caplog.records] == (said if length > SAMPLES else [])
