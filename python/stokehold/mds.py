@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stokehold.columns import Parts, Shard, field_name
+from stokehold.checks import path as checked_path
+from stokehold.checks import renamed
+from stokehold.columns import Parts, Shard
 from stokehold.table import Table
 
 __all__ = ["Mds"]
@@ -56,14 +58,15 @@ class Mds(Table):
     """
 
     def __init__(self, folder: str | os.PathLike[str], fields: Mapping[str, str] | None = None) -> None:
-        root = Path(folder)
+        root = checked_path("Mds: folder", folder)
+        given = renamed("Mds: fields", fields)
         described = _index(root)
         encodings = _columns(root, described)
-        wanted = {name: name for name in encodings} if fields is None else dict(fields)
+        wanted = given or {name: name for name in encodings}
         for key in wanted.values():
             if key not in encodings:
                 raise ValueError(f"{root}: there is no column `{key}`; there are {', '.join(encodings)}")
-        specs = {field_name(name): _spec(f"{root}: column `{key}`", encodings[key]) for name, key in wanted.items()}
+        specs = {name: _spec(f"{root}: column `{key}`", encodings[key]) for name, key in wanted.items()}
         files = [_places(root, shard) for shard in described]
         shards = [file.shard for file in files]
         numbers = np.repeat(np.arange(len(files), dtype=np.uint32), [len(file.starts) for file in files])

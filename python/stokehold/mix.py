@@ -10,11 +10,14 @@ first with the last (``batch.roll(1, 0)``), so shuffle; a batch of one sample is
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from stokehold import _native
+from stokehold.checks import shown
+from stokehold.hints import step_hint
 from stokehold.transforms.base import Described, as_plain
 
 __all__ = ["BatchTransform", "CutMix", "MixUp", "RandomChoice"]
@@ -31,8 +34,12 @@ class BatchTransform(Described):
 
 def specs(transforms: object) -> list[dict[str, Any]]:
     """Returns a list of transforms of batches as plain data, or raises ``TypeError`` if it is none."""
-    if not isinstance(transforms, Sequence) or not all(isinstance(step, BatchTransform) for step in transforms):
-        raise TypeError(f"must be a list of MixUp, CutMix or RandomChoice, not {transforms!r}")
+    if not isinstance(transforms, Sequence):
+        raise TypeError(f"must be a list of MixUp, CutMix or RandomChoice, not {shown(transforms)}")
+    for at, step in enumerate(transforms):
+        if not isinstance(step, BatchTransform):
+            hint = step_hint(step, sys.modules[__name__])
+            raise TypeError(f"must be a list of MixUp, CutMix or RandomChoice; at {at} it has {hint}")
     return [step.spec() for step in transforms]
 
 

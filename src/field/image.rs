@@ -147,7 +147,7 @@ impl Fill for ImageFill {
         space.swap_moves(&mut moves);
         sample.scratch.put(decoder);
         sample.scratch.put(space);
-        filled?;
+        filled.map_err(|failure| failure.in_field(self.at))?;
         self.followers.iter().try_for_each(|follower| follower.fill(sample, &moves))?;
         sample.scratch.put(moves);
         Ok(())

@@ -340,7 +340,7 @@ def test_mistakes_are_named_at_once(images: list[Path], boxes: list[npt.NDArray[
         sh.SanitizeBoundingBoxes(min_size=0.5)
     with pytest.raises(TypeError, match="labels must be a sequence"):
         sh.SanitizeBoundingBoxes(labels="labels")
-    with pytest.raises(ValueError, match="unknown variant `XXYY`"):
+    with pytest.raises(ValueError, match="format must be one of 'XYXY', 'XYWH', 'CXCYWH', not 'XXYY'"):
         sh.ConvertBoundingBoxFormat("XXYY")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="format must be one of XYXY, XYWH, CXCYWH"):
         sh.BoundingBoxes([], "xyxy")  # type: ignore[arg-type]

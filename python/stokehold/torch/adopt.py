@@ -51,7 +51,7 @@ def adopt(loader: Any) -> Any:
         from stokehold.torch.stateful import StatefulDataLoader  # noqa: PLC0415 (torchdata is optional)
 
         return StatefulDataLoader(**_arguments(loader), snapshot_every_n_steps=loader.snapshot_every_n_steps)
-    raise TypeError(f"{type(loader).__name__} is neither PyTorch's DataLoader nor a wrapper around one")
+    raise TypeError(f"adopt: loader: {type(loader).__name__} is neither PyTorch's DataLoader nor a wrapper around one")
 
 
 def _arguments(loader: TorchDataLoader[Any]) -> dict[str, Any]:

@@ -75,12 +75,12 @@ def shared(dataset: Any, sampler: Any, rank: int | None, world_size: int | None)
             "rank and world_size are for a loader that makes its sampler itself: leave the sampler out, or leave them "
             "out and share the samples by it, as stokehold.torch.DistributedSampler(dataset, world_size, rank) does"
         )
-    ranks = from_env("WORLD_SIZE", 1) if world_size is None else integer("world_size", world_size)
+    ranks = from_env("WORLD_SIZE", 1) if world_size is None else integer("DataLoader: world_size", world_size)
     if ranks < 1:
-        raise ValueError(f"world_size must be 1 or more, not {ranks}")
-    number = from_env("RANK", 0) if rank is None else integer("rank", rank)
+        raise ValueError(f"DataLoader: world_size must be 1 or more, not {ranks}")
+    number = from_env("RANK", 0) if rank is None else integer("DataLoader: rank", rank)
     if not 0 <= number < ranks:
-        raise ValueError(f"rank must be 0 to {ranks - 1} with world_size={ranks}, not {number}")
+        raise ValueError(f"DataLoader: rank must be 0 to {ranks - 1} with world_size={ranks}, not {number}")
     return ranks, number
 
 
