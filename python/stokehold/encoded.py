@@ -48,7 +48,7 @@ class _Encoded(Column):
             if isinstance(row, str | os.PathLike):
                 path = os.fsencode(row)
                 if not path or b"\0" in path:
-                    raise ValueError(f"{owner}: rows[{at}] is {shown(row)}, which is no path")
+                    raise ValueError(f"{owner}: row {at} is {shown(row)}, which is no path")
                 if not path.startswith(b"/"):
                     # It means the same wherever the program goes.
                     here = here or os.fsencode(Path.cwd()) + b"/"

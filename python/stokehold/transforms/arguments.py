@@ -39,6 +39,7 @@ RANGES: Final = {
     "max_size": (1, MAX_EDGE),
     "padding": (0, MAX_EDGE),
     "max_pixels": (1, 2**64 - 1),
+    "num_classes": (1, LARGEST),
 }
 """What whole numbers of these names may be; those of others go to 2**32 - 1."""
 
