@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
-    sampler::{Blocks, Order, Partition, Sampler, Shuffle},
+    sampler::{Blocks, Even, Order, Partition, Sampler, Shuffle},
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -67,6 +67,9 @@ pub struct Options {
     pub seed: u64,
     /// Whether samples that do not fill a batch on every rank are left out.
     pub drop_last: bool,
+    /// What becomes of samples that cannot be shared out evenly among the ranks.
+    #[serde(default)]
+    pub even: Even,
     /// This trainer's number.
     pub rank: u32,
     /// The number of trainers.
@@ -101,6 +104,7 @@ impl Default for Options {
             shuffle: Shuffle::No,
             seed: 0,
             drop_last: false,
+            even: Even::Pad,
             rank: 0,
             world_size: 1,
             num_workers: 0,
@@ -197,7 +201,7 @@ impl Options {
     /// # Errors
     /// [`Error::Config`] where its blocks are to be shuffled and it has none.
     pub fn sampler(&self, len: u64, blocks: Option<Arc<Blocks>>) -> Result<Sampler> {
-        let Self { batch_size, shuffle, seed, drop_last, rank, world_size, .. } = *self;
+        let Self { batch_size, shuffle, seed, drop_last, even, rank, world_size, .. } = *self;
         let order = match shuffle {
             Shuffle::No => Order::Source,
             Shuffle::Samples => Order::Shuffled,
@@ -207,7 +211,7 @@ impl Options {
                 )
             })?),
         };
-        Ok(Sampler { len, order, seed, batch_size, drop_last, rank, world_size })
+        Ok(Sampler { len, order, seed, batch_size, drop_last, even, rank, world_size })
     }
 }
 

@@ -89,6 +89,7 @@ pub use crate::{
         Batch, Builder, Columns, Description, Element, Input, Launch, Loader, Parts, Ragged, Runs, Shards,
         SharedSource, State, Stats, Values, init,
     },
+    sampler::{Even, Shares},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
     transform::{BatchTransform, BoxFormat, Mixing, Transform},

@@ -28,6 +28,7 @@ __all__ = [
     "auto_workers",
     "check_batch_transform",
     "check_transform",
+    "copy_row",
     "copy_rows",
     "decode_jpeg",
     "image_folder_samples",
@@ -161,6 +162,14 @@ class Memory(Buffer):
     def __new__(cls, size: int) -> Memory: ...
     def discard(self, offset: int, size: int) -> bool:
         """Gives the pages of a part back to the system; they read as zeros from then on."""
+    def exchange(self, offset: int, old: int, new: int) -> bool:
+        """Puts `new` into a word if `old` is there; tells whether it was. Of several processes that try, one succeeds.
+
+        The word has eight bytes, and begins at `offset`, a multiple of eight.
+
+        Raises:
+            ValueError: There is no such word.
+        """
     @staticmethod
     def open(descriptor: int) -> Memory:
         """Maps the memory behind a descriptor, which is taken over."""
@@ -262,6 +271,21 @@ class Randomness:
     def restore(self) -> None:
         """Puts the states back that were kept."""
 
+def unpack_zstd(source: str | os.PathLike[str], to: str | os.PathLike[str], size: int) -> None:
+    """Unpacks a file of Zstandard frames to a new file of `size` bytes, which is whole or not there.
+
+    Raises:
+        ValueError: The frames are broken, or come to another size.
+        OSError: A file cannot be read or written.
+    """
+
+def copy_row(array: object, out: npt.NDArray[Any], row: int) -> bool:
+    """Copies an array, and no instance of a subclass, to a row of `out`, and tells whether it could.
+
+    Raises:
+        ValueError: `out` is not C-contiguous and writable.
+    """
+
 def copy_rows(arrays: Sequence[Any], out: npt.NDArray[Any]) -> bool:
     """Copies arrays to the rows of `out`, and tells whether it could: all are C-contiguous, of a row's shape and dtype.
 
@@ -303,6 +327,9 @@ class Batch:
     def epoch(self) -> int: ...
     @property
     def indices(self) -> list[int]: ...
+    @property
+    def repeats(self) -> list[int]:
+        """The rows that even out the ranks, or have the sample of another row in place of a bad one."""
     def field(self, position: int) -> Field: ...
     def row(self, position: int, row: int) -> Field: ...
     def shapes(self, position: int) -> list[list[int]]: ...
@@ -329,6 +356,9 @@ class Loader:
     def classes(self) -> list[str]: ...
     @property
     def batches(self) -> int: ...
+    @property
+    def shares(self) -> tuple[int, int, int, int] | None:
+        """Of all ranks in a whole epoch: rows that come again, samples left out, the fewest and the most batches."""
     @property
     def epoch(self) -> int: ...
     @property

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchType",
+    "Even",
     "OnError",
     "Shuffle",
     "by_field",
@@ -43,6 +44,9 @@ OnError: TypeAlias = Literal["raise", "skip", "replace"]
 
 BatchType: TypeAlias = Literal["dict", "tuple"]
 """What a batch is."""
+
+Even: TypeAlias = Literal["pad", "drop", "uneven"]
+"""What becomes of samples that cannot be shared out evenly among the ranks."""
 
 Shuffle: TypeAlias = bool | Literal["blocks"]
 """Whether each epoch has its own random order, and of what."""
@@ -95,7 +99,7 @@ def _source_hint(given: object) -> str:
     return type(given).__name__
 
 
-def streams(source: object, fields: object, on_error: OnError, *, shuffle: Shuffle) -> bool:
+def streams(source: object, fields: object, on_error: OnError, even: Even, *, shuffle: Shuffle) -> bool:
     """Tells whether a source is a dataset that is iterated. Raises where it is no source, or for what it cannot do."""
     if isinstance(source, Source):
         if fields is not None:
@@ -104,11 +108,11 @@ def streams(source: object, fields: object, on_error: OnError, *, shuffle: Shuff
     _check_dataset(source)
     if not is_iterable(source):
         return False
-    _check_stream(source, on_error, shuffle=shuffle)
+    _check_stream(source, on_error, even, shuffle=shuffle)
     return True
 
 
-def _check_stream(dataset: object, on_error: OnError, *, shuffle: Shuffle) -> None:
+def _check_stream(dataset: object, on_error: OnError, even: Even, *, shuffle: Shuffle) -> None:
     """Raises for what cannot be done with a dataset that is iterated."""
     name = type(dataset).__name__
     if hasattr(type(dataset), "__next__") and type(dataset).__module__ in {"builtins", "itertools"}:
@@ -125,6 +129,11 @@ def _check_stream(dataset: object, on_error: OnError, *, shuffle: Shuffle) -> No
         raise ValueError(
             f"Loader: on_error must be 'raise' or 'skip', not 'replace', for {name}, which is iterable: no other "
             "sample can be drawn from it"
+        )
+    if even == "drop":
+        raise ValueError(
+            f"Loader: even must be 'pad' or 'uneven', not 'drop', for {name}, which is iterable: what it gives "
+            "each rank is its own business, and nobody knows how much that will be"
         )
 
 

@@ -187,15 +187,27 @@ class Facts(NamedTuple):
     rows: int
     epoch: int
     indices: list[int]
+    repeats: list[int]
+    """The rows that are not valid."""
+
+
+def _mask(told: Facts | _native.Batch) -> npt.NDArray[np.bool_]:
+    """Returns which rows are valid."""
+    mask = np.ones(told.rows, np.bool_)
+    mask[told.repeats] = False
+    return mask
 
 
 class SlotFields(Mapping[str, Any]):
-    """The fields of a batch, as they lie in a slot: an array for each, made when it is first asked for."""
+    """The fields of a batch, as they lie in a slot: an array for each, made when it is first asked for.
+
+    The one without a position, if there is one, is the mask of the valid rows.
+    """
 
     __slots__ = ("_arrays", "_output", "_positions", "_ragged", "native")
 
     def __init__(
-        self, native: _native.Batch, positions: Mapping[str, int], ragged: frozenset[str], output: Output
+        self, native: _native.Batch, positions: Mapping[str, int | None], ragged: frozenset[str], output: Output
     ) -> None:
         self.native = native
         self._positions = positions
@@ -222,13 +234,17 @@ class SlotFields(Mapping[str, Any]):
 
     def turned(self, name: str, output: Output) -> Any:
         """Returns a field as an array of this library."""
+        position = self._positions[name]
+        if position is None:
+            return _turned(_mask(self.native), output)
         if name in self._ragged:
-            return Ragged(SlotRows(self.native, self._positions[name], output))
-        return OUTPUTS[output](self.field(name))
+            return Ragged(SlotRows(self.native, position, output))
+        return OUTPUTS[output](self.native.field(position))
 
-    def field(self, name: str) -> _native.Field:
+    def field(self, name: str) -> Any:
         """Returns a field itself."""
-        return self.native.field(self._positions[name])
+        position = self._positions[name]
+        return _mask(self.native) if position is None else self.native.field(position)
 
 
 def _by_name(fields: Any) -> dict[str, Any]:
@@ -299,21 +315,20 @@ class Batch(Mapping[str, Any]):
         if not isinstance(self._fields, SlotFields):
             return self._facts
         native = self._fields.native
-        return Facts(native.rows, native.epoch, native.indices)
+        return Facts(native.rows, native.epoch, native.indices, native.repeats)
 
-    def _fact(self, name: str) -> Any:
+    def _told(self, name: str, advice: str = "ask the one that the loader gave") -> Facts | _native.Batch:
         told = self._fields.native if isinstance(self._fields, SlotFields) else self._facts
         if told is None:
-            raise AttributeError(f"this batch was made of arrays, and has no {name}: ask the one that the loader gave")
-        return getattr(told, name)
+            raise AttributeError(f"this batch was made of arrays, and has no {name}: {advice}")
+        return told
 
     @property
     def rows(self) -> int:
         """The number of rows: ``batch_size``, or less at the end of an epoch."""
         if self._facts is None and not isinstance(self._fields, SlotFields):
             return len(next(iter(self.values()), ()))
-        rows: int = self._fact("rows")
-        return rows
+        return self._told("rows").rows
 
     @property
     def epoch(self) -> int:
@@ -322,8 +337,7 @@ class Batch(Mapping[str, Any]):
         Raises:
             AttributeError: The batch was made of arrays.
         """
-        epoch: int = self._fact("epoch")
-        return epoch
+        return self._told("epoch").epoch
 
     @property
     def indices(self) -> npt.NDArray[np.int64]:
@@ -332,7 +346,21 @@ class Batch(Mapping[str, Any]):
         Raises:
             AttributeError: The batch was made of arrays.
         """
-        return np.array(self._fact("indices"), dtype=np.int64)
+        return np.array(self._told("indices").indices, dtype=np.int64)
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """Which rows count, of shape (rows,): False where a sample comes again.
+
+        It does so to even out the ranks (``even="pad"``), or in place of a bad sample (``on_error="skip"`` and
+        ``"replace"``). The samples of valid rows, of all ranks together, are each sample of the epoch that can be read,
+        once. What walks through trees, and rebuilds a batch, keeps its arrays alone: for a mask that goes along with
+        them, name one by the loader's ``valid_field``.
+
+        Raises:
+            AttributeError: The batch was made of arrays.
+        """
+        return _mask(self._told("valid", 'ask the one that the loader gave, or its field valid_field="..."'))
 
     def field(self, name: str) -> Any:
         """Returns a field itself, for any library that takes DLPack, the array interface or the buffer protocol.

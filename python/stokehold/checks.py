@@ -297,7 +297,7 @@ def extents(what: str, value: object, *, least: int = 0, varies: bool = False) -
         if each is None and (varies or at == 0):
             found.append(None)
         else:
-            found.append(whole(f"{what}[{at}]", each, least, other=" or None" if varies or at == 0 else ""))
+            found.append(whole(f"{what}[{at}]", each, least, other=", or None" if varies or at == 0 else ""))
     return found
 
 

@@ -39,12 +39,12 @@ def copied(
         ValueError: Numbers of rows differ, a column follows what has no images, or a dtype cannot be in a batch.
     """
     found = {field_name(name, owner): column(name, given, owner) for name, given in columns.items()}
-    if not found:
-        raise ValueError(f"{owner} must be at least one column by name, not {shown(columns)}")
     counts = {name: len(each) for name, each in found.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
         raise ValueError(f"{owner}: the columns differ in their number of rows: {listed}")
+    if not any(counts.values()):
+        raise ValueError(f"{owner}: a table needs at least one column and one row, not {shown(columns)}")
     described: list[dict[str, Any]] = []
     buffers: list[npt.NDArray[np.uint8]] = []
     shards: dict[Shard, int] = {}

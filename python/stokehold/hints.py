@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -82,17 +83,12 @@ def _instead(name: str, others: Mapping[str, str] | Callable[[str], str], known:
     return f"is {close[0]} meant?" if close else f"there are {', '.join(known)}"
 
 
-def step_hint(step: object, native: object) -> str:
-    """Returns what is wrong with something that was given for a transform: it is a class, or torchvision's.
-
-    Args:
-        step: What was given.
-        native: The module of the native transforms.
-    """
+def step_hint(step: object) -> str:
+    """Returns what is wrong with something that was given for a transform: it is a class, or torchvision's."""
     if isinstance(step, type):
         return f"the class {step.__name__}: make one, {step.__name__}(...)"
     kind = type(step)
-    if kind.__module__.startswith("torchvision.") and hasattr(native, kind.__name__):
+    if kind.__module__.startswith("torchvision.") and hasattr(sys.modules.get("stokehold"), kind.__name__):
         return f"torchvision's {kind.__name__}: take stokehold.{kind.__name__}"
     return shown(step)
 

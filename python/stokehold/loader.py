@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, Self, get_args
 from stokehold import _native
 from stokehold.arguments import (
     BatchType,
+    Even,
     OnError,
     Shuffle,
     by_field,
@@ -28,7 +29,7 @@ from stokehold.arguments import (
     streams,
 )
 from stokehold.batch import Batch, Output, SlotFields
-from stokehold.checks import one_of, truth
+from stokehold.checks import one_of, text, truth
 from stokehold.coordinator import FROZEN
 from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
@@ -95,7 +96,7 @@ class Loader:
             the blocks and to their number.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
-            smaller, and with several ranks the first samples of the order come again to even the ranks out.
+            smaller.
         transforms: For each field that is to be changed, its transforms in order; a function of your own may stand
             among them, see `Call`. What follows an image (masks, boxes, keypoints of a `Table`) takes the image's
             geometry by itself. An array that seems to belong to an image (by its name, or because it has a value for
@@ -109,7 +110,8 @@ class Loader:
             name stand before it.
         batch_transforms: Transforms of whole batches, in order, after all others: `MixUp`, `CutMix`, `RandomChoice`,
             and functions of your own, which get a dict of the batch's arrays and change them in place. An array that
-            such a function keeps is an error, as its memory is yours from then on.
+            such a function keeps is an error, as its memory is yours from then on. Rows that even out the ranks, or
+            stand in for bad samples, are mixed as others: a valid row may have a part of one of them.
         capacity: For each ragged field, what a row of a slot has room for: entries of a list, pixels (height times
             width) of an image whose transforms fix no size, values of one whose channels vary too. A list has room for
             the source's longest one by default. A sample that needs more is a bad one, and goes by `on_error`. Fields
@@ -136,13 +138,26 @@ class Loader:
             distributed runtime, where one runs by then, or from the variables of torchrun, SLURM (in a step), Open MPI
             or PMI. Without any of these there is one trainer. What was taken is in ``stats()["ranks"]``.
         world_size: The number of trainers.
+        even: What becomes of the samples at an epoch's end that cannot be shared out evenly among several ranks, fewer
+            than there are ranks. With ``"pad"``, the first samples of the order come again on the ranks that would get
+            fewer, as with PyTorch's ``DistributedSampler``; `Batch.valid` is False for them. With ``"drop"``, they are
+            left out. With ``"uneven"``, each rank gets its own share and nothing comes again: some ranks get a row
+            more than others and so, perhaps, a batch more, as ``len(loader)`` and ``stats()["even"]`` say; what waits
+            for all ranks in each batch, as training with gradients of all ranks does, then waits for ever. With
+            `drop_last` nothing comes again anyway, and with both `drop_last` and ``"uneven"`` each rank leaves out what
+            does not fill its own last batch. An iterable dataset gives each rank what it gives it, which is never
+            evened out, and refuses ``"drop"``.
         output: What fields of a batch are: ``"numpy"``, ``"torch"`` or ``"jax"`` arrays, all without a copy.
         batch_type: What a batch is: ``"dict"``, a `Batch`, which is a mapping by field name; or ``"tuple"``, a named
             tuple of the arrays in the order of the fields, for ``for images, labels in loader``. Of a tuple, names that
             are no identifiers of Python become ``_0``, ``_1`` and so on.
+        valid_field: The name of one more field, ``bool`` of one value a row, for `Batch.valid` as an array of the
+            ``output``: for tuples and single samples, and for what moves, gathers or cuts arrays. It stands behind all
+            others. None is no such field.
         on_error: What becomes of a sample that cannot be read or decoded: ``"raise"`` fails its batch, and iteration
             can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
-            comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic.
+            comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic;
+            `Batch.valid` is False for such rows, and `Batch.indices` has what is in them.
             Of an iterable dataset, ``"skip"`` leaves the sample out, so that its batch is shorter, and there is no
             ``"replace"``.
         stall_timeout: Seconds that a worker may go without finishing a sample before it is reported, killed and
@@ -200,8 +215,10 @@ class Loader:
         max_sample_bytes: int | str | None = None,
         rank: Any = None,  # noqa: ANN401 (an int, or PyTorch's types)
         world_size: int | None = None,
+        even: Even = "pad",
         output: Output = "numpy",
         batch_type: BatchType = "dict",
+        valid_field: str | None = None,
         on_error: OnError = "raise",
         stall_timeout: float = 60.0,
         worker_batches: int | None = None,
@@ -214,11 +231,12 @@ class Loader:
         is_code = not isinstance(source, Source)
         rng = one_of("Loader: rng", rng, get_args(Rng))
         start = one_of("Loader: start", start, get_args(Start))
+        even = one_of("Loader: even", even, get_args(Even))
         on_error = one_of("Loader: on_error", on_error, get_args(OnError))
         output = output_of(output)
         batch_type = one_of("Loader: batch_type", batch_type, get_args(BatchType))
         order = shuffled(shuffle)
-        is_stream = streams(source, fields, on_error, shuffle=order)
+        is_stream = streams(source, fields, on_error, even, shuffle=order)
         batch_size = None if batch_size is None else counted("batch_size", batch_size)
         is_auto = isinstance(num_workers, str) and num_workers == "auto"
         num_workers = _native.auto_workers(local_world_size()) if is_auto else counted("num_workers", num_workers)
@@ -227,6 +245,7 @@ class Loader:
             "shuffle": order,
             "seed": counted("seed", seed),
             "drop_last": truth("Loader: drop_last", drop_last),
+            "even": even,
             "num_workers": num_workers,
             "threads_per_worker": counted("threads_per_worker", threads_per_worker),
             "spawns": start == "spawn",
@@ -237,8 +256,8 @@ class Loader:
         if num_workers and not sys.executable:
             raise RuntimeError(FROZEN.format(sys.executable))
         names = field_names(fields)
-        rooms = by_field("capacity", capacity, "a mapping of fields to numbers")
-        drawn = draws_of({} if draws is None else draws)
+        self._valid_field = None if valid_field is None else text("Loader: valid_field", valid_field, "a str, or None")
+        rooms, drawn = by_field("capacity", capacity, "a mapping of fields to numbers"), draws_of(draws)
         check_callable("worker_init", worker_init)
         functions: list[Function] = []
         before, maps, chosen = stages(transforms)
@@ -282,14 +301,16 @@ class Loader:
         self._is_mapped = bool(maps) and not is_code
         self._num_workers = num_workers
         self._batch_size = batch_size
-        self._positions = {name: place for place, (name, *_) in enumerate(self._native.fields)}
+        self._even: Even = even
+        self._positions = _places(self._native, self._valid_field)
         self._ragged = frozenset(name for name, field in self.spec.items() if field.capacity is not None)
         self._tuple: Any = _tuple_of(self._positions) if batch_type == "tuple" else None
 
     @property
     def spec(self) -> dict[str, FieldSpec]:
         """The dtype and the shape of one row of each field, known before the first sample is read."""
-        return {name: FieldSpec(dtype, tuple(shape), room) for name, dtype, shape, room in self._native.fields}
+        fields = {name: FieldSpec(dtype, tuple(shape), room) for name, dtype, shape, room in self._native.fields}
+        return fields if self._valid_field is None else {**fields, self._valid_field: FieldSpec("bool", ())}
 
     @property
     def classes(self) -> list[str]:
@@ -318,8 +339,8 @@ class Loader:
     def __len__(self) -> int:
         """Returns the number of batches that this rank gets in a whole epoch.
 
-        Of an iterable dataset it is what its ``__len__`` comes to, as in PyTorch; workers whose shares do not fill
-        their last batches make more.
+        With ``even="uneven"``, others may get one more, or one less. Of an iterable dataset it is what its ``__len__``
+        comes to, as in PyTorch; workers whose shares do not fill their last batches make more.
 
         Raises:
             TypeError: The dataset is iterable and has no ``__len__``.
@@ -400,7 +421,8 @@ class Loader:
         """Returns where the loader is, as a small dict that JSON can hold.
 
         Batches handed out so far are behind it. It does not depend on the number of workers, the batch size or the
-        world size, and is the same on every rank that has had the same number of batches.
+        world size, and is the same on every rank that has had the same number of batches. With ``even="uneven"``, save
+        that of rank 0, which is the last one to come to an epoch's end.
         """
         self._settle()
         state: dict[str, Any] = json.loads(self._native.state())
@@ -429,10 +451,18 @@ class Loader:
         first. ``endings``: how workers ended. ``workers``: number and pid of each. ``coordinator_pid``. ``source``:
         what of its description the source passed over or filled in, by name, such as the ``annotations_without_image``
         of a COCO file. ``ranks``: ``rank``, ``world_size`` and ``by``, who said so; until the loader is first asked for
-        its length, its state or an epoch, as far as is known.
+        its length, its state or an epoch, as far as is known. ``even``: ``even``, and, of a whole epoch and all ranks,
+        ``padding``: the rows that come again to even them out; ``left_out``: the samples that none of them gets;
+        ``fewest_batches``, ``most_batches``: of a rank. They are None where nobody knows, as the dataset is iterable.
         """
         stats: dict[str, Any] = self._native.stats()
-        return stats | {"source": dict(self._counters), "ranks": self._ranks._asdict()}
+        names = ("padding", "left_out", "fewest_batches", "most_batches")
+        shares = dict(zip(names, self._native.shares or (None,) * len(names), strict=True))
+        return stats | {
+            "source": dict(self._counters),
+            "ranks": self._ranks._asdict(),
+            "even": {"even": self._even, **shares},
+        }
 
     def close(self) -> None:
         """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
@@ -453,11 +483,34 @@ class Loader:
         fields = ", ".join(f"{name}: {spec.dtype}{list(spec.shape)}" for name, spec in self.spec.items())
         count = f"{self._batches()} batches" if not self._is_stream or hasattr(self.source, "__len__") else "batches"
         ranks = self._ranks
-        part = "" if ranks.world_size == 1 else f", rank {ranks.rank} of {ranks.world_size} by {ranks.by}"
+        part = (
+            "" if ranks.world_size == 1 else f", rank {ranks.rank} of {ranks.world_size} by {ranks.by}{self._shares()}"
+        )
         return (
             f"Loader({self.source!r}, batch_size={self._batch_size}, num_workers={self._num_workers}, "
             f"{count} of {fields}{part})"
         )
+
+    def _shares(self) -> str:
+        """Returns what there is to say of how samples are shared out among ranks, for `repr`."""
+        if self._even == "pad":
+            return ""
+        shares = self._native.shares
+        if shares is None or shares[2] == shares[3]:
+            return f", even={self._even!r}"
+        return f", even={self._even!r}, {shares[2]} to {shares[3]} batches a rank"
+
+
+def _places(native: _native.Loader, valid_field: str | None) -> dict[str, int | None]:
+    """Returns where each field is, and none for the mask, which is no field of the core."""
+    places: dict[str, int | None] = {name: at for at, (name, *_) in enumerate(native.fields)}
+    if valid_field in places:
+        native.close()
+        known = ", ".join(places)
+        raise ValueError(
+            f"Loader: valid_field must be a name that no other field has, not {valid_field!r}: the fields are {known}"
+        )
+    return places if valid_field is None else {**places, valid_field: None}
 
 
 def _tuple_of(names: Iterable[str]) -> type[tuple[Any, ...]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from stokehold import mix
-from stokehold import transforms as native
 from stokehold.checks import items, mapping, shown, text
 from stokehold.hints import step_hint
 from stokehold.mix import BatchTransform
 from stokehold.sources import Source
-from stokehold.transforms import Call, Map, Transform
+from stokehold.transforms import Compose, Map, Transform
+from stokehold.transforms.composed import described, is_for_batches, is_step
 from stokehold.user.code import Rng
 from stokehold.user.functions import Function, called
 from stokehold.user.mapped import Mapped, MappedStream, NativeSamples
@@ -19,29 +18,27 @@ from stokehold.user.streams import is_iterable
 
 __all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages"]
 
-Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]]]
+Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]] | Compose]
 """The transforms of fields, by their names."""
 
 _MEANING: Final = "a mapping of fields to lists of transforms, or a list of such and of Map"
 
 
-def chains(
-    transforms: Mapping[str, Sequence[Transform | Callable[..., Any]]], functions: list[Function]
-) -> dict[str, list[dict[str, Any]]]:
+def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[dict[str, Any]]]:
     """Returns the transforms of each field as plain data, and adds the functions that they call."""
-    described = {}
-    for field, steps in mapping("Loader: transforms", transforms, _MEANING).items():
+    made = {}
+    for field, given in mapping("Loader: transforms", transforms, _MEANING).items():
         what = f"Loader: transforms[{field!r}]"
+        steps = given.transforms if isinstance(given, Compose) else given
         if isinstance(steps, Transform | type) or (callable(steps) and not isinstance(steps, Iterable)):
             hint = "" if isinstance(steps, type) else ": write it in a list"
-            raise TypeError(f"{what} must be a list of transforms and functions, not {step_hint(steps, native)}{hint}")
-        given = items(what, steps, "a list of transforms and functions")
-        for at, step in enumerate(given):
-            if not _is_step(step):
-                raise TypeError(f"{what}[{at}] must be a transform or a function, not {step_hint(step, native)}")
-        calls = [step if isinstance(step, Transform) else Call(step) for step in given]
-        described[field] = [step.numbered(functions) if isinstance(step, Call) else step.spec() for step in calls]
-    return described
+            raise TypeError(f"{what} must be a list of transforms and functions, not {step_hint(steps)}{hint}")
+        steps = items(what, steps, "a list of transforms and functions")
+        for at, step in enumerate(steps):
+            if not is_step(step):
+                raise TypeError(f"{what}[{at}] must be a transform or a function, not {step_hint(step)}")
+        made[field] = [described(step, functions) for step in steps]
+    return made
 
 
 def stages(
@@ -52,11 +49,11 @@ def stages(
         return {}, [], transforms or {}
     what = f"Loader: transforms must be {_MEANING}"
     if isinstance(transforms, Transform | Map | str) or not isinstance(transforms, Iterable):
-        raise TypeError(f"{what}, not {step_hint(transforms, native)}")
+        raise TypeError(f"{what}, not {step_hint(transforms)}")
     listed = items("Loader: transforms", transforms, _MEANING)
     for at, stage in enumerate(listed):
         if not isinstance(stage, Mapping | Map):
-            raise TypeError(f"{what}; the list has {step_hint(stage, native)} at {at}")
+            raise TypeError(f"{what}; the list has {step_hint(stage)} at {at}")
         if at and isinstance(stage, Mapping) and isinstance(listed[at - 1], Mapping):
             raise ValueError(
                 f"Loader: transforms has two mappings at {at - 1} and {at}, with no Map between them: write one, "
@@ -98,12 +95,10 @@ def mapped(
     return MappedStream(made) if is_iterable(samples) else made
 
 
-def _is_step(step: object) -> bool:
-    return isinstance(step, Transform) or (callable(step) and not isinstance(step, type | BatchTransform))
-
-
-def draws_of(draws: Mapping[str, str]) -> dict[str, str]:
+def draws_of(draws: Mapping[str, str] | None) -> dict[str, str]:
     """Returns which fields draw as which, by name."""
+    if draws is None:
+        return {}
     if not isinstance(draws, Mapping):
         raise TypeError(f"Loader: draws must map fields to fields, not be {shown(draws)}")
     found = mapping("Loader: draws", draws, "a mapping of fields to fields")
@@ -117,21 +112,21 @@ def batch_chain(
     meaning = "a list of MixUp, CutMix and the like, and of functions"
     if isinstance(transforms, BatchTransform | Transform):
         raise TypeError(f"Loader: batch_transforms must be {meaning}, not {shown(transforms)}: write it in a list")
-    described = []
+    chain = []
     for at, step in enumerate(items("Loader: batch_transforms", transforms, meaning)):
-        if isinstance(step, BatchTransform):
-            described.append(step.spec())
+        if isinstance(step, BatchTransform) and is_for_batches(step):
+            chain.append(step.spec())
             continue
         is_torchvisions = type(step).__module__.startswith("torchvision.")
         if not callable(step) or isinstance(step, type | Transform) or is_torchvisions:
             what = "a transform of batches or a function"
             raise TypeError(f"Loader: batch_transforms[{at}] must be {what}, not {_batch_hint(step)}")
         functions.append(Function(step, "array"))
-        described.append({"op": "Call", "function": len(functions) - 1, "name": called(step)})
-    return described
+        chain.append({"op": "Call", "function": len(functions) - 1, "name": called(step)})
+    return chain
 
 
 def _batch_hint(step: object) -> str:
     if isinstance(step, Transform):
         return f"{type(step).__name__}, which is for samples: transforms={{'image': [...]}} takes it"
-    return step_hint(step, mix)
+    return step_hint(step)

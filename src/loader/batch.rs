@@ -7,6 +7,7 @@ use ndarray::{ArrayView, Dimension, IxDyn};
 
 use crate::{
     error::{Error, Result},
+    sampler::Partition,
     shm::SlotRef,
     spec::{DType, FieldSpec},
 };
@@ -36,12 +37,21 @@ elements! {
 #[derive(Clone, Debug)]
 pub struct Batch {
     slot: Arc<SlotRef>,
-    epoch: u64,
+    turn: Turn,
+}
+
+/// Which batch of an epoch it is.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    pub(super) partition: Arc<Partition>,
+    pub(super) number: u64,
+    /// Whether the samples of other rows stand in for bad ones.
+    pub(super) may_be_others: bool,
 }
 
 impl Batch {
-    pub(super) fn new(slot: Arc<SlotRef>, epoch: u64) -> Self {
-        Self { slot, epoch }
+    pub(super) fn new(slot: Arc<SlotRef>, turn: Turn) -> Self {
+        Self { slot, turn }
     }
 
     /// Returns the number of rows.
@@ -51,12 +61,26 @@ impl Batch {
 
     /// Returns the epoch that the batch belongs to.
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.turn.partition.epoch()
     }
 
     /// Returns the index of each row's sample in the source.
     pub fn indices(&self) -> Vec<u64> {
         self.slot.indices()
+    }
+
+    /// Returns the rows that are not valid, usually none: those that even out the ranks, see [`Even`](crate::Even), and
+    /// those that have the sample of another row in place of a bad one, see [`OnError`](crate::OnError).
+    ///
+    /// The samples of all other rows, of all ranks, come once in an epoch.
+    pub fn repeats(&self) -> Vec<usize> {
+        let Turn { partition, number, may_be_others } = &self.turn;
+        let rows = self.rows();
+        if !may_be_others {
+            return (rows - partition.padding(*number) as usize..rows).collect();
+        }
+        let indices = self.indices().into_iter().enumerate();
+        indices.filter(|&(row, index)| !partition.is_valid(*number, row as u32, index)).map(|(row, _)| row).collect()
     }
 
     /// Returns the fields; shapes are those of one row.

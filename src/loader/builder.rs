@@ -22,7 +22,7 @@ use crate::{
     learn::learn,
     pipeline::{Pipeline, PipelineSpec},
     rng::Key,
-    sampler::Shuffle,
+    sampler::{Even, Shuffle},
     shm::SlotLayout,
     source::SourceSpec,
     spec::FieldSpec,
@@ -96,6 +96,8 @@ impl Builder {
         seed: u64,
         /// Sets whether samples that do not fill a batch on every rank are left out. Default: false.
         drop_last: bool,
+        /// Sets what becomes of samples that cannot be shared out evenly among the ranks. Default: the first ones come again.
+        even: Even,
         /// Sets this trainer's number. Default: 0.
         rank: u32,
         /// Sets the number of trainers. Default: 1.

@@ -33,8 +33,8 @@ mod tests {
             "draws": {"other": "image"}
         },
         "options": {
-            "batch_size": 64, "shuffle": true, "seed": 18446744073709551615, "drop_last": true, "rank": 1,
-            "world_size": 2, "num_workers": 3, "threads_per_worker": 4, "on_error": "skip", "stall_timeout": 0.25
+            "batch_size": 64, "shuffle": true, "seed": 18446744073709551615, "drop_last": true, "even": "drop",
+            "rank": 1, "world_size": 2, "num_workers": 3, "threads_per_worker": 4, "on_error": "skip", "stall_timeout": 0.25
         },
         "prefetch": 5,
         "memory_limit": 6

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    batch::Batch,
+    batch::{Batch, Turn},
     inline::Inline,
     lock::lock,
     pool::{Next, Pool},
@@ -23,8 +23,8 @@ use super::{
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
-    job::Options,
-    sampler::Sampler,
+    job::{OnError, Options},
+    sampler::{Sampler, Shares},
     shm::SlotRef,
     spec::FieldSpec,
     sys::report,
@@ -57,7 +57,7 @@ pub struct Loader {
 
 /// What asking for a batch gave.
 enum NextBatch {
-    Batch(SlotRef, u64),
+    Batch(SlotRef, Turn),
     NotYet,
     End,
 }
@@ -105,6 +105,12 @@ impl Loader {
         self.sampler.partition(0, 0).batches()
     }
 
+    /// Returns what all ranks together get in a whole epoch: what comes again, what is left out, and whose batches are most;
+    /// none where samples come as streams.
+    pub fn shares(&self) -> Option<Shares> {
+        self.sampler.shares()
+    }
+
     /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends.
     ///
     /// Returns the iteration's number, for [`next`](Self::next).
@@ -136,9 +142,9 @@ impl Loader {
         loop {
             self.check_usable()?;
             match self.try_next(generation)? {
-                NextBatch::Batch(slot, epoch) => {
+                NextBatch::Batch(slot, turn) => {
                     lock(&self.stats).add(begun.elapsed(), slot.rows() as u64);
-                    return Ok(Some(Batch::new(Arc::new(slot), epoch)));
+                    return Ok(Some(Batch::new(Arc::new(slot), turn)));
                 }
                 NextBatch::End => return Ok(None),
                 NextBatch::NotYet => self.wait(tick)?,
@@ -161,7 +167,10 @@ impl Loader {
             iterations.deliver(batch);
         }
         Ok(match made? {
-            Next::Batch(slot) => NextBatch::Batch(slot, partition.epoch()),
+            Next::Batch(slot) => {
+                let may_be_others = self.options.on_error != OnError::Raise;
+                NextBatch::Batch(slot, Turn { partition, number: batch, may_be_others })
+            }
             Next::NotYet => NextBatch::NotYet,
             Next::End => {
                 iterations.finish();

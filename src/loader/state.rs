@@ -1,6 +1,6 @@
 //! Where in the epochs a loader is, and how that is saved.
 
-use std::os::unix::ffi::OsStrExt;
+use std::{os::unix::ffi::OsStrExt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -16,8 +16,8 @@ const VERSION: u32 = 1;
 /// Where in which epoch a loader is, small enough to be written with every checkpoint.
 ///
 /// It does not depend on the number of workers, the batch size or the world size: all of them may be others when it
-/// is loaded. Every rank's state is the same, since all ranks have had the same number of batches. Where samples come as
-/// streams, it is of one rank, and depends on all of these.
+/// is loaded. It is the same on every rank that has had the same number of batches; where shares are uneven, rank 0 is the
+/// last one to have had all of an epoch. Where samples come as streams, it is of one rank, and depends on all of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
@@ -102,27 +102,27 @@ pub(super) struct Iterations {
 
 #[derive(Debug)]
 struct CurrentIteration {
-    partition: Partition,
+    partition: Arc<Partition>,
     delivered: u64,
     finished: bool,
 }
 
 impl Iterations {
     /// Begins an iteration and returns its number and partition.
-    pub(super) fn begin(&mut self, sampler: &Sampler) -> (u64, Partition) {
+    pub(super) fn begin(&mut self, sampler: &Sampler) -> (u64, Arc<Partition>) {
         let after = self.current.as_ref().map_or((0, 0), |current| (after(current.partition.epoch()), 0));
         let (epoch, cursor) = self.next.take().unwrap_or(after);
-        let partition = sampler.partition(epoch, cursor);
+        let partition = Arc::new(sampler.partition(epoch, cursor));
         self.generation += 1;
-        self.current = Some(CurrentIteration { partition: partition.clone(), delivered: 0, finished: false });
+        self.current = Some(CurrentIteration { partition: Arc::clone(&partition), delivered: 0, finished: false });
         (self.generation, partition)
     }
 
     /// Returns the partition of an iteration; none if it is over.
-    pub(super) fn partition_of(&self, generation: u64) -> Result<Option<Partition>> {
+    pub(super) fn partition_of(&self, generation: u64) -> Result<Option<Arc<Partition>>> {
         match &self.current {
             Some(current) if generation == self.generation => {
-                Ok((!current.finished).then(|| current.partition.clone()))
+                Ok((!current.finished).then(|| Arc::clone(&current.partition)))
             }
             _ => Err(Error::Usage(
                 "this iterator was ended by a newer one: a loader runs one iteration at a time".into(),
@@ -191,13 +191,12 @@ impl Iterations {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::sampler::Blocks;
+    use crate::sampler::{Blocks, Even};
 
     fn sampler() -> Sampler {
-        Sampler { len: 10, order: Order::Shuffled, seed: 3, batch_size: 4, drop_last: false, rank: 0, world_size: 1 }
+        let (order, even) = (Order::Shuffled, Even::Pad);
+        Sampler { len: 10, order, seed: 3, batch_size: 4, drop_last: false, even, rank: 0, world_size: 1 }
     }
 
     #[test]

@@ -29,6 +29,12 @@ impl Batch {
         self.0.indices()
     }
 
+    /// The rows that even out the ranks, or have the sample of another row in place of a bad one.
+    #[getter]
+    fn repeats(&self) -> Vec<usize> {
+        self.0.repeats()
+    }
+
     /// Returns the field at this place among the loader's fields.
     fn field(&self, position: usize) -> PyResult<Field> {
         Field::new(&self.0, position)

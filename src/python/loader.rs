@@ -164,6 +164,14 @@ impl Loader {
         self.loader.batches()
     }
 
+    /// Of all ranks in a whole epoch: rows that come again, samples that are left out, the fewest and the most batches; None
+    /// where nobody knows.
+    #[getter]
+    fn shares(&self) -> Option<(u64, u64, u64, u64)> {
+        let shares = self.loader.shares()?;
+        Some((shares.padding, shares.left_out, shares.fewest_batches, shares.most_batches))
+    }
+
     /// The current epoch, or the next one if none is going on.
     #[getter]
     fn epoch(&self, py: Python<'_>) -> u64 {

@@ -61,11 +61,12 @@ mod _native {
         posture::Posture,
         print_line, probe_parquet,
         randomness::Randomness,
-        rows::copy_rows,
+        rows::{copy_row, copy_rows},
         serve,
         slots::{Slot, Slots},
         source::Source,
         stdio::StdioTaken,
+        unpack_zstd,
     };
 
     #[pymodule_init]
@@ -135,6 +136,12 @@ fn image_folder_samples(
         let (paths, labels) = folder.samples().map(|(path, label)| (path.into_os_string(), label)).unzip();
         Ok::<_, Error>((paths, labels, folder.classes().to_vec()))
     })?)
+}
+
+/// Unpacks a file of Zstandard frames to a new file of `size` bytes, which is whole or not there.
+#[pyfunction]
+fn unpack_zstd(py: Python<'_>, source: PathBuf, to: PathBuf, size: u64) -> PyResult<()> {
+    Ok(py.detach(|| crate::source::unpack_zstd(&source, &to, size))?)
 }
 
 /// Reads the footers of Parquet files. `request` says in JSON what is to be read of them; returns the source in JSON.

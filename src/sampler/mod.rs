@@ -3,13 +3,17 @@
 //! Nothing here depends on workers: any process can compute which sample belongs in which row.
 
 mod blocks;
+mod even;
 mod order;
 mod partition;
 mod permutation;
+mod shares;
 
 pub use self::{
     blocks::Blocks,
+    even::Even,
     order::{Order, Shuffle},
     partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
+    shares::Shares,
 };

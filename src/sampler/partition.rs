@@ -1,6 +1,9 @@
 //! How an epoch's global order is cut into ranks, batches and rows.
 
-use super::order::{EpochOrder, Order};
+use super::{
+    even::Even,
+    order::{EpochOrder, Order},
+};
 
 /// The length of a source whose samples come as streams, one for each worker: nobody knows how many there are.
 ///
@@ -18,9 +21,11 @@ pub struct Sampler {
     pub seed: u64,
     /// Rows of a batch.
     pub batch_size: u32,
-    /// Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be smaller,
-    /// and the first samples of the order fill up the ranks that would get fewer, as in torch's `DistributedSampler`.
+    /// Whether samples that do not fill a batch are left out: on every rank, or, with [`Even::Uneven`], on a rank. If
+    /// not, the last batch may be smaller.
     pub drop_last: bool,
+    /// What becomes of samples that cannot be shared out evenly among the ranks.
+    pub even: Even,
     /// This trainer's number.
     pub rank: u32,
     /// The number of trainers.
@@ -42,9 +47,21 @@ impl Sampler {
         let order = self.order.of_epoch(self.len, self.seed, epoch);
         Partition { sampler: self.clone(), order, epoch, cursor }
     }
+
+    /// Returns how many rows a rank gets, in all its batches, of so many samples.
+    pub(super) fn rows_of(&self, rank: u32, samples: u64) -> u64 {
+        let batch = u64::from(self.batch_size);
+        match (self.drop_last, self.even) {
+            (false, even) => even.share(samples, rank, self.world_size),
+            // Samples that do not fill a batch are left out, and none come again to fill it.
+            (true, Even::Pad | Even::Drop) => Even::Drop.share(samples, rank, self.world_size) / batch * batch,
+            (true, Even::Uneven) => Even::Uneven.share(samples, rank, self.world_size) / batch * batch,
+        }
+    }
 }
 
-/// One epoch, or the rest of it, for one rank. Every rank has the same number of batches of the same sizes.
+/// One epoch, or the rest of it, for one rank. Every rank has the same number of batches of the same sizes, unless shares
+/// are [uneven](Even::Uneven).
 #[derive(Clone, Debug)]
 pub struct Partition {
     sampler: Sampler,
@@ -91,22 +108,34 @@ impl Partition {
         self.sampler.seed
     }
 
-    fn rows_of_rank(&self) -> u64 {
-        let left = self.sampler.len - self.cursor;
-        let (world, batch) = (u64::from(self.sampler.world_size), u64::from(self.sampler.batch_size));
-        if self.sampler.drop_last { left / (world * batch) * batch } else { left.div_ceil(world) }
+    fn rows_of(&self, rank: u32) -> u64 {
+        self.sampler.rows_of(rank, self.sampler.len - self.cursor)
     }
 
     /// Returns the number of batches.
     pub fn batches(&self) -> u64 {
-        self.rows_of_rank().div_ceil(u64::from(self.sampler.batch_size))
+        self.rows_of(self.sampler.rank).div_ceil(u64::from(self.sampler.batch_size))
     }
 
     /// Returns the number of rows of a batch; 0 past the end.
     pub fn rows(&self, batch: u64) -> u32 {
         let size = u64::from(self.sampler.batch_size);
         let before = batch.saturating_mul(size);
-        self.rows_of_rank().saturating_sub(before).min(size) as u32
+        self.rows_of(self.sampler.rank).saturating_sub(before).min(size) as u32
+    }
+
+    /// Tells whether a row has the sample whose turn it is, which so comes once in an epoch on all ranks together, if that
+    /// is the one of this index. Else it evens out the ranks, or has the sample of another row in place of a bad one.
+    pub fn is_valid(&self, batch: u64, row: u32, index: u64) -> bool {
+        // Samples of streams have their numbers in turn, and stand in no other row.
+        self.is_endless() || (self.position(batch, row) < self.sampler.len && self.index(batch, row, 0) == index)
+    }
+
+    /// Returns how many of a batch's rows, its last ones, have samples that come again to even out the ranks.
+    pub fn padding(&self, batch: u64) -> u32 {
+        let rows = self.rows(batch);
+        let before_end = self.sampler.len.saturating_sub(self.position(batch, 0));
+        rows - before_end.div_ceil(u64::from(self.sampler.world_size)).min(u64::from(rows)) as u32
     }
 
     /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
@@ -132,9 +161,10 @@ impl Partition {
         self.order.get(position)
     }
 
-    /// Returns the cursor at which an epoch goes on after `batches` batches on every rank.
+    /// Returns the cursor at which an epoch goes on after `batches` batches on every rank, or on every one that has as many.
     pub fn cursor_after(&self, batches: u64) -> u64 {
-        let rows = batches.saturating_mul(u64::from(self.sampler.batch_size)).min(self.rows_of_rank());
+        // Rank 0 has as many as any other one.
+        let rows = batches.saturating_mul(u64::from(self.sampler.batch_size)).min(self.rows_of(0));
         let world = u64::from(self.sampler.world_size);
         self.cursor.saturating_add(rows.saturating_mul(world)).min(self.sampler.len)
     }
@@ -150,7 +180,7 @@ mod tests {
 
     fn sampler(len: u64, batch_size: u32, world_size: u32, drop_last: bool, shuffle: bool) -> Sampler {
         let order = if shuffle { Order::Shuffled } else { Order::Source };
-        Sampler { len, order, seed: 1, batch_size, drop_last, rank: 0, world_size }
+        Sampler { len, order, seed: 1, batch_size, drop_last, even: Even::Pad, rank: 0, world_size }
     }
 
     /// Blocks of so many samples each, the last one smaller; or all samples alike.
@@ -185,6 +215,141 @@ mod tests {
     #[test]
     fn ranks_are_padded_from_the_front() {
         assert_eq!(indices(&sampler(5, 2, 2, false, false), 0, 0, None), [0, 2, 4, 1, 3, 0]);
+    }
+
+    /// Each rank's rows of the positions from a cursor on, batch by batch, and whether each is valid: dealt like cards.
+    fn dealt(sampler: &Sampler, cursor: u64) -> Vec<Vec<Vec<(u64, bool)>>> {
+        let (world, batch) = (sampler.world_size as usize, sampler.batch_size as usize);
+        let mut cards: Vec<(u64, bool)> = (cursor..sampler.len).map(|position| (position, true)).collect();
+        let even = cards.len() / world * world;
+        match (sampler.drop_last, sampler.even) {
+            (true, Even::Pad | Even::Drop) => cards.truncate(cards.len() / (world * batch) * world * batch),
+            (false, Even::Drop) => cards.truncate(even),
+            (false, Even::Pad) => {
+                let again = (0..).map(|position| (position % sampler.len, false));
+                let lacking = cards.len().next_multiple_of(world) - cards.len();
+                cards.extend(again.take(lacking));
+            }
+            (_, Even::Uneven) => {}
+        }
+        let hand = |rank| cards.iter().skip(rank).step_by(world).copied().collect::<Vec<_>>();
+        let batches = |hand: Vec<(u64, bool)>| {
+            let whole = |rows: &&[(u64, bool)]| !sampler.drop_last || rows.len() == batch;
+            hand.chunks(batch).filter(whole).map(<[_]>::to_vec).collect()
+        };
+        (0..world).map(|rank| batches(hand(rank))).collect()
+    }
+
+    /// The same, as the partitions of the ranks have them.
+    fn read(sampler: &Sampler, cursor: u64) -> Vec<Vec<Vec<(u64, bool)>>> {
+        let of = |rank| {
+            let partition = Sampler { rank, ..sampler.clone() }.partition(0, cursor);
+            let row = |batch, row| {
+                let index = partition.index(batch, row, 0);
+                (index, partition.is_valid(batch, row, index))
+            };
+            let rows = |batch| (0..partition.rows(batch)).map(|at| row(batch, at)).collect::<Vec<_>>();
+            let batches: Vec<_> = (0..partition.batches()).map(rows).collect();
+            for (number, batch) in batches.iter().enumerate() {
+                let padding = batch.iter().filter(|(_, is_valid)| !is_valid).count();
+                assert_eq!(partition.padding(number as u64) as usize, padding);
+                assert!(batch[batch.len() - padding..].iter().all(|(_, is_valid)| !is_valid));
+            }
+            batches
+        };
+        (0..sampler.world_size).map(of).collect()
+    }
+
+    /// What is valid of the first batches of each rank, or of all.
+    fn valid(ranks: &[Vec<Vec<(u64, bool)>>], batches: usize) -> Vec<u64> {
+        let rows = ranks.iter().flat_map(|rank| rank.iter().take(batches).flatten());
+        rows.filter(|(_, is_valid)| *is_valid).map(|(index, _)| *index).collect()
+    }
+
+    /// Every small source, batch size and world size.
+    fn small_samplers(drop_last: bool, even: Even) -> impl Iterator<Item = Sampler> {
+        let sizes =
+            (1..=13).flat_map(|len| (1..=3).flat_map(move |batch| (1..=4).map(move |world| (len, batch, world))));
+        sizes.map(move |(len, batch, world)| Sampler { even, ..sampler(len, batch, world, drop_last, false) })
+    }
+
+    const EVENS: [Even; 3] = [Even::Pad, Even::Drop, Even::Uneven];
+
+    #[test]
+    fn ranks_get_what_they_are_dealt_from_any_cursor() {
+        for (even, drop_last) in EVENS.into_iter().flat_map(|even| [(even, false), (even, true)]) {
+            for sampler in small_samplers(drop_last, even) {
+                for cursor in 0..=sampler.len {
+                    assert_eq!(read(&sampler, cursor), dealt(&sampler, cursor), "{sampler:?} from {cursor}");
+                }
+            }
+        }
+    }
+
+    /// Stop where each rank has had so many batches, or all of its own; go on with any batch size and number of ranks: each
+    /// sample is valid once, and what is left out is less than the ranks, or their batches, could not share out.
+    #[test]
+    fn what_is_valid_comes_once_also_where_ranks_and_batches_change() {
+        for (even, drop_last) in EVENS.into_iter().flat_map(|even| [(even, false), (even, true)]) {
+            for (before, after) in
+                small_samplers(drop_last, even).flat_map(|before| (1..=12).map(move |at| (before.clone(), at)))
+            {
+                let after = Sampler { batch_size: after % 3 + 1, world_size: after.div_ceil(3), ..before.clone() };
+                let first = read(&before, 0);
+                for stop in 0..=first[0].len() {
+                    // Rank 0 has most batches.
+                    let cursor = before.partition(0, 0).cursor_after(stop as u64);
+                    let mut all = valid(&first, stop);
+                    all.extend(valid(&read(&after, cursor), usize::MAX));
+                    let count = all.len() as u64;
+                    all.sort_unstable();
+                    all.dedup();
+                    assert_eq!(all.len() as u64, count, "{before:?} until {stop}, then {after:?}");
+                    let lost = before.len - count;
+                    match (drop_last, even) {
+                        (false, Even::Pad | Even::Uneven) => assert_eq!(lost, 0),
+                        (false, Even::Drop) => assert!(lost < u64::from(after.world_size)),
+                        (true, Even::Pad | Even::Drop) => {
+                            assert!(lost < u64::from(after.world_size) * u64::from(after.batch_size));
+                        }
+                        // Every rank may lack up to a batch, in either part of the epoch.
+                        (true, Even::Uneven) => {
+                            let lacking = |of: &Sampler| u64::from(of.world_size) * u64::from(of.batch_size - 1);
+                            assert!(lost <= lacking(&before) + lacking(&after));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_that_have_had_as_many_batches_are_at_the_same_place() {
+        for (even, drop_last) in EVENS.into_iter().flat_map(|even| [(even, false), (even, true)]) {
+            for sampler in small_samplers(drop_last, even) {
+                let ranks: Vec<_> =
+                    (0..sampler.world_size).map(|rank| Sampler { rank, ..sampler.clone() }.partition(0, 0)).collect();
+                for batches in 0..=ranks[0].batches() {
+                    let as_many = ranks.iter().filter(|rank| rank.batches() >= batches);
+                    assert!(
+                        as_many.map(|rank| rank.cursor_after(batches)).all(|at| at == ranks[0].cursor_after(batches))
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_with_the_sample_of_another_one_is_not_valid() {
+        let partition = sampler(5, 5, 1, false, true).partition(0, 0);
+        for row in 0..5 {
+            assert!(partition.is_valid(0, row, partition.index(0, row, 0)));
+            assert!(!partition.is_valid(0, row, partition.index(0, row, 1)));
+        }
+        // Where bad samples of a stream are left out, rows have the numbers of later ones.
+        let stream = sampler(ENDLESS, 5, 2, false, false).partition(0, 0);
+        assert!(stream.is_valid(0, 1, stream.index(0, 3, 0)));
+        assert_eq!(stream.padding(7), 0);
     }
 
     #[test]

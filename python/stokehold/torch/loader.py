@@ -62,8 +62,8 @@ class DataLoader(TorchDataLoader[T_co]):
         rank: This trainer's number, where a map-style dataset is to be shared among several. Each then reads its part
             by a `DistributedSampler`, which the loader makes: the samples of an epoch come exactly once with
             `drop_last`, which leaves those out that do not fill a batch on every rank, and else the first ones come
-            again to even the ranks out. If only `world_size` is given, it is ``RANK`` of the environment, or 0. If
-            neither is, the loader is nobody's part, as PyTorch's.
+            again to even the ranks out, as with ``DistributedSampler``, and nothing marks them. If only `world_size` is
+            given, it is ``RANK`` of the environment, or 0. If neither is, the loader is nobody's part, as PyTorch's.
         world_size: The number of trainers. If only `rank` is given, it is ``WORLD_SIZE`` of the environment, or 1.
         **others: Arguments of a later PyTorch.
 

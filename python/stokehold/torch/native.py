@@ -58,7 +58,8 @@ def from_torchvision(dataset: Any, batch_size: int = 1, *, shuffle: bool = False
             that of PyTorch's ``DistributedSampler``.
 
     Returns:
-        A loader of batches ``[images, labels]``, as PyTorch's would collate them.
+        A loader of batches ``[images, labels]``, as PyTorch's would collate them; with ``valid_field``, its mask behind
+        them.
 
     Raises:
         ValueError: Something about the dataset has no native counterpart; the message says what.
@@ -125,7 +126,7 @@ class NativeLoader:
                 "drawn, which each has for itself: pass seed=, the same on all of them"
             )
         for batch in self.loader:
-            yield [batch["image"], batch["label"]]
+            yield list(batch.values())
 
     def state_dict(self) -> dict[str, Any]:
         """Returns where the epoch is."""

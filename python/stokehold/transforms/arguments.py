@@ -194,7 +194,9 @@ def _of(hint: object, within: tuple[int, int], *, is_dtype: bool = False) -> Arg
         elif origin is Literal and all(isinstance(each, str) for each in get_args(member)):
             words += get_args(member)
         elif origin in {Sequence, list, tuple}:
-            element = _of(get_args(member)[0], within)
+            other = _of(get_args(member)[0], within)
+            before = element or other
+            element = replace(other, kinds=before.kinds | other.kinds, others=(*before.others, *other.others))
         elif member is not Enum:
             others.append(getattr(member, "__name__", str(member)))
     return Argument(frozenset(kinds), tuple(words), element, None, within, is_dtype, tuple(others))

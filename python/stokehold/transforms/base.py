@@ -12,7 +12,7 @@ from stokehold import _native
 from stokehold.checks import shown
 from stokehold.transforms.arguments import Argument, argument_of, listed, number
 
-__all__ = ["Described", "Transform", "as_plain", "listed", "number", "unsent"]
+__all__ = ["BatchTransform", "Described", "Transform", "as_plain", "listed", "number", "unsent"]
 
 _PLAIN: Final = "plain"
 _UNSENT: Final = "unsent"
@@ -41,8 +41,7 @@ class Described:
             # A subclass has a name of its own.
             raise ValueError(str(error).replace(kind.name, type(self).__name__, 1)) from None
 
-    @staticmethod
-    def check(description: str) -> None:
+    def check(self, description: str) -> None:
         """Raises `ValueError` for a description that cannot work."""
         raise NotImplementedError
 
@@ -79,10 +78,17 @@ class Described:
 class Transform(Described):
     """The base of all transforms. A transform is checked when it is made, and does not change."""
 
-    @staticmethod
-    def check(description: str) -> None:
+    def check(self, description: str) -> None:
         """Raises `ValueError` for a description that cannot work."""
         _native.check_transform(description)
+
+
+class BatchTransform(Described):
+    """The base of all transforms of batches. A transform is checked when it is made, and does not change."""
+
+    def check(self, description: str) -> None:
+        """Raises `ValueError` for a description that cannot work."""
+        _native.check_batch_transform(description)
 
 
 def as_plain(convert: Callable[[Any], object]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ use crate::{
     job::OnError,
     pipeline::Times,
     protocol::{Fill, Work},
-    sampler::{ENDLESS, Order, Partition, Sampler},
+    sampler::{ENDLESS, Even, Order, Partition, Sampler},
     worker::{MOST_LANES, Made, RowFailure, RunReport},
 };
 
@@ -101,8 +101,16 @@ impl Simulation {
     }
 
     pub(super) fn with(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions) -> Self {
-        let sampler =
-            Sampler { len, order: Order::Shuffled, seed: 1, batch_size, drop_last: false, rank: 0, world_size: 1 };
+        let sampler = Sampler {
+            len,
+            order: Order::Shuffled,
+            seed: 1,
+            batch_size,
+            drop_last: false,
+            even: Even::Pad,
+            rank: 0,
+            world_size: 1,
+        };
         Self::over(sampler, workers, options, Vec::new())
     }
 
@@ -114,6 +122,7 @@ impl Simulation {
             seed: 1,
             batch_size,
             drop_last: false,
+            even: Even::Pad,
             rank: 0,
             world_size: 1,
         };
