@@ -199,7 +199,8 @@ pub(super) fn check_center(center: Option<[f64; 2]>) -> Result<(), String> {
 /// Checks how pixels are taken where an image is moved by fractions of one.
 pub(super) fn check_warp(interpolation: Interpolation, fill: Option<&[f32]>) -> Result<(), String> {
     if !matches!(interpolation, Interpolation::Nearest | Interpolation::Bilinear) {
-        return Err("interpolation must be nearest or bilinear".into());
+        let given = format!("{interpolation:?}").to_lowercase();
+        return Err(format!("interpolation must be nearest or bilinear, not {given}"));
     }
     check_fill(fill)
 }

@@ -151,7 +151,7 @@ impl BatchTransform {
             Self::MixUp(mixing) | Self::CutMix(mixing) => mixing.check(),
             Self::Call(_) => Ok(()),
             Self::RandomChoice { transforms, .. } if transforms.is_empty() => {
-                Err("there is nothing to choose from".into())
+                Err("transforms must be at least one: there is nothing to choose from".into())
             }
             Self::RandomChoice { transforms, p } => {
                 for inner in transforms {
