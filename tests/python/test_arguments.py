@@ -39,6 +39,7 @@ FOREIGN = re.compile(
 
 NEEDED: dict[str, Any] = {
     "arrays": {"x": np.arange(6)},
+    "bits": 4,
     "columns": {"x": np.arange(6)},
     "data": b"x",
     "degrees": 10,
@@ -61,7 +62,10 @@ NEEDED: dict[str, Any] = {
     "sources": [sh.Arrays({"x": np.arange(6)})],
     "std": [0.5],
     "suffixes": "png",
+    "sharpness_factor": 2,
+    "threshold": 128,
     "transform": np.negative,
+    "transforms": [sh.RandomHorizontalFlip()],
     "which": [True] * 6,
 }
 """What arguments without a default may be, by their names."""
@@ -74,7 +78,6 @@ OF: dict[str, dict[str, Any]] = {
     "Loader": {"num_workers": 0},
     "Masks": {"rows": ["x"]},
     "Npy": {"arrays": {"x": "/no/such/file"}},
-    "RandomChoice": {"transforms": [sh.MixUp(num_classes=3)]},
     "with_columns": {"columns": {"y": np.arange(6)}},
 }
 """The same, where the name is not enough."""
@@ -110,7 +113,9 @@ def arguments(name: str) -> tuple[dict[str, Any], list[str]]:
     named = [each for each in parameters if each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}]
     needed = [each.name for each in named if each.default is each.empty]
     files = {each: "/no/such/file" for each in needed if each in FILES}
-    return {each: NEEDED[each] for each in needed if each in NEEDED} | files | OF.get(name, {}), [e.name for e in named]
+    known = NEEDED | files | OF.get(name, {})
+    assert set(needed) <= set(known), f"NEEDED or OF is to say what these of {name} may be: {set(needed) - set(known)}"
+    return {each: known[each] for each in needed} | OF.get(name, {}), [each.name for each in named]
 
 
 def fault_of(text: str, owner: str, argument: str) -> str | None:

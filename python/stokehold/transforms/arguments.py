@@ -91,7 +91,7 @@ class Argument:
             taken = self._elements(what, value)
         if taken is not None:
             return taken
-        if self.others:
+        if self.others or (self.element is not None and self.element.others):
             return value
         raise self._refused(what, value)
 
@@ -173,7 +173,10 @@ _KINDS: Final = {type(None): "None", bool: "bool", int: "int", float: "float", s
 
 def argument_of(field: Field[Any], hint: object) -> Argument:
     """Returns what a field of a dataclass may be, by its type, its name and its default."""
-    argument = _of(hint, RANGES.get(field.name, (0, LARGEST)), is_dtype=field.name == "dtype")
+    least, most = RANGES.get(field.name, (0, LARGEST))
+    # A default may stand for something that no number from 0 on does.
+    least = min(least, field.default) if type(field.default) is int else least
+    argument = _of(hint, (least, most), is_dtype=field.name == "dtype")
     is_sequence = argument.element is not None and "float" in argument.element.kinds and "float" not in argument.kinds
     if is_sequence and (field.name in PAIRS or isinstance(field.default, tuple)):
         length = len(field.default) if isinstance(field.default, tuple) else len(("x", "y"))
