@@ -4,6 +4,7 @@
 //! nothing of this module. It is built by the trainer, in parallel over the shards.
 
 mod cache;
+mod coco;
 mod features;
 mod numpy;
 mod shards;
@@ -14,6 +15,7 @@ mod web_dataset;
 
 pub use self::{
     cache::Cache,
+    coco::CocoDetection,
     features::{TakeFeature, Wanted},
     take::{Member, Take},
     tf_record::TfRecord,

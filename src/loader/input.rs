@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// Where samples come from.
+#[non_exhaustive]
 pub enum Input {
     /// A source that can be described as data, with the memory that it lies in.
     Shared(SharedSource),
