@@ -12,6 +12,9 @@ STAMPS := $(VENV)/stamps
 CONSTRAINTS := .ci/constraints.txt
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS)
 
+# Of the hundreds of processes that tests start, most import PyTorch or NumPy, and would compile them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # PyO3 reads the interpreter's facts from here, so that no system-wide Python headers are needed.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 

@@ -159,8 +159,8 @@ impl fmt::Display for ArraySpec {
 pub struct Learned {
     /// The field.
     pub field: String,
-    /// The number of the transform in the field's list.
-    pub at: u64,
+    /// The number of the transform in the field's list; `2.0` is the first of a composition that stands there as 2.
+    pub at: String,
     /// What the function gave; an axis varies where it is as long as one of its argument that does.
     pub result: ArraySpec,
 }

@@ -66,6 +66,77 @@ impl Draws {
         }
     }
 
+    /// Returns which of several is chosen, each as likely as its weight says, up to a common factor.
+    ///
+    /// # Panics
+    /// Where there are no weights.
+    pub fn choose(&mut self, weights: &[f64]) -> usize {
+        let mut left = self.unit() * weights.iter().sum::<f64>();
+        let below = |weight: &f64| {
+            left -= weight;
+            left < 0.0
+        };
+        // Rounding may leave a little over: it belongs to the last that can be chosen.
+        let last = weights.iter().rposition(|weight| *weight > 0.0);
+        weights.iter().position(below).or(last).unwrap_or(weights.len() - 1)
+    }
+
+    /// Puts things in an order, each of which is equally likely.
+    pub fn shuffle<T>(&mut self, things: &mut [T]) {
+        for at in (1..things.len()).rev() {
+            things.swap(at, self.below(at as u64 + 1) as usize);
+        }
+    }
+
+    /// Returns a number from the standard normal distribution, by Box and Muller's method, which takes two draws.
+    pub fn normal(&mut self) -> f64 {
+        let (radius, angle) = (1.0 - self.unit(), self.unit());
+        (-2.0 * libm::log(radius)).sqrt() * libm::cos(TAU * angle)
+    }
+
+    /// Returns `n` positive numbers whose sum is 1, from the symmetric Dirichlet distribution of this parameter.
+    ///
+    /// # Panics
+    /// Where `alpha` is not positive and finite.
+    pub fn dirichlet(&mut self, alpha: f64, n: usize) -> Vec<f64> {
+        assert!(alpha > 0.0 && alpha.is_finite(), "there is no Dirichlet distribution of {alpha}");
+        // In logarithms, because the powers of a small alpha are below any float.
+        let logs: Vec<f64> = (0..n).map(|_| self.log_gamma(alpha)).collect();
+        let greatest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let shares: Vec<f64> = logs.iter().map(|log| libm::exp(log - greatest)).collect();
+        let sum: f64 = shares.iter().sum();
+        shares.into_iter().map(|share| share / sum).collect()
+    }
+
+    /// Returns the logarithm of a number from the gamma distribution of shape `alpha`, by Marsaglia and Tsang's rejection;
+    /// below 1, of a number of shape `alpha` + 1 times a power of a uniform one.
+    fn log_gamma(&mut self, alpha: f64) -> f64 {
+        let (shape, power) = if alpha < 1.0 {
+            (alpha + 1.0, (libm::log(1.0 - self.unit()) / alpha).max(f64::MIN))
+        } else {
+            (alpha, 0.0)
+        };
+        let middle = shape - 1.0 / 3.0;
+        let width = 1.0 / (9.0 * middle).sqrt();
+        loop {
+            let normal = self.normal();
+            let root = 1.0 + width * normal;
+            let cube = root * root * root;
+            if cube <= 0.0 {
+                continue;
+            }
+            let log = libm::log(cube);
+            if libm::log(1.0 - self.unit()) < 0.5 * normal * normal + middle * (1.0 - cube + log) {
+                return libm::log(middle) + log + power;
+            }
+        }
+    }
+
+    /// Returns noise, which takes one draw.
+    pub fn noise(&mut self) -> Noise {
+        Noise(self.0.next_u64())
+    }
+
     /// Returns a number in [0, 1] from the symmetric beta distribution Beta(`alpha`, `alpha`), rounded to `f32`.
     ///
     /// Ulrich's transformation for `alpha` above 1/2, which takes two draws, and Jöhnk's rejection below, where it takes
@@ -86,6 +157,24 @@ impl Draws {
                 return (1.0 / (1.0 + libm::exp((y - x) / alpha))) as f32;
             }
         }
+    }
+}
+
+/// Numbers by position, each of which can be had without the others: those of the generator SplitMix64, whose state is a
+/// counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noise(u64);
+
+impl Noise {
+    /// Returns the number at a position: uniform in [-1, 1), a multiple of 2^-23.
+    #[inline]
+    pub const fn at(self, position: u64) -> f32 {
+        const STEP: f32 = 1.0 / (1_u32 << 23) as f32;
+        let mut word = self.0.wrapping_add(position.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^= word >> 31;
+        (word >> 40) as f32 * STEP - 1.0
     }
 }
 
@@ -169,6 +258,76 @@ mod tests {
             let variance = 0.25 / (2.0 * alpha + 1.0);
             assert!(moment(1).abs() < 4.0 * (variance / 20_000.0).sqrt(), "{alpha}: mean {}", moment(1));
             assert!((moment(2) / variance - 1.0).abs() < 0.05, "{alpha}: {} for {variance}", moment(2));
+        }
+    }
+
+    #[test]
+    fn normal_values_are_normal() {
+        let mut draws = Key { seed: 0, epoch: 0, index: 0 }.rng(0);
+        let values: Vec<f64> = (0..20_000).map(|_| draws.normal()).collect();
+        let mean = values.iter().sum::<f64>() / 20_000.0;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 20_000.0;
+        let beyond_two = values.iter().filter(|value| value.abs() > 2.0).count() as f64 / 20_000.0;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.04, "{mean} {variance}");
+        assert!((beyond_two - 0.0455).abs() < 0.006, "{beyond_two}");
+    }
+
+    #[test]
+    fn a_choice_follows_its_weights() {
+        let mut draws = KEY.rng(7);
+        let mut seen = [0_u32; 3];
+        for _ in 0..6000 {
+            seen[draws.choose(&[2.0, 0.0, 1.0])] += 1;
+        }
+        // Four standard deviations of 6000 draws of probability 1/3 are 146.
+        assert!(seen[1] == 0 && seen[2].abs_diff(2000) < 146, "{seen:?}");
+        assert_eq!(draws.choose(&[0.0, 1e-300, 0.0]), 1);
+    }
+
+    #[test]
+    fn every_order_is_as_likely() {
+        let mut draws = KEY.rng(8);
+        let mut seen = std::collections::BTreeMap::new();
+        for _ in 0..6000 {
+            let mut order = [0, 1, 2];
+            draws.shuffle(&mut order);
+            *seen.entry(order).or_insert(0_u32) += 1;
+        }
+        // Four standard deviations of 6000 draws of probability 1/6 are 116.
+        assert!(seen.len() == 6 && seen.values().all(|count| count.abs_diff(1000) < 116), "{seen:?}");
+    }
+
+    #[test]
+    fn shares_have_the_moments_of_dirichlet() {
+        for alpha in [1e-300, 0.01, 0.3, 1.0, 2.5, 1e6] {
+            let mut draws = KEY.rng(9);
+            let all: Vec<Vec<f64>> = (0..20_000).map(|_| draws.dirichlet(alpha, 4)).collect();
+            assert!(all.iter().all(|shares| (shares.iter().sum::<f64>() - 1.0).abs() < 1e-12), "{alpha}");
+            // A share has the mean 1/4 and the variance (1/4) (3/4) / (4 alpha + 1).
+            let variance = 0.1875 / (4.0 * alpha + 1.0);
+            for of in 0..4 {
+                let mean = all.iter().map(|shares| shares[of]).sum::<f64>() / 20_000.0;
+                assert!((mean - 0.25).abs() < 4.0 * (variance / 20_000.0).sqrt(), "{alpha}: {mean}");
+                let found = all.iter().map(|shares| (shares[of] - 0.25).powi(2)).sum::<f64>() / 20_000.0;
+                // The kurtosis of a share is below 6 for all of these: four deviations of the variance are 4 sqrt(5 / n).
+                assert!((found / variance - 1.0).abs() < 0.064, "{alpha}: {found} for {variance}");
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_uniform_and_each_position_has_its_own() {
+        let noise = KEY.rng(10).noise();
+        let all: Vec<f64> = (0..20_000).map(|at| f64::from(noise.at(at))).collect();
+        assert!(all.iter().all(|value| (-1.0..1.0).contains(value)));
+        let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / 20_000.0;
+        // The variance of a value is 1/3, of its square 4/45, of a product of two 1/9; five deviations each.
+        let root = 20_000_f64.sqrt();
+        assert!(mean(&mut all.iter().copied()).abs() < 5.0 * (1.0 / 3.0_f64).sqrt() / root);
+        assert!((mean(&mut all.iter().map(|x| x * x)) - 1.0 / 3.0).abs() < 5.0 * (4.0 / 45.0_f64).sqrt() / root);
+        for step in [1, 2, 64, 1000] {
+            let products = mean(&mut all.iter().zip(&all[step..]).map(|(a, b)| a * b));
+            assert!(products.abs() < 5.0 / 3.0 / root, "{step}: {products}");
         }
     }
 

@@ -83,6 +83,12 @@ fn photos(chain: &str) -> Builder {
     Loader::builder(input).num_workers(0).batch_size(3).seed(7).shuffle(true).transforms("image", parse(chain))
 }
 
+/// The same, where images may keep their size.
+fn photos_of_any_size(chain: &str) -> Builder {
+    let fixed = photos(chain).capacity("image", 400 * 400).build().is_err();
+    if fixed { photos(chain) } else { photos(chain).capacity("image", 400 * 400) }
+}
+
 /// Runs of bytes and where they end, as a column wants them.
 fn runs<'a>(items: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<u64>) {
     let (mut bytes, mut ends) = (Vec::new(), Vec::new());
@@ -173,13 +179,17 @@ fn operations() {
     for chain in CHAINS.lines() {
         for end in ["", r#", {"op": "CenterCrop", "size": [97, 103]}"#] {
             let chain = format!("{chain}{end}");
-            // Images keep their size where nothing fixes it.
-            let fixed = photos(&chain).capacity("image", 400 * 400).build().is_err();
-            let builder = if fixed { photos(&chain) } else { photos(&chain).capacity("image", 400 * 400) };
-            found.insert(chain, digest(builder));
+            found.insert(chain.clone(), digest(photos_of_any_size(&chain)));
         }
     }
     check("operations", &found);
+}
+
+#[test]
+fn composed() {
+    const CHAINS: &str = include_str!("golden/composed.jsonl");
+    let digests = CHAINS.lines().map(|chain| (chain.to_owned(), digest(photos_of_any_size(chain))));
+    check("composed", &digests.collect());
 }
 
 #[test]

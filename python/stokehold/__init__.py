@@ -28,14 +28,28 @@ from stokehold.manifest import files, kinds
 from stokehold.manifest.files import *
 from stokehold.manifest.kinds import *
 from stokehold.mds import Mds
-from stokehold.mix import BatchTransform, CutMix, MixUp, RandomChoice
+from stokehold.mix import BatchTransform, CutMix, MixUp
 from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.tf_record import Feature, TFRecord
-from stokehold.transforms import Transform, calls, color, elements, geometry, places, policies
+from stokehold.transforms import (
+    Transform,
+    calls,
+    color,
+    composed,
+    crops,
+    elastic,
+    elements,
+    geometry,
+    places,
+    policies,
+)
 from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
+from stokehold.transforms.composed import *
+from stokehold.transforms.crops import *
+from stokehold.transforms.elastic import *
 from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
@@ -69,7 +83,6 @@ __all__ = [
     "Npz",
     "Parquet",
     "Ragged",
-    "RandomChoice",
     "Safetensors",
     "SlotsExhaustedError",
     "Source",
@@ -89,6 +102,9 @@ __all__ = [
 __all__ += calls.__all__
 __all__ += files.__all__
 __all__ += color.__all__
+__all__ += composed.__all__
+__all__ += crops.__all__
+__all__ += elastic.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__
 __all__ += kinds.__all__

@@ -28,6 +28,7 @@ __all__ = [
     "auto_workers",
     "check_batch_transform",
     "check_transform",
+    "copy_row",
     "copy_rows",
     "decode_jpeg",
     "image_folder_samples",
@@ -161,6 +162,14 @@ class Memory(Buffer):
     def __new__(cls, size: int) -> Memory: ...
     def discard(self, offset: int, size: int) -> bool:
         """Gives the pages of a part back to the system; they read as zeros from then on."""
+    def exchange(self, offset: int, old: int, new: int) -> bool:
+        """Puts `new` into a word if `old` is there; tells whether it was. Of several processes that try, one succeeds.
+
+        The word has eight bytes, and begins at `offset`, a multiple of eight.
+
+        Raises:
+            ValueError: There is no such word.
+        """
     @staticmethod
     def open(descriptor: int) -> Memory:
         """Maps the memory behind a descriptor, which is taken over."""
@@ -261,6 +270,13 @@ class Randomness:
         """Keeps their states."""
     def restore(self) -> None:
         """Puts the states back that were kept."""
+
+def copy_row(array: object, out: npt.NDArray[Any], row: int) -> bool:
+    """Copies an array, and no instance of a subclass, to a row of `out`, and tells whether it could.
+
+    Raises:
+        ValueError: `out` is not C-contiguous and writable.
+    """
 
 def copy_rows(arrays: Sequence[Any], out: npt.NDArray[Any]) -> bool:
     """Copies arrays to the rows of `out`, and tells whether it could: all are C-contiguous, of a row's shape and dtype.

@@ -10,30 +10,11 @@ first with the last (``batch.roll(1, 0)``), so shuffle; a batch of one sample is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
 
-from stokehold import _native
-from stokehold.transforms.base import Described, as_plain
+from stokehold.transforms.base import BatchTransform
 
-__all__ = ["BatchTransform", "CutMix", "MixUp", "RandomChoice"]
-
-
-class BatchTransform(Described):
-    """The base of all transforms of batches. A transform is checked when it is made, and does not change."""
-
-    @staticmethod
-    def check(description: str) -> None:
-        """Raises `ValueError` for a description that cannot work."""
-        _native.check_batch_transform(description)
-
-
-def specs(transforms: object) -> list[dict[str, Any]]:
-    """Returns a list of transforms of batches as plain data, or raises ``TypeError`` if it is none."""
-    if not isinstance(transforms, Sequence) or not all(isinstance(step, BatchTransform) for step in transforms):
-        raise TypeError(f"must be a list of MixUp, CutMix or RandomChoice, not {transforms!r}")
-    return [step.spec() for step in transforms]
+__all__ = ["BatchTransform", "CutMix", "MixUp"]
 
 
 @dataclass(frozen=True)
@@ -92,20 +73,3 @@ class CutMix(BatchTransform):
     num_classes: int | None = None
     image: str = "image"
     label: str = "label"
-
-
-@dataclass(frozen=True)
-class RandomChoice(BatchTransform):
-    """Applies one of several transforms, drawn for each batch, as torchvision's v2 ``RandomChoice``.
-
-    Args:
-        transforms: What to choose from.
-        p: Their probabilities, up to a common factor; all are equally likely by default.
-
-    Raises:
-        ValueError: Nothing to choose from, another number of probabilities, or some that are negative, not finite or
-            all zero.
-    """
-
-    transforms: Sequence[BatchTransform] = field(metadata=as_plain(specs))
-    p: Sequence[float] | None = None

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from stokehold.columns import field_name
 from stokehold.mix import BatchTransform
 from stokehold.sources import Source
-from stokehold.transforms import Call, Map, Transform
+from stokehold.transforms import Compose, Map, Transform
+from stokehold.transforms.composed import described, is_for_batches, is_step
 from stokehold.user.code import Rng
 from stokehold.user.functions import Function, called
 from stokehold.user.mapped import Mapped, MappedStream, NativeSamples
@@ -16,26 +17,22 @@ from stokehold.user.streams import is_iterable
 
 __all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages"]
 
-Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]]]
+Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]] | Compose]
 """The transforms of fields, by their names."""
 
 
-def chains(
-    transforms: Mapping[str, Sequence[Transform | Callable[..., Any]]], functions: list[Function]
-) -> dict[str, list[dict[str, Any]]]:
+def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[dict[str, Any]]]:
     """Returns the transforms of each field as plain data, and adds the functions that they call."""
-    described = {}
-    for field, steps in transforms.items():
-        if not isinstance(steps, Sequence) or not all(_is_step(step) for step in steps):
+    made = {}
+    for field, given in transforms.items():
+        steps = given.transforms if isinstance(given, Compose) else given
+        if not isinstance(steps, Sequence) or not all(is_step(step) for step in steps):
             raise TypeError(
                 f"transforms of field `{field}` must be a list of stokehold's transforms and of functions, not "
                 f"{steps!r}"
             )
-        calls = [step if isinstance(step, Transform) else Call(step) for step in steps]
-        described[field_name(field)] = [
-            step.numbered(functions) if isinstance(step, Call) else step.spec() for step in calls
-        ]
-    return described
+        made[field_name(field)] = [described(step, functions) for step in steps]
+    return made
 
 
 def stages(
@@ -83,10 +80,6 @@ def mapped(
     return MappedStream(made) if is_iterable(samples) else made
 
 
-def _is_step(step: object) -> bool:
-    return isinstance(step, Transform) or (callable(step) and not isinstance(step, type | BatchTransform))
-
-
 def draws_of(draws: Mapping[str, str]) -> dict[str, str]:
     """Returns which fields draw as which, by name."""
     if not isinstance(draws, Mapping):
@@ -99,17 +92,16 @@ def batch_chain(
 ) -> list[dict[str, Any]]:
     """Returns the transforms of batches as plain data, and adds the functions that they call."""
     if not isinstance(transforms, Sequence) or not all(
-        isinstance(step, BatchTransform) or (callable(step) and not isinstance(step, type | Transform))
-        for step in transforms
+        is_for_batches(step) or (callable(step) and not isinstance(step, type | Transform)) for step in transforms
     ):
         raise TypeError(
             f"batch_transforms must be a list of MixUp, CutMix, RandomChoice and functions, not {transforms!r}"
         )
-    described = []
+    chain = []
     for step in transforms:
         if isinstance(step, BatchTransform):
-            described.append(step.spec())
+            chain.append(step.spec())
         else:
             functions.append(Function(step, "array"))
-            described.append({"op": "Call", "function": len(functions) - 1, "name": called(step)})
-    return described
+            chain.append({"op": "Call", "function": len(functions) - 1, "name": called(step)})
+    return chain

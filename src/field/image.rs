@@ -14,7 +14,7 @@ use crate::{
     error::{Failure, Result, Stage},
     pixel::{Channels, PixelType},
     spec::FieldSpec,
-    transform::{self, Chain, ImageInput, ImageShape, Layout, Moves, Numbered, Pixels, Region, Workspace},
+    transform::{self, Chain, ImageInput, Layout, Moves, Numbered, Pixels, Region, Workspace},
 };
 
 /// An image file's bytes, decoded to (height, width, channels): three of `uint8`, or what [`DecodeImage`] says.
@@ -85,10 +85,10 @@ struct Chains(Vec<Chain>);
 
 impl Chains {
     fn compile(request: Request<'_>, decoding: DecodeImage, ops: &[Numbered]) -> Result<Self> {
-        let compile = |pixel, varies_in_channels| {
+        let compile = |pixel: PixelType, varies_in_channels| {
             let input = ImageInput {
                 name: request.name,
-                shape: ImageShape { size: None, pixel },
+                shape: pixel.into(),
                 has_channel_axis: true,
                 layout: Layout::Hwc,
                 capacity: request.capacity,

@@ -62,7 +62,7 @@ fn moves(op: &Numbered) -> bool {
 }
 
 fn is_random(op: &Numbered) -> bool {
-    moves(op) && op.name.starts_with("Rand")
+    moves(op) && (op.name.starts_with("Rand") || op.name == "ElasticTransform")
 }
 
 /// Tells whether an array has the name and the shape of what lies in an image.

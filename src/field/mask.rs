@@ -15,7 +15,7 @@ use crate::{
     pixel::{Channels, Depth, PixelType},
     spec::{DType, FieldSpec},
     transform::{
-        self, Chain, ImageInput, ImageShape, Layout, Moves, Numbered, OnMask, Pixels, Transform, Workspace, ops::ToDtype,
+        self, Chain, ImageInput, Layout, Moves, Numbered, OnMask, Pixels, Transform, Workspace, ops::ToDtype,
     },
 };
 
@@ -52,7 +52,7 @@ fn depth(dtype: DType) -> Depth {
 /// Returns what makes the dtype of the indices of what is decoded.
 fn cast(dtype: DType) -> Option<Numbered> {
     let cast = Transform::ToDtype(ToDtype { dtype, scale: false });
-    (dtype == DType::Int32).then(|| Numbered { at: 0, op: 0, name: cast.name(), role: cast.role() })
+    (dtype == DType::Int32).then(|| Numbered { at: String::new(), op: 0, name: cast.name(), role: cast.role() })
 }
 
 /// What may be counted while rows are filled.
@@ -116,7 +116,7 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
     ops.extend_from_slice(request.ops);
     let input = ImageInput {
         name: request.name,
-        shape: ImageShape { size: None, pixel: PixelType::new(Channels::Grey, depth(dtype)) },
+        shape: PixelType::new(Channels::Grey, depth(dtype)).into(),
         has_channel_axis: false,
         layout: Layout::Hwc,
         capacity: request.capacity,

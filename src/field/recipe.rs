@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, Result},
     function::{ArraySpec, Learned},
-    transform::{BatchTransform, Transform},
+    transform::{BatchTransform, Transform, ops::Call},
 };
 
 /// What is asked of the fields of a source, by their names.
@@ -31,15 +31,18 @@ pub struct Recipe {
 impl Recipe {
     /// Tells whether a function is called of which it is not known what it gives.
     pub fn has_unknown(&self) -> bool {
-        let is_unknown = |transform: &Transform| transform.call().is_some_and(|call| call.result().is_none());
-        self.transforms.values().flatten().any(is_unknown)
+        self.all_calls().any(|call| call.result().is_none())
     }
 
     /// Tells whether functions are called.
     pub fn calls(&self) -> bool {
         let is_call = |transform: &BatchTransform| matches!(transform, BatchTransform::Call(_));
-        self.transforms.values().flatten().any(|transform| transform.call().is_some())
-            || self.batch_transforms.iter().any(is_call)
+        self.all_calls().next().is_some() || self.batch_transforms.iter().any(is_call)
+    }
+
+    fn all_calls(&self) -> impl Iterator<Item = &Call> {
+        let all = self.transforms.values().flat_map(|transforms| Transform::flat(transforms));
+        all.filter_map(|(_, transform)| transform.call())
     }
 
     /// Takes what functions were seen to give for what was not declared.
@@ -48,8 +51,7 @@ impl Recipe {
     /// [`Config`](Error::Config) where a function gave arrays of several dtypes, or numbers of axes.
     pub fn learn(&mut self, seen: &[Learned]) -> Result<()> {
         for (field, transforms) in &mut self.transforms {
-            for (at, transform) in (0..).zip(transforms) {
-                let Some(call) = transform.call_mut() else { continue };
+            for (at, call) in Transform::calls_mut(transforms) {
                 let of_it = seen.iter().filter(|learned| learned.field == *field && learned.at == at);
                 let mut found: Option<ArraySpec> = None;
                 for Learned { result, .. } in of_it {

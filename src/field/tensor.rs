@@ -70,7 +70,7 @@ pub(super) fn compile_tensor(spec: FieldSpec, request: Request<'_>) -> Result<(F
     let (size, pixel) = image_shape(&spec).ok_or_else(|| not_an_image(&spec, first, request))?;
     let input = ImageInput {
         name: request.name,
-        shape: ImageShape { size: Some(size), pixel },
+        shape: ImageShape::from(pixel).of_size(size),
         has_channel_axis: spec.shape.len() == 3,
         layout: Layout::Hwc,
         capacity: request.capacity,

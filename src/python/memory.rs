@@ -12,7 +12,7 @@ use std::{
 use pyo3::{exceptions::PyBufferError, ffi, prelude::*};
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     sys::{
         limits,
         memory::{self, SharedMemory},
@@ -38,6 +38,16 @@ impl Memory {
     fn discard(&self, py: Python<'_>, offset: usize, size: usize) -> bool {
         let end = offset.saturating_add(size);
         end <= self.0.len() && py.detach(|| self.0.discard(offset..end))
+    }
+
+    /// Puts `new` into a word if `old` is there; tells whether it was. Of several processes that try, one succeeds.
+    ///
+    /// The word has eight bytes, and begins at `offset`, a multiple of eight. Raises `ValueError` if there is none.
+    fn exchange(&self, offset: usize, old: u64, new: u64) -> Result<bool> {
+        if !offset.is_multiple_of(8) || offset.saturating_add(8) > self.0.len() {
+            return Err(Error::Config(format!("no word at {offset} of {} bytes", self.0.len())));
+        }
+        Ok(self.0.exchange(offset, old, new))
     }
 
     /// Maps the memory behind a descriptor, which is taken over.

@@ -60,7 +60,7 @@ mod _native {
         posture::Posture,
         print_line, probe_parquet,
         randomness::Randomness,
-        rows::copy_rows,
+        rows::{copy_row, copy_rows},
         serve,
         slots::{Slot, Slots},
         source::Source,

@@ -4,10 +4,59 @@
 
 use std::ptr;
 
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, npyffi::NPY_ARRAY_WRITEABLE};
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, npyffi::NPY_ARRAY_WRITEABLE};
 use pyo3::{prelude::*, types::PySequence};
 
 use crate::error::Error;
+
+/// The array whose rows others are copied to.
+struct Rows<'py> {
+    start: *mut u8,
+    count: usize,
+    /// The bytes of a row.
+    size: usize,
+    shape: Vec<usize>,
+    dtype: Bound<'py, PyArrayDescr>,
+}
+
+impl<'py> Rows<'py> {
+    /// Returns the rows of `out`, and none where they hold objects.
+    ///
+    /// # Errors
+    /// `out` is not C-contiguous and writable.
+    fn of(out: &Bound<'py, PyUntypedArray>) -> PyResult<Option<Self>> {
+        // SAFETY: `out` is an array, whose struct NumPy lays out so.
+        let (flags, start) = unsafe {
+            let fields = &(*out.as_array_ptr()).fields;
+            (fields.flags, fields.data)
+        };
+        let [count, ref shape @ ..] = *out.shape() else {
+            return Err(Error::Config("an array without rows".into()).into());
+        };
+        if !out.is_c_contiguous() || flags & NPY_ARRAY_WRITEABLE == 0 {
+            return Err(Error::Config("rows that are not C-contiguous and writable".into()).into());
+        }
+        let dtype = out.dtype();
+        let size = shape.iter().product::<usize>() * dtype.itemsize();
+        let rows = Self { start: start.cast(), count, size, shape: shape.to_vec(), dtype };
+        Ok((!rows.dtype.has_object()).then_some(rows))
+    }
+
+    /// Copies an array to a row, and tells whether it could: the array is C-contiguous, of a row's shape and dtype.
+    fn put(&self, array: &Bound<'_, PyUntypedArray>, row: usize) -> bool {
+        let same = array.shape() == self.shape && array.is_c_contiguous() && array.dtype().is_equiv_to(&self.dtype);
+        if !same || row >= self.count {
+            return false;
+        }
+        // SAFETY: the array is C-contiguous and holds `size` bytes, as it has the shape and dtype of a row; there are
+        // more than `row` rows of `size` bytes. The interpreter's lock is held, so that `out`, which the caller has, is
+        // as it was, and the bytes of either may overlap.
+        unsafe {
+            ptr::copy((*array.as_array_ptr()).fields.data.cast::<u8>(), self.start.add(row * self.size), self.size)
+        }
+        true
+    }
+}
 
 /// Copies arrays to the rows of `out`, and tells whether it could: all are C-contiguous, of a row's shape and dtype.
 ///
@@ -16,32 +65,18 @@ use crate::error::Error;
 #[pyfunction]
 pub(super) fn copy_rows(arrays: &Bound<'_, PySequence>, out: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     let arrays = arrays.to_list()?;
-    let shape = out.shape();
-    // SAFETY: `out` is an array, whose struct NumPy lays out so.
-    let (flags, start) = unsafe {
-        let fields = &(*out.as_array_ptr()).fields;
-        (fields.flags, fields.data)
-    };
-    if shape.first() != Some(&arrays.len()) || !out.is_c_contiguous() || flags & NPY_ARRAY_WRITEABLE == 0 {
+    let Some(rows) = Rows::of(out)? else { return Ok(false) };
+    if rows.count != arrays.len() {
         return Err(Error::Config(format!("no rows for {} arrays", arrays.len())).into());
     }
-    let dtype = out.dtype();
-    if dtype.has_object() {
-        return Ok(false);
-    }
-    let size = shape[1..].iter().product::<usize>() * dtype.itemsize();
-    for (row, item) in arrays.iter().enumerate() {
-        let Ok(array) = item.cast::<PyUntypedArray>() else { return Ok(false) };
-        let same = array.shape() == &shape[1..] && array.is_c_contiguous() && array.dtype().is_equiv_to(&dtype);
-        if !same {
-            return Ok(false);
-        }
-        // SAFETY: the array is C-contiguous and holds `size` bytes, as it has the shape and dtype of a row; `out` is
-        // C-contiguous and has more than `row` rows of `size` bytes. The interpreter's lock is held, and the bytes of
-        // either may overlap.
-        unsafe {
-            ptr::copy((*array.as_array_ptr()).fields.data.cast::<u8>(), start.cast::<u8>().add(row * size), size);
-        }
-    }
-    Ok(true)
+    Ok(arrays.iter().enumerate().all(|(row, item)| item.cast().is_ok_and(|array| rows.put(array, row))))
+}
+
+/// Copies an array, and no instance of a subclass, to a row of `out`, and tells whether it could.
+///
+/// Raises `ValueError` where `out` is not C-contiguous and writable.
+#[pyfunction]
+pub(super) fn copy_row(array: &Bound<'_, PyAny>, out: &Bound<'_, PyUntypedArray>, row: usize) -> PyResult<bool> {
+    let Ok(array) = array.cast_exact::<PyUntypedArray>() else { return Ok(false) };
+    Ok(Rows::of(out)?.is_some_and(|rows| rows.put(array, row)))
 }

@@ -8,6 +8,7 @@ use std::{
     ops::Range,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     slice,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use memmap2::{Advice, MmapRaw};
@@ -107,6 +108,19 @@ impl SharedMemory {
         let (Ok(start), Ok(len)) = (i64::try_from(range.start), i64::try_from(range.len())) else { return false };
         let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         retry("fallocate", || fallocate(&self.file, hole, start, len)).is_ok()
+    }
+
+    /// Puts `new` into the word at `offset` if `old` is there, and tells whether it was. Of several processes that try,
+    /// one succeeds.
+    ///
+    /// # Panics
+    /// The word is not aligned, or not in the memory.
+    pub fn exchange(&self, offset: usize, old: u64, new: u64) -> bool {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.len(), "no word at {offset}");
+        // SAFETY: the word is aligned, since a mapping is to a page, and lies in the mapping, which lives as long as self.
+        // Every process looks at it with this function alone.
+        let word = unsafe { AtomicU64::from_ptr(self.as_mut_ptr().add(offset).cast()) };
+        word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Returns the bytes as a plain slice.

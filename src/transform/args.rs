@@ -130,6 +130,18 @@ pub(super) fn check_probability(p: f64) -> Result<(), String> {
     if (0.0..=1.0).contains(&p) { Ok(()) } else { Err(format!("p = {p} must lie between 0 and 1")) }
 }
 
+/// Checks the probabilities of so many transforms, up to a common factor.
+pub(super) fn check_weights(p: &[f64], len: usize) -> Result<(), String> {
+    if p.len() != len {
+        return Err(format!("p has {} probabilities for {len} transforms", p.len()));
+    }
+    let sum: f64 = p.iter().sum();
+    if p.iter().all(|&p| p >= 0.0) && sum > 0.0 && sum.is_finite() {
+        return Ok(());
+    }
+    Err(format!("p = {p:?} must be finite, not negative, and not all zero"))
+}
+
 /// Checks two positive numbers in order.
 pub(super) fn check_range(name: &str, [low, high]: [f64; 2]) -> Result<(), String> {
     if low > 0.0 && low <= high && high.is_finite() {

@@ -48,9 +48,9 @@ impl Between {
         let [height, width] = self.size_axes(shape.len())?.map(|axis| shape[axis]);
         let count = self.channel_axis().map_or(Some(1), |axis| shape[axis])?;
         let pixel = PixelType::new(Channels::of(count)?, Depth::of(self.spec.dtype)?);
-        let (Some(_), Some(_)) = (height, width) else { return Some(ImageShape { size: None, pixel }) };
+        let (Some(_), Some(_)) = (height, width) else { return Some(pixel.into()) };
         let known: Vec<usize> = shape.iter().map(|extent| extent.unwrap_or_default()).collect();
-        Some(ImageShape { size: Some(self.size(&known)?), pixel })
+        Some(ImageShape::from(pixel).of_size(self.size(&known)?))
     }
 }
 

@@ -134,13 +134,13 @@ impl Blur {
 }
 
 /// Returns where a row outside the image is mirrored to, without the edge itself.
-fn reflected(at: i64, len: u32) -> usize {
+pub(super) fn reflected(at: i64, len: u32) -> usize {
     let last = i64::from(len) - 1;
     (last - (last - at.abs()).abs()) as usize
 }
 
 /// Fills in torchvision's weights, whose sum is one.
-fn fill_weights(weights: &mut [f32], sigma: f32) {
+pub(super) fn fill_weights(weights: &mut [f32], sigma: f32) {
     let last = (weights.len() - 1) as f64;
     let limit = last / (2.0 * 2.0_f64.sqrt());
     for (at, weight) in weights.iter_mut().enumerate() {
@@ -163,7 +163,8 @@ vectorised! {
 }
 
 vectorised! {
-    fn add(sums: &mut [f32], weight: f32, values: &[f32]) {
+    /// Adds values, weighed, to sums.
+    pub(super) fn add(sums: &mut [f32], weight: f32, values: &[f32]) {
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += weight * value;
         }

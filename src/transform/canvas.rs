@@ -1,5 +1,6 @@
 //! Packed images in memory that is used again.
 
+use super::pixels::Pixels;
 use crate::{
     buffer::Buffer,
     geometry::Size,
@@ -18,6 +19,11 @@ impl Canvas {
     /// Returns the pixels.
     pub(super) fn pixels(&self) -> &[u8] {
         self.bytes.bytes(self.len())
+    }
+
+    /// Returns the image, borrowed.
+    pub(super) fn as_pixels(&self) -> Pixels<'_> {
+        Pixels::new(self.pixels(), self.size, self.pixel)
     }
 
     /// Returns the pixels.

@@ -8,7 +8,7 @@ use super::{
     call::{Call, Target},
     failure::failure,
     numbered::Numbered,
-    op::{ImageShape, Role},
+    op::Role,
     ops::Transform,
     output::{UNBOUNDED, output},
     pixels::Pixels,
@@ -40,7 +40,7 @@ impl Chain {
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range, or a transform that cannot take what comes before it.
     pub fn of_images(name: &str, transforms: &[Transform]) -> Result<Self> {
-        let shape = ImageShape { size: None, pixel: PixelType::RGB8 };
+        let shape = PixelType::RGB8.into();
         let input = ImageInput {
             name,
             shape,
@@ -68,6 +68,12 @@ impl Chain {
             return Ok(Self { output, segment, calls: None });
         };
         let ImageInput { name, capacity, unbounded, is_followed, .. } = input;
+        if shape.crops.is_some() {
+            return Err(Error::Config(format!(
+                "field `{name}`: transform {}: a function gets one image: call it before the crops",
+                call.at
+            )));
+        }
         if input.varies_in_channels {
             return Err(Error::Config(format!(
                 "field `{name}`: transform {}: a function gets images of one number of channels: give DecodeImage a \
@@ -165,7 +171,7 @@ pub(crate) struct Calls {
     call: Arc<Call>,
     field: String,
     /// The call's number in the field's list.
-    at: u64,
+    at: String,
     given: Between,
     rest: Rest,
 }
@@ -198,7 +204,8 @@ impl Calls {
         if given.spec.dtype == DType::BFloat16 {
             return Err(refused("a function gets NumPy arrays, which have no bfloat16: convert behind it".to_owned()));
         }
-        let this = |rest| Self { call: Arc::clone(call), field: name.to_owned(), at: *at, given: given.clone(), rest };
+        let this =
+            |rest| Self { call: Arc::clone(call), field: name.to_owned(), at: at.clone(), given: given.clone(), rest };
         let Some(result) = call.result() else {
             return Ok((this(Rest::Learn), FieldSpec::new(name, DType::UInt8, [0])));
         };
@@ -308,7 +315,7 @@ impl Calls {
         let extents = returned.shape().iter().enumerate();
         let shape = extents.map(|at| (!varies(at)).then_some(*at.1));
         let result = ArraySpec { dtype: returned.dtype(), shape: shape.collect() };
-        Learned { field: self.field.clone(), at: self.at, result }
+        Learned { field: self.field.clone(), at: self.at.clone(), result }
     }
 
     fn named(&self, failure: Failure) -> Failure {

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::canvas::Canvas;
+use super::{canvas::Canvas, render::Renderer};
 use crate::{geometry::Size, pixel::Channels};
 
 /// A change of pixels, drawn.
@@ -47,4 +47,16 @@ pub(crate) struct Spare {
     pub(super) canvas: Canvas,
     pub(super) floats: Vec<f32>,
     alpha: Vec<u8>,
+    /// For other images that are made of the same one, where there are any.
+    pub(super) beside: Option<Box<Beside>>,
+}
+
+/// Memory for an image that is made beside the one in hand.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    pub(super) renderer: Renderer,
+    pub(super) canvas: Canvas,
+    pub(super) spare: Spare,
+    /// What the last view shows.
+    pub(super) shown: Canvas,
 }

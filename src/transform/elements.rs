@@ -28,6 +28,8 @@ pub(crate) struct RowSteps {
     dtype: DType,
     /// What the pixels are.
     pixel: PixelType,
+    /// How many images a row holds, where it has an axis of them.
+    crops: Option<usize>,
     /// Whether the image has a channel axis, (height, width, channels), or none.
     has_channel_axis: bool,
     layout: Layout,
@@ -51,11 +53,12 @@ pub(crate) struct Row<'a> {
 }
 
 impl RowSteps {
-    /// Returns the elements of an image.
-    pub(super) const fn new(pixel: PixelType, has_channel_axis: bool) -> Self {
+    /// Returns the elements of an image, or of so many crops of one.
+    pub(super) const fn new(pixel: PixelType, crops: Option<usize>, has_channel_axis: bool) -> Self {
         Self {
             dtype: pixel.depth.dtype(),
             pixel,
+            crops,
             has_channel_axis,
             layout: Layout::Hwc,
             steps: Vec::new(),
@@ -84,7 +87,7 @@ impl RowSteps {
 
     /// Returns the shape of the row of an image of this size.
     pub(super) fn shape(&self, size: Size) -> Vec<usize> {
-        row_shape(size, self.has_channel_axis.then(|| self.channels()), self.layout)
+        row_shape(size, self.crops, self.has_channel_axis.then(|| self.channels()), self.layout)
     }
 
     /// Adds `ToLayout`.
@@ -187,7 +190,8 @@ impl RowSteps {
         };
         let edits = self.edits.iter().map(|(steps, op, edit)| (self.encode_after(*steps), *op, Arc::clone(edit)));
         let axis = self.has_channel_axis.then(|| self.channels());
-        RowWriter { layout: self.layout, channels: self.channels(), axis, map, edits: edits.collect() }
+        let Self { crops, layout, .. } = self;
+        RowWriter { layout, channels: self.channels(), crops, axis, map, edits: edits.collect() }
     }
 
     /// Returns the steps on a channel as one, where its numbers are ordinary ones.
@@ -224,14 +228,15 @@ impl RowSteps {
     }
 }
 
-/// Returns the shape of an image, whose channel axis has this extent if there is one.
-fn row_shape(size: Size, channels: Option<usize>, layout: Layout) -> Vec<usize> {
+/// Returns the shape of an image, or of several crops, whose channel axis has this extent if there is one.
+fn row_shape(size: Size, crops: Option<usize>, channels: Option<usize>, layout: Layout) -> Vec<usize> {
     let (height, width) = (size.height as usize, size.width as usize);
-    match (channels, layout) {
+    let image = match (channels, layout) {
         (None, _) => vec![height, width],
         (Some(channels), Layout::Hwc) => vec![height, width, channels],
         (Some(channels), Layout::Chw) => vec![channels, height, width],
-    }
+    };
+    crops.into_iter().chain(image).collect()
 }
 
 /// The last pass of a chain, which writes the row.
@@ -239,6 +244,8 @@ fn row_shape(size: Size, channels: Option<usize>, layout: Layout) -> Vec<usize> 
 pub(super) struct RowWriter {
     layout: Layout,
     channels: usize,
+    /// The extent of the axis of crops, where there is one.
+    crops: Option<usize>,
     /// The extent of the channel axis, where there is one.
     axis: Option<usize>,
     map: Map,
@@ -262,7 +269,7 @@ enum Map {
 impl RowWriter {
     /// Returns the shape of the row of an image of this size.
     pub(super) fn shape(&self, size: Size) -> Vec<usize> {
-        row_shape(size, self.axis, self.layout)
+        row_shape(size, self.crops, self.axis, self.layout)
     }
 
     /// Does to a row that has been written what is to be done then.
@@ -327,7 +334,7 @@ mod tests {
     }
 
     fn eight_bit() -> RowSteps {
-        RowSteps::new(PixelType::RGB8, true)
+        RowSteps::new(PixelType::RGB8, None, true)
     }
 
     fn laid_out(mut elements: RowSteps, layout: Layout) -> RowWriter {

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 /// An operation in a list of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Numbered {
-    /// Its number in the list of the field, or of the field that this one follows.
-    pub(crate) at: u64,
+    /// Its number in the list of the field, or of the field that this one follows; in a composition, behind that one's.
+    pub(crate) at: String,
     /// What its draws are keyed by, beside the sample.
     pub(crate) op: u64,
     /// Its name.
@@ -19,19 +19,21 @@ pub(crate) struct Numbered {
 }
 
 impl Numbered {
-    /// Returns the operations of a list, each checked by itself. They draw as those of the field `draws_of`.
+    /// Returns the operations of a list, each checked by itself, and in the place of a composition those in it. They draw
+    /// as those of the field `draws_of`.
     ///
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range.
     pub(crate) fn list(field: &str, draws_of: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
-        let numbered = transforms.iter().enumerate().map(|(at, transform)| {
+        let mut numbered: Vec<Self> = Vec::new();
+        for (at, transform) in Transform::flat(transforms) {
             let refused = |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
             transform.validate().map_err(refused)?;
             let name = transform.name();
-            let before = transforms[..at].iter().filter(|other| other.name() == name).count();
-            Ok(Self { at: at as u64, op: op(draws_of, name, before as u64), name, role: transform.role() })
-        });
-        numbered.collect()
+            let before = numbered.iter().filter(|other| other.name == name).count();
+            numbered.push(Self { at, op: op(draws_of, name, before as u64), name, role: transform.role() });
+        }
+        Ok(numbered)
     }
 }
 

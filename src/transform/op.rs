@@ -2,6 +2,8 @@
 
 use std::{fmt::Debug, sync::Arc};
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::{boxes::BoxSteps, call::Call, elements::RowSteps, plan::Plan};
 use crate::{
     decode::DecodeImage,
@@ -36,6 +38,17 @@ pub(crate) enum Role {
     KeyPoints(KeyPointOp),
 }
 
+impl std::fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let PixelType { channels, depth } = self.pixel;
+        if let Some(crops) = self.crops {
+            write!(f, "{crops} crops of ")?;
+        }
+        write!(f, "{} images of {} channels", depth.dtype(), channels.count())?;
+        self.size.map_or(Ok(()), |Size { height, width }| write!(f, " and {width}x{height} pixels"))
+    }
+}
+
 /// What is known of the images that an operation gets or gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ImageShape {
@@ -43,9 +56,36 @@ pub(crate) struct ImageShape {
     pub(crate) size: Option<Size>,
     /// What their pixels are, all of which means something.
     pub(crate) pixel: PixelType,
+    /// How many of them a sample has, where it has several: crops of one.
+    pub(crate) crops: Option<usize>,
+    /// The operation that may give several sizes, where that is why none is known.
+    pub(crate) unsized_by: Option<&'static str>,
+}
+
+impl From<PixelType> for ImageShape {
+    /// Returns images of any size.
+    fn from(pixel: PixelType) -> Self {
+        Self { size: None, pixel, crops: None, unsized_by: None }
+    }
 }
 
 impl ImageShape {
+    /// Returns the same images, of this size.
+    pub(crate) fn of_size(self, size: Size) -> Self {
+        Self { size: Some(size), ..self }
+    }
+
+    /// Returns what images are that may be these or others; none where a field cannot hold both. `by` lets that be so.
+    pub(super) fn or(self, other: Self, by: &'static str) -> Option<Self> {
+        if self.pixel != other.pixel || self.crops != other.crops || (self.crops.is_some() && self.size != other.size) {
+            return None;
+        }
+        if self.size == other.size {
+            return Some(Self { unsized_by: self.unsized_by.or(other.unsized_by), ..self });
+        }
+        Some(Self { size: None, unsized_by: Some(by), ..self })
+    }
+
     /// Refuses images that are not of 8 bits.
     pub(super) fn check_eight_bits(&self) -> Result<(), String> {
         let PixelType { channels, depth } = self.pixel;
@@ -119,6 +159,16 @@ pub(crate) struct OpKey {
 }
 
 impl OpKey {
+    /// Returns the key of a part of the operation: by its name, and by how many parts of that name stand before it. So a
+    /// part draws for itself, and changes no draws of what stands beside the operation.
+    pub(super) fn part(self, name: &str, before: u64) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(&self.op.to_le_bytes());
+        hash.update(name.as_bytes());
+        hash.update(&before.to_le_bytes());
+        Self { op: hash.digest(), ..self }
+    }
+
     /// Returns the draws of the operation, from their beginning.
     pub(super) fn draws(self) -> Draws {
         self.key.rng(self.op)

@@ -30,8 +30,9 @@ pub(super) fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -
             Ok(FieldSpec { ragged: Some(Ragged { axes: 2, capacity }), ..FieldSpec::new(name, row.dtype(), shape) })
         }
         (None, None) => Err(Error::Config(format!(
-            "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
-             two sizes, or give capacity[{name:?}], the pixels that a row has room for, to make it ragged"
+            "field `{name}` has no fixed size{}: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
+             two sizes, or give capacity[{name:?}], the pixels that a row has room for, to make it ragged",
+            why_unsized(shape)
         ))),
     }
 }
@@ -39,6 +40,12 @@ pub(super) fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -
 /// Returns what the rows look like where every axis may vary: as many values as most channels take.
 fn varying_output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {
     let ImageInput { name, capacity, .. } = input;
+    if shape.crops.is_some() {
+        return Err(Error::Config(format!(
+            "field `{name}`: crops of one sample lie beside each other where all images have as many channels: give \
+             DecodeImage a mode, or channels"
+        )));
+    }
     let fixed = shape.size.map(|size| size.area() as usize * MOST_CHANNELS);
     let unbounded = (input.unbounded && fixed.is_none()).then_some(UNBOUNDED);
     let capacity = match (fixed, capacity.or(unbounded)) {
@@ -46,13 +53,19 @@ fn varying_output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> R
         (Some(capacity), None) | (None, Some(capacity)) => capacity,
         (None, None) => {
             return Err(Error::Config(format!(
-                "field `{name}` has no fixed size: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
+                "field `{name}` has no fixed size{}: end the geometry with RandomResizedCrop, CenterCrop or Resize with \
                  two sizes, or give capacity[{name:?}], the values that a row has room for: height times width times \
-                 channels"
+                 channels",
+                why_unsized(shape)
             )));
         }
     };
     Ok(FieldSpec { ragged: Some(Ragged { axes: 3, capacity }), ..FieldSpec::new(name, row.dtype(), []) })
+}
+
+/// Names what may give several sizes, if anything.
+fn why_unsized(shape: ImageShape) -> String {
+    shape.unsized_by.map_or_else(String::new, |name| format!(", since {name} may give several"))
 }
 
 /// Returns the error of a field of fixed shape that was given a capacity.

@@ -18,6 +18,17 @@ pub(super) enum Pass {
     Edit(Box<dyn Edit>),
 }
 
+/// A part of an image that the row shows beside others: of the image, or of what it is mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crop {
+    /// The box, which lies inside the image; of the mirrored image, where it is mirrored.
+    pub(super) part: Rect,
+    /// Whether the image is mirrored, left to right.
+    pub(super) flip: bool,
+    /// Whether it is turned upside down.
+    pub(super) flop: bool,
+}
+
 /// The passes for one sample, in order. The first and the last are views.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -27,6 +38,8 @@ pub(crate) struct Plan {
     pub(super) passes: Vec<Pass>,
     /// The last pass, which writes the row.
     pub(super) last: View,
+    /// What the row shows of the last pass, one beside the other, where it is not the whole.
+    crops: Vec<Crop>,
     /// Where what lies in the image goes, if anybody wants to know.
     motions: Option<Vec<Box<dyn Motion>>>,
 }
@@ -34,9 +47,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Begins a plan for an image. `follows` says whether anything follows its geometry.
     pub(super) fn begin(&mut self, image: Size, follows: bool) {
-        self.image = image;
-        self.passes.clear();
-        self.last = View::whole(image);
+        self.go_on(image);
         self.motions = follows.then(|| self.motions.take().unwrap_or_default());
         self.motions.iter_mut().for_each(Vec::clear);
     }
@@ -45,12 +56,35 @@ impl Plan {
     pub(super) fn go_on(&mut self, image: Size) {
         self.image = image;
         self.passes.clear();
+        self.crops.clear();
         self.last = View::whole(image);
     }
 
-    /// Returns the size of the image that the plan makes so far.
-    pub(super) const fn size(&self) -> Size {
-        self.last.size()
+    /// Returns the size of the image that the plan makes so far; of each, where it makes several.
+    pub(super) fn size(&self) -> Size {
+        self.crops.first().map_or(self.last.size(), |crop| crop.part.size)
+    }
+
+    /// Returns what the row shows: views of what the last pass but one leaves, one beside the other.
+    pub(super) fn shown(&self) -> impl ExactSizeIterator<Item = View> {
+        (0..self.crops.len().max(1)).map(|at| {
+            let mut view = self.last;
+            if let Some(crop) = self.crops.get(at) {
+                (view.flip, view.flop) = (view.flip != crop.flip, view.flop != crop.flop);
+                let rest = view.crop(crop.part, Outside::default());
+                debug_assert!(rest.is_none(), "a box inside takes no pass of its own");
+            }
+            view
+        })
+    }
+
+    /// Shows parts of the image beside each other. Nothing can follow.
+    pub(super) fn show_crops(&mut self, crops: impl IntoIterator<Item = Crop>) {
+        // The image is resized once for all of them.
+        if self.last.scale.is_some() {
+            self.pass(View::whole(self.size()));
+        }
+        self.crops.extend(crops);
     }
 
     /// Exchanges the motions, which belong to this image, with others.

@@ -11,9 +11,10 @@ use super::{
     motion::Moves,
     numbered::Numbered,
     op::{ImageShape, OpKey, PixelOp, Role},
+    passes,
     pixels::Pixels,
-    plan::{Pass, Plan},
-    render::{self, Renderer},
+    plan::Plan,
+    render::Renderer,
     view::{Region, View},
 };
 use crate::{
@@ -86,10 +87,13 @@ impl Segment {
         let ended_by = (input.layout == Layout::Chw).then_some("a function that gives channels first");
         for op in &ops[..row_ops] {
             let pixel_op = pixels(op, ended_by).map_err(|what| refused(op, what))?;
+            if shape.crops.is_some() {
+                return Err(refused(op, "must stand before the crops, of which there are several".to_owned()));
+            }
             shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
             pixel_ops.push((op.op, pixel_op));
         }
-        let mut row = RowSteps::new(shape.pixel, input.has_channel_axis);
+        let mut row = RowSteps::new(shape.pixel, shape.crops, input.has_channel_axis);
         if input.has_channel_axis {
             row.set_layout(input.layout).map_err(Error::Config)?;
         }
@@ -149,21 +153,13 @@ impl Segment {
         if image.size() != plan.image {
             plan.take_region(image.size())?;
         }
-        let mut input = Some(image);
-        for pass in &plan.passes {
-            match pass {
-                Pass::View(view) => {
-                    let from = input.take().unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
-                    show(renderer, view, from, &mut spare.canvas)?;
-                    spare.canvas.pack();
-                    std::mem::swap(canvas, &mut spare.canvas);
-                }
-                Pass::Edit(edit) => edit.apply(canvas, spare),
-            }
+        let from = passes::run(&plan.passes, image, renderer, canvas, spare)?;
+        let shown = plan.shown();
+        let each = row.len() / shown.len();
+        for (view, row) in shown.zip(row.chunks_exact_mut(each)) {
+            self.write(&view, from, renderer, (&mut spare.canvas, &mut *packed), row)?;
+            self.writer.edit(key, plan.size(), row);
         }
-        let from = input.unwrap_or_else(|| Pixels::new(canvas.pixels(), canvas.size, canvas.pixel));
-        self.write(&plan.last, from, renderer, (&mut spare.canvas, packed), row)?;
-        self.writer.edit(key, plan.size(), row);
         Ok(())
     }
 
@@ -220,18 +216,4 @@ fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, Str
         (Role::Pixels(pixel_op), None) => Ok(Arc::clone(pixel_op)),
         (Role::Row(_), None) => Err("takes no pixels".to_owned()),
     }
-}
-
-/// Makes a view into pixels, flips included.
-fn show(renderer: &mut Renderer, view: &View, from: Pixels<'_>, canvas: &mut Canvas) -> Result<(), String> {
-    let (size, pixel) = (view.size(), from.pixel());
-    let out = canvas.reset(size, pixel);
-    renderer.render(view, from, out)?;
-    if view.flip {
-        render::mirror(out, size.width, pixel);
-    }
-    if view.flop {
-        render::turn_over(out, size.width as usize * pixel.size());
-    }
-    Ok(())
 }

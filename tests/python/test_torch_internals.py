@@ -120,3 +120,22 @@ def test_no_other_file_imports_inner_parts() -> None:
     private = re.compile(r"\btorch(data)?\b[\w.]*\._|^\s*from torch[\w.]* import .*\b_", re.MULTILINE)
     files = [file.name for file in package.glob("*.py") if private.search(file.read_text())]
     assert files == ["internals.py"]
+
+
+PROFILED = """
+import re, torch, stokehold.torch, warnings
+from torch.profiler import ProfilerActivity, profile
+warnings.filterwarnings("ignore", "'set_vital' is deprecated")
+iterator = iter(stokehold.torch.KIND(range(8), num_workers=1))
+next(iterator)
+with profile(activities=[ProfilerActivity.CPU]) as found:
+    batches = [int(next(iterator)) for _ in range(3)]
+marks = [event.name for event in found.events() if re.match(r"enumerate[(]DataLoader[)]#.*__next__", event.name)]
+print(batches, len(marks), [int(batch) for batch in iterator])
+"""
+
+
+@pytest.mark.parametrize("kind", ["DataLoader", "StatefulDataLoader"])
+def test_a_profile_has_the_batches_that_came_while_it_was_made(kind: str) -> None:
+    status, output, _ = run_trainer(PROFILED.replace("KIND", kind))
+    assert (status, output) == (0, "[1, 2, 3] 3 [4, 5, 6, 7]\n")

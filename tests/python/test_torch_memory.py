@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 from torch.utils.data import DataLoader as TorchDataLoader
 from torch.utils.data import Dataset
 
-from stokehold._native import copy_rows
+from stokehold import _native
+from stokehold._native import copy_row, copy_rows
 from stokehold.torch import DataLoader
 from support import run_trainer
 
@@ -88,9 +89,49 @@ def test_objects_are_not_copied_as_bytes() -> None:
 def test_rows_must_fit() -> None:
     read_only = np.zeros((1, 3))
     read_only.flags.writeable = False
-    for out in (np.zeros((2, 3)), np.zeros((1, 6))[:, ::2], np.zeros(()), read_only):
-        with pytest.raises(ValueError, match="no rows for 1 arrays"):
+    for out, text in (
+        (np.zeros((2, 3)), "no rows for 1 arrays"),
+        (np.zeros((1, 6))[:, ::2], "rows that are not C-contiguous and writable"),
+        (np.zeros(()), "an array without rows"),
+        (read_only, "rows that are not C-contiguous and writable"),
+    ):
+        with pytest.raises(ValueError, match=text):
             copy_rows([np.zeros(3)], out)
+
+
+def test_an_array_goes_to_its_row() -> None:
+    out = np.zeros((3, 2, 2), np.int16)
+    assert copy_row(np.arange(4, dtype=np.int16).reshape(2, 2), out, 1)
+    assert out.tolist() == [[[0, 0]] * 2, [[0, 1], [2, 3]], [[0, 0]] * 2]
+
+
+@pytest.mark.parametrize(
+    ("array", "row"),
+    [
+        (np.ones((2, 2)), 3),
+        (np.ones((2, 2), np.float32), 0),
+        (np.ones(4), 0),
+        (np.ones((2, 4))[:, ::2], 0),
+        (np.ones((2, 2)).view(np.recarray), 0),
+        ([[1.0, 1.0]] * 2, 0),
+    ],
+    ids=["row", "dtype", "shape", "strided", "subclass", "list"],
+)
+def test_what_is_not_such_a_row_is_left(array: Any, row: int) -> None:
+    out = np.zeros((3, 2, 2))
+    assert not copy_row(array, out, row)
+    assert not out.any()
+
+
+def test_of_several_one_exchanges_a_word() -> None:
+    memory = _native.Memory(16)
+    assert memory.exchange(8, 0, 2**64 - 1)
+    assert not memory.exchange(8, 0, 1)
+    assert bytes(memory) == bytes(8) + b"\xff" * 8
+    assert memory.exchange(8, 2**64 - 1, 0)
+    for offset in (4, 16):
+        with pytest.raises(ValueError, match=f"no word at {offset} of 16 bytes"):
+            memory.exchange(offset, 0, 0)
 
 
 class Kinds(Dataset[Any]):

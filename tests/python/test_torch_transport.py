@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ from torch.utils.data import Dataset
 import stokehold.torch
 from stokehold import _native
 from stokehold.torch import DataLoader
+from stokehold.torch.channel import Channel
 from stokehold.torch.memory import Space
 from stokehold.torch.packing import pack, pack_plain, unpack, unpack_plain
+from stokehold.torch.worker_end import PAUSE, WorkerEnd
 from support import eventually, is_running, run_trainer, trainer
 
 pytestmark = [
@@ -190,6 +193,49 @@ def test_pages_are_given_back_between_epochs() -> None:
             assert (batch[0], batch[-1]) == (index, index)
             del batch
         assert eventually(lambda: shared() - before < 4)
+
+
+def test_slots_that_rest_are_taken_back_by_the_next_epoch() -> None:
+    loader: Any = DataLoader(Varying([8] * 40), None, num_workers=2, persistent_workers=True)
+    list(map(int, (batch[0] for batch in loader)))
+    for _ in range(3):
+        before = loader._slots.count()[0]
+        iterator = iter(loader)
+        assert loader._slots.count()[0] == before
+        for index, batch in enumerate(iterator):
+            assert (batch[0], batch[-1]) == (index, index)
+            del batch
+
+
+@pytest.mark.parametrize("first", ["trainer", "worker"])
+def test_pages_of_a_slot_go_or_it_is_taken_back(first: str) -> None:
+    slots = _native.Slots()
+    slots.learn(5000)
+    channel = Channel(0, slots)
+    end = WorkerEnd(channel.worker_end)
+    channel.put((0, [1]))
+    assert end.get(0) == (0, [1])
+    end.space.empty(torch.uint8, (4096,)).fill_(7)
+    end.put((0, None))
+    assert channel.receive() == ((0, 0), None)
+    assert channel.rest(slots.take_free()) == []
+    assert slots.count() == (1, 0)
+    for who in ("trainer", "worker") if first == "trainer" else ("worker", "trainer"):
+        if who == "trainer":
+            channel.recall()
+        else:
+            with pytest.raises(Empty):
+                end.get(PAUSE)
+    if first == "trainer":
+        slot = slots.take()
+        assert slot is not None
+        assert memoryview(slot)[0] == 7
+    else:
+        # It is the worker's until that answers.
+        assert slots.count() == (1, 0)
+        assert memoryview(channel.sent[-1].slots[0].memory)[0] == 0
+    channel.close()
+    end.close()
 
 
 def test_nothing_is_held_after_an_epoch_whose_workers_end() -> None:

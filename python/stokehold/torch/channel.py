@@ -60,7 +60,7 @@ class Sent(NamedTuple):
     number: int
     """The task's; `WORD` for a word; `REST`."""
     task: Any
-    slots: tuple[_native.Slot, ...]
+    slots: list[_native.Slot]
     generation: int
 
 
@@ -79,6 +79,12 @@ class Channel:
         """What the worker has not answered yet. It answers in this order."""
         self._slots = slots
         self._known: set[int] = set()
+        self._resting: list[_native.Slot] = []
+        """Those that the worker was last told to let rest."""
+        self._claim: _native.Memory | None = None
+        """The number of that word, for whoever is the first to put 0 there: the trainer, which then has these slots
+        back at once, or the worker, which gives their pages back."""
+        self._rests = 0
         taken = _native.StdioTaken()
         end, self.worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         del taken
@@ -122,7 +128,7 @@ class Channel:
             slot.returned()
             return False
         if task is not None:
-            self.sent.append(Sent(number, task, () if slot is None else (slot,), self.generation))
+            self.sent.append(Sent(number, task, [] if slot is None else [slot], self.generation))
         self._known.update(where[:1])
         return True
 
@@ -135,9 +141,24 @@ class Channel:
             payload = b"".join(RESTING.pack(slot.block, slot.offset, len(slot)) for slot in known)
             for slot in known:
                 slot.lend()
-            self.sent.append(Sent(REST, None, tuple(known), self.generation))
-            self.full = not self.end.send((REST, *NO_SLOT, self._slots.oldest, self.epoch), payload, [])
+            claim, memory = self._claim, []
+            if claim is None:
+                claim = self._claim = _native.Memory(8)
+                memory.append(claim)
+            self._rests += 1
+            claim.exchange(0, 0, self._rests)
+            self._resting = known
+            self.sent.append(Sent(REST, None, known, self.generation))
+            words = (REST, -1, self._rests, 0, self._slots.oldest, self.epoch)
+            self.full = not self.end.send(words, payload, memory)
         return [slot for slot in free if slot.block not in self._known]
+
+    def recall(self) -> None:
+        """Takes the slots back that rest, unless the worker gives their pages back just now."""
+        if self._claim is not None and self._claim.exchange(0, self._rests, 0):
+            for slot in self._resting:
+                slot.returned()
+            self._resting.clear()
 
     def tell(self, word: int, value: int = 0) -> None:
         """Sends `LEAVE` or `COUNT`, which are not answered."""
@@ -197,10 +218,10 @@ class Channel:
 
     def release(self) -> None:
         """Takes the slots of a worker back that has ended."""
-        for at, sent in enumerate(self.sent):
+        for sent in tuple(self.sent):
             for slot in sent.slots:
                 slot.returned()
-            self.sent[at] = sent._replace(slots=())
+            sent.slots.clear()
 
     def cancel_join_thread(self) -> None:
         """Nothing: there is no thread."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from stokehold._native import copy_rows
+from stokehold._native import copy_row, copy_rows
 from stokehold.torch.internals import collation as torchs
 from stokehold.torch.memory import PARTS_OF_BYTES
 
@@ -146,13 +146,22 @@ class Rows:
         self._count = count
         self._outs: list[_Out] = []
         self._at = 0
+        self._alone: _Out | None = None
+        """Where samples go that are arrays and nothing else, as the first one is."""
 
     def take(self, sample: Any, row: int) -> Any:
         """Returns the sample with its large arrays in their rows; if the first one has none, no other is looked at."""
+        alone = self._alone
+        if alone is not None and copy_row(sample, alone.rows, row):
+            view = alone.rows[row]
+            alone.views.append(view)
+            return view
         self._at = 0
+        is_array = type(sample) is np.ndarray
         sample = self._walk(sample, row)
         if row == 0:
             self.active = bool(self._outs)
+            self._alone = self._outs[0] if self.active and is_array else None
         return sample
 
     def stacked(self, batch: Sequence[Any]) -> torch.Tensor | None:

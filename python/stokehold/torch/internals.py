@@ -46,6 +46,7 @@ PARTS: Final = {
     "TorchdataInline": "torchdata.stateful_dataloader.stateful_dataloader:_StatefulSingleProcessDataLoaderIter",
     "TorchdataIterator": "torchdata.stateful_dataloader.stateful_dataloader:_StatefulMultiProcessingDataLoaderIter",
     "collation": "torch.utils.data._utils.collate",
+    "profiler_enabled": "torch._C._autograd:_profiler_enabled",
     "remove_worker_pids": "torch.utils.data._utils.signal_handling:_remove_worker_pids",
 }
 """The parts that are used, and where they are: `from stokehold.torch.internals import TorchIterator` looks there."""

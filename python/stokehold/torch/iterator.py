@@ -20,6 +20,7 @@ from stokehold.torch.internals import (
     TorchIterator,
     remove_worker_pids,
 )
+from stokehold.torch.profiling import TORCH
 from stokehold.torch.template import LostError
 from stokehold.torch.warned import at_the_users_line
 from stokehold.torch.workers import Workers, end
@@ -78,6 +79,7 @@ class Slots(Elastic):
     def _reset(self, loader: Any, *args: Any, **kwargs: Any) -> None:
         self._must_be_own()
         self._settle()
+        self._pool.recall()
         # Batches are numbered from 0 again, and what is on its way belongs to no batch of this epoch.
         self._epoch = self._epochs.begin()
         self._pool.results.advance(self._epoch)
@@ -275,7 +277,7 @@ class Pointing(BaseIterator):
     """Goes behind an iterator, whose warnings then name the user's line."""
 
     __init__ = at_the_users_line(BaseIterator.__init__)
-    __next__ = at_the_users_line(BaseIterator.__next__)
+    __next__ = at_the_users_line(BaseIterator.__next__, torch=TORCH)
 
 
 class _PointingTorch(TorchIterator, Pointing):

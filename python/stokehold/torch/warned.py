@@ -37,9 +37,9 @@ class _Warnings:
         warnings.warn(message, category, stacklevel=users_level(), **others)
 
 
-def at_the_users_line(function: Any) -> Any:
-    """Returns a function of PyTorch's whose warnings name the user's line."""
-    names = {**function.__globals__, "warnings": _Warnings()}
+def at_the_users_line(function: Any, **others: Any) -> Any:
+    """Returns a function of PyTorch's whose warnings name the user's line, and for which `others` are its names."""
+    names = {**function.__globals__, "warnings": _Warnings(), **others}
     made = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
     made.__kwdefaults__ = function.__kwdefaults__
     return made

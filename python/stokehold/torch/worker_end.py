@@ -41,6 +41,8 @@ class WorkerEnd(Task):
         self._oldest = 0
         self._forgotten = -1
         self._resting: list[tuple[int, int, int]] = []
+        self._claim: _native.Memory | None = None
+        self._rest = 0
 
     def _end(self) -> _native.Payloads:
         # Made in the worker: until then the socket may be sent to it.
@@ -68,7 +70,8 @@ class WorkerEnd(Task):
             self._resting = []
             self._forget(oldest, block)
             if number == REST:
-                self._resting = list(RESTING.iter_unpack(payload))
+                self._resting, self._rest = list(RESTING.iter_unpack(payload)), offset
+                self._claim = memory[0] if memory else self._claim
             elif number == LEAVE:
                 raise SystemExit(0)
             elif number == COUNT:
@@ -99,10 +102,11 @@ class WorkerEnd(Task):
         self.space = Space(slot)
 
     def _give_back(self) -> None:
-        """Gives the pages of slots back that nobody has needed for a while."""
-        for block, offset, size in self._resting:
-            if block in self._blocks:
-                self._blocks[block].discard(offset, size)
+        """Gives the pages of slots back that nobody has needed for a while, unless the trainer has taken them back."""
+        if self._claim is not None and self._claim.exchange(0, self._rest, 0):
+            for block, offset, size in self._resting:
+                if block in self._blocks:
+                    self._blocks[block].discard(offset, size)
         self._resting = []
 
     def put(self, answer: tuple[Any, Any]) -> None:

@@ -254,9 +254,15 @@ class Workers:
 
     def rest(self) -> None:
         """Lets workers give the pages of free slots back if no epoch follows soon."""
+        self.recall()
         free = self._slots.take_free()
         for channel in self.results.channels:
             free = channel.rest(free)
+
+    def recall(self) -> None:
+        """Takes slots back that rest, now that an epoch follows."""
+        for channel in self.results.channels:
+            channel.recall()
 
     def leave(self) -> None:
         """Lets workers end, and what is kept for them go when they have."""

@@ -11,16 +11,21 @@ Masks, boxes and keypoints of a `Table` take the geometry of their image, with t
 geometry of their own: `ToDtype` for masks; `ClampBoundingBoxes`, `SanitizeBoundingBoxes` and
 `ConvertBoundingBoxFormat` for boxes; `ClampKeyPoints` for keypoints.
 
+`RandomApply`, `RandomChoice` and `RandomOrder` are made of others; `Compose` is a list of them.
+
 A function of your own stands anywhere among them (`Call`), and one that gets whole samples between those of fields
 (`Map`).
 
     >>> transforms = [RandomResizedCrop(224), RandomHorizontalFlip(), Normalize(IMAGENET_MEAN, IMAGENET_STD)]
 """
 
-from stokehold.transforms import calls, color, elements, geometry, places, policies
+from stokehold.transforms import calls, color, composed, crops, elastic, elements, geometry, places, policies
 from stokehold.transforms.base import Transform
 from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
+from stokehold.transforms.composed import *
+from stokehold.transforms.crops import *
+from stokehold.transforms.elastic import *
 from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
@@ -29,6 +34,9 @@ from stokehold.transforms.policies import *
 __all__ = ["Transform"]
 __all__ += calls.__all__
 __all__ += color.__all__
+__all__ += composed.__all__
+__all__ += crops.__all__
+__all__ += elastic.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__
 __all__ += places.__all__

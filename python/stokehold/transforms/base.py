@@ -10,7 +10,7 @@ from typing import Any, Final, SupportsFloat, get_args, get_origin, get_type_hin
 
 from stokehold import _native
 
-__all__ = ["Described", "Transform", "as_plain", "listed", "number"]
+__all__ = ["BatchTransform", "Described", "Transform", "as_plain", "listed", "number"]
 
 _PLAIN: Final = "plain"
 
@@ -32,8 +32,7 @@ class Described:
             raise ValueError(f"{type(self).__name__}: {error}") from None
         self.check(description)
 
-    @staticmethod
-    def check(description: str) -> None:
+    def check(self, description: str) -> None:
         """Raises `ValueError` for a description that cannot work."""
         raise NotImplementedError
 
@@ -55,10 +54,17 @@ class Described:
 class Transform(Described):
     """The base of all transforms. A transform is checked when it is made, and does not change."""
 
-    @staticmethod
-    def check(description: str) -> None:
+    def check(self, description: str) -> None:
         """Raises `ValueError` for a description that cannot work."""
         _native.check_transform(description)
+
+
+class BatchTransform(Described):
+    """The base of all transforms of batches. A transform is checked when it is made, and does not change."""
+
+    def check(self, description: str) -> None:
+        """Raises `ValueError` for a description that cannot work."""
+        _native.check_batch_transform(description)
 
 
 def as_plain(convert: Callable[[Any], object]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from stokehold import _native
 from stokehold.transforms.base import Transform
 from stokehold.user.functions import TAKES, Function, Takes, called
 
@@ -85,11 +84,6 @@ class Call(Transform):
         """Returns the call as plain data, and adds its function to those of a loader."""
         functions.append(Function(self.function, self.takes))
         return self.spec(len(functions) - 1)
-
-    @staticmethod
-    def check(description: str) -> None:
-        """Raises `ValueError` for a description that cannot work."""
-        _native.check_transform(description)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Call) and vars(self) == vars(other)

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from stokehold.transforms.base import Transform
 
-__all__ = ["ColorJitter", "GaussianBlur", "Grayscale", "RandomGrayscale"]
+__all__ = [
+    "ColorJitter",
+    "GaussianBlur",
+    "Grayscale",
+    "RandomAdjustSharpness",
+    "RandomAutocontrast",
+    "RandomEqualize",
+    "RandomGrayscale",
+    "RandomInvert",
+    "RandomPosterize",
+    "RandomSolarize",
+]
 
 
 @dataclass(frozen=True)
@@ -86,3 +97,106 @@ class GaussianBlur(Transform):
 
     kernel_size: int | Sequence[int]
     sigma: float | Sequence[float] = (0.1, 2.0)
+
+
+@dataclass(frozen=True)
+class RandomInvert(Transform):
+    """Makes a negative of an image with probability `p`, as torchvision's ``RandomInvert``.
+
+    Takes and returns ``uint8`` (H, W, C). Alpha, the last of 2 or 4 channels, stays as it is.
+
+    Args:
+        p: The probability, 0.5 by default; 1 for all images.
+
+    Raises:
+        ValueError: A probability outside 0 to 1.
+    """
+
+    p: float = 0.5
+
+
+@dataclass(frozen=True)
+class RandomPosterize(Transform):
+    """Keeps the highest bits of each value with probability `p`, as torchvision's ``RandomPosterize``.
+
+    Takes and returns ``uint8`` (H, W, C). Alpha, the last of 2 or 4 channels, stays as it is.
+
+    Args:
+        bits: How many bits are kept, 0 to 8.
+        p: The probability, 0.5 by default; 1 for all images.
+
+    Raises:
+        ValueError: Bits outside 0 to 8, or a probability outside 0 to 1.
+    """
+
+    bits: int
+    p: float = 0.5
+
+
+@dataclass(frozen=True)
+class RandomSolarize(Transform):
+    """Makes a negative of the values from a threshold on with probability `p`, as torchvision's ``RandomSolarize``.
+
+    Takes and returns ``uint8`` (H, W, C). Alpha, the last of 2 or 4 channels, stays as it is.
+
+    Args:
+        threshold: The least value that is inverted, 0 to 255.
+        p: The probability, 0.5 by default; 1 for all images.
+
+    Raises:
+        ValueError: A threshold outside 0 to 255, or a probability outside 0 to 1.
+    """
+
+    threshold: float
+    p: float = 0.5
+
+
+@dataclass(frozen=True)
+class RandomAutocontrast(Transform):
+    """Spreads the values of each channel over 0 to 255 with probability `p`, as torchvision's ``RandomAutocontrast``.
+
+    Takes and returns ``uint8`` (H, W, C). Alpha, the last of 2 or 4 channels, stays as it is.
+
+    Args:
+        p: The probability, 0.5 by default; 1 for all images.
+
+    Raises:
+        ValueError: A probability outside 0 to 1.
+    """
+
+    p: float = 0.5
+
+
+@dataclass(frozen=True)
+class RandomEqualize(Transform):
+    """Makes all values of each channel about as frequent with probability `p`, as torchvision's ``RandomEqualize``.
+
+    Takes and returns ``uint8`` (H, W, C). Alpha, the last of 2 or 4 channels, stays as it is.
+
+    Args:
+        p: The probability, 0.5 by default; 1 for all images.
+
+    Raises:
+        ValueError: A probability outside 0 to 1.
+    """
+
+    p: float = 0.5
+
+
+@dataclass(frozen=True)
+class RandomAdjustSharpness(Transform):
+    """Sharpens or smooths an image with probability `p`, as torchvision's ``RandomAdjustSharpness``.
+
+    Takes and returns ``uint8`` (H, W, C). Alpha, the last of 2 or 4 channels, stays as it is, and so do the outermost
+    pixels.
+
+    Args:
+        sharpness_factor: 0 for a smoothed image, 1 for the image as it is, 2 for one that is as much sharper.
+        p: The probability, 0.5 by default; 1 for all images.
+
+    Raises:
+        ValueError: A negative factor, or a probability outside 0 to 1.
+    """
+
+    sharpness_factor: float
+    p: float = 0.5

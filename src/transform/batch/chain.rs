@@ -101,14 +101,8 @@ impl Step {
         match self {
             Self::Call { call, at } => batch.call(call, *at, key)?,
             Self::Choice { steps, p } => {
-                let mut left = draws.unit() * p.iter().sum::<f64>();
-                let below = |p: &f64| {
-                    left -= p;
-                    left < 0.0
-                };
-                // Rounding may leave a little over: it belongs to the last that can be chosen.
-                let last = p.iter().rposition(|p| *p > 0.0).unwrap_or(0);
-                steps[p.iter().position(below).unwrap_or(last)].apply(draws, key, batch)?;
+                let chosen = draws.choose(p);
+                steps[chosen].apply(draws, key, batch)?;
             }
             Self::Mix { alpha, image, label, how } => {
                 let BatchRows { fields, rows, .. } = batch;

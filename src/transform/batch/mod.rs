@@ -14,6 +14,7 @@ pub use self::{
     chain::{BatchChain, BatchRows},
     label::OneHot,
 };
+use super::args::check_weights;
 use crate::error::{Error, Result};
 
 /// A transform of a whole batch, with torchvision's meaning.
@@ -172,19 +173,8 @@ impl BatchTransform {
                 for inner in transforms {
                     inner.check().map_err(|what| format!("{}: {what}", inner.name()))?;
                 }
-                p.as_deref().map_or(Ok(()), |p| check_probabilities(p, transforms.len()))
+                p.as_deref().map_or(Ok(()), |p| check_weights(p, transforms.len()))
             }
         }
     }
-}
-
-fn check_probabilities(p: &[f64], len: usize) -> Result<(), String> {
-    if p.len() != len {
-        return Err(format!("p has {} probabilities for {len} transforms", p.len()));
-    }
-    let sum: f64 = p.iter().sum();
-    if p.iter().all(|&p| p >= 0.0) && sum > 0.0 && sum.is_finite() {
-        return Ok(());
-    }
-    Err(format!("p = {p:?} must be finite, not negative, and not all zero"))
 }

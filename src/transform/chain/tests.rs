@@ -10,6 +10,7 @@ use crate::{
     pixel::{Channels, Depth},
     rng::Key,
     spec::DType,
+    transform::ImageShape,
 };
 
 const SIZE: Size = Size { height: 23, width: 31 };
@@ -17,7 +18,7 @@ const DEPTHS: [Depth; 3] = [Depth::U8, Depth::U16, Depth::F32];
 
 fn compiled(json: &str, pixel: PixelType) -> Result<Chain> {
     let transforms: Vec<Transform> = serde_json::from_str(json).unwrap();
-    let shape = ImageShape { size: Some(SIZE), pixel };
+    let shape = ImageShape::from(pixel).of_size(SIZE);
     let input = ImageInput {
         name: "image",
         shape,

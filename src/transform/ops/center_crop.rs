@@ -47,7 +47,7 @@ impl PixelOp for CenterCrop {
 }
 
 /// Returns the box of `CenterCrop`; it reaches beyond an image that is smaller.
-fn center(image: Size, size: Size) -> Rect {
+pub(super) fn center(image: Size, size: Size) -> Rect {
     fn start(image: u32, crop: u32) -> i64 {
         if crop > image {
             -i64::from((crop - image) / 2)

@@ -55,9 +55,7 @@ impl PixelOp for ColorJitter {
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
         let mut draws = key.draws();
         let mut order = [0, 1, 2, 3];
-        for at in (1..order.len()).rev() {
-            order.swap(at, draws.below(at as u64 + 1) as usize);
-        }
+        draws.shuffle(&mut order);
         let factors = [&self.brightness, &self.contrast, &self.saturation].map(|bounds| bounds.as_deref().map(around_one));
         let [brightness, contrast, saturation] = factors;
         let bounds = [brightness, contrast, saturation, self.hue.as_deref().map(around_zero)];

@@ -56,6 +56,23 @@ pub(super) const SPACE: [Op; 14] = [
     Equalize,
 ];
 
+/// What `AugMix` chooses from; the last four are left out where it is not to choose from all.
+pub(super) const MIXED: [Op; 13] = [
+    ShearX,
+    ShearY,
+    TranslateX,
+    TranslateY,
+    Rotate,
+    Posterize,
+    Solarize,
+    AutoContrast,
+    Equalize,
+    Brightness,
+    Saturation,
+    Contrast,
+    Sharpness,
+];
+
 /// How a policy's operations look at what they uncover.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edges {
@@ -88,6 +105,8 @@ pub(super) const fn default_bins() -> u32 {
 pub(super) enum Strength {
     Usual,
     Wide,
+    /// Of what is mixed with the image.
+    Mixed,
 }
 
 /// Turns the magnitude of an operation with two directions round, half of the time.
@@ -110,14 +129,20 @@ impl Op {
         let (first, last) = match self {
             ShearX | ShearY => (0.0, if wide { 0.99 } else { 0.3 }),
             TranslateX | TranslateY if wide => (0.0, 32.0),
+            TranslateX if strength == Strength::Mixed => (0.0, f64::from(plan.size().width) / 3.0),
+            TranslateY if strength == Strength::Mixed => (0.0, f64::from(plan.size().height) / 3.0),
             TranslateX => (0.0, 150.0 / 331.0 * f64::from(plan.size().width)),
             TranslateY => (0.0, 150.0 / 331.0 * f64::from(plan.size().height)),
             Rotate => (0.0, if wide { 135.0 } else { 30.0 }),
             Brightness | Saturation | Contrast | Sharpness => (0.0, if wide { 0.99 } else { 0.9 }),
             Solarize => (1.0, 0.0),
             Posterize => {
-                let bits_per_bin = (bins - 1) as f32 / if wide { 6.0 } else { 4.0 };
-                return f64::from((8.0 - at as f32 / bits_per_bin).round_ties_even());
+                let (most, range) = match strength {
+                    Strength::Usual => (8.0, 4.0),
+                    Strength::Wide => (8.0, 6.0),
+                    Strength::Mixed => (4.0, 4.0),
+                };
+                return f64::from((most - at as f32 / ((bins - 1) as f32 / range)).round_ties_even());
             }
             Self::Identity | AutoContrast | Equalize | Invert => return 0.0,
         };
@@ -185,6 +210,27 @@ mod tests {
         {
             assert!((wide(op) - expected).abs() < 1e-5, "{op:?}: {}", wide(op));
         }
+    }
+
+    #[test]
+    fn magnitudes_of_mixtures_are_those_of_torchvision() {
+        // `AugMix._AUGMENTATION_SPACE` of torchvision 0.29, evaluated at the fourth of ten.
+        let mut plan = Plan::default();
+        plan.begin(Size { height: 90, width: 180 }, false);
+        for (op, expected) in [
+            (ShearX, 0.1),
+            (TranslateX, 20.0),
+            (TranslateY, 10.0),
+            (Rotate, 10.0),
+            (Posterize, 3.0),
+            (Solarize, 2.0 / 3.0),
+            (Brightness, 0.3),
+        ] {
+            let found = op.magnitude(Strength::Mixed, &plan, 3, 10);
+            assert!((found - expected).abs() < 1e-5, "{op:?}: {found}");
+        }
+        let bits: Vec<u32> = (0..10).map(|bin| Posterize.magnitude(Strength::Mixed, &plan, bin, 10) as u32).collect();
+        assert_eq!(bits, [4, 4, 3, 3, 2, 2, 1, 1, 0, 0]);
     }
 
     #[test]

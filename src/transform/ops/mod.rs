@@ -3,6 +3,7 @@
 
 mod construct;
 mod magnitudes;
+mod parts;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,16 @@ operations! {
     rand_augment { RandAugment }
     trivial_augment_wide { TrivialAugmentWide }
     auto_augment { AutoAugment }
+    aug_mix { AugMix }
+    elastic_transform { ElasticTransform }
+    random_color {
+        RandomInvert, RandomPosterize, RandomSolarize, RandomAutocontrast, RandomEqualize, RandomAdjustSharpness
+    }
+    five_crop { FiveCrop, TenCrop }
+    compose { Compose }
+    random_apply { RandomApply }
+    random_choice { RandomChoice }
+    random_order { RandomOrder }
     random_erasing { RandomErasing }
     normalize { Normalize }
     to_dtype { ToDtype }
@@ -95,9 +106,33 @@ impl Transform {
         if let Self::Call(call) = self { Some(call) } else { None }
     }
 
-    /// Returns the call that the transform is, if it is one.
-    pub(crate) const fn call_mut(&mut self) -> Option<&mut Call> {
-        if let Self::Call(call) = self { Some(call) } else { None }
+    /// Returns the transforms of a list, in the place of a composition those in it. Each has its number: in a composition,
+    /// behind that one's.
+    pub(crate) fn flat(transforms: &[Self]) -> Vec<(String, &Self)> {
+        let mut flat = Vec::with_capacity(transforms.len());
+        for (at, transform) in transforms.iter().enumerate() {
+            if let Self::Compose(compose) = transform {
+                let inner = Self::flat(&compose.transforms);
+                flat.extend(inner.into_iter().map(|(inner, transform)| (format!("{at}.{inner}"), transform)));
+            } else {
+                flat.push((at.to_string(), transform));
+            }
+        }
+        flat
+    }
+
+    /// Returns the calls of a list, with the numbers of [`flat`](Self::flat).
+    pub(crate) fn calls_mut(transforms: &mut [Self]) -> Vec<(String, &mut Call)> {
+        let mut calls = Vec::new();
+        for (at, transform) in transforms.iter_mut().enumerate() {
+            if let Self::Compose(compose) = transform {
+                let inner = Self::calls_mut(&mut compose.transforms);
+                calls.extend(inner.into_iter().map(|(inner, call)| (format!("{at}.{inner}"), call)));
+            } else if let Self::Call(call) = transform {
+                calls.push((at.to_string(), call));
+            }
+        }
+        calls
     }
 
     /// Says what the transform is applied to.

@@ -66,6 +66,40 @@ fn a_mask_takes_the_geometry_by_the_nearest_pixel_and_one_fill() {
     assert_eq!(on_mask(&pad("[1, 2, 3]")), same(&pad("[0]")));
     assert_eq!(on_mask(r#"{"op": "RandomGrayscale", "p": 1.0}"#), "leaves");
     assert_eq!(on_mask(r#"{"op": "RandAugment"}"#), "refuses");
+    let apply = |parts: &str| format!(r#"{{"op": "RandomApply", "transforms": [{parts}]}}"#);
+    assert_eq!(on_mask(&apply(r#"{"op": "RandomInvert"}"#)), "leaves");
+    assert_eq!(on_mask(&apply(&format!(r#"{}, {{"op": "AugMix"}}"#, pad("[7]")))), "refuses");
+    assert_eq!(on_mask(&apply(&resize("bicubic"))), same(&apply(&resize("nearest"))));
+}
+
+#[test]
+fn a_part_draws_by_the_whole_its_name_and_its_number_among_those() {
+    let flips = |json: &str| -> Vec<bool> { (0..64).map(|index| planned(&[parse(json)], index).last.flip).collect() };
+    let flip = r#"{"op": "RandomHorizontalFlip", "p": 0.5}"#;
+    let of = |parts: &str| flips(&format!(r#"{{"op": "RandomApply", "p": 1.0, "transforms": [{parts}]}}"#));
+    let first = of(flip);
+    // What has another name shifts nothing, and a composition is what is in it.
+    assert_eq!(first, of(&format!(r#"{{"op": "RandomInvert"}}, {flip}"#)));
+    assert_eq!(first, of(&format!(r#"{{"op": "Compose", "transforms": [{flip}]}}"#)));
+    let both = of(&format!("{flip}, {flip}"));
+    let second: Vec<bool> = first.iter().zip(&both).map(|(first, both)| first != both).collect();
+    assert!(first != flips(flip) && second != first && second != flips(flip));
+}
+
+#[test]
+fn crops_are_made_of_what_is_resized_once() {
+    let resize = parse(r#"{"op": "Resize", "size": [30, 50]}"#);
+    let plan = planned(&[resize, parse(r#"{"op": "TenCrop", "size": [10, 20], "vertical_flip": true}"#)], 0);
+    assert!(matches!(plan.passes[..], [Pass::View(_)]) && plan.size() == Size { height: 10, width: 20 });
+    let shown: Vec<_> = plan.shown().map(|view| (view.window.top, view.window.left, view.flop)).collect();
+    let five = [(0, 0), (0, 30), (20, 0), (20, 30), (10, 15)];
+    // Upside down, what is at the top of the turned image is at the bottom of the other one.
+    let turned = [(20, 0), (20, 30), (0, 0), (0, 30), (10, 15)];
+    let expected =
+        five.map(|(top, left)| (top, left, false)).into_iter().chain(turned.map(|(top, left)| (top, left, true)));
+    assert_eq!(shown, expected.collect::<Vec<_>>());
+    let plain = planned(&[parse(r#"{"op": "FiveCrop", "size": [10]}"#)], 0);
+    assert!(plain.passes.is_empty());
 }
 
 const IMAGE: Size = Size { height: 40, width: 60 };
@@ -173,6 +207,14 @@ fn arguments_out_of_range_are_named() {
         (r#"{"op": "RandomAffine", "degrees": [5], "shear": [1, 2, 3]}"#, "one, two or four numbers, not 3"),
         (r#"{"op": "RandAugment", "magnitude": 31}"#, "magnitude = 31 must be less than"),
         (r#"{"op": "TrivialAugmentWide", "num_magnitude_bins": 1}"#, "must be at least 2"),
+        (r#"{"op": "AugMix", "severity": 0}"#, "severity = 0 must lie between 1 and 10"),
+        (r#"{"op": "ElasticTransform", "alpha": []}"#, "alpha must be one number or two, not 0"),
+        (r#"{"op": "RandomPosterize", "bits": 9}"#, "bits = 9 must lie between 0 and 8"),
+        (r#"{"op": "FiveCrop", "size": []}"#, "size must be one number"),
+        (
+            r#"{"op": "RandomApply", "transforms": [{"op": "Compose", "transforms": [{"op": "CenterCrop", "size": [0]}]}]}"#,
+            "RandomApply: transforms[0.0]: CenterCrop: size 0 must lie",
+        ),
         (r#"{"op": "RandomErasing", "scale": [0.5, 1.5]}"#, "scale = (0.5, 1.5) must lie between 0 and 1"),
         (r#"{"op": "RandomErasing", "value": []}"#, "value must be a number"),
         (r#"{"op": "Normalize", "mean": [0.5], "std": [0.0]}"#, "std must not be zero"),
