@@ -1,4 +1,4 @@
-//! Indices of files that hold many samples: what lies where, found once and then kept on disk.
+//! Indices of files that hold many samples: what lies where, found once and then kept on disk; and annotation files.
 //!
 //! An index is a [`SharedSource`](crate::loader::SharedSource) whose columns lie in shards: whoever reads samples needs
 //! nothing of this module. It is built by the trainer, in parallel over the shards.

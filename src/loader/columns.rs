@@ -53,7 +53,9 @@ impl Packed {
     fn of_entries<E: Entry, R: IntoIterator<Item = E>>(rows: impl IntoIterator<Item = R>) -> Self {
         let mut packed = Self::default();
         for row in rows {
-            row.into_iter().for_each(|entry| entry.write(&mut packed.bytes));
+            for entry in row {
+                entry.write(&mut packed.bytes);
+            }
             packed.end();
         }
         packed
@@ -161,7 +163,9 @@ impl<E: Entry, const N: usize> Entry for [E; N] {
     }
 
     fn write(&self, bytes: &mut Vec<u8>) {
-        self.iter().for_each(|entry| entry.write(bytes));
+        for entry in self {
+            entry.write(bytes);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub enum Input {
     Shared(SharedSource),
     /// Code of the user, in pieces of shared memory, for a program that opens it; see [`Launch`](super::Launch).
     Code(Vec<Arc<SharedMemory>>),
-    /// Any source. With workers it needs [`Launch::Fork`].
+    /// Any source. With workers it needs [`Launch::Fork`](super::Launch::Fork).
     Custom(Arc<dyn Source>),
 }
 

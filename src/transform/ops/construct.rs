@@ -5,11 +5,12 @@ use super::{
         args::{Interpolation, Layout, PaddingMode},
         boxes::BoxFormat,
     },
-    AutoAugment, AutoAugmentPolicy, CenterCrop, ClampBoundingBoxes, ClampKeyPoints, ColorJitter,
-    ConvertBoundingBoxFormat, DecodeImage, GaussianBlur, Grayscale, Normalize, Pad, RandAugment, RandomAffine,
-    RandomCrop, RandomErasing, RandomGrayscale, RandomHorizontalFlip, RandomPerspective, RandomResizedCrop,
-    RandomRotation, RandomVerticalFlip, Resize, SanitizeBoundingBoxes, ToDtype, ToLayout, Transform,
-    TrivialAugmentWide,
+    AugMix, AutoAugment, AutoAugmentPolicy, CenterCrop, ClampBoundingBoxes, ClampKeyPoints, ColorJitter, Compose,
+    ConvertBoundingBoxFormat, DecodeImage, ElasticTransform, FiveCrop, GaussianBlur, Grayscale, Normalize, Pad,
+    RandAugment, RandomAdjustSharpness, RandomAffine, RandomApply, RandomAutocontrast, RandomChoice, RandomCrop,
+    RandomEqualize, RandomErasing, RandomGrayscale, RandomHorizontalFlip, RandomInvert, RandomOrder, RandomPerspective,
+    RandomPosterize, RandomResizedCrop, RandomRotation, RandomSolarize, RandomVerticalFlip, Resize,
+    SanitizeBoundingBoxes, TenCrop, ToDtype, ToLayout, Transform, TrivialAugmentWide,
 };
 use crate::{
     decode::{Corrupt, Mode, Truncated},
@@ -80,6 +81,32 @@ macro_rules! setter {
     };
 }
 
+/// Makes the constructor of a transform's arguments; where nothing has to be given, they have a default too.
+macro_rules! constructor {
+    ($name:ident() {} { $($field:ident = $default:expr),* }) => {
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default),* }
+            }
+        }
+
+        impl $name {
+            /// Returns the transform with torchvision's defaults.
+            pub fn new() -> Self {
+                Self::default()
+            }
+        }
+    };
+    ($name:ident($($needed:ident: $type:ty),+) { $($given:ident: $value:expr),+ } { $($field:ident = $default:expr),* }) => {
+        impl $name {
+            /// Returns the transform with torchvision's defaults for all that is not given.
+            pub fn new($($needed: $type),+) -> Self {
+                Self { $($given: $value,)+ $($field: $default),* }
+            }
+        }
+    };
+}
+
 /// Makes the constructors of a transform: of its arguments, with what has to be given, then a method for each of the
 /// others, with its default; and of the transform with all defaults.
 macro_rules! constructors {
@@ -87,12 +114,9 @@ macro_rules! constructors {
         $function:ident: $name:ident($($needed:ident: $type:ty),*) { $($given:ident: $value:expr),* }
         { $($field:ident: [$($how:tt)+] = $default:expr),* $(,)? }
     )*) => {
-        $(impl $name {
-            /// Returns the transform with torchvision's defaults for all that is not given.
-            pub fn new($($needed: $type),*) -> Self {
-                Self { $($given: $value,)* $($field: $default),* }
-            }
+        $(constructor! { $name($($needed: $type),*) { $($given: $value),* } { $($field = $default),* } }
 
+        impl $name {
             $(setter!($field, [$($how)+]);)*
         })*
 
@@ -179,6 +203,39 @@ constructors! {
         interpolation: [Interpolation] = Interpolation::Nearest,
         fill: [some many f32] = None,
     }
+    aug_mix: AugMix() {} {
+        severity: [u32] = 3,
+        mixture_width: [u32] = 3,
+        chain_depth: [i32] = -1,
+        alpha: [f64] = 1.0,
+        all_ops: [bool] = true,
+        interpolation: [Interpolation] = Interpolation::Bilinear,
+        fill: [some many f32] = None,
+    }
+    elastic_transform: ElasticTransform() {} {
+        alpha: [many f64] = vec![50.0],
+        sigma: [many f64] = vec![5.0],
+        interpolation: [Interpolation] = Interpolation::Bilinear,
+        fill: [some many f32] = Some(vec![0.0]),
+    }
+    random_invert: RandomInvert() {} { p: [f64] = 0.5 }
+    random_posterize: RandomPosterize(bits: u32) { bits: bits } { p: [f64] = 0.5 }
+    random_solarize: RandomSolarize(threshold: f64) { threshold: threshold } { p: [f64] = 0.5 }
+    random_autocontrast: RandomAutocontrast() {} { p: [f64] = 0.5 }
+    random_equalize: RandomEqualize() {} { p: [f64] = 0.5 }
+    random_adjust_sharpness: RandomAdjustSharpness(sharpness_factor: f64) { sharpness_factor: sharpness_factor } {
+        p: [f64] = 0.5,
+    }
+    five_crop: FiveCrop(size: impl Into<Several<u32>>) { size: size.into().0 } {}
+    ten_crop: TenCrop(size: impl Into<Several<u32>>) { size: size.into().0 } { vertical_flip: [bool] = false }
+    compose: Compose(transforms: impl Into<Vec<Transform>>) { transforms: transforms.into() } {}
+    random_apply: RandomApply(transforms: impl Into<Vec<Transform>>) { transforms: transforms.into() } {
+        p: [f64] = 0.5,
+    }
+    random_choice: RandomChoice(transforms: impl Into<Vec<Transform>>) { transforms: transforms.into() } {
+        p: [some many f64] = None,
+    }
+    random_order: RandomOrder(transforms: impl Into<Vec<Transform>>) { transforms: transforms.into() } {}
     random_erasing: RandomErasing() {} {
         p: [f64] = 0.5,
         scale: [[f64; 2]] = [0.02, 0.33],
@@ -237,7 +294,22 @@ mod tests {
     const DEFAULTS: &str = include_str!("../../../tests/data/transform_defaults.json");
 
     fn made() -> Vec<Transform> {
+        let flip = || [Transform::random_horizontal_flip()];
         vec![
+            Transform::aug_mix(),
+            Transform::compose(flip()),
+            Transform::elastic_transform(),
+            Transform::five_crop(8),
+            Transform::random_adjust_sharpness(2.0),
+            Transform::random_apply(flip()),
+            Transform::random_autocontrast(),
+            Transform::random_choice(flip()),
+            Transform::random_equalize(),
+            Transform::random_invert(),
+            Transform::random_order(flip()),
+            Transform::random_posterize(4),
+            Transform::random_solarize(128.0),
+            Transform::ten_crop(8),
             Transform::auto_augment(),
             Transform::center_crop(8),
             Transform::clamp_bounding_boxes(),
