@@ -115,6 +115,7 @@ fn is_printable(c: char) -> bool {
 /// The stage of the pipeline at which a sample failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Stage {
     /// Getting the record's bytes from the source.
     Read,

@@ -15,6 +15,7 @@ pub(super) const MAX_EDGE: u32 = 65_535;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each variant is the filter it names")]
+#[non_exhaustive]
 pub enum Interpolation {
     #[serde(alias = "nearest-exact")]
     Nearest,
@@ -26,6 +27,7 @@ pub enum Interpolation {
 
 /// Where the channel axis of an image stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Layout {
     /// (height, width, channels).
     #[default]
@@ -39,6 +41,7 @@ pub enum Layout {
 /// What the border of a padded image is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum PaddingMode {
     /// The fill.
     #[default]
