@@ -122,7 +122,7 @@ impl Mixing {
     /// Sets the field with the labels.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = Some(label.into());
         self
     }
 
