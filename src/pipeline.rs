@@ -350,8 +350,24 @@ impl Pipeline {
         let filled = panics::caught(|| self.compiled.fill(&mut sample));
         let taken = sample.budget.taken() - record.len() as u64;
         sample.scratch.settle(taken);
-        filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))))?;
+        let filled = filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))));
+        filled.map_err(|failure| self.named(failure, key.index))?;
         Ok(learned)
+    }
+
+    /// Names the field that failed, and its file, where the sample does not go by that.
+    fn named(&self, mut failure: Failure, index: u64) -> Failure {
+        let Some(at) = failure.field else { return failure };
+        let fields = self.source.fields();
+        let name = &fields[at].name;
+        let encoded = fields.iter().filter(|field| matches!(field.payload(), Ok(Payload::Encoded)));
+        match self.source.file(at, index) {
+            Some(file) if file == self.source.key(index) => {}
+            Some(file) => failure.reason = format!("{name} `{file}`: {}", failure.reason),
+            None if encoded.count() > 1 => failure.reason = format!("{name}: {}", failure.reason),
+            None => {}
+        }
+        failure
     }
 
     /// Applies the transforms of whole batches, in place. `fields` are all rows of each field, as

@@ -10,14 +10,15 @@ pub(super) fn names(recipe: &Recipe, relations: &Relations<'_>, source: &[Field]
     let Recipe { transforms, capacity, draws, .. } = recipe;
     let fields = relations.fields;
     let labels: Vec<String> = (0..fields.len()).flat_map(|at| relations.labels(at)).collect();
-    let named = transforms.keys().map(|name| (name, "to transform"));
-    let named = named.chain(capacity.keys().map(|name| (name, "for capacity")));
-    let named = named.chain(draws.iter().flat_map(|(name, of)| [(name, "for draws"), (of, "to draw as")]));
-    let mut named = named.chain(labels.iter().map(|name| (name, "to go with boxes")));
-    let unknown = named.find(|(name, _)| fields.iter().chain(source).all(|field| field.name != **name));
-    unknown.map_or(Ok(()), |(unknown, what)| {
+    let named = transforms.keys().map(|name| (name, "transforms", "to transform"));
+    let named = named.chain(capacity.keys().map(|name| (name, "capacity", "for capacity")));
+    let drawn = draws.iter().flat_map(|(name, of)| [(name, "draws", "for draws"), (of, "draws", "to draw as")]);
+    let mut named = named.chain(drawn).chain(labels.iter().map(|name| (name, "labels", "to go with boxes")));
+    let unknown = named.find(|(name, ..)| fields.iter().chain(source).all(|field| field.name != **name));
+    unknown.map_or(Ok(()), |(unknown, argument, what)| {
         let known: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
-        Err(Error::Config(format!("there is no field `{unknown}` {what}; the source has {}", known.join(", "))))
+        let known = known.join(", ");
+        Err(Error::Config(format!("{argument}: there is no field `{unknown}` {what}; the source has {known}")))
     })
 }
 

@@ -112,7 +112,7 @@ impl Fill for DecodedFill {
             sample.scratch.put(space);
             all_moves.push(moves);
         }
-        filled?;
+        filled.map_err(|failure| failure.in_field(self.at))?;
         for (image, moves) in self.images.iter().zip(all_moves) {
             image.lead(sample, &moves)?;
             sample.scratch.put(moves);

@@ -71,11 +71,14 @@ pub(super) fn spec(name: &str, dtype: DType, shape: &[usize], capacity: usize) -
 }
 
 /// Compiles a field of this spec, whose payload is its entries.
-pub(super) fn compile_list(mut spec: FieldSpec, request: Request<'_>) -> Result<(FieldSpec, Role)> {
-    let takes = format!(
-        "takes images of uint8, uint16 or float32 and of one shape, [H, W] or [H, W, C], not lists of {} of shape {:?}",
-        spec.dtype, spec.shape
-    );
+pub(super) fn compile_list(spec: FieldSpec, request: Request<'_>) -> Result<(FieldSpec, Role)> {
+    let are = format!("lists of {} of shape {:?}", spec.dtype, spec.shape);
+    compile_lists(spec, request, &are)
+}
+
+/// As [`compile_list`], of lists that are something in the words of an error.
+pub(super) fn compile_lists(mut spec: FieldSpec, request: Request<'_>, are: &str) -> Result<(FieldSpec, Role)> {
+    let takes = format!("takes images of uint8, uint16 or float32 and of one shape, [H, W] or [H, W, C], not {are}");
     if request.ops.first().is_some_and(|op| matches!(op.role, transform::Role::Call(_))) {
         request.alone("a function may give other entries than it gets")?;
         let shape = [&[None], &spec.shape.iter().copied().map(Some).collect::<Vec<_>>()[..]].concat();

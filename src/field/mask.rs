@@ -166,7 +166,7 @@ impl Follow for MaskFill {
         let filled = self.fill_mask(sample, moves, &mut mask, &mut space);
         sample.scratch.put(mask);
         sample.scratch.put(space);
-        filled
+        filled.map_err(|failure| failure.in_field(self.at))
     }
 }
 

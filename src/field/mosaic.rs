@@ -38,7 +38,7 @@ impl MosaicOf<'_> {
         sample.scratch.put(decoder);
         sample.scratch.put(collage);
         sample.scratch.put(space);
-        filled?;
+        filled.map_err(|failure| failure.in_field(self.at))?;
         self.image.lead(sample, &moves)?;
         sample.scratch.put(moves);
         Ok(())

@@ -126,7 +126,7 @@ impl SegmentationFill {
         });
         sample.scratch.put(buffers);
         sample.scratch.put(space);
-        filled
+        filled.map_err(|failure| failure.in_field(self.at))
     }
 
     fn check(&self, segments: &Segments<'_>, moves: &Moves, kept: Option<&[bool]>) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ pub(super) const MAX_EDGE: u32 = 65_535;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each variant is the filter it names")]
+#[non_exhaustive]
 pub enum Interpolation {
     #[serde(alias = "nearest-exact")]
     Nearest,
@@ -26,6 +27,7 @@ pub enum Interpolation {
 
 /// Where the channel axis of an image stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Layout {
     /// (height, width, channels).
     #[default]
@@ -39,6 +41,7 @@ pub enum Layout {
 /// What the border of a padded image is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum PaddingMode {
     /// The fill.
     #[default]
@@ -199,7 +202,8 @@ pub(super) fn check_center(center: Option<[f64; 2]>) -> Result<(), String> {
 /// Checks how pixels are taken where an image is moved by fractions of one.
 pub(super) fn check_warp(interpolation: Interpolation, fill: Option<&[f32]>) -> Result<(), String> {
     if !matches!(interpolation, Interpolation::Nearest | Interpolation::Bilinear) {
-        return Err("interpolation must be nearest or bilinear".into());
+        let given = format!("{interpolation:?}").to_lowercase();
+        return Err(format!("interpolation must be nearest or bilinear, not {given}"));
     }
     check_fill(fill)
 }

@@ -305,8 +305,12 @@ WRONG: dict[str, Any] = {
         ),
         (lambda: sh.RandomChoice(WRONG["both"]), TypeError, "RandomChoice: transforms must be a list of MixUp"),
         (lambda: sh.RandomApply([sh.RandomChoice([sh.MixUp()])]), TypeError, "RandomApply: transforms must be"),
-        (lambda: made(sh.RandomChoice([sh.MixUp()])), TypeError, "transforms of field `image` must be a list"),
-        (lambda: made(batch_transforms=[sh.RandomChoice([FLIP])]), TypeError, "batch_transforms must be a list"),
+        (lambda: made(sh.RandomChoice([sh.MixUp()])), TypeError, "transforms['image'][0] must be a transform or a"),
+        (
+            lambda: made(batch_transforms=[sh.RandomChoice([FLIP])]),
+            TypeError,
+            "batch_transforms[0] must be a transform of batches",
+        ),
     ],
 )
 def test_a_bad_argument_is_an_error_at_once(make: Any, error: type[Exception], reason: str) -> None:

@@ -391,7 +391,7 @@ def test_crops_of_files_are_of_what_is_resized(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: sh.FiveCrop(0), "FiveCrop: size 0 must lie between 1 and 65535"),
+        (lambda: sh.FiveCrop(0), "FiveCrop: size must be 1 to 65535, or a sequence of integers, not 0"),
         (lambda: made(PICTURE, sh.FiveCrop(61)), "FiveCrop: crops of 61x61 do not fit into 75x60 pixels"),
         (lambda: made(PICTURE, sh.FiveCrop(20), sh.RandomHorizontalFlip()), "must stand before the crops"),
         (lambda: made(PICTURE, sh.FiveCrop(20), np.mean), "a function gets one image: call it before the crops"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from enum import Enum
+from typing import Any, Literal, TypeAlias
 
-from stokehold.transforms.base import Fill, Transform, as_plain, listed
+from stokehold.checks import as_truth, shown
+from stokehold.transforms.base import Fill, Transform, as_plain, listed, unsent
 
 __all__ = [
     "CenterCrop",
@@ -23,8 +25,8 @@ __all__ = [
     "Resize",
 ]
 
-Interpolation: TypeAlias = Literal["nearest", "nearest-exact", "bilinear", "bicubic", "lanczos"]
-"""A resize filter; all but ``nearest`` are antialiased.
+Interpolation: TypeAlias = Literal["nearest", "nearest-exact", "bilinear", "bicubic", "lanczos"] | Enum
+"""A resize filter, in a word or as torchvision's ``InterpolationMode``; all but ``nearest`` are antialiased.
 
 ``nearest`` is Pillow's, the pixel at whose centre one looks, which torchvision calls ``nearest-exact`` where it resizes
 tensors; here both names mean that.
@@ -33,6 +35,20 @@ tensors; here both names mean that.
 
 PaddingMode: TypeAlias = Literal["constant", "edge", "reflect", "symmetric"]
 """What a border is made of: the fill, the nearest pixel, or the image mirrored without or with its edge."""
+
+
+def _antialias(transform: Any) -> None:  # noqa: ANN401 (one that resizes)
+    """Checks that torchvision would do what is done here."""
+    given = transform.antialias
+    truth = as_truth(given)
+    if given is not None and not truth and (truth is None or "nearest" not in transform.interpolation):
+        what = "True: what is made smaller is always antialiased, but for interpolation='nearest'"
+        raise (TypeError if truth is None else ValueError)(f"must be {what}; not {shown(given)}")
+
+
+def _antialiased() -> Any:  # noqa: ANN401 (a field of a dataclass)
+    """Returns the argument ``antialias``."""
+    return field(default=True, repr=False, compare=False, metadata=unsent(_antialias))
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class Resize(Transform):
             With one number the result has no fixed size; end with `CenterCrop` or alike.
         interpolation: The filter, ``"bilinear"`` by default.
         max_size: With one number as size, the longest that the longer side may become.
+        antialias: True, as torchvision has it. False is for ``"nearest"`` alone, where it changes nothing.
 
     Raises:
         ValueError: A size outside 1 to 65535, an unknown filter, or a ``max_size`` that is not
@@ -55,6 +72,7 @@ class Resize(Transform):
     size: int | Sequence[int]
     interpolation: Interpolation = "bilinear"
     max_size: int | None = None
+    antialias: bool | None = _antialiased()
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,7 @@ class RandomResizedCrop(Transform):
         scale: The bounds of the box's area, as a fraction of the image's; (0.08, 1.0) by default.
         ratio: The bounds of the box's width over height; (3/4, 4/3) by default.
         interpolation: The filter, ``"bilinear"`` by default.
+        antialias: As for `Resize`.
 
     Raises:
         ValueError: A size outside 1 to 65535, bounds that are not positive or not in order, or an
@@ -94,6 +113,7 @@ class RandomResizedCrop(Transform):
     scale: Sequence[float] = (0.08, 1.0)
     ratio: Sequence[float] = (3.0 / 4.0, 4.0 / 3.0)
     interpolation: Interpolation = "bilinear"
+    antialias: bool | None = _antialiased()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 /// `float32` of shape (`num_classes`,).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op")]
+#[non_exhaustive]
 pub enum BatchTransform {
     /// Adds the two images and the two labels up, weighted by `lam` and `1 - lam`, with `lam` from Beta(alpha, alpha).
     ///
@@ -57,6 +58,7 @@ pub struct BatchCall {
 /// The arguments of a mix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Mixing {
     /// The parameter of the beta distribution. Default: 1, a uniform one.
     #[serde(default = "default_alpha")]
@@ -103,6 +105,27 @@ impl Mixing {
         Self { alpha: default_alpha(), num_classes, image, label, masks: Vec::new(), p: default_p() }
     }
 
+    /// Sets the parameter of the beta distribution.
+    #[must_use]
+    pub const fn alpha(mut self, alpha: f64) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// Sets the field with the images.
+    #[must_use]
+    pub fn image(mut self, image: impl Into<String>) -> Self {
+        self.image = image.into();
+        self
+    }
+
+    /// Sets the field with the labels.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
     fn check(&self) -> Result<(), String> {
         if !(self.alpha > 0.0 && self.alpha.is_finite()) {
             return Err(format!("alpha = {} must be positive and finite", self.alpha));
@@ -128,6 +151,21 @@ impl Mixing {
 }
 
 impl BatchTransform {
+    /// Returns a [`MixUp`](Self::MixUp) with its defaults, for labels below `num_classes`.
+    pub fn mix_up(num_classes: u32) -> Self {
+        Self::MixUp(Mixing::new(num_classes))
+    }
+
+    /// Returns a [`CutMix`](Self::CutMix) with its defaults, for labels below `num_classes`.
+    pub fn cut_mix(num_classes: u32) -> Self {
+        Self::CutMix(Mixing::new(num_classes))
+    }
+
+    /// Returns a [`RandomChoice`](Self::RandomChoice) of these, all equally likely.
+    pub fn random_choice(transforms: impl Into<Vec<Self>>) -> Self {
+        Self::RandomChoice { transforms: transforms.into(), p: None }
+    }
+
     /// Returns the transform's name.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -151,7 +189,7 @@ impl BatchTransform {
             Self::MixUp(mixing) | Self::CutMix(mixing) => mixing.check(),
             Self::Call(_) => Ok(()),
             Self::RandomChoice { transforms, .. } if transforms.is_empty() => {
-                Err("there is nothing to choose from".into())
+                Err("transforms must be at least one: there is nothing to choose from".into())
             }
             Self::RandomChoice { transforms, p } => {
                 for inner in transforms {

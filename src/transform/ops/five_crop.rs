@@ -18,6 +18,7 @@ use crate::geometry::{Rect, Size};
 /// bottom right, centre; along an axis before all others. Only what is done to the row follows it, and is done to all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FiveCrop {
     /// The size of each: one number for a square, or (height, width).
     pub size: Vec<u32>,
@@ -26,6 +27,7 @@ pub struct FiveCrop {
 /// Cuts out what [`FiveCrop`] does, and then the same of the mirrored image: ten images along an axis before all others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TenCrop {
     /// The size of each: one number for a square, or (height, width).
     pub size: Vec<u32>,
