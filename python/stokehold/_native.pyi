@@ -271,6 +271,14 @@ class Randomness:
     def restore(self) -> None:
         """Puts the states back that were kept."""
 
+def unpack_zstd(source: str | os.PathLike[str], to: str | os.PathLike[str], size: int) -> None:
+    """Unpacks a file of Zstandard frames to a new file of `size` bytes, which is whole or not there.
+
+    Raises:
+        ValueError: The frames are broken, or come to another size.
+        OSError: A file cannot be read or written.
+    """
+
 def copy_row(array: object, out: npt.NDArray[Any], row: int) -> bool:
     """Copies an array, and no instance of a subclass, to a row of `out`, and tells whether it could.
 

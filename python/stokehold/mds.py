@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stokehold.columns import Parts, Shard, field_name
+from stokehold.cache import cache_folder
+from stokehold.checks import path as checked_path
+from stokehold.checks import renamed
+from stokehold.columns import Parts, Shard
+from stokehold.shards import Progress
 from stokehold.table import Table
+from stokehold.unpacked import Packed, unpacked
 
 __all__ = ["Mds"]
 
@@ -39,32 +44,47 @@ class _File(NamedTuple):
 class Mds(Table):
     """Samples in MDS shards, as MosaicML Streaming's ``MDSWriter`` writes them to a folder with an ``index.json``.
 
-    They are read at random where they lie. ``jpeg`` and ``png`` are encoded images; ``str``, ``json`` and numbers of
-    any precision (``str_int`` and so on) are texts; ``bytes`` are bytes; numbers, and arrays whose dtype and shape the
-    index says (``ndarray:float32:3,4``), are tensors.
+    They are read at random where they lie. Shards that are compressed by Zstandard, and do not lie unpacked beside it,
+    are unpacked once, to ``cache``, which then takes as much of the disk as the samples have bytes.
+
+    ``jpeg`` and ``png`` are encoded images; ``str``, ``json`` and numbers of any precision (``str_int`` and so on) are
+    texts; ``bytes`` are bytes; numbers, and arrays whose dtype and shape the index says (``ndarray:float32:3,4``), are
+    tensors.
 
     Args:
         folder: The folder, or one of its splits.
         fields: The columns to be read, by field name; by default all, by their names.
+        cache: The folder in which unpacked shards are kept, of each compressed file as it is now; True for
+            ``stokehold`` in ``$XDG_CACHE_HOME``, which is ``~/.cache`` if nothing else is said; False keeps none, so
+            that compressed shards are refused.
 
     Raises:
         FileNotFoundError: There is no ``index.json``, or no shard that it names.
-        ValueError: The index is none, a shard is compressed, leads out of the folder, has another size than the index
-            says or offsets that lead out of it; a column is missing or differs between shards, or has an encoding that
-            is not read: pickles, which could run any code, raw pictures of Pillow, lists, and arrays that say
-            themselves what they are.
+        ValueError: The index is none; a shard is compressed by anything else, is broken, leads out of the folder, has
+            another size than the index says or offsets that lead out of it; a column is missing or differs between
+            shards, or has an encoding that is not read: pickles, which could run any code, raw pictures of Pillow,
+            lists, and arrays that say themselves what they are.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], fields: Mapping[str, str] | None = None) -> None:
-        root = Path(folder)
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        fields: Mapping[str, str] | None = None,
+        *,
+        cache: str | os.PathLike[str] | bool = True,
+    ) -> None:
+        root = checked_path("Mds: folder", folder)
+        given = renamed("Mds: fields", fields)
+        kept = cache_folder("Mds", cache)
         described = _index(root)
         encodings = _columns(root, described)
-        wanted = {name: name for name in encodings} if fields is None else dict(fields)
+        wanted = given or {name: name for name in encodings}
         for key in wanted.values():
             if key not in encodings:
                 raise ValueError(f"{root}: there is no column `{key}`; there are {', '.join(encodings)}")
-        specs = {field_name(name): _spec(f"{root}: column `{key}`", encodings[key]) for name, key in wanted.items()}
-        files = [_places(root, shard) for shard in described]
+        specs = {name: _spec(f"{root}: column `{key}`", encodings[key]) for name, key in wanted.items()}
+        paths = _unpacked(root, described, kept)
+        files = [_places(path, shard) for path, shard in zip(paths, described, strict=True)]
         shards = [file.shard for file in files]
         numbers = np.repeat(np.arange(len(files), dtype=np.uint32), [len(file.starts) for file in files])
         starts, sizes = np.concatenate([file.starts for file in files]), np.concatenate([file.sizes for file in files])
@@ -114,12 +134,42 @@ def _columns(root: Path, shards: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             raise ValueError(f"{root}: {name} is in the format {shard.get('format')!r}, not mds")
         if dict(zip(shard["column_names"], shard["column_encodings"], strict=True)) != first:
             raise ValueError(f"{root}: {name} has other columns than {shards[0]['raw_data']['basename']}")
-        if shard.get("compression") and not (root / name).is_file():
-            raise ValueError(
-                f"{root}: {name} is compressed ({shard['compression']}), so that no sample can be read by itself; "
-                "decompress the shards beside the index (zstd -d), as Streaming does in its local folder"
-            )
     return first
+
+
+def _unpacked(root: Path, shards: Sequence[Mapping[str, Any]], cache: Path | None) -> list[Path]:
+    """Returns where the shards can be read."""
+    paths, packed = [], {}
+    for at, shard in enumerate(shards):
+        name, compression = shard["raw_data"]["basename"], shard.get("compression")
+        paths.append(_inside(root, name))
+        if not compression or paths[at].is_file():
+            continue
+        if cache is None or str(compression).partition(":")[0] != "zstd":
+            raise ValueError(
+                f"{root}: {name} is compressed ({compression}), so that no sample can be read by itself; "
+                + (
+                    "give a cache, to which it can be unpacked"
+                    if cache is None
+                    else "unpack the shards beside the index"
+                )
+            )
+        try:
+            path = _inside(root, shard["zip_data"]["basename"])
+        except (KeyError, TypeError):
+            raise ValueError(f"{root}: the index names no compressed file of {name}") from None
+        packed[at] = Packed(path, name, shard["raw_data"]["bytes"])
+    if packed and cache is not None:
+        places = unpacked(list(packed.values()), cache / "mds", Progress("Mds"))
+        for at, place in zip(packed, places, strict=True):
+            paths[at] = place
+    return paths
+
+
+def _inside(root: Path, name: object) -> Path:
+    if not isinstance(name, str) or os.path.basename(name) != name or name in {"", ".", ".."}:  # noqa: PTH119
+        raise ValueError(f"{root}: the shard {name!r} would lie outside of the folder")
+    return root / name
 
 
 def _spec(what: str, encoding: str) -> dict[str, Any]:
@@ -144,12 +194,9 @@ def _spec(what: str, encoding: str) -> dict[str, Any]:
     raise ValueError(f"{what}: has the encoding {encoding!r}, which is {reason}; leave it out with `fields`")
 
 
-def _places(root: Path, described: Mapping[str, Any]) -> _File:
+def _places(path: Path, described: Mapping[str, Any]) -> _File:
     """Returns where the values of a shard lie."""
-    name, count = described["raw_data"]["basename"], described["samples"]
-    path = root / name
-    if os.path.basename(name) != name or name in {"", ".", ".."}:  # noqa: PTH119
-        raise ValueError(f"{root}: the shard {name!r} would lie outside of the folder")
+    count = described["samples"]
     with path.open("rb") as file:
         shard = Shard.of(file)
         if shard.size != described["raw_data"]["bytes"] or shard.size < NUMBER * (count + 2) or count < 0:

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
-    field::Recipe,
+    field::{Recipe, View},
     function::Functions,
     job::{LoaderDescription, OnError, Options},
     learn::learn,
@@ -162,6 +162,15 @@ impl Builder {
     #[must_use]
     pub fn transforms(mut self, field: impl Into<String>, transforms: impl Into<Vec<Transform>>) -> Self {
         self.recipe.transforms.insert(field.into(), transforms.into());
+        self
+    }
+
+    /// Adds a field that is made of another one, with transforms and draws of its own; encoded images are decoded once for
+    /// all that are made of them. The other field stays where it has transforms, an empty list of them, or a capacity.
+    #[must_use]
+    pub fn view(mut self, view: View, transforms: impl Into<Vec<Transform>>) -> Self {
+        self.recipe.transforms.insert(view.name.clone(), transforms.into());
+        self.recipe.views.push(view);
         self
     }
 

@@ -21,6 +21,7 @@ mod select;
 mod spec;
 mod stamp;
 mod table;
+mod unpack;
 mod values;
 
 pub(crate) use self::examples::{CRC_BYTES, FeatureFound, HEAD_BYTES, features_of, masked_crc};
@@ -40,5 +41,6 @@ pub use self::{
     spec::SourceSpec,
     stamp::Stamp,
     table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stored, Table, TableSpec},
+    unpack::unpack_zstd,
     values::{Values, values},
 };

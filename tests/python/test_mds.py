@@ -1,8 +1,9 @@
-"""Shards that MosaicML Streaming 0.13 wrote (tests/data/mds), and damaged ones."""
+"""Shards that MosaicML Streaming 0.13 wrote (tests/data/mds; mds_zstd by `compression="zstd:7"`), and damaged ones."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from PIL import Image
 import stokehold as sh
 
 WRITTEN = Path(__file__).parents[1] / "data" / "mds"
+PACKED = WRITTEN.with_name("mds_zstd")
 
 
 @pytest.fixture
@@ -84,12 +86,73 @@ def test_hostile_indices_are_refused(folder: Path, change: Callable[[dict[str, A
         sh.Mds(folder)
 
 
-def test_compressed_shards_say_what_to_do(folder: Path) -> None:
-    _edit(folder, lambda shard: shard.update(compression="zstd"))
+def _values(source: sh.Mds) -> list[dict[str, Any]]:
+    with sh.Loader(source, batch_size=None, num_workers=0, transforms={"image": [sh.CenterCrop(8)]}) as loader:
+        return [{name: np.asarray(value).tolist() for name, value in sample.items()} for sample in loader]
+
+
+def test_compressed_shards_are_unpacked_once(tmp_path: Path) -> None:
+    source = sh.Mds(PACKED, cache=tmp_path)
+    found = _values(source)
+    assert [sample["n"] for sample in found] == [index - 5 for index in range(12)]
+    assert [bytes(sample["b"]) for sample in found] == [bytes(index % 7) for index in range(12)]
+    files = sorted((tmp_path / "mds").iterdir())
+    assert [file.name.partition("-")[2] for file in files] == [f"shard.0000{at}.mds" for at in range(3)]
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    times = [file.stat().st_mtime_ns for file in files]
+    # One that is cut off is made anew, and the others stay.
+    files[1].write_bytes(b"")
+    assert _values(sh.Mds(PACKED, cache=tmp_path)) == found
+    again = [file.stat().st_mtime_ns for file in files]
+    assert (again[0], again[2]) == (times[0], times[2])
+    assert sorted((tmp_path / "mds").iterdir()) == files
+
+
+def test_another_file_of_the_same_name_is_unpacked_too(tmp_path: Path) -> None:
+    shutil.copytree(PACKED, tmp_path / "mds")
+    assert len(sh.Mds(tmp_path / "mds", cache=tmp_path / "cache")) == 12
+    os.utime(tmp_path / "mds" / "shard.00001.mds.zstd", (1, 1))
+    assert len(sh.Mds(tmp_path / "mds", cache=tmp_path / "cache")) == 12
+    assert len(list((tmp_path / "cache" / "mds").iterdir())) == 4
+
+
+def test_compressed_shards_need_a_cache_and_zstandard(folder: Path, tmp_path: Path) -> None:
+    _edit(folder, lambda shard: shard.update(compression="br:9"))
     assert len(sh.Mds(folder)) == 12
     (folder / "shard.00001.mds").unlink()
-    with pytest.raises(ValueError, match=r"shard\.00001\.mds is compressed \(zstd\).*zstd -d"):
+    with pytest.raises(ValueError, match=r"shard\.00001\.mds is compressed \(br:9\).*unpack the shards beside"):
         sh.Mds(folder)
+    with pytest.raises(ValueError, match=r"shard\.00000\.mds is compressed \(zstd:7\).*give a cache"):
+        sh.Mds(PACKED, cache=False)
+    _edit(folder, lambda shard: shard.update(compression="zstd", zip_data={"basename": "../x"}))
+    with pytest.raises(ValueError, match=r"'../x' would lie outside"):
+        sh.Mds(folder, cache=tmp_path)
+    _edit(folder, lambda shard: shard.update(zip_data=None))
+    with pytest.raises(ValueError, match=r"names no compressed file of shard\.00001\.mds"):
+        sh.Mds(folder, cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda file, _: file.write_bytes(file.read_bytes()[:-9]), "is broken"),
+        (lambda file, _: file.write_bytes(b"no Zstandard"), "is not Zstandard"),
+        (lambda file, _: file.write_bytes(b""), "holds 0 bytes, not 4"),
+        (lambda file, _: file.write_bytes(file.read_bytes() * 2), "holds more than 4"),
+        (lambda _, folder: _edit(folder, lambda shard: shard["raw_data"].update(bytes=50)), "holds more than 50 bytes"),
+        (lambda file, _: file.unlink(), "No such file"),
+    ],
+    ids=["cut", "other", "empty", "twice", "more than said", "gone"],
+)
+def test_broken_compressed_shards_leave_nothing(
+    tmp_path: Path, damage: Callable[[Path, Path], Any], message: str
+) -> None:
+    shutil.copytree(PACKED, tmp_path / "mds")
+    damage(tmp_path / "mds" / "shard.00001.mds.zstd", tmp_path / "mds")
+    with pytest.raises((ValueError, OSError), match=message):
+        sh.Mds(tmp_path / "mds", cache=tmp_path / "cache")
+    names = [file.name for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    assert not [name for name in names if name.endswith("-shard.00001.mds") or "part" in name]
 
 
 def test_damaged_shards_are_refused_or_read(folder: Path) -> None:

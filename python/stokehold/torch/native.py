@@ -70,7 +70,10 @@ def from_torchvision(dataset: Any, batch_size: int = 1, *, shuffle: bool = False
         folder = folder.dataset
     for name in ("samples", "transform", "loader"):
         if not hasattr(folder, name):
-            raise ValueError(f"{type(folder).__name__} is no torchvision ImageFolder: it has no `{name}`")
+            raise ValueError(
+                f"from_torchvision: dataset must be an ImageFolder of torchvision, or a Subset of one: "
+                f"{type(folder).__name__} is no torchvision ImageFolder: it has no `{name}`"
+            )
     if getattr(folder, "target_transform", None) is not None:
         raise ValueError("target_transform has no native counterpart: change the labels in the training loop")
     if getattr(folder.loader, "__module__", "") != "torchvision.datasets.folder":
@@ -116,14 +119,27 @@ class NativeLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
-        ranks = len(self) and self.loader.stats()["ranks"]
-        if ranks and self._is_drawn and ranks["world_size"] > 1:
+        return map(self.given, self.loader)
+
+    def given(self, batch: sh.Batch) -> list[torch.Tensor]:
+        """Returns a batch of `loader` as a list.
+
+        Raises:
+            RuntimeError: The ranks draw from different orders.
+        """
+        ranks = self.loader.ranks
+        if self._is_drawn and ranks.world_size > 1:
             raise RuntimeError(
-                f"from_torchvision: this became one of {ranks['world_size']} ranks ({ranks['by']}) after the seed was "
-                "drawn, which each has for itself: pass seed=, the same on all of them"
+                f"from_torchvision: this became one of {ranks.world_size} ranks ({ranks.by}) after the seed was drawn, "
+                "which each has for itself: pass seed=, the same on all of them"
             )
-        for batch in self.loader:
-            yield list(batch.values())
+        return list(batch.values())
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns what the loader has beyond this, such as `set_epoch`."""
+        if name == "loader":
+            raise AttributeError(name)
+        return getattr(self.loader, name)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns where the epoch is."""

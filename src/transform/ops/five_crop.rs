@@ -79,9 +79,10 @@ impl PixelOp for TenCrop {
 
     fn plan(&self, plan: &mut Plan, _key: OpKey) -> Result<(), String> {
         let boxes = boxes(plan.size(), Size::of(&self.size))?;
-        let (flip, flop) = (!self.vertical_flip, self.vertical_flip);
-        let plain = boxes.into_iter().map(|part| Crop { part, flip: false, flop: false });
-        plan.show_crops(plain.chain(boxes.into_iter().map(|part| Crop { part, flip, flop })));
+        let vertical = self.vertical_flip;
+        let as_it_is = boxes.into_iter().map(|part| Crop { part, flip: false, flop: false });
+        let mirrored = boxes.into_iter().map(|part| Crop { part, flip: !vertical, flop: vertical });
+        plan.show_crops(as_it_is.chain(mirrored));
         Ok(())
     }
 

@@ -88,6 +88,12 @@ operations! {
     bounding_boxes { ClampBoundingBoxes, SanitizeBoundingBoxes, ConvertBoundingBoxFormat }
     key_points { ClampKeyPoints }
     call { Call }
+    mosaic { Mosaic }
+    by_field { ByField }
+    scale_jitter { ScaleJitter }
+    random_shortest_size { RandomShortestSize }
+    random_zoom_out { RandomZoomOut }
+    random_iou_crop { RandomIoUCrop }
 }
 
 pub use self::{auto_augment::AutoAugmentPolicy, construct::Several};
@@ -98,7 +104,8 @@ impl Transform {
     /// # Errors
     /// [`Config`](Error::Config) for an argument outside its range.
     pub fn validate(&self) -> Result<()> {
-        self.operation().check().map_err(|what| Error::Config(format!("{}: {what}", self.name())))
+        let name = if let Self::ByField(by_field) = self { by_field.transform.name() } else { self.name() };
+        self.operation().check().map_err(|what| Error::Config(format!("{name}: {what}")))
     }
 
     /// Returns the call that the transform is, if it is one.
@@ -133,6 +140,19 @@ impl Transform {
             }
         }
         calls
+    }
+
+    /// Returns the transform as it is for a field: its image, or a mask that follows that.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) where it is to have a fill for the field that it cannot have.
+    pub(crate) fn for_field(&self, field: &str) -> Result<Self> {
+        by_field::for_field(self, field).map_err(Error::Config)
+    }
+
+    /// Returns the fields that the transform, or one that it is made of, has a fill for.
+    pub(crate) fn filled(&self) -> Vec<(String, Option<Vec<f32>>)> {
+        by_field::fills(self).into_iter().flat_map(|by_field| by_field.fill).collect()
     }
 
     /// Says what the transform is applied to.
