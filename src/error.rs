@@ -3,7 +3,11 @@
 //! Messages are lower-case fragments without a final stop. Whatever goes wrong with a sample names the
 //! sample: its index, its key (a path where there is one), the stage and the worker.
 
-use std::{fmt, io};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    io,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,9 +83,39 @@ pub struct Raised {
     pub whole: Option<String>,
 }
 
+/// Returns a text with escapes, as Python writes them, for what does not print: no name can command a terminal, or make a
+/// line of its own in a log.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let prints = |c: char| matches!(c, ' '..='~') || (!c.is_ascii() && is_printable(c));
+    if text.chars().all(prints) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        let code = u32::from(c);
+        let _ = match c {
+            _ if prints(c) => escaped.write_char(c),
+            '\n' => escaped.write_str("\\n"),
+            '\r' => escaped.write_str("\\r"),
+            '\t' => escaped.write_str("\\t"),
+            _ if code <= 0xff => write!(escaped, "\\x{code:02x}"),
+            _ if code <= 0xffff => write!(escaped, "\\u{code:04x}"),
+            _ => write!(escaped, "\\U{code:08x}"),
+        };
+    }
+    Cow::Owned(escaped)
+}
+
+/// Tells whether a character prints by Unicode's categories, behind another one, with which it may combine.
+fn is_printable(c: char) -> bool {
+    let pair: String = ['x', c].iter().collect();
+    pair.escape_debug().nth(1) == Some(c)
+}
+
 /// The stage of the pipeline at which a sample failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Stage {
     /// Getting the record's bytes from the source.
     Read,
@@ -134,7 +168,8 @@ pub struct SampleError {
 
 impl fmt::Display for SampleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} sample {} (`{}`): {}", self.stage, self.index, self.key, self.reason)?;
+        let (key, reason) = (printable(&self.key), printable(&self.reason));
+        write!(f, "cannot {} sample {} (`{key}`): {reason}", self.stage, self.index)?;
         if let Some(offset) = self.offset {
             write!(f, " at byte {offset}")?;
         }
@@ -172,6 +207,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_does_not_print_is_escaped() {
+        assert!(matches!(printable("/a/na\u{ef}ve e\u{301} \u{65e5}`\"\\.png"), Cow::Borrowed(_)));
+        let raw = "\u{1b}]0;t\u{7}\n\r\t\u{9b}\u{202e}\u{e0001}\u{7f}";
+        assert_eq!(printable(raw), "\\x1b]0;t\\x07\\n\\r\\t\\x9b\\u202e\\U000e0001\\x7f");
+        let error = Failure::new(Stage::Decode, "of\nwhat").of(3, "a\u{1b}b".into());
+        assert_eq!(error.to_string(), "cannot decode sample 3 (`a\\x1bb`): of\\nwhat");
+        assert_eq!(error.key, "a\u{1b}b");
+    }
+
+    #[test]
     fn an_error_loses_its_traceback_before_its_exception() {
         let raised = Raised { line: "E: x".into(), trace: "né\n".repeat(1000), whole: Some("00".repeat(500)) };
         let error = Failure::raised(Stage::Read, raised).of(7, "key".into());
@@ -201,6 +246,8 @@ pub struct Failure {
     pub raised: Option<Box<Raised>>,
     /// The room that there would have to be, where there is too little.
     pub room: Option<Box<Room>>,
+    /// The index of the field that failed, where it is not the one that the sample goes by.
+    pub field: Option<usize>,
 }
 
 /// How much room a row of a field would have to have for a sample.
@@ -217,7 +264,7 @@ const MAX_TEXT: usize = 1000;
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}", self.stage, self.reason)?;
+        write!(f, "cannot {} {}", self.stage, printable(&self.reason))?;
         self.offset.map_or(Ok(()), |offset| write!(f, " at byte {offset}"))
     }
 }
@@ -225,7 +272,7 @@ impl fmt::Display for Failure {
 impl Failure {
     /// Returns a failure of `stage` for this reason.
     pub fn new(stage: Stage, reason: impl Into<String>) -> Self {
-        Self { stage, reason: reason.into(), errno: None, offset: None, raised: None, room: None }
+        Self { stage, reason: reason.into(), errno: None, offset: None, raised: None, room: None, field: None }
     }
 
     /// Returns the read failure that `error` means, with its errno.
@@ -239,10 +286,22 @@ impl Failure {
         Self { raised: Some(Box::new(raised.clone())), ..Self::new(stage, raised.line) }
     }
 
+    /// Says that another sample failed, which a mosaic puts beside the one that is made.
+    #[must_use]
+    pub(crate) fn in_mosaic(self, index: u64) -> Self {
+        Self { reason: format!("in its mosaic, sample {index}: {}", self.reason), ..self }
+    }
+
+    /// Returns a failure of the field with this index.
+    #[must_use]
+    pub fn in_field(self, field: usize) -> Self {
+        Self { field: Some(field), ..self }
+    }
+
     /// Names the sample that failed.
     #[must_use]
     pub fn of(self, index: u64, key: String) -> SampleError {
-        let Self { stage, mut reason, errno, offset, raised, room } = self;
+        let Self { stage, mut reason, errno, offset, raised, room, field: _ } = self;
         // Errors cross processes in buffers of a fixed size; the end of a path says more than its beginning.
         if reason.len() > MAX_TEXT {
             reason.truncate(reason.floor_char_boundary(MAX_TEXT));

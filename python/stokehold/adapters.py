@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+
+from stokehold.checks import names, one_of, shown, text
 
 __all__ = ["Albumentations", "TorchVision"]
 
@@ -40,7 +42,10 @@ class TorchVision:
     ) -> None:
         _check("TorchVision", transform)
         self.transform = transform
-        self.image, self.mask, self.boxes, self.format = image, mask, boxes, format
+        for argument, name in (("image", image), ("mask", mask), ("boxes", boxes)):
+            _check_name(f"TorchVision: {argument}", name, is_needed=argument == "image")
+        self.image, self.mask, self.boxes = image, mask, boxes
+        self.format: Format = one_of("TorchVision: format", format, get_args(Format))
 
     def __call__(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the sample as the transform changes it."""
@@ -89,9 +94,11 @@ class Albumentations:
     ) -> None:
         _check("Albumentations", transform)
         self.transform = transform
+        for argument, name in (("image", image), ("mask", mask), ("boxes", boxes), ("keypoints", keypoints)):
+            _check_name(f"Albumentations: {argument}", name, is_needed=argument == "image")
         targets = {"image": image, "mask": mask, "bboxes": boxes, "keypoints": keypoints}
         self.targets = {target: name for target, name in targets.items() if name is not None}
-        self.others = tuple(others)
+        self.others = tuple(names("Albumentations: others", others, "a sequence of names of fields"))
 
     def __call__(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the sample as the transform changes it."""
@@ -107,4 +114,9 @@ class Albumentations:
 
 def _check(name: str, transform: object) -> None:
     if not callable(transform) or isinstance(transform, type):
-        raise TypeError(f"{name}: transform must be something to call, not {transform!r}")
+        raise TypeError(f"{name}: transform must be something to call, not {shown(transform)}")
+
+
+def _check_name(what: str, name: object, *, is_needed: bool) -> None:
+    if name is not None or is_needed:
+        text(what, name, "the name of a field" if is_needed else "the name of a field, or None")

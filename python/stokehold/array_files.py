@@ -14,6 +14,8 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from stokehold.checks import mapping, renamed
+from stokehold.checks import paths as listed_paths
 from stokehold.columns import Blocks, Shard, checked
 from stokehold.table import Table
 
@@ -50,7 +52,8 @@ class _ArrayFiles(Table):
 
     def __init__(self, arrays: Mapping[str, Sequence[_Array]]) -> None:
         if not arrays:
-            raise ValueError(f"{type(self).__name__}: there are no arrays")
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: {'arrays' if owner == 'Npy' else 'paths'}: there are no arrays")
         super().__init__({name: _joined(name, parts) for name, parts in arrays.items()})
 
 
@@ -71,7 +74,13 @@ class Npy(_ArrayFiles):
     """
 
     def __init__(self, arrays: Mapping[str, Paths]) -> None:
-        super().__init__({name: [_npy(path) for path in _listed(paths)] for name, paths in arrays.items()})
+        given = mapping("Npy: arrays", arrays, "a mapping of names of fields to paths")
+        super().__init__(
+            {
+                name: [_npy(path) for path in listed_paths(f"Npy: arrays[{name!r}]", paths)]
+                for name, paths in given.items()
+            }
+        )
 
 
 class Npz(_ArrayFiles):
@@ -90,7 +99,7 @@ class Npz(_ArrayFiles):
     """
 
     def __init__(self, paths: Paths, fields: Mapping[str, str] | None = None) -> None:
-        super().__init__(_by_field([_npz(path) for path in _listed(paths)], fields))
+        super().__init__(_by_field("Npz", [_npz(path) for path in listed_paths("Npz: paths", paths)], fields))
 
 
 class Safetensors(_ArrayFiles):
@@ -110,23 +119,16 @@ class Safetensors(_ArrayFiles):
     """
 
     def __init__(self, paths: Paths, fields: Mapping[str, str] | None = None) -> None:
-        super().__init__(_by_field([_safetensors(path) for path in _listed(paths)], fields))
-
-
-def _listed(paths: Paths) -> list[str]:
-    if isinstance(paths, str | os.PathLike):
-        return [os.fspath(paths)]
-    found = [os.fspath(path) for path in paths]
-    if not found:
-        raise ValueError("there are no paths")
-    return found
+        super().__init__(
+            _by_field("Safetensors", [_safetensors(path) for path in listed_paths("Safetensors: paths", paths)], fields)
+        )
 
 
 def _by_field(
-    files: Sequence[tuple[str, Mapping[str, _Array]]], fields: Mapping[str, str] | None
+    owner: str, files: Sequence[tuple[str, Mapping[str, _Array]]], fields: Mapping[str, str] | None
 ) -> dict[str, list[_Array]]:
     """Returns for each field its arrays in all files."""
-    wanted = {name: name for name in files[0][1]} if fields is None else dict(fields)
+    wanted = renamed(f"{owner}: fields", fields) or {name: name for name in files[0][1]}
     for path, arrays in files:
         for key in wanted.values():
             if key not in arrays:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
+from stokehold.checks import items, shown
 
 __all__ = ["OUTPUTS", "Batch", "Output", "Ragged"]
 
@@ -99,7 +100,7 @@ class Ragged(Sequence[Any]):
 
     def __init__(self, rows: Iterable[Any] = ()) -> None:
         # Whoever walks trees puts anything into the place of arrays, so they are not looked at.
-        self._rows = rows if isinstance(rows, SlotRows) else list(rows)
+        self._rows = rows if isinstance(rows, SlotRows) else items("Ragged: rows", rows, "a sequence of arrays")
 
     def __len__(self) -> int:
         """Returns the number of rows."""
@@ -246,6 +247,13 @@ class SlotFields(Mapping[str, Any]):
         return _mask(self.native) if position is None else self.native.field(position)
 
 
+def _by_name(fields: Any) -> dict[str, Any]:
+    try:
+        return dict(fields)
+    except (TypeError, ValueError):
+        raise TypeError(f"Batch: fields must be a mapping of names to arrays, not {shown(fields)}") from None
+
+
 class Batch(Mapping[str, Any]):
     """One batch: views of a slot in shared memory, by field name.
 
@@ -262,7 +270,7 @@ class Batch(Mapping[str, Any]):
 
     def __init__(self, fields: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), facts: Facts | None = None) -> None:
         # In the place of arrays there may be anything.
-        self._fields: SlotFields | dict[str, Any] = fields if isinstance(fields, SlotFields) else dict(fields)
+        self._fields: SlotFields | dict[str, Any] = fields if isinstance(fields, SlotFields) else _by_name(fields)
         self._facts = facts
 
     def __getitem__(self, name: str) -> Any:

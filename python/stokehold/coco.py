@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from stokehold.checks import as_truth, one_of, path, printable, shown, word
 from stokehold.coco_file import AnnotationFile, Image
 from stokehold.coco_masks import LAST_CLASS, Part, Segmentations, Segmented, parts
 from stokehold.encoded import Images
@@ -79,15 +79,16 @@ class CocoDetection(Table):
         *,
         masks: bool | Literal["semantic"] = False,
     ) -> None:
-        if box_format not in get_args(BoxFormat):
-            expected = ", ".join(get_args(BoxFormat))
-            raise ValueError(f"CocoDetection: box_format must be one of {expected}, not {box_format!r}")
-        if masks not in (False, True, "semantic"):
-            raise ValueError(f"CocoDetection: masks must be False, True or 'semantic', not {masks!r}")
-        file = AnnotationFile(Path(annotations))
+        box_format = one_of("CocoDetection: box_format", box_format, get_args(BoxFormat))
+        merged = word(masks, ("semantic",)) is not None
+        if not merged and as_truth(masks) is None:
+            kind = ValueError if isinstance(masks, str) else TypeError
+            raise kind(f"CocoDetection: masks must be False, True or 'semantic', not {shown(masks)}")
+        root = path("CocoDetection: root", root)
+        file = AnnotationFile(path("CocoDetection: annotations", annotations))
         objects = [image.objects for image in file.images]
         columns: dict[str, Any] = {
-            "image": Images([Path(root) / image.file_name for image in file.images]),
+            "image": Images([root / image.file_name for image in file.images]),
             "boxes": BoundingBoxes([_boxes([each.box for each in row], box_format) for row in objects], box_format),
             "labels": _labels([[each.label for each in row] for row in objects]),
             "area": Lists([np.array([each.area for each in row], np.float32) for row in objects], np.float32),
@@ -97,14 +98,13 @@ class CocoDetection(Table):
         if file.points:
             columns["keypoints"] = KeyPoints([_points(image, file.points) for image in file.images])
         if masks:
-            name = "mask" if masks == "semantic" else "masks"
-            columns[name] = _segmentations(file, merged=masks == "semantic")
+            columns["mask" if merged else "masks"] = _segmentations(file, merged=merged)
         self.categories: dict[int, str] = file.categories
         super().__init__(columns)
         self.counters = {name: count for name, count in file.counters.items() if count}
         if self.counters:
             listed = ", ".join(f"{name} {count}" for name, count in self.counters.items())
-            _LOG.warning("%s: passed over or filled in: %s", file.path, listed)
+            _LOG.warning("%s: passed over or filled in: %s", printable(str(file.path)), listed)
 
 
 def _boxes(xywh: Sequence[Sequence[float]], box_format: BoxFormat) -> npt.NDArray[np.float32]:
@@ -144,7 +144,7 @@ def _segmentations(file: AnnotationFile, *, merged: bool) -> Segmentations:
     for image in file.images:
         height, width = (image.entry.get(side) for side in ("height", "width"))
         if type(height) is not int or type(width) is not int or not (0 < height < 2**31 and 0 < width < 2**31):
-            what = f"image {image.id!r}, height {height!r}, width {width!r}"
+            what = f"image {shown(image.id)}, height {height!r}, width {width!r}"
             raise file.error(f"has an image without the height and width that masks need: {what}")
         objects: list[tuple[int, list[Part]]] = []
         for each in image.objects:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
+from stokehold.checks import SHOWN, shown
+
 __all__ = ["AnnotationFile", "Image", "Object"]
 
 
@@ -16,8 +18,6 @@ BOX_NUMBERS: Final = 4
 """x, y, width and height."""
 LARGEST: Final = 1e38
 """What a batch holds as ``float32``, sums of two included."""
-SHOWN: Final = 80
-"""How many characters of an entry an error shows."""
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class AnnotationFile:
                 raise self.error(f"has an image without a usable id: number {number}, {_short(entry)}")
             name = entry.get("file_name")
             if not isinstance(name, str) or not name:
-                raise self.error(f"has an image without a usable file_name: image {key!r}, {_short(entry)}")
+                raise self.error(f"has an image without a usable file_name: image {shown(key)}, {_short(entry)}")
             self.counters["repeated_images"] += key in seen
             seen.add(key)
             # The last one counts, as for pycocotools.
@@ -125,7 +125,7 @@ class AnnotationFile:
         if image is None:
             self.counters["annotations_without_image"] += 1
             return
-        name = f"{_name(number, entry)} of image {key!r}"
+        name = f"{_name(number, entry)} of image {shown(key)}"
         box = entry.get("bbox")
         if box is None or (isinstance(box, list) and not box):
             self.counters["annotations_without_box"] += 1
@@ -172,7 +172,7 @@ def _whole(value: object) -> int | None:
 
 def _name(number: int, entry: dict[str, Any]) -> str:
     key = entry.get("id")
-    return f"annotation number {number}" if key is None else f"annotation {key!r}"
+    return f"annotation number {number}" if key is None else f"annotation {shown(key)}"
 
 
 def _kind(value: object) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import IO, Any, Final, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
+
+from stokehold.checks import is_missing, mapping, shown
 
 __all__ = [
     "Blocks",
@@ -22,6 +25,7 @@ __all__ = [
     "Shard",
     "Stored",
     "Texts",
+    "by_name",
     "checked",
     "column",
     "field_name",
@@ -29,15 +33,6 @@ __all__ = [
     "rows",
     "shown",
 ]
-
-SHOWN: Final = 80
-"""How many characters of a value an error shows."""
-
-
-def shown(value: object) -> str:
-    """Returns a value as an error shows it."""
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 class Shard(NamedTuple):
@@ -226,43 +221,81 @@ class Rows(Column):
         return len(self.array)
 
 
-def column(name: str, given: object) -> Column:
-    """Returns what a table was given as a column.
+def column(name: str, given: object, owner: str) -> Column:
+    """Returns what a table, or whatever is called `owner`, was given as a column.
 
     Raises:
-        ValueError: It is a scalar.
+        TypeError: It is nothing that has rows.
+        ValueError: It is a scalar, or a dtype cannot be in a batch.
     """
     if isinstance(given, Column):
         return given
-    if isinstance(given, list | tuple) and given:
-        if all(isinstance(row, str) for row in given):
-            return Texts(Runs([row.encode() for row in given]))
-        if all(isinstance(row, str | bytes) for row in given):
-            return Bytes(Runs([row.encode() if isinstance(row, str) else row for row in given]))
-    return rows(name, given)
+    listed = _objects(given)
+    if listed and all(isinstance(row, str) for row in listed):
+        return Texts(Runs([row.encode() for row in listed]))
+    if listed and all(isinstance(row, str | bytes) for row in listed):
+        return Bytes(Runs([row.encode() if isinstance(row, str) else row for row in listed]))
+    # Of what begins with a number, NumPy says whether it is an array.
+    is_text = isinstance(next((row for row in listed if not is_missing(row)), None), str | bytes | os.PathLike)
+    for at, row in enumerate(listed if is_text else ()):
+        if isinstance(row, os.PathLike):
+            what = "Images([...]) makes images of the files, Masks([...]) masks, and list(map(str, ...)) texts"
+            raise TypeError(f"{owner}: column `{name}` holds paths: {what}")
+        if is_missing(row):
+            missing = f"no value in row {at}, {shown(row)}"
+            raise ValueError(f"{owner}: column `{name}` has {missing}: fill it, or leave it out")
+    return rows(name, given, owner)
 
 
-def field_name(name: str) -> str:
+def _objects(given: object) -> Sequence[Any]:
+    """Returns the rows of what may hold texts, bytes or paths; none of what holds numbers."""
+    if isinstance(given, list | tuple):
+        return given
+    kind = getattr(getattr(given, "dtype", None), "kind", None)
+    is_column = type(given).__module__.partition(".")[0] in {"pandas", "polars", "pyarrow"}
+    is_numeric = getattr(getattr(given, "dtype", None), "is_numeric", None)
+    if is_numeric is not None and is_numeric():
+        return []
+    is_array = isinstance(given, np.ndarray) and given.ndim == 1 and kind in set("UOT")
+    if is_array or (is_column and kind not in set("biuf")):
+        found: list[Any] = given.tolist() if hasattr(given, "tolist") else list(cast("Iterable[Any]", given))
+        # A column of numbers is an array.
+        return found if any(isinstance(row, str | bytes | os.PathLike) for row in found) else []
+    return []
+
+
+def field_name(name: object, owner: str = "") -> str:
     """Returns the name of a field, or raises ``TypeError`` if it is none."""
     # JSON would take a number, and make it a text.
     if not isinstance(name, str):
-        raise TypeError(f"the name of a field must be a str, not {type(name).__name__}")
-    return name
+        raise TypeError(f"{owner}{': ' if owner else ''}the name of a field must be a str, not {type(name).__name__}")
+    return str(name)
 
 
-def rows(name: str, given: object) -> Rows | Blocks:
+def rows(name: str, given: object, owner: str) -> Rows | Blocks:
     """Returns an array as a column.
 
     Raises:
-        TypeError: It is a column already.
-        ValueError: It is a scalar.
+        TypeError: It is a column already, or nothing that has rows.
+        ValueError: It is a scalar, or a dtype cannot be in a batch.
     """
+    what = f"{owner}: column `{name}`"
     if isinstance(given, Column):
-        raise TypeError(f"column `{name}` is one of {type(given).__name__}, which a Table takes, and Arrays do not")
-    array = np.asarray(given)
+        raise TypeError(f"{what} is one of {type(given).__name__}, which a Table takes, and Arrays do not")
+    if isinstance(given, type):
+        raise TypeError(f"{what} is the class {given.__name__}: make one, {given.__name__}(...)")
+    if isinstance(given, str | bytes | os.PathLike | Mapping | AbstractSet) or given is None:
+        kind = "a text" if isinstance(given, str) else shown(given)
+        raise TypeError(f"{what} must be an array or a list with a row for each sample, not {kind}")
+    if not hasattr(given, "__array__") and isinstance(given, Iterable) and not isinstance(given, Sequence):
+        given = list(given)
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{what} has rows of several lengths: a Table takes Lists([...]) for such ({error})") from None
     if array.ndim == 0:
-        raise ValueError(f"array `{name}` is a scalar; it needs a first axis of rows")
-    checked(name, array.dtype)
+        raise ValueError(f"{what}: array `{name}` is a scalar, {shown(given)}; it needs a first axis of rows")
+    checked(name, array.dtype, owner)
     return _of_a_map(given, array) or Rows(array)
 
 
@@ -288,16 +321,25 @@ def _of_a_map(given: object, array: npt.NDArray[Any]) -> Blocks | None:
     return Blocks(array.dtype, array.shape[1:], [(shard, start, len(array))])
 
 
-def checked(name: str, dtype: np.dtype[Any]) -> None:
+def checked(name: str, dtype: np.dtype[Any], owner: str = "") -> None:
     """Checks that an array of this dtype can be in a batch.
 
     Raises:
         ValueError: It cannot.
     """
+    what = f"{owner}{': ' if owner else ''}array `{name}`"
     if (dtype.kind not in "biuf" or dtype.itemsize > np.dtype(np.float64).itemsize) and dtype.name != "bfloat16":
-        raise ValueError(f"array `{name}` has dtype {dtype}; a batch holds numbers and booleans only, of up to 8 bytes")
+        hint = {
+            "U": "; a Table takes a list of str, Images([...]) paths of images",
+            "T": "; a Table takes a list of str, Images([...]) paths of images",
+            "S": "; a Table takes a list of bytes",
+            "O": "; a Table takes Lists([...]) for rows that vary in length",
+            "M": "; .astype('int64') makes numbers of times",
+            "m": "; .astype('int64') makes numbers of times",
+        }.get(dtype.kind, "")
+        raise ValueError(f"{what} has dtype {dtype}; a batch holds numbers and booleans only, of up to 8 bytes{hint}")
     if not dtype.isnative:
-        raise ValueError(f"array `{name}` is not in the machine's byte order; use .astype(dtype.newbyteorder('='))")
+        raise ValueError(f"{what} is not in the machine's byte order; use .astype(dtype.newbyteorder('='))")
 
 
 def flat(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -308,3 +350,17 @@ def flat(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """
     checked(name, array.dtype)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def by_name(what: str, given: object) -> dict[str, Any]:
+    """Returns columns, or arrays, by the names of their fields; a data frame has such too.
+
+    Raises:
+        TypeError: There are none; `what` names the argument.
+    """
+    if type(given).__module__.partition(".")[0] in {"pandas", "polars"} and type(given).__name__ == "DataFrame":
+        frame = cast("Any", given)
+        given = {name: frame[name] for name in frame.columns}
+    is_row = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+    hint = ": write {'x': ...} for a field of the name x" if is_row else ""
+    return mapping(what, given, f"a mapping of names of fields to what they hold, a dict{hint}")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
+from stokehold.checks import shown
 from stokehold.columns import Shard, column, field_name, flat
 from stokehold.encoded import Images
 
@@ -20,7 +21,11 @@ MAPPED_BYTES: Final = 16 << 10
 
 
 def copied(
-    columns: Mapping[str, Any], classes: Sequence[str] = (), images: Collection[str] = ()
+    columns: Mapping[str, Any],
+    classes: Sequence[str] = (),
+    images: Collection[str] = (),
+    *,
+    owner: str = "Table: columns",
 ) -> tuple[_native.Source, int]:
     """Copies columns, and returns them as a source, and their number of rows.
 
@@ -28,15 +33,18 @@ def copied(
         columns: The columns by field name.
         classes: The names of the classes that their labels count.
         images: Fields of images that they may follow, beside those of columns.
+        owner: The argument that the columns were, for errors.
 
     Raises:
         ValueError: Numbers of rows differ, a column follows what has no images, or a dtype cannot be in a batch.
     """
-    found = {name: column(name, given) for name, given in columns.items()}
+    found = {field_name(name, owner): column(name, given, owner) for name, given in columns.items()}
     counts = {name: len(each) for name, each in found.items()}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"`{name}` has {count}" for name, count in counts.items())
-        raise ValueError(f"the columns differ in their number of rows: {listed}")
+        raise ValueError(f"{owner}: the columns differ in their number of rows: {listed}")
+    if not any(counts.values()):
+        raise ValueError(f"{owner}: a table needs at least one column and one row, not {shown(columns)}")
     described: list[dict[str, Any]] = []
     buffers: list[npt.NDArray[np.uint8]] = []
     shards: dict[Shard, int] = {}
@@ -44,7 +52,7 @@ def copied(
     for name, each in found.items():
         if each.image is not None and each.image not in images and not isinstance(found.get(each.image), Images):
             what = "; give that as Images(...), which takes arrays too" if each.image in found else ""
-            raise ValueError(f"column `{name}` belongs to column `{each.image}`, which has no images{what}")
+            raise ValueError(f"{owner}: column `{name}` belongs to column `{each.image}`, which has no images{what}")
         by, arrays, own = each.stored()
         known = np.array([shards.setdefault(shard, len(shards)) for shard in own], np.uint64)
         if by == "blocks":
@@ -56,7 +64,7 @@ def copied(
         numbers = [len(buffers) + at for at in range(len(arrays))]
         buffers.extend(flat(name, array) for array in arrays)
         stored = {by: numbers[0] if len(numbers) == 1 else numbers}
-        described.append({"field": {"name": field_name(name), **each.spec()}, "stored": stored})
+        described.append({"field": {"name": name, **each.spec()}, "stored": stored})
     rows = next(iter(counts.values()), 0)
     # Reading small rows would take longer than what is done with them; large ones are read in advance.
     description = {"rows": rows, "columns": described, "classes": list(classes), "mapped": bool(is_small)}

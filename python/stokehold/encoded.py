@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from stokehold.checks import dtype_name, is_missing, shown, text
 from stokehold.columns import Column, Runs, Stored
+from stokehold.hints import table_hint
 
-__all__ = ["Images", "Masks"]
+__all__ = ["MASK_DTYPES", "Images", "Masks"]
 
 Rows: TypeAlias = (
     Sequence[str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any]] | npt.NDArray[Any]
@@ -30,12 +33,11 @@ class _Encoded(Column):
             # Absolute paths, which somebody has checked.
             self.data, self.ends = rows.data, rows.ends()
             return
-        if isinstance(rows, str | bytes | os.PathLike):
-            raise TypeError(f"{owner}: rows must be a sequence of paths, arrays or encoded bytes, not one of them")
+        given = _given(owner, rows)
         # One copy: there may be as much as fits into memory.
         self.data, ends = bytearray(), []
         here = b""
-        for at, row in enumerate(rows):
+        for at, row in enumerate(given):
             by: Literal["files", "runs"] = "files" if isinstance(row, str | os.PathLike) else "runs"
             if at and by != self.by:
                 raise TypeError(
@@ -46,7 +48,7 @@ class _Encoded(Column):
             if isinstance(row, str | os.PathLike):
                 path = os.fsencode(row)
                 if not path or b"\0" in path:
-                    raise ValueError(f"{owner}: row {at} is {row!r}, which is no path")
+                    raise ValueError(f"{owner}: row {at} is {shown(row)}, which is no path")
                 if not path.startswith(b"/"):
                     # It means the same wherever the program goes.
                     here = here or os.fsencode(Path.cwd()) + b"/"
@@ -71,7 +73,8 @@ class _Encoded(Column):
                 raise ValueError(f"{name} has no bytes")
         else:
             kind = f"{type(row).__module__}.{type(row).__qualname__}"
-            raise TypeError(f"{name} must be a path, a NumPy array or the bytes of an image file, not {kind}")
+            meaning = "a path, a NumPy array or the bytes of an image file"
+            raise TypeError(f"{name} must be {meaning}, not {shown(row)} ({kind}){_row_hint(row)}")
 
     def _pixels(self, array: npt.NDArray[Any], row: str) -> npt.NDArray[Any]:
         """Returns an array as an image file can hold it, or raises ``ValueError`` where none can."""
@@ -85,10 +88,38 @@ class _Encoded(Column):
         return len(self.ends)
 
 
+def _given(owner: str, rows: object) -> Iterable[Any]:
+    """Returns what has the rows, one after the other."""
+    meaning = f"{owner}: rows must be a sequence of paths, arrays or encoded bytes, one for each sample"
+    if isinstance(rows, str | bytes | bytearray | memoryview | os.PathLike):
+        one = shown(rows) if isinstance(rows, str | os.PathLike) else "data"
+        raise TypeError(f"{meaning}, not one of them: write {owner}([{one}])")
+    if hint := table_hint(rows):
+        raise TypeError(f"{meaning}, not a table: {hint}")
+    if (
+        isinstance(rows, Mapping | AbstractSet | type)
+        or not isinstance(rows, Iterable)
+        or getattr(rows, "shape", None) == ()
+    ):
+        why = ", which has no order" if isinstance(rows, AbstractSet) else ""
+        raise TypeError(f"{meaning}, not {shown(rows)}{why}")
+    return rows
+
+
+def _row_hint(row: object) -> str:
+    """Returns how something that is no row becomes one."""
+    if is_missing(row):
+        return ": a value is missing, so leave the sample out"
+    if hasattr(row, "__array__") or hasattr(row, "__array_interface__"):
+        return ": numpy.asarray(...) makes an array of it, (H, W) or (H, W, C)"
+    return ""
+
+
 _KINDS: Final = {"files": "a path", "runs": "in memory"}
 _SHORT: Final = {1: "P5", 3: "P6"}
 _LONG: Final = {2: "GRAYSCALE_ALPHA", 4: "RGB_ALPHA"}
-_INDICES: Final = ("uint8", "uint16", "int32")
+MASK_DTYPES: Final = ("uint8", "uint16", "int32")
+"""What masks may be in a batch."""
 
 
 class Images(_Encoded):
@@ -152,9 +183,8 @@ class Masks(_Encoded):
     image: str
 
     def __init__(self, rows: Rows | Runs, image: str = "image", dtype: npt.DTypeLike = "uint8") -> None:
-        self.image, self.dtype = image, np.dtype(dtype)
-        if self.dtype.name not in _INDICES:
-            raise ValueError(f"Masks: dtype = {self.dtype.name} must be one of {', '.join(_INDICES)}")
+        self.image = text("Masks: image", image, "the name of a column")
+        self.dtype = np.dtype(dtype_name("Masks: dtype", dtype, MASK_DTYPES))
         super().__init__(rows)
 
     def spec(self) -> dict[str, Any]:

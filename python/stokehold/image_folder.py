@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from functools import cached_property
-from pathlib import Path
 
 from stokehold import _native
 from stokehold.cache import cache_folder
+from stokehold.checks import path
 from stokehold.sources import Source, described_path
 
 __all__ = ["ImageFolder"]
@@ -32,8 +32,8 @@ class ImageFolder(Source):
     """
 
     def __init__(self, root: str | os.PathLike[str], *, cache: str | os.PathLike[str] | bool = True) -> None:
-        self.root = Path(root).absolute()
-        self._cache = cache_folder(cache)
+        self.root = path("ImageFolder: root", root).absolute()
+        self._cache = cache_folder("ImageFolder", cache)
 
     @cached_property
     def _listing(self) -> tuple[list[str], list[int], list[str]]:

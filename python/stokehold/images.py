@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import os
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
+from stokehold.checks import as_integer, items, shown, whole
 
 __all__ = ["decode_jpeg"]
+
+Scale: TypeAlias = Literal[1, 2, 4, 8]
 
 
 def decode_jpeg(
     data: bytes | bytearray | memoryview,
-    region: tuple[int, int, int, int] | None = None,
-    scale: Literal[1, 2, 4, 8] = 1,
+    region: Sequence[int] | None = None,
+    scale: Scale = 1,
     *,
     out: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.uint8]:
@@ -39,13 +44,42 @@ def decode_jpeg(
 
     Raises:
         DecodeError: The bytes are no JPEG, or a broken one that libjpeg-turbo does not read either; ``offset`` says
-            where. Or the region does not lie in the image, or the scale is another.
-        TypeError: An `out` that is no NumPy array.
-        ValueError: An `out` of another shape or dtype, or one that is not C-contiguous and writable.
-        OverflowError: A number of the region, or a scale, that no image can have: negative, or above 2^32.
+            where. Or the region does not lie in the image.
+        TypeError: An argument is of another type; `data` is a path, for example.
+        ValueError: A region that is not four numbers, or one of them that no image can have; or another scale. An `out`
+            of another shape or dtype, or one that is not C-contiguous and writable.
     """
-    data = data if isinstance(data, bytes) else bytes(data)
-    height, width, pixels = _native.decode_jpeg(data, region, scale, out)
+    if not isinstance(data, bytes):
+        data = _bytes(data)
+    box = None
+    if region is not None:
+        numbers = items("decode_jpeg: region", region, _REGION)
+        if len(numbers) != len(_REGION.split(", ")):
+            raise ValueError(f"decode_jpeg: region must be {_REGION}, not {shown(region)}")
+        # A corner may be anywhere, and then is not in the image.
+        top, left = (whole(f"decode_jpeg: region[{at}]", numbers[at], -(2**63), 2**63 - 1) for at in (0, 1))
+        height, width = (whole(f"decode_jpeg: region[{at}]", numbers[at]) for at in (2, 3))
+        box = (top, left, height, width)
+    shrinks = as_integer(scale)
+    if shrinks is None or shrinks not in get_args(Scale):
+        kind = TypeError if shrinks is None else ValueError
+        raise kind(f"decode_jpeg: scale must be 1, 2, 4 or 8, not {shown(scale)}")
+    height, width, pixels = _native.decode_jpeg(data, box, shrinks, out)
     if out is not None:
         return out
     return np.frombuffer(pixels, dtype=np.uint8).reshape(height, width, 3)
+
+
+_REGION: Final = "(top, left, height, width)"
+
+
+def _bytes(data: object) -> bytes:
+    if isinstance(data, str | os.PathLike):
+        raise TypeError(
+            "decode_jpeg: data must be the bytes of a file, not its path: read the contents, "
+            f"Path({shown(os.fspath(data))}).read_bytes()"
+        )
+    try:
+        return bytes(memoryview(data))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"decode_jpeg: data must be the bytes of a file, not {shown(data)}") from None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stokehold.casting import cast_rows, common_dtype
+from stokehold.checks import dtype_name, items, numpy_dtype, one_of, text
 from stokehold.columns import Column, Stored
 from stokehold.transforms import BoxFormat
 
@@ -34,14 +35,15 @@ class Lists(Column):
 
     def __init__(self, rows: Sequence[npt.ArrayLike], dtype: npt.DTypeLike | None = None) -> None:
         owner = type(self).__name__
-        arrays = [_array(at, row, owner) for at, row in enumerate(rows)]
+        given = items(f"{owner}: rows", rows, "a sequence of arrays, one for each sample")
+        arrays = [_array(at, row, owner) for at, row in enumerate(given)]
         sample = next((array for array in arrays if array.size), arrays[0] if arrays else np.empty(0))
         self.shape = sample.shape[1:]
         for at, array in enumerate(arrays):
             if array.ndim == 0 or (array.size and array.shape[1:] != self.shape):
                 expected = ", ".join(["n", *map(str, self.shape)])
                 raise ValueError(f"{owner}: row {at} has shape {array.shape}, which is not ({expected})")
-        self.dtype = common_dtype(arrays, owner) if dtype is None else np.dtype(dtype)
+        self.dtype = common_dtype(arrays, owner) if dtype is None else numpy_dtype(dtype_name(f"{owner}: dtype", dtype))
         self.lengths = [len(array) if array.size else 0 for array in arrays]
         filled = [row for row in cast_rows(arrays, self.dtype, owner) if row.size]
         self.values = np.concatenate(filled) if filled else np.empty((0, *self.shape), self.dtype)
@@ -85,15 +87,16 @@ class BoundingBoxes(Lists):
         format: BoxFormat = "XYXY",  # noqa: A002
         image: str = "image",
     ) -> None:
-        if format not in get_args(BoxFormat):
-            raise ValueError(f"format must be one of {', '.join(get_args(BoxFormat))}, not {format!r}")
+        format = one_of("BoundingBoxes: format", format, get_args(BoxFormat))  # noqa: A001
         super().__init__(rows, np.float32)
         if len(self.values) == 0:
             self.shape, self.values = (4,), np.empty((0, 4), np.float32)
         if self.shape != (4,):
-            raise ValueError(f"boxes are of shape (n, 4), not (n, {', '.join(map(str, self.shape))})")
+            raise ValueError(
+                f"BoundingBoxes: rows: boxes are of shape (n, 4), not ({', '.join(map(str, ('n', *self.shape)))})"
+            )
         self.format = format
-        self.image = image
+        self.image = text("BoundingBoxes: image", image, "the name of a column")
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""
@@ -120,10 +123,9 @@ class KeyPoints(Lists):
     def __init__(self, rows: Sequence[npt.ArrayLike], image: str = "image") -> None:
         super().__init__(rows, np.float32)
         if self.shape[-1:] not in {(2,), (3,)}:
-            raise ValueError(
-                f"keypoints are of shape (n, ..., 2) or (n, ..., 3), not (n, {', '.join(map(str, self.shape))})"
-            )
-        self.image = image
+            shape = ", ".join(map(str, ("n", *self.shape)))
+            raise ValueError(f"KeyPoints: rows: keypoints are of shape (n, ..., 2) or (n, ..., 3), not ({shape})")
+        self.image = text("KeyPoints: image", image, "the name of a column")
 
     def spec(self) -> dict[str, Any]:
         """Returns what the field is as plain data."""

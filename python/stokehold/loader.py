@@ -17,21 +17,27 @@ from stokehold.arguments import (
     Even,
     OnError,
     Shuffle,
+    by_field,
+    check_callable,
     check_no_code,
     counted,
     duration,
-    one_of,
+    field_names,
+    limits_of,
+    output_of,
     shuffled,
+    state_text,
     streams,
 )
-from stokehold.batch import OUTPUTS, Batch, Output, SlotFields
-from stokehold.columns import field_name
+from stokehold.batch import Batch, Output, SlotFields
+from stokehold.checks import one_of, text, truth
 from stokehold.coordinator import FROZEN
+from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
 from stokehold.ranks import Ranks, local_world_size
-from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
-from stokehold.sizes import byte_count, integer
+from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages, views_of
+from stokehold.sizes import byte_count
 from stokehold.sources import Source
 from stokehold.told import Tellable
 from stokehold.transforms import Map
@@ -96,7 +102,8 @@ class Loader(Tellable):
         transforms: For each field that is to be changed, its transforms in order; a function of your own may stand
             among them, see `Call`. What follows an image (masks, boxes, keypoints of a `Table`) takes the image's
             geometry by itself. An array that seems to belong to an image (by its name, or because it has a value for
-            each pixel) and is to stay as it is needs an empty list. Or a list: such transforms of fields, then one
+            each pixel) and is to stay as it is needs an empty list. A `View` makes a further field of another one, with
+            draws of its own. Or a list: such transforms of fields, then one
             `Map` or several, which get whole samples, then transforms of the fields that those give.
         draws: For fields that are to draw as another one does, that field. By default each field draws by itself, so
             that two views of a sample differ, and what follows an image draws as the image. With
@@ -181,6 +188,7 @@ class Loader(Tellable):
     Raises:
         ValueError: An argument cannot work, or a transform cannot take its field; or an iterable dataset gives several
             workers the same samples.
+        ImportError: `output` is of a library that is not installed.
         TypeError: The source is none, or a part of a dataset cannot be pickled, which is named by its path; or samples
             of a dataset differ in what they consist of.
         RuntimeError: There are to be workers, and ``sys.executable`` is empty.
@@ -199,6 +207,7 @@ class Loader(Tellable):
     _loads: int = 0
     """How many states have been loaded."""
 
+    @hinted(LOADER, "Loader", "source")
     def __init__(
         self,
         source: Any,  # noqa: ANN401 (a Source, or any dataset)
@@ -232,61 +241,60 @@ class Loader(Tellable):
         worker_init: Callable[[int], object] | None = None,
     ) -> None:
         is_code = not isinstance(source, Source)
-        one_of("rng", rng, get_args(Rng))
-        one_of("start", start, get_args(Start))
-        one_of("even", even, get_args(Even))
-        is_stream = streams(source, fields, on_error, even, shuffle=shuffle)
-        one_of("on_error", on_error, get_args(OnError))
-        one_of("output", output, tuple(OUTPUTS))
-        one_of("batch_type", batch_type, get_args(BatchType))
-        if num_workers == "auto":
-            num_workers = _native.auto_workers(local_world_size())
+        rng = one_of("Loader: rng", rng, get_args(Rng))
+        start = one_of("Loader: start", start, get_args(Start))
+        even = one_of("Loader: even", even, get_args(Even))
+        on_error = one_of("Loader: on_error", on_error, get_args(OnError))
+        output = output_of(output)
+        batch_type = one_of("Loader: batch_type", batch_type, get_args(BatchType))
+        order = shuffled(shuffle)
+        is_stream = streams(source, fields, on_error, even, shuffle=order)
+        batch_size = None if batch_size is None else counted("batch_size", batch_size)
+        is_auto = isinstance(num_workers, str) and num_workers == "auto"
+        num_workers = _native.auto_workers(local_world_size()) if is_auto else counted("num_workers", num_workers)
         options: dict[str, Any] = {
-            "batch_size": counted("batch_size", 1 if batch_size is None else batch_size),
-            "shuffle": shuffled(shuffle),
+            "batch_size": batch_size or 1,
+            "shuffle": order,
             "seed": counted("seed", seed),
-            "drop_last": bool(drop_last),
+            "drop_last": truth("Loader: drop_last", drop_last),
             "even": even,
-            "num_workers": counted("num_workers", num_workers),
+            "num_workers": num_workers,
             "threads_per_worker": counted("threads_per_worker", threads_per_worker),
             "spawns": start == "spawn",
             "on_error": on_error,
             "stall_timeout": duration("stall_timeout", stall_timeout),
         }
-        for name, limit in (("max_sample_bytes", max_sample_bytes), ("worker_memory_limit", worker_memory_limit)):
-            if limit is not None:
-                options[name] = byte_count(name, limit)
-        if worker_batches is not None:
-            options["worker_batches"] = counted("worker_batches", worker_batches)
+        options |= limits_of(max_sample_bytes, worker_memory_limit, worker_batches)
         if num_workers and not sys.executable:
             raise RuntimeError(FROZEN.format(sys.executable))
-        names = None if fields is None else tuple(field_name(name) for name in fields)
-        self._valid_field = None if valid_field is None else field_name(valid_field)
+        names = field_names(fields)
+        self._valid_field = None if valid_field is None else text("Loader: valid_field", valid_field, "a str, or None")
+        rooms, drawn = by_field("capacity", capacity, "a mapping of fields to numbers"), draws_of(draws)
+        check_callable("worker_init", worker_init)
         functions: list[Function] = []
         before, maps, chosen = stages(transforms)
         dataset = source if is_code else None
         if maps:
-            dataset = mapped(source, maps, names, before=before, draws=draws or {}, options=options, rng=rng)
-            draws = None
+            dataset = mapped(source, maps, names, before=before, draws=drawn, options=options, rng=rng)
+            drawn = {}
         description = {
             "recipe": {
                 "transforms": chains(chosen, functions),
+                "views": views_of(chosen),
                 "batch_transforms": batch_chain(batch_transforms, functions),
-                "capacity": {
-                    field_name(name): counted(f"capacity[{name!r}]", room) for name, room in (capacity or {}).items()
-                },
-                "draws": draws_of({} if draws is None else draws),
+                "capacity": {name: counted(f"capacity[{name!r}]", room) for name, room in rooms.items()},
+                "draws": drawn,
             },
             "options": options,
             "prefetch": counted("prefetch", prefetch),
-            "memory_limit": byte_count("memory_limit", memory_limit),
+            "memory_limit": byte_count("Loader: memory_limit", memory_limit),
         }
         self.source = source
         self.output: Output = output
         code = None
         if dataset is not None or functions:
-            room = frozenset(capacity or {})
             own = None if maps else names
+            room = frozenset(rooms)
             code = Code(dataset, own, room, rng, options["seed"], num_workers, worker_init, functions=functions)
         else:
             check_no_code(source, rng, start, worker_init)
@@ -302,8 +310,7 @@ class Loader(Tellable):
         self._native = making.loader(self._ranks)
         self._making = making if given is None else None
         self._counters: Mapping[str, int] = {} if is_code else source.counters
-        self._is_stream, self._shuffles = is_stream, bool(shuffle)
-        self.drop_last = bool(drop_last)
+        self._is_stream, self._shuffles, self.drop_last = is_stream, bool(order), options["drop_last"]
         self._is_mapped = bool(maps) and not is_code
         self._num_workers = num_workers
         self.batch_size = batch_size
@@ -421,9 +428,10 @@ class Loader(Tellable):
 
         Raises:
             ValueError: `count` is less than 1.
+            TypeError: It is no integer.
         """
-        if count is not None and integer("count", count) < 1:
-            raise ValueError(f"count must be 1 or more, or None for no end, not {count}")
+        if count is not None:
+            count = counted("count", count, of="Loader.epochs")
         each = itertools.repeat(self) if count is None else itertools.repeat(self, count)
         return itertools.chain.from_iterable(each)
 
@@ -433,7 +441,7 @@ class Loader(Tellable):
         A place that was loaded in the same epoch is kept. An iteration that has begun, and of which nothing has been
         taken yet, begins anew with this epoch: frameworks make an iterator before they tell the epoch.
         """
-        epoch = counted("epoch", epoch)
+        epoch = counted("epoch", epoch, of="Loader.set_epoch")
         is_other = epoch != self._native.epoch
         self._native.set_epoch(epoch)
         begun = None if self._begun is None else self._begun()
@@ -455,10 +463,12 @@ class Loader(Tellable):
         """Makes the next iteration go on where `state_dict` was taken; nothing is replayed.
 
         Raises:
-            ValueError: The state is of another version, seed, order or source, or its cursor is beyond the end.
+            ValueError: The state is of another version, seed, order or source, its cursor is beyond the end, or it is
+                none.
+            TypeError: It is no mapping.
         """
         self._settle()
-        self._native.load_state(json.dumps(dict(state_dict)))
+        self._native.load_state(state_text(state_dict))
         self._loads += 1
 
     def stats(self) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stokehold.cache import cache_folder
-from stokehold.columns import Parts, Shard, field_name
+from stokehold.checks import path as checked_path
+from stokehold.checks import renamed
+from stokehold.columns import Parts, Shard
 from stokehold.shards import Progress
 from stokehold.table import Table
 from stokehold.unpacked import Packed, unpacked
@@ -71,15 +73,17 @@ class Mds(Table):
         *,
         cache: str | os.PathLike[str] | bool = True,
     ) -> None:
-        root = Path(folder)
+        root = checked_path("Mds: folder", folder)
+        given = renamed("Mds: fields", fields)
+        kept = cache_folder("Mds", cache)
         described = _index(root)
         encodings = _columns(root, described)
-        wanted = {name: name for name in encodings} if fields is None else dict(fields)
+        wanted = given or {name: name for name in encodings}
         for key in wanted.values():
             if key not in encodings:
                 raise ValueError(f"{root}: there is no column `{key}`; there are {', '.join(encodings)}")
-        specs = {field_name(name): _spec(f"{root}: column `{key}`", encodings[key]) for name, key in wanted.items()}
-        paths = _unpacked(root, described, cache_folder(cache))
+        specs = {name: _spec(f"{root}: column `{key}`", encodings[key]) for name, key in wanted.items()}
+        paths = _unpacked(root, described, kept)
         files = [_places(path, shard) for path, shard in zip(paths, described, strict=True)]
         shards = [file.shard for file in files]
         numbers = np.repeat(np.arange(len(files), dtype=np.uint32), [len(file.starts) for file in files])

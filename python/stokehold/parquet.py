@@ -8,11 +8,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
 from stokehold import _native
-from stokehold.columns import field_name
+from stokehold.checks import extents, mapping, one_of, printable, shown, text
+from stokehold.checks import names as names_of
+from stokehold.checks import paths as listed_paths
 from stokehold.sizes import byte_count
 from stokehold.sources import Source, described_path
 
@@ -89,11 +91,11 @@ class Parquet(Source):
         fill: Mapping[str, Fill] | None = None,
         cache: int | str = "256MiB",
     ) -> None:
-        if nulls not in {"error", "fill", "mask"}:
-            raise ValueError(f"Parquet: nulls must be 'error', 'fill' or 'mask', not {nulls!r}")
-        if isinstance(columns, str) or isinstance(images, str):
-            raise TypeError("Parquet: columns and images are sequences of names, not one name")
-        self.paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        nulls = one_of("Parquet: nulls", nulls, _NULLS)
+        listed = listed_paths("Parquet: paths", paths)
+        self.paths: list[Paths] = [paths] if isinstance(paths, str | os.PathLike) else list(listed)
+        rooms = mapping("Parquet: shapes", {} if shapes is None else shapes, "a mapping of fields to shapes")
+        filled = mapping("Parquet: fill", {} if fill is None else fill, "a mapping of fields to values")
         files = [found for path in self.paths for found in _found(os.fspath(path))]
         names = list(dict.fromkeys(name for _, keys in files for name in keys))
         whole = {name for name in names if all(_is_whole(keys.get(name)) for _, keys in files)}
@@ -104,10 +106,13 @@ class Parquet(Source):
             ],
             "partitions": names,
             "columns": None if columns is None else _renamed(columns),
-            "images": [field_name(name) for name in images],
-            "shapes": {field_name(name): [_extent(name, n) for n in shape] for name, shape in (shapes or {}).items()},
+            "images": names_of("Parquet: images", images, "a sequence of names"),
+            "shapes": {
+                name: extents(f"Parquet: shapes[{name!r}]", shape, least=1, varies=True)
+                for name, shape in rooms.items()
+            },
             "nulls": nulls,
-            "fill": {field_name(name): _filling(name, value) for name, value in (fill or {}).items()},
+            "fill": {name: _filling(name, value) for name, value in filled.items()},
             "cache_bytes": byte_count("Parquet: cache", cache),
         }
         self._spec: dict[str, Any] = json.loads(_native.probe_parquet(json.dumps(request, allow_nan=False)))
@@ -148,19 +153,22 @@ class Parquet(Source):
         return f"Parquet({where!r}, {files} file{'s' if files > 1 else ''}, {len(self)} rows of {fields})"
 
 
+_NULLS: Final[tuple[Literal["error", "fill", "mask"], ...]] = ("error", "fill", "mask")
+
+
 def _found(path: str) -> list[tuple[Path, dict[str, str | None]]]:
     """Returns the files that a path names, and for each the keys and values that the folders below it name."""
     if (root := Path(path).absolute()).is_dir():
         below = sorted(file for file in root.rglob("*.parquet") if not _is_hidden(file.relative_to(root)))
         if not below:
-            raise ValueError(f"Parquet: {path} has no files that end in .parquet")
+            raise ValueError(f"Parquet: paths: {printable(path)} has no files that end in .parquet")
         return [(file, _keys(file.relative_to(root))) for file in below if file.is_file()]
     if os.path.lexists(path) or not glob.has_magic(path):
         return [(Path(path).absolute(), {})]
     # `Path.glob` takes no pattern that is absolute.
     matches = sorted(match for match in glob.glob(path, recursive=True) if not Path(match).is_dir())  # noqa: PTH207
     if not matches:
-        raise ValueError(f"Parquet: {path} matches no files")
+        raise ValueError(f"Parquet: paths: {printable(path)} matches no files")
     return [(Path(match).absolute(), {}) for match in matches]
 
 
@@ -187,18 +195,18 @@ def _value(value: str | None, is_whole: bool) -> int | str | None:
 
 
 def _renamed(columns: Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:
-    pairs = columns.items() if isinstance(columns, Mapping) else [(name, name) for name in columns]
-    renamed = [(field_name(name), field_name(column)) for name, column in pairs]
+    if isinstance(columns, Mapping):
+        given = mapping("Parquet: columns", columns, "a mapping of fields to columns")
+        renamed = [(name, text(f"Parquet: columns[{name!r}]", there)) for name, there in given.items()]
+    else:
+        meaning = "a sequence of names, a mapping of fields to names, or None for all"
+        renamed = [(name, name) for name in names_of("Parquet: columns", columns, meaning)]
     names = [name for name, _ in renamed]
+    if not names:
+        raise ValueError(f"Parquet: columns must have at least one name, or be None for all, not {shown(columns)}")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"Parquet: columns has {', '.join(map(repr, twice))} more than once")
     return renamed
-
-
-def _extent(name: str, extent: int | None) -> int | None:
-    if extent is not None and not (isinstance(extent, int) and 0 < extent < 2**32):
-        raise ValueError(f"Parquet: shapes[{name!r}] must hold extents of at least 1, or None first, not {extent!r}")
-    return extent
 
 
 def _filling(name: str, value: Fill) -> float | str:
@@ -213,6 +221,6 @@ def _filling(name: str, value: Fill) -> float | str:
     if not isinstance(value, bool | int | float | str):
         item = getattr(value, "item", None)
         if item is None:
-            raise TypeError(f"Parquet: fill[{name!r}] must be a number or a text, not {type(value).__name__}")
+            raise TypeError(f"Parquet: fill[{name!r}] must be a number or a text, not {shown(value)}")
         return _filling(name, item())
     return value

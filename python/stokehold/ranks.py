@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any, Final, NamedTuple, Self
 
+from stokehold.checks import as_integer, shown
 from stokehold.sizes import from_env, integer
 
 __all__ = ["Ranks", "local_world_size"]
@@ -52,40 +53,46 @@ class Ranks(NamedTuple):
         """
         if rank is None and world_size is None:
             return None
-        if rank is not None and not hasattr(rank, "__index__"):
+        if rank is not None and as_integer(rank) is None:
             return cls._of_group(rank, world_size)
-        if rank is None:
-            rank = _other("rank", "RANK", f"world_size={world_size}")
-        if world_size is None:
-            world_size = _other("world_size", "WORLD_SIZE", f"rank={rank}")
-        return cls._checked(integer("rank", rank), integer("world_size", world_size), "arguments")
+        number = None if rank is None else integer("Loader: rank", rank)
+        size = None if world_size is None else integer("Loader: world_size", world_size)
+        if number is None:
+            number = _other("rank", "RANK", f"world_size={shown(size)}")
+        if size is None:
+            size = _other("world_size", "WORLD_SIZE", f"rank={shown(number)}")
+        return cls._checked(number, size, "arguments")
 
     @classmethod
     def _checked(cls, rank: int, world_size: int, by: str) -> Self:
         if world_size < 1:
-            raise ValueError(f"world_size must be 1 or more, not {world_size} ({by})")
+            raise ValueError(f"Loader: world_size must be 1 or more, not {world_size} ({by})")
         if not 0 <= rank < world_size:
-            raise ValueError(f"rank must be 0 to {world_size - 1} with world_size={world_size}, not {rank} ({by})")
+            raise ValueError(
+                f"Loader: rank must be 0 to {world_size - 1} with world_size={world_size}, not {rank} ({by})"
+            )
         return cls(rank, world_size, by)
 
     @classmethod
     def _of_group(cls, group: Any, world_size: int | None) -> Self:  # noqa: ANN401
         if world_size is not None:
-            raise ValueError("rank= is a group of ranks, which knows its world_size: leave world_size= out")
+            raise ValueError("Loader: rank is a group of ranks, which knows its world_size: leave world_size= out")
         kind = type(group).__name__
         if kind == "DeviceMesh":
             if group.ndim != 1:
                 raise ValueError(
-                    f"rank= is a DeviceMesh of {group.ndim} axes: pass the one over which samples are shared, such as "
-                    'mesh["dp"]; ranks along the others read the same samples'
+                    f"Loader: rank is a DeviceMesh of {group.ndim} axes: pass the one over which samples are shared, "
+                    'such as mesh["dp"]; ranks along the others read the same samples'
                 )
             return cls._checked(group.get_local_rank(), group.size(), "DeviceMesh")
         distributed = _distributed()
         if distributed is None or not isinstance(group, distributed.ProcessGroup):
-            raise TypeError(f"rank must be an integer, a process group of torch or a DeviceMesh, not {kind}")
+            raise TypeError(
+                f"Loader: rank must be an integer, a process group of torch or a DeviceMesh, not {shown(group)}"
+            )
         rank = distributed.get_rank(group)
         if rank < 0:
-            raise ValueError("rank= is a process group that this trainer is no part of")
+            raise ValueError("Loader: rank is a process group that this trainer is no part of")
         return cls._checked(rank, distributed.get_world_size(group), "process group")
 
     @classmethod
@@ -140,7 +147,7 @@ def local_world_size() -> int:
 
 def _other(argument: str, variable: str, given: str) -> int:
     if not os.environ.get(variable):
-        raise ValueError(f"{given} needs {argument}= as well, or the environment's {variable}")
+        raise ValueError(f"Loader: {given} needs {argument}= as well, or the environment's {variable}")
     return from_env(variable, 0)
 
 

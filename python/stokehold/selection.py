@@ -8,10 +8,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from stokehold.checks import as_integer, as_real, items, shown, whole
+
 __all__ = ["indices_of", "masked", "parts_of"]
 
 _SLACK: Final = 1e-9
 """By how much shares may miss 1 together: each is rounded once, and so is each sum."""
+
+
+_CALLS: Final = {"indices": "select", "which": "filter"}
+
+_MEANING: Final = "a range, a slice, a sequence or an array of indices, or of booleans"
 
 
 def indices_of(given: object, count: int) -> npt.NDArray[np.uint64]:
@@ -22,17 +29,19 @@ def indices_of(given: object, count: int) -> npt.NDArray[np.uint64]:
         ValueError: There are none, or one is out of range.
     """
     if isinstance(given, slice):
-        given = range(count)[given]
+        try:
+            given = range(count)[given]
+        except TypeError:
+            raise TypeError(f"select: indices must be a slice of whole numbers, not {shown(given)}") from None
     if isinstance(given, range):
         given = np.arange(given.start, given.stop, given.step)
-    if isinstance(given, str | bytes) or not isinstance(given, Sequence | np.ndarray):
-        what = f"a range, a slice, a sequence or an array of indices, or of booleans, not {type(given).__name__}"
-        raise TypeError(f"select: indices must be {what}")
-    array = np.asarray(given)
+    array = _array(given if hasattr(given, "__array__") else items("select: indices", given, _MEANING))
+    if array.ndim == 0:
+        raise TypeError(f"select: indices must be {_MEANING}, not {shown(given)}")
     if array.dtype.kind == "b":
-        array = masked(array, count)
+        array = masked("indices", array, count)
     if array.size == 0:
-        raise ValueError("select: there must be at least one index")
+        raise ValueError("select: indices must have at least one index")
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(f"select: indices must be whole numbers in one row, not {array.dtype} of shape {array.shape}")
     for index in (int(array.min()), int(array.max())):
@@ -41,20 +50,29 @@ def indices_of(given: object, count: int) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(array, np.uint64)
 
 
-def masked(given: object, count: int) -> npt.NDArray[np.int64]:
-    """Returns the indices for which something is true.
+def _array(given: Any) -> npt.NDArray[Any]:  # noqa: ANN401 (what has a length)
+    try:
+        return np.asarray(given)
+    except ValueError:
+        # Of rows of several lengths; what it is not, its dtype says.
+        return np.empty(len(given), np.object_)
+
+
+def masked(name: str, given: object, count: int) -> npt.NDArray[np.int64]:
+    """Returns the indices for which something is true; `name` is the argument's.
 
     Raises:
         TypeError: There are no booleans.
         ValueError: There is another number of them, or none is true.
     """
-    array = np.asarray(given)
+    array = _array(given)
     if array.dtype != np.bool_ or array.ndim != 1:
-        raise TypeError(f"a mask must be booleans, one for each sample, not {array.dtype} of shape {array.shape}")
+        what = f"{array.dtype} of shape {array.shape}" if array.ndim else shown(given)
+        raise TypeError(f"{_CALLS[name]}: {name} must be booleans, one for each sample: a mask, not {what}")
     if len(array) != count:
-        raise ValueError(f"a mask has {len(array)} booleans, and there are {count} samples")
+        raise ValueError(f"{_CALLS[name]}: {name}: a mask has {len(array)} booleans, and there are {count} samples")
     if not array.any():
-        raise ValueError("a mask is true for no sample, and a source needs at least one")
+        raise ValueError(f"{_CALLS[name]}: {name}: a mask is true for no sample, and a source needs at least one")
     return np.flatnonzero(array)
 
 
@@ -65,10 +83,7 @@ def parts_of(sizes: Sequence[float], seed: int, count: int) -> list[npt.NDArray[
         TypeError: A size is no number, or the seed no whole one.
         ValueError: Sizes do not add up, a part is empty, or the seed is out of range.
     """
-    if not hasattr(seed, "__index__"):
-        raise TypeError(f"split: seed must be an integer, not {type(seed).__name__}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"split: seed is out of range: {seed}")
+    seed = whole("split: seed", seed, 0, 2**64 - 1)
     numbers = _numbers(sizes, count)
     # Of all generators of NumPy's, only this one gives the same numbers with every version.
     words = [seed & 0xFFFFFFFF, seed >> 32]
@@ -78,17 +93,19 @@ def parts_of(sizes: Sequence[float], seed: int, count: int) -> list[npt.NDArray[
 
 def _numbers(sizes: Sequence[float], count: int) -> list[int]:
     """Returns how many samples each part has."""
-    given = list(sizes)
-    if not given or not all(isinstance(size, int | float | np.integer | np.floating) for size in given):
-        raise TypeError(f"split: sizes must be shares or numbers of samples, at least one, not {sizes!r}")
-    if all(isinstance(size, int | np.integer) for size in given) and given != [1]:
-        numbers = [int(size) for size in given]
+    meaning = "shares or numbers of samples, at least one"
+    given = items("split: sizes", sizes, meaning)
+    shares = [share for size in given if (share := as_real(size)) is not None]
+    if not given or len(shares) < len(given):
+        raise TypeError(f"split: sizes must be {meaning}, not {shown(sizes)}")
+    numbers = [number for size in given if (number := as_integer(size)) is not None]
+    if len(numbers) == len(given) and numbers != [1]:
         if sum(numbers) != count:
-            raise ValueError(f"split: sizes must be {count} samples together, not {sum(numbers)}")
+            raise ValueError(f"split: sizes must be {count} samples together, not {shown(sum(numbers))}")
     else:
-        if abs(sum(given) - 1) > _SLACK:
-            raise ValueError(f"split: sizes must be 1 together, not {sum(given)}")
-        numbers = [int(size * count + _SLACK) for size in given]
+        if not abs(sum(shares) - 1) <= _SLACK:
+            raise ValueError(f"split: sizes must be 1 together, not {sum(shares)}")
+        numbers = [int(share * count + _SLACK) for share in shares]
         for at in range(count - sum(numbers)):
             numbers[at % len(numbers)] += 1
     if min(numbers) < 1:

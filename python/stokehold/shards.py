@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from stokehold.checks import items
+from stokehold.checks import path as checked_path
+
 __all__ = ["Paths", "Progress", "shard_paths"]
 
 Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -67,7 +70,9 @@ def shard_paths(what: str, shards: Paths) -> list[str]:
         FileNotFoundError: A pattern matches nothing.
         ValueError: There are none, or one is compressed or elsewhere than on a disk.
     """
-    given = [shards] if isinstance(shards, str | os.PathLike) else list(shards)
+    given = [shards] if isinstance(shards, str | os.PathLike) else items(f"{what}: shards", shards, "a path, or a list")
+    for at, each in enumerate(given):
+        checked_path(f"{what}: shards" if len(given) == 1 else f"{what}: shards[{at}]", each)
     paths: list[str] = []
     for each in given:
         # A path object is one, whatever its name looks like.
@@ -79,7 +84,7 @@ def shard_paths(what: str, shards: Paths) -> list[str]:
                 raise FileNotFoundError(f"{what}: no file matches {pattern!r}")
             paths.extend(matches)
     if not paths:
-        raise ValueError(f"{what}: there are no shards")
+        raise ValueError(f"{what}: shards: there are no shards")
     for path in paths:
         if "://" in path or path.startswith("pipe:"):
             raise ValueError(f"{what}: {path} is no file; copy the shards to a disk first")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
+from stokehold.checks import items, mapping, numpy_dtype, printing, shown, text
 from stokehold.copied import copied
 from stokehold.selection import indices_of, masked, parts_of
 
@@ -33,6 +34,11 @@ class Source:
 
     counters: Mapping[str, int] = MappingProxyType({})
     """What of its description the source passed over or filled in, and how often."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            cls.__init__ = printing(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def native(self) -> _native.Source:
@@ -77,18 +83,20 @@ class Source:
             ValueError: There is no such field, or it is one of images, masks or segmentations.
         """
         ours = {each["name"]: each for each in json.loads(self.native.fields)}
+        if text("values: field", field, "the name of a field") not in ours:
+            raise ValueError(f"values: field must be one of {', '.join(map(repr, ours))}, not {shown(field)}")
         data, ends = self.native.values(field)
         spec = ours[field]
         kind, dtype, shape = spec["kind"], spec.get("dtype", "float32"), spec.get("shape", [4])
         if kind in {"tensor", "label"}:
             # The label of an image folder says nothing of its dtype.
-            array = np.frombuffer(data, "int64") if kind == "label" else np.frombuffer(data, _dtype(dtype))
+            array = np.frombuffer(data, "int64") if kind == "label" else np.frombuffer(data, numpy_dtype(dtype))
             return array.reshape(-1, *shape) if kind == "tensor" else array
         runs = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         if kind == "text":
             return [run.decode() for run in runs]
         if kind in {"list", "bounding_boxes", "key_points"}:
-            return [np.frombuffer(run, _dtype(dtype)).reshape(-1, *shape) for run in runs]
+            return [np.frombuffer(run, numpy_dtype(dtype)).reshape(-1, *shape) for run in runs]
         if kind == "bytes":
             return runs
         raise ValueError(f"values: the field `{field}` is a {kind}, which workers make")
@@ -124,10 +132,10 @@ class Source:
         if callable(which):
             if field is None:
                 raise TypeError("filter: a function needs the field whose values it gets: filter(which, 'label')")
-            return self.select(masked([bool(which(value)) for value in self.values(field)], len(self)))
+            return self.select(masked("which", [bool(which(value)) for value in self.values(field)], len(self)))
         if field is not None:
-            raise TypeError(f"filter: field = {field!r} goes with a function, and which is {type(which).__name__}")
-        return self.select(masked(which, len(self)))
+            raise TypeError(f"filter: field = {shown(field)} goes with a function, and which is {shown(which)}")
+        return self.select(masked("which", which, len(self)))
 
     def split(self, sizes: Sequence[float], seed: int = 0) -> list[Source]:
         """Returns disjoint parts of random samples: ``train, valid = source.split([0.9, 0.1])``.
@@ -157,11 +165,12 @@ class Source:
         """
         ours = json.loads(self.native.fields)
         images = {each["name"] for each in ours if each["kind"] == "image"}
+        columns = mapping("with_columns: columns", columns, "a mapping of names to columns")
         if not columns:
-            raise ValueError("with_columns needs at least one column")
-        native, rows = copied(columns, images=images)
+            raise ValueError("with_columns: columns: with_columns needs at least one column")
+        native, rows = copied(columns, images=images, owner="with_columns: columns")
         if rows != len(self):
-            raise ValueError(f"the columns have {rows} rows, and the source {len(self)} samples")
+            raise ValueError(f"with_columns: the columns have {rows} rows, and the source {len(self)} samples")
         names = ", ".join(columns)
         return _Combined(self.native.join(native), rows, [self], self.class_names, f"{self!r}.with_columns({names})")
 
@@ -219,10 +228,14 @@ def concat(sources: Sequence[Source]) -> Source:
         TypeError: One is no source of stokehold's.
         ValueError: There is none, or fields or classes differ; what differs is named.
     """
-    given = list(sources)
+    given = items("concat: sources", sources, "a sequence of sources")
+    if not given:
+        raise ValueError("concat: sources must be at least one source to concatenate")
     for at, source in enumerate(given):
         if not isinstance(source, Source):
-            raise TypeError(f"concat: source {at} must be a source of stokehold's, not {type(source).__name__}")
+            what = "a dataset of Python goes to a Loader as it is" if hasattr(source, "__getitem__") else shown(source)
+            kind = f"{type(source).__name__} (sources[{at}]): {what}"
+            raise TypeError(f"concat: source {at} must be a source of stokehold's, not {kind}")
     native = _native.Source.concat([source.native for source in given])
     first = given[0].class_names
     for at, source in enumerate(given):
@@ -242,16 +255,6 @@ def _difference(one: Sequence[str], other: Sequence[str]) -> str:
     if same is None:
         return f"{len(one)} of them, not {len(other)}"
     return f"class {same} is {one[same]!r}, not {other[same]!r}"
-
-
-def _dtype(name: Any) -> np.dtype[Any]:  # noqa: ANN401 (a name, or a type of another library)
-    """Returns the dtype of this name, also where NumPy knows it only with the library that has it."""
-    if name == "bfloat16":
-        import ml_dtypes  # noqa: PLC0415  # Few have it, and whoever made such a column does.
-
-        name = ml_dtypes.bfloat16
-    dtype: np.dtype[Any] = np.dtype(name)
-    return dtype
 
 
 def described_path(path: Path) -> str | list[int]:

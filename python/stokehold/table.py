@@ -9,8 +9,10 @@ from typing import Any
 import numpy.typing as npt
 
 from stokehold import _native
-from stokehold.columns import Column, rows
+from stokehold.checks import shown
+from stokehold.columns import Column, by_name, rows
 from stokehold.copied import copied
+from stokehold.hints import by_keyword, hinted
 from stokehold.sources import Source
 
 __all__ = ["Arrays", "Table"]
@@ -24,20 +26,23 @@ class Table(Source):
     sample's turn comes, all those of a sample together.
 
     Args:
-        columns: The columns by field name, at least one, all with the same number of rows, at least one: `Images`,
-            `Masks`, `BoundingBoxes`, `KeyPoints`, `Lists`; a list of ``str``, which becomes a ragged field of their
-            UTF-8 (see `Batch.text`); a list of ``bytes``, which becomes a ragged field of ``uint8``, the bytes as they
-            are; anything else is taken for an array with a row for each sample, as `Arrays` takes it. An array follows
-            no image: masks in memory are a column of `Masks`, and their images one of `Images`.
+        columns: The columns by field name, at least one, all with the same number of rows, at least one; or a DataFrame
+            of pandas or polars. A column is `Images`, `Masks`, `BoundingBoxes`, `KeyPoints` or `Lists`; a list of
+            ``str``, or a column of texts of pandas, polars or NumPy, which becomes a ragged field of their UTF-8 (see
+            `Batch.text`); a list of ``bytes``, which becomes a ragged field of ``uint8``, the bytes as they are;
+            anything else is taken for an array with a row for each sample, as `Arrays` takes it. An array follows no
+            image: masks in memory are a column of `Masks`, and their images one of `Images`.
 
     Raises:
+        TypeError: An argument is of another type, or a column nothing that has rows.
         ValueError: There are no columns or rows, their numbers of rows differ, a dtype cannot be in a batch, or
             masks, boxes or keypoints belong to a column that has no images.
         MemoryError: The copy does not fit under a limit of this process.
     """
 
+    @hinted(by_keyword("Table"), "Table", "columns")
     def __init__(self, columns: Mapping[str, Column | Sequence[str] | Sequence[bytes] | Any]) -> None:
-        self._native, self._rows = copied(columns)
+        self._native, self._rows = copied(by_name(f"{type(self).__name__}: columns", columns))
 
     @property
     def native(self) -> _native.Source:
@@ -69,16 +74,19 @@ class Arrays(Table):
             Numbers and booleans in the machine's byte order; ``bfloat16`` with ``ml_dtypes``.
 
     Raises:
+        TypeError: An argument is of another type, or an array nothing that has rows.
         ValueError: There are no arrays or rows, their numbers of rows differ, or a dtype cannot be in a batch.
         MemoryError: The copy does not fit under a limit of this process.
     """
 
+    @hinted(by_keyword("Arrays"), "Arrays", "arrays")
     def __init__(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
-        columns = {name: rows(name, value) for name, value in arrays.items()}
+        owner = "Arrays: arrays"
+        columns = {name: rows(name, value, owner) for name, value in by_name(owner, arrays).items()}
         first, count = next(((name, len(each)) for name, each in columns.items()), ("", 0))
         for name, each in columns.items():
             if len(each) != count:
-                raise ValueError(f"array `{name}` has {len(each)} rows, and `{first}` has {count}")
+                raise ValueError(f"{owner}: array `{name}` has {len(each)} rows, and `{first}` has {count}")
         if count == 0:
-            raise ValueError("arrays need at least one field and one row")
+            raise ValueError(f"{owner} must have at least one field and one row, not {shown(arrays)}")
         super().__init__(columns)

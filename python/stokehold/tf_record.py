@@ -7,11 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from stokehold import _native
 from stokehold.cache import cache_folder
-from stokehold.columns import field_name
+from stokehold.checks import dtype_name, extents, mapping, one_of, shown, text, truth
 from stokehold.shards import Paths, Progress, shard_paths
 from stokehold.sources import Source
 
@@ -51,12 +49,11 @@ class Feature:
         dtype: str | None = None,
         shape: Sequence[int | None] | None = None,
     ) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"Feature: name must be a str, not {type(name).__name__}")
+        text("Feature: name", name)
         if take is None and (dtype is not None or shape is not None):
             take = "numbers"
-        if take is not None and take not in get_args(Take):
-            raise ValueError(f"Feature: take must be one of {', '.join(get_args(Take))}, not {take!r}")
+        if take is not None:
+            take = one_of("Feature: take", take, get_args(Take), other=", or None")
         if dtype is not None and take not in {"raw", "numbers", "mask"}:
             raise ValueError(f"Feature: dtype goes with raw, numbers and mask, not with {take}")
         if shape is not None and take not in {"raw", "numbers"}:
@@ -65,9 +62,9 @@ class Feature:
             raise ValueError("Feature: raw numbers need their dtype")
         self.name = name
         self.take = take
-        self.of = field_name(of)
-        self.dtype = None if dtype is None else np.dtype(dtype).name
-        self.shape = None if shape is None else [_extent(at, extent) for at, extent in enumerate(shape)]
+        self.of = text("Feature: of", of, "the name of a field")
+        self.dtype = None if dtype is None else dtype_name("Feature: dtype", dtype)
+        self.shape = None if shape is None else extents("Feature: shape", shape, least=1)
 
     def spec(self, field: str) -> dict[str, Any]:
         """Returns the feature as plain data, for the field of this name."""
@@ -93,12 +90,10 @@ class Feature:
         return f"Feature({self.name!r}, {self.take!r})"
 
 
-def _extent(at: int, extent: int | None) -> int | None:
-    if extent is None and at == 0:
-        return None
-    if type(extent) is not int or not 0 < extent < 1 << 32:
-        raise ValueError(f"Feature: shape must hold extents of at least 1, or None first, not {extent!r}")
-    return extent
+def _feature(name: str, given: object) -> Feature:
+    if isinstance(given, Feature):
+        return given
+    return Feature(text(f"TFRecord: fields[{name!r}]", given, "the name of a feature, or a Feature"))
 
 
 class TFRecord(Source):
@@ -137,17 +132,19 @@ class TFRecord(Source):
         check_crc: bool = True,
         cache: str | os.PathLike[str] | bool = True,
     ) -> None:
-        if not isinstance(check_crc, bool):
-            raise TypeError(f"TFRecord: check_crc must be a bool, not {type(check_crc).__name__}")
+        check_crc = truth("TFRecord: check_crc", check_crc)
         self.shards = shard_paths("TFRecord", shards)
         features = None
         if fields is not None:
-            if not fields:
-                raise ValueError("TFRecord: fields must name at least one")
-            given = {name: each if isinstance(each, Feature) else Feature(each) for name, each in fields.items()}
-            features = [each.spec(field_name(name)) for name, each in given.items()]
+            meaning = "a mapping of names of fields to those of features, or None for all"
+            given = mapping("TFRecord: fields", fields, meaning)
+            if not given:
+                raise ValueError(f"TFRecord: fields must name at least one, or be None for all, not {shown(fields)}")
+            features = [_feature(name, each).spec(name) for name, each in given.items()]
         description = {"shards": self.shards, "features": features, "check_crc": check_crc}
-        self._native = _native.Source.tf_record(json.dumps(description), cache_folder(cache), Progress("TFRecord"))
+        self._native = _native.Source.tf_record(
+            json.dumps(description), cache_folder("TFRecord", cache), Progress("TFRecord")
+        )
         self._len, described, _ = self._native.describe()
         self.fields: list[str] = [field["name"] for field in json.loads(described)]
 

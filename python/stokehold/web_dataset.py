@@ -6,13 +6,11 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
-
-import numpy as np
+from typing import Any, Final, Literal, get_args
 
 from stokehold import _native
 from stokehold.cache import cache_folder
-from stokehold.columns import field_name
+from stokehold.checks import dtype_name, extents, mapping, one_of, printable, shown, text
 from stokehold.shards import Paths, Progress, shard_paths
 from stokehold.sources import Source
 
@@ -56,14 +54,14 @@ class Member:
         dtype: str | None = None,
         shape: Sequence[int | None] | None = None,
     ) -> None:
-        if not isinstance(suffixes, str):
-            raise TypeError(f"Member: suffixes must be a str, not {type(suffixes).__name__}")
+        text("Member: suffixes", suffixes)
+        if value is not None:
+            text("Member: value", value, "a str, where the value is")
         self.suffixes = [suffix.strip().removeprefix(".").lower() for suffix in suffixes.split(";")]
         if not all(self.suffixes):
             raise ValueError(f"Member: suffixes must be some, separated by `;`, not {suffixes!r}")
         self.take = _of_suffixes(self.suffixes, value) if take is None else take
-        if self.take not in get_args(Take):
-            raise ValueError(f"Member: take must be one of {', '.join(get_args(Take))}, not {take!r}")
+        self.take = one_of("Member: take", self.take, get_args(Take), other=", or None")
         if (value is not None) != (self.take == "json"):
             raise ValueError(f'Member: value goes with take="json", which needs it, not with {self.take!r}')
         if dtype is not None and self.take not in {"raw", "json", "mask"}:
@@ -72,10 +70,10 @@ class Member:
             raise ValueError(f"Member: shape goes with raw, json and numpy, not with {self.take}")
         if self.take == "raw" and dtype is None:
             raise ValueError("Member: raw numbers need their dtype")
-        self.of = field_name(of)
+        self.of = text("Member: of", of, "the name of a field")
         self.value = value
-        self.dtype = None if dtype is None else np.dtype(dtype).name
-        self.shape = None if shape is None else tuple(shape)
+        self.dtype = None if dtype is None else dtype_name("Member: dtype", dtype)
+        self.shape = None if shape is None else tuple(extents("Member: shape", shape))
 
     def spec(self, name: str) -> dict[str, Any]:
         """Returns the member as plain data, for the field of this name."""
@@ -108,7 +106,9 @@ def _of_suffixes(suffixes: Sequence[str], value: str | None) -> Take:
         return "json"
     kinds = {_of_suffix(suffix) for suffix in suffixes}
     if len(kinds) > 1:
-        raise ValueError(f"Member: {';'.join(suffixes)} are of several kinds, {', '.join(sorted(kinds))}: say take=")
+        raise ValueError(
+            f"Member: suffixes: {';'.join(suffixes)} are of several kinds, {', '.join(sorted(kinds))}: say take="
+        )
     return kinds.pop()
 
 
@@ -116,11 +116,20 @@ def _of_suffix(suffix: str) -> Take:
     try:
         take = json.loads(_native.Source.take_of(suffix))
     except ValueError as error:
-        raise ValueError(f"Member: .{suffix} {error}") from error
+        raise ValueError(f"Member: suffixes: .{suffix} {error}") from error
     if isinstance(take, str):
         return "label"
     found: Take = take["bytes"]["kind"] if "bytes" in take else "numpy"
     return found
+
+
+_MISSING: Final[tuple[Literal["error", "skip"], ...]] = ("error", "skip")
+
+
+def _member(name: str, given: object) -> Member:
+    if isinstance(given, Member):
+        return given
+    return Member(text(f"WebDataset: fields[{name!r}]", given, "suffixes, or a Member"))
 
 
 class WebDataset(Source):
@@ -156,25 +165,27 @@ class WebDataset(Source):
         missing: Literal["error", "skip"] = "error",
         cache: str | os.PathLike[str] | bool = True,
     ) -> None:
-        if missing not in {"error", "skip"}:
-            raise ValueError(f'WebDataset: missing must be "error" or "skip", not {missing!r}')
+        missing = one_of("WebDataset: missing", missing, _MISSING)
         self.shards = shard_paths("WebDataset", shards)
         members = None
         if fields is not None:
-            if not fields:
-                raise ValueError("WebDataset: fields must name at least one")
-            given = {name: each if isinstance(each, Member) else Member(each) for name, each in fields.items()}
-            members = [each.spec(field_name(name)) for name, each in given.items()]
+            meaning = "a mapping of names of fields to suffixes, or None for all"
+            given = mapping("WebDataset: fields", fields, meaning)
+            if not given:
+                raise ValueError(f"WebDataset: fields must name at least one, or be None for all, not {shown(fields)}")
+            members = [_member(name, each).spec(name) for name, each in given.items()]
         description = {"shards": self.shards, "fields": members, "missing": missing}
         self._native, skipped = _native.Source.web_dataset(
-            json.dumps(description), cache_folder(cache), Progress("WebDataset")
+            json.dumps(description), cache_folder("WebDataset", cache), Progress("WebDataset")
         )
         self._len, described, _ = self._native.describe()
         self.fields: list[str] = [field["name"] for field in json.loads(described)]
         if skipped:
             self.counters = {"incomplete_samples": skipped}
             _logger.warning(
-                "WebDataset: %d samples lack a member of %s and are left out", skipped, ", ".join(self.fields)
+                "WebDataset: %d samples lack a member of %s and are left out",
+                skipped,
+                printable(", ".join(self.fields)),
             )
 
     @property

@@ -8,6 +8,7 @@ use super::{event::Action, run::Coordinator, supervisor::cannot_fork, wire::Pool
 use crate::{
     error::{Error, Result, SampleError},
     protocol::Reply,
+    shm::Mailbox,
 };
 
 /// How long to wait before a worker that could not be forked is tried again.
@@ -90,7 +91,7 @@ impl Coordinator {
     }
 
     pub(super) fn tell_stats(&mut self) -> Result<()> {
-        // The mailbox holds the reason why the pool is over; that is all there is to tell.
+        // The reason why the pool is over is all that there is to tell.
         if self.over {
             return Ok(());
         }
@@ -104,7 +105,7 @@ impl Coordinator {
         if !self.over {
             self.over = true;
             let text = serde_json::to_string(&PoolError::from(error)).unwrap_or_default();
-            self.outbox.push_back(Reply::Over { len: self.mailbox.write(0, &text) });
+            self.outbox.push_back(Reply::Over { len: self.mailbox.write(Mailbox::REASON, &text) });
         }
     }
 }

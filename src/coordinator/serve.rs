@@ -74,19 +74,30 @@ fn boot(channel: &Channel<Reply, Request>, given: &Begin<'_>, trainer: Arc<Paren
     if !by_main_thread {
         process::outlive_parent();
     }
-    let mailbox = Mailbox::open(fd)?;
+    let mailbox = Mailbox::open(fd, Mailbox::TRAINER_LANES)?;
     let text = mailbox.read(0, len);
-    match open(channel, &text, mailbox.clone(), given, trainer) {
-        Ok(coordinator) => {
-            let text = serde_json::to_string(&SourceFacts::of(coordinator.source()))
-                .map_err(|error| Error::Protocol(error.to_string()))?;
+    let opened = open(channel, &text, mailbox.clone(), given, trainer).and_then(|coordinator| {
+        let facts = SourceFacts::of(coordinator.source());
+        let text = serde_json::to_string(&facts).map_err(|error| Error::Protocol(error.to_string()))?;
+        let (len, most) = (text.len(), mailbox.capacity());
+        if len > most {
+            let classes = facts.classes.len();
+            return Err(Error::Config(format!(
+                "the names of {classes} classes take {len} bytes, and with workers there is room for {most}: shorten the \
+                 names, or take num_workers=0"
+            )));
+        }
+        Ok((coordinator, text))
+    });
+    match opened {
+        Ok((coordinator, text)) => {
             channel.send(&Reply::Up { len: mailbox.write(0, &text) })?;
             Ok(Some(coordinator))
         }
         Err(error) => {
             let text =
                 serde_json::to_string(&PoolError::from(&error)).map_err(|error| Error::Protocol(error.to_string()))?;
-            channel.send(&Reply::Over { len: mailbox.write(0, &text) })?;
+            channel.send(&Reply::Over { len: mailbox.write(Mailbox::REASON, &text) })?;
             Ok(None)
         }
     }

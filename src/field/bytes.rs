@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     kind::{FieldKind, Payload, Request, Role},
-    list::{compile_list, spec},
+    list::{compile_lists, spec},
 };
 use crate::{
     error::Result,
@@ -40,7 +40,8 @@ impl FieldKind for Bytes {
     }
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
-        compile_list(spec(request.name, DType::UInt8, &[], self.capacity), request)
+        let are = "bytes: where these are image files, give the column as Images(...)";
+        compile_lists(spec(request.name, DType::UInt8, &[], self.capacity), request, are)
     }
 
     fn describe(&self, name: &str) -> String {

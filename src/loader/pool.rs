@@ -103,7 +103,7 @@ impl Pool {
             Slots::Laid(_, layout, _) => Arena::new(layout.clone()),
             Slots::Planned(_) => Arena::new(SlotLayout::unknown()),
         };
-        let mailbox = Mailbox::create(1, MAILBOX_BYTES)?;
+        let mailbox = Mailbox::create(Mailbox::TRAINER_LANES, MAILBOX_BYTES)?;
         let text = serde_json::to_string(description)
             .map_err(|error| Error::Config(format!("the loader cannot be described to its workers: {error}")))?;
         if text.len() > mailbox.capacity() {
@@ -191,7 +191,11 @@ impl Pool {
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, len: u32) -> Result<T> {
-        serde_json::from_str(&self.mailbox.read(0, len))
+        self.read_lane(0, len)
+    }
+
+    fn read_lane<T: serde::de::DeserializeOwned>(&self, lane: usize, len: u32) -> Result<T> {
+        serde_json::from_str(&self.mailbox.read(lane, len))
             .map_err(|error| Error::Protocol(format!("the coordinator's mailbox: {error}")))
     }
 
@@ -240,7 +244,7 @@ impl Pool {
             match incoming {
                 Incoming::Message(Reply::Over { len }) => {
                     self.over = Some("the pool is over".into());
-                    let error: PoolError = self.read(len)?;
+                    let error: PoolError = self.read_lane(Mailbox::REASON, len)?;
                     self.over = Some(error.message.clone());
                     return Err(error.into());
                 }

@@ -329,7 +329,8 @@ impl<'a> Pieces<'a> {
 
     /// Copies all parts to new memory.
     fn copy(self) -> Result<Arc<SharedMemory>> {
-        limits::check_memory(self.end as u64, "the shared copy of the arrays")?;
+        let advice = "raise the limit, or leave the arrays in files, which Npy and Safetensors read where they lie";
+        limits::check_memory(self.end as u64, "the shared copy of the arrays", advice)?;
         let memory = SharedMemory::create("stokehold-arrays", self.end.max(1))?;
         for (offset, bytes) in self.parts {
             assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.end), "a part lies outside");

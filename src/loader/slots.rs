@@ -103,9 +103,16 @@ impl ArenaBudget {
             return Ok(());
         }
         let rows = layout.rows();
+        // What three slots of one row need is needed in any case.
+        let can_help = 3 * slot / rows.max(1) as u64 <= memory_limit;
+        let advice = match (rows > 1, prefetch > 1) {
+            (true, true) if can_help => "lower batch_size or prefetch, or raise memory_limit",
+            (true, false) if can_help => "lower batch_size, or raise memory_limit",
+            (false, true) if can_help => "lower prefetch, or raise memory_limit",
+            (_, _) => "raise memory_limit: three single samples do not fit",
+        };
         Err(Error::Memory(format!(
-            "{slots} slots (prefetch={prefetch}, and two) of {} for {rows} rows need {}, and memory_limit is {}; lower \
-             batch_size or prefetch, or raise memory_limit",
+            "{slots} slots (prefetch={prefetch}, and two) of {} for {rows} rows need {}, and memory_limit is {}; {advice}",
             ByteSize(slot),
             ByteSize(need),
             ByteSize(memory_limit)
@@ -131,7 +138,8 @@ impl ArenaBudget {
         };
         let what = format!("a loader whose {what} beside its slots");
         let need = samples.saturating_add(kept).saturating_add(slots);
-        limits::check_memory_of(need, &what, &format!("{lower}, batch_size or prefetch"))
+        let ours = if layout.rows() > 1 { "batch_size or prefetch" } else { "prefetch" };
+        limits::check_memory_of(need, &what, &format!("lower {lower}, {ours}, or raise the limit"))
     }
 
     /// Returns how many slots to add under the limit: as many as there are, so that few segments hold many slots.

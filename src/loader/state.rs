@@ -20,6 +20,7 @@ const VERSION: u32 = 1;
 /// last one to have had all of an epoch. Where samples come as streams, it is of one rank, and depends on all of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct State {
     /// The version of this format.
     pub version: u32,

@@ -228,7 +228,7 @@ fn mistakes_are_named_before_a_byte_is_read() {
     let spec =
         PipelineSpec { source: SourceSpec::ImageFolder { root: "x".into(), cache: None }, recipe: recipe(unknown) };
     let message = spec.fields().unwrap_err().to_string();
-    assert_eq!(message, "there is no field `picture` to transform; the source has `image`, `label`");
+    assert_eq!(message, "transforms: there is no field `picture` to transform; the source has `image`, `label`");
 
     let mut labels = transforms(&train());
     labels.insert("label".to_owned(), vec![flip]);

@@ -100,7 +100,7 @@ impl Payloads {
         if payload.len() > INLINE {
             spilled = payload.len() as i64;
             inline = &[];
-            limits::check_memory(payload.len() as u64, "a message")?;
+            limits::check_memory(payload.len() as u64, "a message", "raise the limit")?;
             memory.push(Arc::new(SharedMemory::of("stokehold-message", payload)?));
         }
         for (bytes, word) in head.as_chunks_mut::<WORD>().0.iter_mut().zip(words.iter().chain([&spilled])) {

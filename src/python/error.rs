@@ -9,7 +9,7 @@ use pyo3::{
     types::PyDict,
 };
 
-use crate::error::{Error, Failure, Raised, SampleError, Stage};
+use crate::error::{Error, Failure, Raised, SampleError, Stage, printable};
 
 create_exception!(
     stokehold._native,
@@ -34,7 +34,7 @@ create_exception!(
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
-        let message = error.to_string();
+        let message = printable(&error.to_string()).into_owned();
         match error {
             Error::Config(_) => PyValueError::new_err(message),
             Error::Memory(_) => PyMemoryError::new_err(message),
@@ -57,7 +57,7 @@ fn os_error(errno: Option<i32>, context: String, message: &str) -> PyErr {
         Some(errno) => {
             let words = std::io::Error::from_raw_os_error(errno).to_string();
             let words = words.split(" (os error").next().unwrap_or_default().to_owned();
-            PyOSError::new_err((errno, format!("{context}: {words}")))
+            PyOSError::new_err((errno, format!("{}: {words}", printable(&context))))
         }
         None => PyOSError::new_err(message.to_owned()),
     }

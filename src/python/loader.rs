@@ -213,8 +213,12 @@ impl Loader {
 
     /// Loads a state from JSON.
     fn load_state(&self, py: Python<'_>, state: &str) -> PyResult<()> {
-        let state =
-            serde_json::from_str(state).map_err(|error| Error::Config(format!("not a loader's state: {error}")))?;
+        let none = |_| {
+            let given: String = state.chars().take(100).collect();
+            let what = "Loader.load_state_dict: state_dict is not a loader's state, which state_dict() returns";
+            Error::Config(format!("{what}, but {given}"))
+        };
+        let state = serde_json::from_str(state).map_err(none)?;
         Ok(py.detach(|| self.loader.load_state(&state))?)
     }
 

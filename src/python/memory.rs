@@ -29,7 +29,8 @@ impl Memory {
     #[new]
     fn new(py: Python<'_>, size: usize) -> Result<Self> {
         py.detach(|| {
-            limits::check_memory(size as u64, "the memory of a batch")?;
+            let advice = "lower batch_size or prefetch_factor, or raise the limit";
+            limits::check_memory(size as u64, "the memory of a batch", advice)?;
             SharedMemory::create("stokehold-batch", size.max(1)).map(|memory| Self(Arc::new(memory)))
         })
     }

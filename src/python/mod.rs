@@ -29,12 +29,13 @@ use std::{
 
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
     error::Error,
     panics,
     source::{ImageFolder, Source},
-    sys::{limits, report},
+    sys::report,
     transform::{BatchTransform, Transform},
 };
 
@@ -78,26 +79,50 @@ mod _native {
 
 /// Reads a value from JSON. An error has no line and column, since nobody wrote the text.
 fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> PyResult<T> {
-    let value = serde_json::from_str::<serde_json::Value>(text).and_then(serde_json::from_value);
+    let value = serde_json::from_str::<Value>(text).and_then(serde_json::from_value);
     Ok(value.map_err(|error| Error::Config(format!("not {what}: {error}")))?)
+}
+
+/// Reads the description of a transform, whose arguments Python has checked as far as their types say it. An error names
+/// the first argument that is of another form.
+fn described<T: DeserializeOwned>(description: &str) -> PyResult<T> {
+    let value: Value = from_json("a description", description)?;
+    serde_json::from_value(value.clone()).map_err(|_| Error::Config(refused::<T>(&value)).into())
+}
+
+fn refused<T: DeserializeOwned>(value: &Value) -> String {
+    let arguments = value.as_object().cloned().unwrap_or_default();
+    let name = arguments.get("op").and_then(Value::as_str).unwrap_or("a transform").to_owned();
+    // Without it, all is well, or it is the one that is missing.
+    let is_wrong = |argument: &String| {
+        let mut others = arguments.clone();
+        others.remove(argument);
+        serde_json::from_value::<T>(others.into()).map_or_else(|e| e.to_string().starts_with("missing field"), |_| true)
+    };
+    match arguments.keys().filter(|argument| *argument != "op").find(|argument| is_wrong(argument)) {
+        Some(argument) => {
+            format!("{name}: {argument} cannot be {}: help({name}) says what it takes", arguments[argument])
+        }
+        None => format!("{name}: the arguments cannot be {value}: help({name}) says what it takes"),
+    }
 }
 
 /// Checks a transform's description; raises `ValueError` if it is none, or its values cannot work.
 #[pyfunction]
 fn check_transform(description: &str) -> PyResult<()> {
-    Ok(from_json::<Transform>("a transform", description)?.validate()?)
+    Ok(described::<Transform>(description)?.validate()?)
 }
 
 /// Checks the description of a transform of batches; raises `ValueError` if it is none, or its values cannot work.
 #[pyfunction]
 fn check_batch_transform(description: &str) -> PyResult<()> {
-    Ok(from_json::<BatchTransform>("a transform of batches", description)?.validate()?)
+    Ok(described::<BatchTransform>(description)?.validate()?)
 }
 
 /// Returns how many workers suit one of `ranks` trainers on this machine: processors by affinity and quota, shared.
 #[pyfunction]
 fn auto_workers(ranks: usize) -> usize {
-    (limits::processors() / ranks.max(1)).max(1)
+    crate::loader::auto_workers(ranks)
 }
 
 /// Returns the paths and the labels of the samples of an image folder, and the names of its classes; `cache` is the folder

@@ -37,7 +37,8 @@ impl Arena {
         let bytes =
             self.layout.bytes().checked_mul(slots).ok_or_else(|| Error::Memory("the arena's size overflows".into()))?;
         let what = format!("an arena of {slots} slots of {}", limits::ByteSize(self.layout.bytes() as u64));
-        limits::check_memory(bytes as u64, &what)?;
+        let lower = if self.layout.rows() > 1 { "batch_size or prefetch" } else { "prefetch" };
+        limits::check_memory(bytes as u64, &what, &format!("lower {lower}, or raise the limit"))?;
         let segment = Arc::new(SharedMemory::create("stokehold-arena", bytes)?);
         self.push(Arc::clone(&segment));
         Ok(segment)

@@ -257,7 +257,8 @@ impl Blocks {
 
 fn make(size: usize, count: usize) -> Result<SharedMemory> {
     let bytes = size.saturating_mul(count);
-    limits::check_memory(bytes as u64, "the memory of a batch")?;
+    let advice = "lower batch_size or prefetch_factor, or raise the limit";
+    limits::check_memory(bytes as u64, "the memory of a batch", advice)?;
     SharedMemory::create("stokehold-batch", bytes)
 }
 

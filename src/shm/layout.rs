@@ -69,8 +69,10 @@ impl SlotLayout {
         if specs.is_empty() {
             return Err(Error::config("a batch needs at least one field"));
         }
-        let too_large =
-            || Error::Config(format!("a batch of {rows} rows is too large for this machine; lower batch_size"));
+        let too_large = || {
+            let advice = if rows > 1 { "; lower batch_size" } else { "" };
+            Error::Config(format!("a batch of {rows} rows is too large for this machine{advice}"))
+        };
         let indices = align(rows, 8).ok_or_else(too_large)?;
         let mut end = rows.checked_mul(8).and_then(|size| indices.checked_add(size)).ok_or_else(too_large)?;
         let mut fields = Vec::with_capacity(specs.len());

@@ -14,6 +14,12 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
+    /// The lanes of a trainer's mailbox: one for its description and what answers it, and one for the reason why the pool
+    /// is over, which may come before an answer has been read.
+    pub const TRAINER_LANES: usize = 2;
+    /// The lane for the reason why the pool is over.
+    pub const REASON: usize = 1;
+
     /// Makes a mailbox of `lanes` lanes of `bytes` each. Pages that are never written cost nothing.
     ///
     /// # Errors
@@ -22,12 +28,12 @@ impl Mailbox {
         Ok(Self { memory: Arc::new(SharedMemory::create("stokehold-mailbox", lanes * bytes)?), lanes })
     }
 
-    /// Opens a mailbox of one lane that another process made.
+    /// Opens a mailbox of so many lanes that another process made.
     ///
     /// # Errors
     /// [`Sys`](crate::Error::Sys) where it cannot be mapped.
-    pub fn open(fd: OwnedFd) -> Result<Self> {
-        Ok(Self { memory: Arc::new(SharedMemory::open(fd)?), lanes: 1 })
+    pub fn open(fd: OwnedFd, lanes: usize) -> Result<Self> {
+        Ok(Self { memory: Arc::new(SharedMemory::open(fd)?), lanes })
     }
 
     /// Returns the mailbox of so many lanes that lies in this memory.
@@ -102,7 +108,7 @@ mod tests {
     #[test]
     fn the_other_side_reads_what_was_written() {
         let ours = Mailbox::create(1, 4096).unwrap();
-        let theirs = Mailbox::open(ours.memory().as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let theirs = Mailbox::open(ours.memory().as_fd().try_clone_to_owned().unwrap(), 1).unwrap();
         let len = theirs.write(0, "hello");
         assert_eq!(ours.read(0, len), "hello");
     }

@@ -29,6 +29,12 @@ pub trait Source: Debug + Send + Sync {
     /// Returns what to call sample `index` in an error: its path, or its row.
     fn key(&self, index: u64) -> String;
 
+    /// Returns the path of the file that field `field` of sample `index` is, where it is one of several.
+    fn file(&self, field: usize, index: u64) -> Option<String> {
+        let _ = (field, index);
+        None
+    }
+
     /// Returns the names of the classes that the labels count, where there are any; they are names of files, of any bytes.
     fn classes(&self) -> &[OsString] {
         &[]

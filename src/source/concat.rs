@@ -130,6 +130,11 @@ impl Source for Concat {
         self.sources[number].key(index)
     }
 
+    fn file(&self, field: usize, index: u64) -> Option<String> {
+        let (number, index) = self.locate(index);
+        self.sources[number].file(field, index)
+    }
+
     fn classes(&self) -> &[OsString] {
         self.sources[0].classes()
     }

@@ -101,6 +101,11 @@ impl Source for Joined {
         self.sources[0].key(index)
     }
 
+    fn file(&self, field: usize, index: u64) -> Option<String> {
+        let (number, field) = self.locate(field);
+        self.sources[number].file(field, index)
+    }
+
     fn classes(&self) -> &[OsString] {
         let [one, other] = &self.sources;
         if one.classes().is_empty() { other.classes() } else { one.classes() }

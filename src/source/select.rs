@@ -108,6 +108,10 @@ impl Source for Select {
         self.source.key(self.inner(index))
     }
 
+    fn file(&self, field: usize, index: u64) -> Option<String> {
+        self.source.file(field, self.inner(index))
+    }
+
     fn classes(&self) -> &[OsString] {
         self.source.classes()
     }

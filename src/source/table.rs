@@ -228,6 +228,10 @@ impl Source for Table {
         part.map_or_else(|| key.clone(), |(path, _)| format!("{}: {key}", path.display()))
     }
 
+    fn file(&self, field: usize, index: u64) -> Option<String> {
+        Some(self.path(&self.spec.columns[field], index)?.to_string_lossy().into_owned())
+    }
+
     fn classes(&self) -> &[OsString] {
         &self.classes
     }
@@ -344,6 +348,7 @@ mod tests {
         assert_eq!(fields, [b"image a", &[7][..], b"mask", b"123456"]);
         assert_eq!((table.field(3, 1, &Record::default()), table.field(1, 1, &Record::default())), (&[][..], &[8][..]));
         assert_eq!(table.key(1), path("b"));
+        assert_eq!((table.file(2, 0), table.file(1, 0)), (Some(path("m")), None));
         assert_eq!(table.fields()[3].to_string(), "pairs: int8[?, 2] with room for 3");
         let failure = table.fetch(1, &mut OpenShards::default(), &mut record.bytes, 100).unwrap_err();
         let kind = failure.errno.map(|errno| std::io::Error::from_raw_os_error(errno).kind());

@@ -39,7 +39,7 @@ pub fn values(source: &dyn Source, name: &str) -> Result<Values> {
         if source.needs_record(at) {
             let key = Key { seed: 0, epoch: 0, index };
             reader.read(key, &mut record, MOST_BYTES).map_err(|failure| {
-                let Failure { stage, reason, errno, offset, raised, room } = failure;
+                let Failure { stage, reason, errno, offset, raised, room, field: _ } = failure;
                 let (key, worker) = (source.key(index), None);
                 Box::new(SampleError { index, key, stage, reason, errno, offset, worker, raised, room })
             })?;

@@ -21,31 +21,28 @@ pub struct MemoryLimit {
     pub left: u64,
 }
 
-/// Checks that `need` bytes of shared memory fit under every limit of this process.
+/// Checks that `need` bytes of shared memory fit under every limit of this process; `advice` says what to do if they do not.
 ///
 /// # Errors
 /// [`Error::Memory`] with the need, the limit and what is left under it.
-pub fn check_memory(need: u64, what: &str) -> Result<()> {
-    check(need, what, "batch_size or prefetch", memory_limits(Path::new("/"), true))
+pub fn check_memory(need: u64, what: &str, advice: &str) -> Result<()> {
+    check(need, what, advice, memory_limits(Path::new("/"), true))
 }
 
-/// Checks that `need` bytes, of which some are private, fit under every limit of this process; `lower` names what to lower
-/// if they do not.
+/// Checks that `need` bytes, of which some are private, fit under every limit of this process.
 ///
 /// # Errors
 /// As [`check_memory`].
-pub fn check_memory_of(need: u64, what: &str, lower: &str) -> Result<()> {
-    check(need, what, lower, memory_limits(Path::new("/"), false))
+pub fn check_memory_of(need: u64, what: &str, advice: &str) -> Result<()> {
+    check(need, what, advice, memory_limits(Path::new("/"), false))
 }
 
-fn check(need: u64, what: &str, lower: &str, limits: Vec<MemoryLimit>) -> Result<()> {
+fn check(need: u64, what: &str, advice: &str, limits: Vec<MemoryLimit>) -> Result<()> {
     match limits.into_iter().filter(|limit| limit.left < need).min_by_key(|limit| limit.left) {
         None => Ok(()),
-        Some(MemoryLimit { by, left }) => Err(Error::Memory(format!(
-            "{what} needs {} but {by} leaves {}; lower {lower}, or raise the limit",
-            ByteSize(need),
-            ByteSize(left)
-        ))),
+        Some(MemoryLimit { by, left }) => {
+            Err(Error::Memory(format!("{what} needs {} but {by} leaves {}; {advice}", ByteSize(need), ByteSize(left))))
+        }
     }
 }
 
@@ -273,9 +270,9 @@ mod tests {
 
     #[test]
     fn a_need_beyond_the_machine_is_refused_with_the_numbers() {
-        let error = check_memory(1 << 60, "the arena").unwrap_err().to_string();
-        assert!(error.contains("the arena needs 1073741824.00 GiB"), "{error}");
-        assert!(check_memory(1, "the arena").is_ok());
+        let error = check_memory(1 << 60, "the arena", "lower it").unwrap_err().to_string();
+        assert!(error.contains("the arena needs 1073741824.00 GiB") && error.ends_with("; lower it"), "{error}");
+        assert!(check_memory(1, "the arena", "lower it").is_ok());
     }
 
     #[test]

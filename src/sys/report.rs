@@ -23,7 +23,10 @@ use nix::{
 };
 
 use super::{poll::Watch, retry, stdio};
-use crate::{descriptor::beyond_stdio, error::Result};
+use crate::{
+    descriptor::beyond_stdio,
+    error::{Result, printable},
+};
 
 /// The longest line, with its end: what a pipe takes whole or not at all.
 const LONGEST: usize = libc::PIPE_BUF;
@@ -83,7 +86,8 @@ impl Reports {
         // What has no end by now is cut: it would be kept for ever.
         self.begun = text.split_off(if whole == 0 && text.len() >= MOST { text.len() } else { whole });
         let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        self.lines.extend(lines.map(|line| String::from_utf8_lossy(line).into_owned()));
+        // Whoever has taken a worker over may write anything.
+        self.lines.extend(lines.map(|line| printable(&String::from_utf8_lossy(line)).into_owned()));
         if let Some(line) = self.lines.last() {
             self.last = Some(line.clone());
         }
@@ -131,7 +135,9 @@ pub fn print(fd: RawFd, line: &str) {
 }
 
 fn whole_line(line: &str) -> Vec<u8> {
-    let mut bytes = line[..line.floor_char_boundary(LONGEST - 1)].replace('\n', " ").into_bytes();
+    let line = line.replace('\n', " ");
+    let line = printable(&line);
+    let mut bytes = line[..line.floor_char_boundary(LONGEST - 1)].to_owned().into_bytes();
     bytes.push(b'\n');
     bytes
 }
@@ -222,14 +228,14 @@ mod tests {
     #[test]
     fn a_line_is_printed_where_there_is_room_for_it() {
         let (mut read, write) = blocking_pipe();
-        print(write.as_raw_fd(), "two\nlines");
+        print(write.as_raw_fd(), "two\nlines\u{1b}[31m");
         print(write.as_raw_fd(), &"\u{e9}".repeat(LONGEST));
         let flags = OFlag::from_bits_truncate(fcntl(&write, FcntlArg::F_GETFL).unwrap());
         assert!(!flags.contains(OFlag::O_NONBLOCK), "the owner's writes still wait");
         drop(write);
         let mut text = String::new();
         read.read_to_string(&mut text).unwrap();
-        assert_eq!(text, format!("two lines\n{}\n", "\u{e9}".repeat((LONGEST - 1) / 2)));
+        assert_eq!(text, format!("two lines\\x1b[31m\n{}\n", "\u{e9}".repeat((LONGEST - 1) / 2)));
     }
 
     #[test]

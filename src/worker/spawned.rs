@@ -88,7 +88,7 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
         return Ok(None);
     }
     let (Incoming::Message(Command::Post { len }), Some(fd)) = channel.recv_with(true)? else { return Ok(None) };
-    let told = Mailbox::open(fd)?;
+    let told = Mailbox::open(fd, 1)?;
     let Posting { pieces, data, question, place } = serde_json::from_str(&told.read(0, len))
         .map_err(|error| Error::Protocol(format!("a worker's posting: {error}")))?;
     let received =

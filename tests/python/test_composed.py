@@ -271,6 +271,15 @@ def test_what_takes_no_pixels_is_no_part(kind: Any, part: sh.Transform, reason: 
         kind([sh.Compose([FLIP, part])])
 
 
+WRONG: dict[str, Any] = {
+    "no list": FLIP,
+    "function": [bad],
+    "batches": [sh.MixUp()],
+    "class": [sh.CenterCrop],
+    "both": [FLIP, sh.MixUp()],
+}
+
+
 @pytest.mark.parametrize(
     ("make", "error", "reason"),
     [
@@ -278,18 +287,30 @@ def test_what_takes_no_pixels_is_no_part(kind: Any, part: sh.Transform, reason: 
         (lambda: sh.RandomApply([FLIP], p=1.5), ValueError, "RandomApply: p = 1.5 must lie between 0 and 1"),
         (lambda: sh.RandomChoice([FLIP], p=[1, 2]), ValueError, "p has 2 probabilities for 1 transforms"),
         (lambda: sh.RandomChoice([FLIP], p=[0]), ValueError, "not all zero"),
-        (lambda: sh.RandomApply(FLIP), TypeError, "RandomApply: transforms must be a list of stokehold's transforms"),
-        (lambda: sh.RandomOrder([bad]), TypeError, "a function of your own stands by itself"),
-        (lambda: sh.Compose([sh.MixUp()]), TypeError, "Compose: transforms must be a list of stokehold's transforms"),
         (
-            lambda: sh.Compose([sh.CenterCrop]),
+            lambda: sh.RandomApply(WRONG["no list"]),
+            TypeError,
+            "RandomApply: transforms must be a list of stokehold's transforms",
+        ),
+        (lambda: sh.RandomOrder(WRONG["function"]), TypeError, "a function of your own stands by itself"),
+        (
+            lambda: sh.Compose(WRONG["batches"]),
             TypeError,
             "Compose: transforms must be a list of stokehold's transforms",
         ),
-        (lambda: sh.RandomChoice([FLIP, sh.MixUp()]), TypeError, "RandomChoice: transforms must be a list of MixUp"),
+        (
+            lambda: sh.Compose(WRONG["class"]),
+            TypeError,
+            "Compose: transforms must be a list of stokehold's transforms",
+        ),
+        (lambda: sh.RandomChoice(WRONG["both"]), TypeError, "RandomChoice: transforms must be a list of MixUp"),
         (lambda: sh.RandomApply([sh.RandomChoice([sh.MixUp()])]), TypeError, "RandomApply: transforms must be"),
-        (lambda: made(sh.RandomChoice([sh.MixUp()])), TypeError, "transforms of field `image` must be a list"),
-        (lambda: made(batch_transforms=[sh.RandomChoice([FLIP])]), TypeError, "batch_transforms must be a list"),
+        (lambda: made(sh.RandomChoice([sh.MixUp()])), TypeError, "transforms['image'][0] must be a transform or a"),
+        (
+            lambda: made(batch_transforms=[sh.RandomChoice([FLIP])]),
+            TypeError,
+            "batch_transforms[0] must be a transform of batches",
+        ),
     ],
 )
 def test_a_bad_argument_is_an_error_at_once(make: Any, error: type[Exception], reason: str) -> None:

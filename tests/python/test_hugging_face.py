@@ -241,7 +241,7 @@ def test_what_is_no_dataset_of_rows_is_refused(folder: Path, tmp_path: Path) -> 
     for given, message in [
         (both, r"a DatasetDict has several datasets; give one of them, dataset\[split\]: 'train', 'test'"),
         (dataset.to_iterable_dataset(), "an IterableDataset has no rows by number"),
-        ([1, 2], "must be a datasets.Dataset or the folder of one, not list"),
+        ([1, 2], "must be a datasets.Dataset or the folder of one, not \\[1, 2\\]"),
     ]:
         with pytest.raises(TypeError, match=message):
             sh.HuggingFace(given)

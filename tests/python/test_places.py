@@ -340,9 +340,9 @@ def test_mistakes_are_named_at_once(images: list[Path], boxes: list[npt.NDArray[
         sh.SanitizeBoundingBoxes(min_size=0.5)
     with pytest.raises(TypeError, match="labels must be a sequence"):
         sh.SanitizeBoundingBoxes(labels="labels")
-    with pytest.raises(ValueError, match="unknown variant `XXYY`"):
+    with pytest.raises(ValueError, match="format must be one of 'XYXY', 'XYWH', 'CXCYWH', not 'XXYY'"):
         sh.ConvertBoundingBoxFormat("XXYY")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="format must be one of XYXY, XYWH, CXCYWH"):
+    with pytest.raises(ValueError, match="BoundingBoxes: format must be one of 'XYXY', 'XYWH', 'CXCYWH', not 'xyxy'"):
         sh.BoundingBoxes([], "xyxy")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"boxes are of shape \(n, 4\), not \(n, 3\)"):
         sh.BoundingBoxes([[[1, 2, 3]]])

@@ -279,9 +279,9 @@ def test_mistakes_are_named_at_once(rows: dict[str, Any], files: dict[str, list[
         with pytest.raises(ValueError, match=message):
             sh.Table(columns)
     number: Any = 3
-    with pytest.raises(TypeError, match="the name of a field must be a str, not int"):
+    with pytest.raises(TypeError, match="the name of a field must be a str, not 3"):
         sh.Table({number: [1]})
-    with pytest.raises(TypeError, match="the name of a field must be a str, not int"):
+    with pytest.raises(TypeError, match="the name of a field must be a str, not 3"):
         ragged_loader(source, capacity={number: 1})
     with pytest.raises(ValueError, match=r"row 1 has shape \(2, 3\)"):
         sh.Lists([np.zeros((1, 4)), np.zeros((2, 3))])

@@ -112,7 +112,7 @@ def test_a_dataset_is_told_its_rank(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"rank": 2, "world_size": 2}, ValueError, r"rank must be 0 to 1 with world_size=2, not 2 \(arguments\)"),
         ({"rank": 0, "world_size": 0}, ValueError, "world_size must be 1 or more, not 0"),
         ({"rank": "0", "world_size": 1}, ValueError, "leave world_size= out"),
-        ({"rank": "0"}, TypeError, "rank must be an integer, a process group of torch or a DeviceMesh, not str"),
+        ({"rank": "0"}, TypeError, "rank must be an integer, a process group of torch or a DeviceMesh, not '0'"),
     ],
 )
 def test_arguments(options: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -306,7 +306,7 @@ def test_arguments_are_checked(tmp_path: Path) -> None:
     for shards, error, message in [
         (tmp_path / "none", FileNotFoundError, "none"),
         (str(tmp_path / "*.tfrecord"), FileNotFoundError, "TFRecord: no file matches"),
-        ([], ValueError, "TFRecord: there are no shards"),
+        ([], ValueError, "TFRecord: shards: there are no shards"),
         ("https://x/y", ValueError, "is no file"),
         ("x.tfrecord.gz", ValueError, r"is compressed.*gunzip"),
         (tmp_path, ValueError, "is a directory"),

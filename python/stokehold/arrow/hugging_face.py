@@ -17,6 +17,7 @@ from stokehold.arrow.ipc import batches_of, opened
 from stokehold.arrow.places import mapped_regions
 from stokehold.arrow.source import ArrowTable, chosen
 from stokehold.arrow.types import pyarrow
+from stokehold.checks import path, shown
 
 __all__ = ["HuggingFace"]
 
@@ -71,11 +72,11 @@ class HuggingFace(ArrowTable):
         root: str | os.PathLike[str] | None = None,
     ) -> None:
         owner = "HuggingFace"
-        allowed = None if root is None else os.fspath(root)
+        allowed = None if root is None else os.fspath(path("HuggingFace: root", root))
         choice = chosen(owner, columns=columns, images=images, shapes=shapes, nulls=nulls, fill=fill, root=allowed)
         pyarrow()
         if isinstance(dataset, str | os.PathLike):
-            folder = Path(dataset)
+            folder = path("HuggingFace: dataset", dataset)
             files = opened(owner, _data_files(folder))
             hints = hints_of(owner, _json(folder / _INFO).get("features"))
             regions = [file.region for file in files]
@@ -99,7 +100,7 @@ def _check_dataset(dataset: Any) -> None:
     if "IterableDataset" in kinds:
         raise TypeError(f"HuggingFace: an IterableDataset has no rows by number; give a Dataset, or {_PYTHON_WAY}")
     if "Dataset" not in kinds:
-        raise TypeError(f"HuggingFace: dataset must be a datasets.Dataset or the folder of one, not {name}")
+        raise TypeError(f"HuggingFace: dataset must be a datasets.Dataset or the folder of one, not {shown(dataset)}")
     form = dataset.format
     if form["type"] is not None or set(form["columns"]) != set(dataset.column_names):
         _refuse_format(form["type"])

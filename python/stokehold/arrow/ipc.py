@@ -14,6 +14,7 @@ from stokehold.arrow.fields import Fill, Nulls
 from stokehold.arrow.places import Region
 from stokehold.arrow.source import ArrowTable, chosen
 from stokehold.arrow.types import Hint, damage, pyarrow
+from stokehold.checks import paths as listed_paths
 from stokehold.columns import Shard
 
 __all__ = ["Arrow", "batches_of", "opened"]
@@ -77,8 +78,7 @@ class Arrow(ArrowTable):
         fill: Mapping[str, Fill] | None = None,
     ) -> None:
         choice = chosen("Arrow", columns=columns, images=images, shapes=shapes, nulls=nulls, fill=fill)
-        listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        files = opened("Arrow", [os.fspath(path) for path in listed])
+        files = opened("Arrow", listed_paths("Arrow: paths", paths))
         schema = files[0].schema
         regions = [file.region for file in files]
         super().__init__(

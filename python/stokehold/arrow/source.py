@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from stokehold.arrow.building import Storage
 from stokehold.arrow.fields import Choice, Field, Fill, Nulls, fields_of
 from stokehold.arrow.places import Places, Region, Spool
-from stokehold.arrow.types import Hint, Shape, damage
+from stokehold.arrow.types import Hint, damage
+from stokehold.checks import extents, mapping, names, one_of, shown, text
 from stokehold.columns import Column, Rows
 from stokehold.copied import copied
 from stokehold.table import Table
@@ -36,7 +37,7 @@ class ArrowTable(Table):
         indices: npt.NDArray[np.int64] | None = None,
     ) -> None:
         fields = fields_of(choice, schema, hints)
-        names, ends = _taken(choice.owner, fields, batches)
+        called, ends = _taken(choice.owner, fields, batches)
         total = int(ends[-1]) if len(ends) else 0
         if total == 0 or (indices is not None and len(indices) == 0):
             raise ValueError(f"{choice.owner}: there are no rows")
@@ -47,7 +48,7 @@ class ArrowTable(Table):
             row = sample if indices is None else int(indices[sample])
             at = int(np.searchsorted(ends, row, "right"))
             first = int(ends[at - 1]) if at else 0
-            return f"{choice.owner}: {names[at]}, row {row - first}" if names[at] else f"{choice.owner}: row {sample}"
+            return f"{choice.owner}: {called[at]}, row {row - first}" if called[at] else f"{choice.owner}: row {sample}"
 
         # What is written out lasts as long as the source.
         self._spool = Spool()
@@ -80,7 +81,7 @@ class ArrowTable(Table):
 
 def _taken(owner: str, fields: Mapping[str, Field], batches: Batches) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Has all fields take all batches, and returns what those are called, and where each ends."""
-    names: list[str] = []
+    called: list[str] = []
     counts: list[int] = []
     for name, batch in batches:
         if batch.num_rows == 0:
@@ -90,9 +91,9 @@ def _taken(owner: str, fields: Mapping[str, Field], batches: Batches) -> tuple[l
                 field.take(batch)
             except damage() as error:
                 raise ValueError(f"{owner}: {name}: column `{field.leaf.name}`: {error}") from error
-        names.append(name)
+        called.append(name)
         counts.append(batch.num_rows)
-    return names, np.cumsum(counts, dtype=np.int64)
+    return called, np.cumsum(counts, dtype=np.int64)
 
 
 def chosen(
@@ -111,17 +112,18 @@ def chosen(
         TypeError: An argument is of another type.
         ValueError: An argument has a value that is not allowed.
     """
-    if nulls not in {"error", "fill", "mask"}:
-        raise ValueError(f"{owner}: nulls must be 'error', 'fill' or 'mask', not {nulls!r}")
-    for name, given in (("columns", columns), ("images", images)):
-        if isinstance(given, str | bytes):
-            raise TypeError(f"{owner}: {name} must be a sequence of names, not one name, {given!r}")
-    extents: dict[str, Shape] = {}
-    for name, shape in (shapes or {}).items():
-        extents[name] = tuple(shape)
-        for at, extent in enumerate(extents[name]):
-            if not (extent is None and at == 0) and not (isinstance(extent, int) and 0 < extent < 1 << 32):
-                raise ValueError(
-                    f"{owner}: shapes[{name!r}] must hold extents of at least 1, or None first, not {extent!r}"
-                )
-    return Choice(owner, columns, list(images), extents, nulls, dict(fill or {}), root)
+    nulls = one_of(f"{owner}: nulls", nulls, get_args(Nulls))
+    if isinstance(columns, Mapping):
+        given = mapping(f"{owner}: columns", columns, "a mapping of fields to columns")
+        columns = {name: text(f"{owner}: columns[{name!r}]", there) for name, there in given.items()}
+    elif columns is not None:
+        columns = names(
+            f"{owner}: columns", columns, "a sequence of names, a mapping of fields to names, or None for all"
+        )
+    if columns is not None and not columns:
+        raise ValueError(f"{owner}: columns must have at least one name, or be None for all, not {shown(columns)}")
+    listed = names(f"{owner}: images", images, "a sequence of names")
+    found = mapping(f"{owner}: shapes", {} if shapes is None else shapes, "a mapping of fields to shapes")
+    rooms = {name: tuple(extents(f"{owner}: shapes[{name!r}]", shape, least=1)) for name, shape in found.items()}
+    filled = mapping(f"{owner}: fill", {} if fill is None else fill, "a mapping of fields to values")
+    return Choice(owner, columns, listed, rooms, nulls, filled, root)

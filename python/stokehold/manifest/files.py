@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from stokehold.checks import as_truth, printable, shown
+from stokehold.checks import names as names_of
+from stokehold.checks import path as checked_path
 from stokehold.columns import field_name
 from stokehold.copied import copied
 from stokehold.manifest.kinds import ManifestColumn
@@ -35,7 +38,7 @@ class _Manifest(Table):
         self.counters = dict(reading.counters + rows.counters)
         if self.counters:
             listed = ", ".join(f"{name} {count}" for name, count in self.counters.items())
-            _LOG.warning("%s: passed over or filled in: %s", self.path, listed)
+            _LOG.warning("%s: passed over or filled in: %s", printable(str(self.path)), listed)
 
     @property
     def class_names(self) -> dict[str, list[str]]:
@@ -94,14 +97,16 @@ class Csv(_Manifest):
         for name, given in (("delimiter", delimiter), ("quote", quote)):
             is_none = given is None and name == "quote"
             if not is_none and (not isinstance(given, str) or len(given) != 1 or given in "\r\n"):
-                raise ValueError(f"Csv: {name} must be one character, and no end of a line, not {given!r}")
+                raise ValueError(f"Csv: {name} must be one character, and no end of a line, not {shown(given)}")
         if delimiter == quote:
             raise ValueError(f"Csv: delimiter and quote must differ, and both are {quote!r}")
-        names = header if isinstance(header, bool) else _texts("Csv", "header", header)
+        has_header = as_truth(header)
+        names = _texts("Csv", "header", header) if has_header is None else has_header
         if not isinstance(names, bool) and (not names or len(set(names)) < len(names)):
-            raise ValueError(f"Csv: header must have names, each once, not {header!r}")
+            raise ValueError(f"Csv: header must be True, False, or names, each once, not {shown(header)}")
         fields, missing = _checked("Csv", columns), _texts("Csv", "na", na)
-        super().__init__(CsvRows(Path(path).absolute(), delimiter, quote, header=names), fields, _folder(root), missing)
+        file = checked_path("Csv: path", path).absolute()
+        super().__init__(CsvRows(file, delimiter, quote, header=names), fields, _folder("Csv", root), missing)
 
 
 class JsonLines(_Manifest):
@@ -135,7 +140,8 @@ class JsonLines(_Manifest):
         root: str | os.PathLike[str] | None = None,
     ) -> None:
         fields = _checked("JsonLines", columns)
-        super().__init__(JsonRows(Path(path).absolute()), fields, _folder(root), ())
+        file = checked_path("JsonLines: path", path).absolute()
+        super().__init__(JsonRows(file), fields, _folder("JsonLines", root), ())
 
 
 def _checked(owner: str, columns: object) -> Columns:
@@ -143,24 +149,22 @@ def _checked(owner: str, columns: object) -> Columns:
     if columns is None:
         return None
     if not isinstance(columns, Mapping):
-        raise TypeError(f"{owner}: columns must map names of fields to what they are, not {type(columns).__name__}")
+        raise TypeError(f"{owner}: columns must map names of fields to what they are, or be None, not {shown(columns)}")
     if not columns:
         raise ValueError(f"{owner}: columns must have at least one field")
     for name, kind in columns.items():
         if kind is not None and not isinstance(kind, ManifestColumn):
-            what = f"a class; call it: {kind.__name__}()" if isinstance(kind, type) else type(kind).__name__
+            what = f"a class; call it: {kind.__name__}()" if isinstance(kind, type) else shown(kind)
             raise TypeError(
                 f"{owner}: columns[{name!r}] must be a PathColumn, LabelColumn or such, or None, not {what}"
             )
-    return {field_name(name): kind for name, kind in columns.items()}
+    return {field_name(name, f"{owner}: columns"): kind for name, kind in columns.items()}
 
 
-def _folder(root: str | os.PathLike[str] | None) -> Path | None:
+def _folder(owner: str, root: str | os.PathLike[str] | None) -> Path | None:
     """Returns the folder of the paths; it means the same wherever the program goes."""
-    return None if root is None else Path(root).absolute()
+    return None if root is None else checked_path(f"{owner}: root", root).absolute()
 
 
 def _texts(owner: str, argument: str, given: object) -> Sequence[str]:
-    if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(each, str) for each in given):
-        raise TypeError(f"{owner}: {argument} must be a list of str, not {given!r}")
-    return given
+    return names_of(f"{owner}: {argument}", given, "a list of str")

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from stokehold.checks import dtype_name, one_of, shown, text, truth, word
+from stokehold.encoded import MASK_DTYPES
 from stokehold.transforms import BoxFormat
 
 __all__ = [
@@ -30,10 +32,20 @@ _NUMBERS: Final = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16",
 _FLOATS: Final = ("float16", "float32", "float64")
 
 
-def _one_of(owner: object, argument: str, given: object, allowed: Sequence[str]) -> None:
-    if given not in allowed:
-        expected = ", ".join(map(repr, allowed))
-        raise ValueError(f"{type(owner).__name__}: {argument} must be one of {expected}, not {given!r}")
+def _one_of(owner: object, argument: str, allowed: Sequence[str]) -> None:
+    """Checks an argument, and puts the word that was meant in its stead."""
+    what = f"{type(owner).__name__}: {argument}"
+    object.__setattr__(owner, argument, one_of(what, getattr(owner, argument), allowed))
+
+
+def _dtype_of(owner: object, allowed: Sequence[str]) -> None:
+    """Checks the argument ``dtype``, and puts NumPy's name in its stead."""
+    name = dtype_name(f"{type(owner).__name__}: dtype", getattr(owner, "dtype", None), allowed)
+    object.__setattr__(owner, "dtype", name)
+
+
+def _truth_of(owner: object, argument: str) -> None:
+    object.__setattr__(owner, argument, truth(f"{type(owner).__name__}: {argument}", getattr(owner, argument)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +74,10 @@ class ManifestColumn:
     def __post_init__(self) -> None:
         owner = type(self).__name__
         if self.column is not None and not isinstance(self.column, str):
-            raise TypeError(f"{owner}: column must be a str, the column's name, not {type(self.column).__name__}")
-        _one_of(self, "missing", self.missing, get_args(Missing))
+            raise TypeError(f"{owner}: column must be a str, the column's name, or None, not {shown(self.column)}")
+        _one_of(self, "missing", get_args(Missing))
         if self.fill is not None and self.missing != "fill":
-            raise ValueError(f"{owner}: fill = {self.fill!r} needs missing='fill', not {self.missing!r}")
+            raise ValueError(f"{owner}: fill = {shown(self.fill)} needs missing='fill', not {self.missing!r}")
         if self.missing == "fill" and self.filling is None:
             raise ValueError(f"{owner}: missing='fill' needs fill=, the value that stands for missing ones")
 
@@ -96,8 +108,10 @@ class PathColumn(ManifestColumn):
     dtype: str = "uint8"
 
     def __post_init__(self) -> None:
-        _one_of(self, "kind", self.kind, ("image", "mask"))
-        if self.missing == "fill":
+        _one_of(self, "kind", ("image", "mask"))
+        text("PathColumn: image", self.image, "the name of a field")
+        _dtype_of(self, MASK_DTYPES)
+        if word(self.missing, ("fill",)):
             raise ValueError(
                 "PathColumn: missing must be one of 'error', 'skip', not 'fill': no file can stand for one"
             )
@@ -120,7 +134,7 @@ class TextColumn(ManifestColumn):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.filling, str):
-            raise TypeError(f"TextColumn: fill must be a str, not {type(self.fill).__name__}")
+            raise TypeError(f"TextColumn: fill must be a str, not {shown(self.fill)}")
 
     def describe(self) -> str:
         """Returns the kind."""
@@ -146,10 +160,11 @@ class NumberColumn(ManifestColumn):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of(self, "dtype", self.dtype, (*_NUMBERS, *_FLOATS))
+        _dtype_of(self, (*_NUMBERS, *_FLOATS))
+        _truth_of(self, "allow_nan")
         if self.missing == "fill":
             if not isinstance(self.filling, int | float):
-                raise TypeError(f"NumberColumn: fill must be a number, not {type(self.fill).__name__}")
+                raise TypeError(f"NumberColumn: fill must be a number, not {shown(self.fill)}")
             _check_fill(self.filling, self.dtype)
 
     def describe(self) -> str:
@@ -167,7 +182,7 @@ def _check_fill(fill: float, dtype: str) -> None:
         limits = np.iinfo(dtype)
         held = math.isfinite(fill) and fill == int(fill) and limits.min <= fill <= limits.max
     if not held:
-        raise ValueError(f"NumberColumn: fill = {fill!r} must be a number that {dtype} holds")
+        raise ValueError(f"NumberColumn: fill = {shown(fill)} must be a number that {dtype} holds")
 
 
 @dataclass(frozen=True)
@@ -219,8 +234,8 @@ class MultiLabelColumn(ManifestColumn):
         super().__post_init__()
         _check_classes(self, self.classes)
         _check_separator(self, self.separator)
-        _one_of(self, "output", self.output, ("multi_hot", "ragged"))
-        _one_of(self, "dtype", self.dtype, (*_NUMBERS, *_FLOATS))
+        _one_of(self, "output", ("multi_hot", "ragged"))
+        _dtype_of(self, (*_NUMBERS, *_FLOATS))
         _check_list(self, self.filling)
 
     def describe(self) -> str:
@@ -249,7 +264,8 @@ class ListColumn(ManifestColumn):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of(self, "dtype", self.dtype, (*_NUMBERS, *_FLOATS))
+        _dtype_of(self, (*_NUMBERS, *_FLOATS))
+        _truth_of(self, "ragged")
         if self.separator is not None:
             _check_separator(self, self.separator)
         _check_list(self, self.filling)
@@ -275,7 +291,8 @@ class BoxColumn(ManifestColumn):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of(self, "format", self.format, get_args(BoxFormat))
+        _one_of(self, "format", get_args(BoxFormat))
+        text("BoxColumn: image", self.image, "the name of a field")
         _check_list(self, self.filling)
 
     def describe(self) -> str:
@@ -299,6 +316,7 @@ class KeyPointColumn(ManifestColumn):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        text("KeyPointColumn: image", self.image, "the name of a field")
         _check_list(self, self.filling)
 
     def describe(self) -> str:
@@ -311,18 +329,18 @@ def _check_classes(owner: object, classes: object) -> None:
     if classes is None:
         return
     if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
-        raise TypeError(f"{kind}: classes must be a list of str, the names of the classes, not {classes!r}")
+        raise TypeError(f"{kind}: classes must be a list of str, the names of the classes, not {shown(classes)}")
     if not classes or len(set(classes)) != len(classes):
-        raise ValueError(f"{kind}: classes must be at least one name, and no name twice, not {classes!r}")
+        raise ValueError(f"{kind}: classes must be at least one name, and no name twice, not {shown(classes)}")
 
 
 def _check_separator(owner: object, separator: object) -> None:
     if not isinstance(separator, str) or not separator:
         raise ValueError(
-            f"{type(owner).__name__}: separator must be a text of one character or more, not {separator!r}"
+            f"{type(owner).__name__}: separator must be a text of one character or more, not {shown(separator)}"
         )
 
 
 def _check_list(owner: object, fill: object) -> None:
     if not isinstance(fill, list | tuple):
-        raise TypeError(f"{type(owner).__name__}: fill must be a list, not {type(fill).__name__}")
+        raise TypeError(f"{type(owner).__name__}: fill must be a list, not {shown(fill)}")

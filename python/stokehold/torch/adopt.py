@@ -68,7 +68,8 @@ def adopt(loader: Any) -> Any:
 
         return StatefulDataLoader(**_arguments(loader), snapshot_every_n_steps=loader.snapshot_every_n_steps)
     raise TypeError(
-        f"{type(loader).__name__} is neither PyTorch's DataLoader nor a wrapper around one, nor a stokehold.Loader"
+        f"adopt: loader: {type(loader).__name__} is neither PyTorch's DataLoader nor a wrapper around one, nor a "
+        "stokehold.Loader"
     )
 
 

@@ -8,6 +8,7 @@ import operator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stokehold import _native
+from stokehold.checks import printable
 from stokehold.torch.collate import SlotCollate, is_torchs_own
 from stokehold.torch.internals import TorchFetcher
 
@@ -58,7 +59,7 @@ class Noted:
         for index, reason in bad:
             if index not in self.found:
                 self.found[index] = reason
-                LOG.warning("sample %r was left out (on_error=%r): %s", index, self._on_error, reason)
+                LOG.warning("sample %r was left out (on_error=%r): %s", index, self._on_error, printable(reason))
 
 
 class Task:

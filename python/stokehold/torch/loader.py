@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from torch.utils.data import DataLoader as TorchDataLoader
 
 from stokehold import _native
+from stokehold.checks import one_of, whole
 from stokehold.sizes import integer
 from stokehold.torch.fetching import Inline, Noted, Policy
 from stokehold.torch.internals import DatasetKind, are_known
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["DataLoader"]
 
 T_co = TypeVar("T_co", covariant=True)
+
+ON_WORKER_DEATH: Final[tuple[Literal["restart", "raise"], ...]] = ("restart", "raise")
+RNG: Final[tuple[Literal["worker", "sample"], ...]] = ("worker", "sample")
+ON_ERROR: Final[tuple[Literal["raise", "skip", "replace"], ...]] = ("raise", "skip", "replace")
 
 
 class DataLoader(TorchDataLoader[T_co]):
@@ -103,25 +108,23 @@ class DataLoader(TorchDataLoader[T_co]):
         world_size: int | None = None,
         **others: Any,
     ) -> None:
-        if on_worker_death not in {"restart", "raise"}:
-            raise ValueError(f"on_worker_death must be 'restart' or 'raise', not {on_worker_death!r}")
-        if rng not in {"worker", "sample"}:
-            raise ValueError(f"rng must be 'worker' or 'sample', not {rng!r}")
-        if on_error not in {"raise", "skip", "replace"}:
-            raise ValueError(f"on_error must be 'raise', 'skip' or 'replace', not {on_error!r}")
+        own = type(self).__name__
+        on_worker_death = one_of(f"{own}: on_worker_death", on_worker_death, ON_WORKER_DEATH)
+        rng = one_of(f"{own}: rng", rng, RNG)
+        on_error = one_of(f"{own}: on_error", on_error, ON_ERROR)
         if not in_order:
             # PyTorch has had this argument since 2.6.
             others["in_order"] = False
-        seed = None if seed is None else _below("seed", seed, 2**64)
+        seed = None if seed is None else whole(f"{own}: seed", seed, 0, 2**64 - 1, other=", or None")
         if (rank, world_size) != (None, None):
             given = sampler if sampler is not None else batch_sampler
             ranks = shared(dataset, given, rank, world_size)
-            own = {"shuffle": bool(shuffle), "seed": seed or 0, "drop_last": drop_last}
-            shuffle, sampler = None, RankSampler(Epochs(), dataset, *ranks, **own)
+            order = {"shuffle": bool(shuffle), "seed": seed or 0, "drop_last": drop_last}
+            shuffle, sampler = None, RankSampler(Epochs(), dataset, *ranks, **order)
         elif seed is not None and rng != "sample":
             raise ValueError(
-                f"seed={seed} is for rng='sample' and for ranks; what workers draw with rng='worker' follows from "
-                "`generator`, or from torch.manual_seed"
+                f"{own}: seed={seed} is for rng='sample' and for ranks; what workers draw with rng='worker' follows "
+                "from `generator`, or from torch.manual_seed"
             )
         super().__init__(
             dataset,
@@ -178,7 +181,7 @@ class DataLoader(TorchDataLoader[T_co]):
             ValueError: It is out of range.
             TypeError: It is no integer.
         """
-        epoch = _below("epoch", epoch, 2**63 - 1)
+        epoch = whole(f"{type(self).__name__}: epoch", epoch, 0, 2**63 - 2)
         for each in (self.sampler, self.batch_sampler):
             if callable(tell := getattr(each, "set_epoch", None)) and not isinstance(each, RankSampler):
                 tell(epoch)
@@ -201,7 +204,7 @@ class DataLoader(TorchDataLoader[T_co]):
             TypeError: It is no integer.
             RuntimeError: No further worker can be started.
         """
-        count = integer("num_workers", num_workers)
+        count = integer(f"{type(self).__name__}: num_workers", num_workers)
         if count < 1 or self.num_workers == 0:
             raise ValueError(
                 f"num_workers can become {count} from {self.num_workers} in a new loader only: set_num_workers needs "
@@ -282,10 +285,3 @@ class DataLoader(TorchDataLoader[T_co]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _iterator=None, _running=weakref.WeakSet())
         self._make_slots()
-
-
-def _below(name: str, value: int, limit: int) -> int:
-    number = integer(name, value)
-    if not 0 <= number < limit:
-        raise ValueError(f"{name} must be 0 to {limit - 1}, not {number}")
-    return number

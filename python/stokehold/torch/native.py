@@ -70,7 +70,10 @@ def from_torchvision(dataset: Any, batch_size: int = 1, *, shuffle: bool = False
         folder = folder.dataset
     for name in ("samples", "transform", "loader"):
         if not hasattr(folder, name):
-            raise ValueError(f"{type(folder).__name__} is no torchvision ImageFolder: it has no `{name}`")
+            raise ValueError(
+                f"from_torchvision: dataset must be an ImageFolder of torchvision, or a Subset of one: "
+                f"{type(folder).__name__} is no torchvision ImageFolder: it has no `{name}`"
+            )
     if getattr(folder, "target_transform", None) is not None:
         raise ValueError("target_transform has no native counterpart: change the labels in the training loop")
     if getattr(folder.loader, "__module__", "") != "torchvision.datasets.folder":

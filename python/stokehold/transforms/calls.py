@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from stokehold.checks import dtype_name, extents, one_of, shown, truth
+from stokehold.transforms.arguments import DTYPES, DTypeLike
 from stokehold.transforms.base import Transform
 from stokehold.user.functions import TAKES, Function, Takes, called
 
@@ -25,8 +27,8 @@ class Call(Transform):
 
     Args:
         function: What is called with one argument. It goes to the workers as cloudpickle has it, once.
-        dtype: NumPy's name of the dtype that it gives. By default it is learned, with the shape, from the first, the
-            last and a middle sample, in a process that then ends.
+        dtype: The dtype that it gives, NumPy's name or the dtype itself. By default it is learned, with the shape, from
+            the first, the last and a middle sample, in a process that then ends.
         shape: The shape that it gives, with None for axes that vary. What is learned varies where those samples
             differ, and where it has the length of an axis that does. A sample for which the function gives something
             else is a bad one, and goes by ``on_error``.
@@ -49,24 +51,18 @@ class Call(Transform):
         self,
         function: Callable[..., Any],
         *,
-        dtype: str | None = None,
+        dtype: DTypeLike | None = None,
         shape: Sequence[int | None] | None = None,
         takes: Takes | None = None,
         moves_pixels: bool = True,
     ) -> None:
         if not callable(function) or isinstance(function, type):
-            raise TypeError(f"Call: function must be something to call, not {function!r}")
-        if takes is not None and takes not in TAKES:
-            raise ValueError(f"Call: takes must be one of {', '.join(map(repr, TAKES))}, not {takes!r}")
-        if not isinstance(moves_pixels, bool):
-            raise TypeError(f"Call: moves_pixels must be True or False, not {moves_pixels!r}")
-        if shape is not None and (isinstance(shape, str) or not isinstance(shape, Iterable)):
-            raise TypeError(f"Call: shape must be a sequence of lengths and None, not {shape!r}")
+            raise TypeError(f"Call: function must be something to call, not {shown(function)}")
         self.function = function
-        self.dtype = dtype
-        self.shape = None if shape is None else tuple(_extent(extent) for extent in shape)
-        self.takes = takes
-        self.moves_pixels = moves_pixels
+        self.dtype = None if dtype is None else dtype_name("Call: dtype", dtype, DTYPES)
+        self.shape = None if shape is None else tuple(extents("Call: shape", shape, varies=True))
+        self.takes: Takes | None = None if takes is None else one_of("Call: takes", takes, TAKES, other=", or None")
+        self.moves_pixels = truth("Call: moves_pixels", moves_pixels)
         self.__post_init__()
 
     def spec(self, number: int = 0) -> dict[str, Any]:
@@ -122,20 +118,8 @@ class Map:
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         if not callable(function) or isinstance(function, type):
-            raise TypeError(f"Map: function must be something to call, not {function!r}")
+            raise TypeError(f"Map: function must be something to call, not {shown(function)}")
         self.function = function
 
     def __repr__(self) -> str:
         return f"Map({called(self.function)})"
-
-
-def _extent(extent: object) -> int | None:
-    if extent is None:
-        return None
-    try:
-        length = extent.__index__()  # type: ignore[attr-defined]
-    except AttributeError:
-        raise TypeError(f"Call: shape must be a sequence of lengths and None, not of {extent!r}") from None
-    if not 0 <= length < 2**32:
-        raise ValueError(f"Call: shape has an extent out of range: {length}")
-    return int(length)

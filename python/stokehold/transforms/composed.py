@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stokehold import _native
+from stokehold.checks import shown
+from stokehold.hints import step_hint
 from stokehold.transforms.base import BatchTransform, Transform, as_plain
 from stokehold.transforms.calls import Call
 from stokehold.user.functions import Function
@@ -39,22 +41,27 @@ def described(step: Transform | Callable[..., Any], functions: list[Function]) -
     return transform.numbered(functions) if isinstance(transform, Call | Compose) else transform.spec()
 
 
+def _all(transforms: object, fits: Callable[[object], bool], what: str, more: str = "") -> Sequence[Any]:
+    """Returns transforms that all fit, or raises ``TypeError`` that says which does not."""
+    if not isinstance(transforms, Sequence) or isinstance(transforms, str):
+        raise TypeError(f"must be a list of {what}, not {shown(transforms)}{more}")
+    for at, step in enumerate(transforms):
+        if not fits(step):
+            raise TypeError(f"must be a list of {what}; at {at} it has {step_hint(step)}{more}")
+    return transforms
+
+
 def _parts(transforms: object) -> list[dict[str, Any]]:
     """Returns transforms of samples as plain data, or raises ``TypeError``."""
-    if not isinstance(transforms, Sequence) or not all(is_for_samples(step) for step in transforms):
-        raise TypeError(
-            f"must be a list of stokehold's transforms of samples, not {transforms!r}; a function of your own stands "
-            "by itself, and draws what is random about it"
-        )
-    return [step.spec() for step in transforms]
+    own = "; a function of your own stands by itself, and draws what is random about it"
+    return [step.spec() for step in _all(transforms, is_for_samples, "stokehold's transforms of samples", own)]
 
 
 def _steps(transforms: object) -> list[dict[str, Any]]:
     """Returns transforms of samples and functions as plain data, or raises ``TypeError``."""
-    if not isinstance(transforms, Sequence) or not all(is_step(step) for step in transforms):
-        raise TypeError(f"must be a list of stokehold's transforms of samples and of functions, not {transforms!r}")
     functions: list[Function] = []
-    return [described(step, functions) for step in transforms]
+    what = "stokehold's transforms of samples and of functions"
+    return [described(step, functions) for step in _all(transforms, is_step, what)]
 
 
 def _choices(transforms: object) -> list[dict[str, Any]]:
@@ -63,10 +70,12 @@ def _choices(transforms: object) -> list[dict[str, Any]]:
         all(map(kind, transforms)) for kind in (is_for_samples, is_for_batches)
     ):
         return [step.spec() for step in transforms]
-    raise TypeError(
-        f"must be a list of MixUp, CutMix or RandomChoice of these, or of stokehold's transforms of samples, not "
-        f"{transforms!r}; a function of your own stands by itself, and draws what is random about it"
+    fits = (
+        is_for_batches if isinstance(transforms, Sequence) and any(map(is_for_batches, transforms)) else is_for_samples
     )
+    what = "MixUp, CutMix or RandomChoice of these, or of stokehold's transforms of samples"
+    own = "; a function of your own stands by itself, and draws what is random about it"
+    return [step.spec() for step in _all(transforms, fits, what, own)]
 
 
 @dataclass(frozen=True)

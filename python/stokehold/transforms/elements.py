@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from stokehold.transforms.base import Transform, as_plain, listed, number
+from stokehold.checks import as_truth, shown
+from stokehold.transforms.arguments import DTypeLike
+from stokehold.transforms.base import Transform, as_plain, listed, number, unsent
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -86,7 +88,7 @@ class DecodeImage(Transform):
     max_pixels: int = 178_956_970
     corrupt: Literal["decode", "error"] = "decode"
     mode: Mode = "RGB"
-    dtype: Literal["uint8", "uint16", "float32"] = "uint8"
+    dtype: Literal["uint8", "uint16", "float32"] | DTypeLike = "uint8"
     channels: int | None = None
 
 
@@ -97,6 +99,16 @@ def _erased(value: object) -> list[float] | None:
             raise ValueError(f"must be numbers or 'random', not {value!r}")
         return None
     return listed(value, number, single=True)
+
+
+def _inplace() -> Any:  # noqa: ANN401 (a field of a dataclass)
+    """Returns the argument ``inplace``, which changes nothing: all is done in place."""
+
+    def check(transform: Any) -> None:  # noqa: ANN401 (one that has it)
+        if as_truth(transform.inplace) is None:
+            raise TypeError(f"must be True or False, not {shown(transform.inplace)}")
+
+    return field(default=False, repr=False, compare=False, metadata=unsent(check))
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,7 @@ class RandomErasing(Transform):
         ratio: The bounds of the box's height over width; (0.3, 3.3) by default.
         value: One value, one per channel, or ``"random"`` for normally distributed ones, which need a floating-point
             dtype; 0 by default.
+        inplace: torchvision's argument, which changes nothing here.
 
     Raises:
         ValueError: A probability or an area outside 0 to 1, ratios that are not positive, bounds that are not in
@@ -122,6 +135,7 @@ class RandomErasing(Transform):
     scale: Sequence[float] = (0.02, 0.33)
     ratio: Sequence[float] = (0.3, 3.3)
     value: float | Sequence[float] | Literal["random"] = field(default=0.0, metadata=as_plain(_erased))
+    inplace: bool = _inplace()
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,7 @@ class Normalize(Transform):
     Args:
         mean: One value per channel, or one for all.
         std: One value per channel, or one for all; none is zero.
+        inplace: torchvision's argument, which changes nothing here.
 
     Raises:
         ValueError: Lists of different lengths, a zero in `std`, or values that are not finite. A
@@ -142,6 +157,7 @@ class Normalize(Transform):
 
     mean: Sequence[float]
     std: Sequence[float]
+    inplace: bool = _inplace()
 
 
 @dataclass(frozen=True)
@@ -152,15 +168,15 @@ class ToDtype(Transform):
     of a smaller integer: decode with the dtype wanted.
 
     Args:
-        dtype: NumPy's name of the dtype, or ``"bfloat16"``. scale: Whether 0 to 255, or 0 to 65535 of ``uint16``,
-        becomes 0 to 1, False by default; for floating-point dtypes
-            only. Values that are floating-point already stay.
+        dtype: NumPy's name of the dtype, or ``"bfloat16"``; or the dtype itself, of NumPy or PyTorch.
+        scale: Whether 0 to 255, or 0 to 65535 of ``uint16``, becomes 0 to 1, False by default; for floating-point
+            dtypes only. Values that are floating-point already stay.
 
     Raises:
         ValueError: An unknown dtype, or ``scale=True`` with one that is not floating-point.
     """
 
-    dtype: str
+    dtype: DTypeLike
     scale: bool = False
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from enum import Enum
+from typing import Any, Literal, TypeAlias
 
-from stokehold.transforms.base import Transform, as_plain, listed
+from stokehold.checks import as_truth, shown
+from stokehold.transforms.base import Fill, Transform, as_plain, listed, unsent
 
 __all__ = [
     "CenterCrop",
@@ -23,8 +25,8 @@ __all__ = [
     "Resize",
 ]
 
-Interpolation: TypeAlias = Literal["nearest", "nearest-exact", "bilinear", "bicubic", "lanczos"]
-"""A resize filter; all but ``nearest`` are antialiased.
+Interpolation: TypeAlias = Literal["nearest", "nearest-exact", "bilinear", "bicubic", "lanczos"] | Enum
+"""A resize filter, in a word or as torchvision's ``InterpolationMode``; all but ``nearest`` are antialiased.
 
 ``nearest`` is Pillow's, the pixel at whose centre one looks, which torchvision calls ``nearest-exact`` where it resizes
 tensors; here both names mean that.
@@ -33,6 +35,20 @@ tensors; here both names mean that.
 
 PaddingMode: TypeAlias = Literal["constant", "edge", "reflect", "symmetric"]
 """What a border is made of: the fill, the nearest pixel, or the image mirrored without or with its edge."""
+
+
+def _antialias(transform: Any) -> None:  # noqa: ANN401 (one that resizes)
+    """Checks that torchvision would do what is done here."""
+    given = transform.antialias
+    truth = as_truth(given)
+    if given is not None and not truth and (truth is None or "nearest" not in transform.interpolation):
+        what = "True: what is made smaller is always antialiased, but for interpolation='nearest'"
+        raise (TypeError if truth is None else ValueError)(f"must be {what}; not {shown(given)}")
+
+
+def _antialiased() -> Any:  # noqa: ANN401 (a field of a dataclass)
+    """Returns the argument ``antialias``."""
+    return field(default=True, repr=False, compare=False, metadata=unsent(_antialias))
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class Resize(Transform):
             With one number the result has no fixed size; end with `CenterCrop` or alike.
         interpolation: The filter, ``"bilinear"`` by default.
         max_size: With one number as size, the longest that the longer side may become.
+        antialias: True, as torchvision has it. False is for ``"nearest"`` alone, where it changes nothing.
 
     Raises:
         ValueError: A size outside 1 to 65535, an unknown filter, or a ``max_size`` that is not
@@ -55,6 +72,7 @@ class Resize(Transform):
     size: int | Sequence[int]
     interpolation: Interpolation = "bilinear"
     max_size: int | None = None
+    antialias: bool | None = _antialiased()
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,7 @@ class RandomResizedCrop(Transform):
         scale: The bounds of the box's area, as a fraction of the image's; (0.08, 1.0) by default.
         ratio: The bounds of the box's width over height; (3/4, 4/3) by default.
         interpolation: The filter, ``"bilinear"`` by default.
+        antialias: As for `Resize`.
 
     Raises:
         ValueError: A size outside 1 to 65535, bounds that are not positive or not in order, or an
@@ -94,6 +113,7 @@ class RandomResizedCrop(Transform):
     scale: Sequence[float] = (0.08, 1.0)
     ratio: Sequence[float] = (3.0 / 4.0, 4.0 / 3.0)
     interpolation: Interpolation = "bilinear"
+    antialias: bool | None = _antialiased()
 
 
 @dataclass(frozen=True)
@@ -146,7 +166,8 @@ class RandomCrop(Transform):
             top, right, bottom); none by default.
         pad_if_needed: Whether an image that is smaller is padded by what it lacks, on both sides; False by default.
         fill: The value of a constant border, in the units of the image (0 to 255 where it is ``uint8``), or one per
-            channel; 0 by default.
+            channel; 0 by default. Or such by field, as ``{"image": 0, "mask": 255}``: a mask without one of its own has
+            the image's where that is one value, 0 to 255, else 0.
         padding_mode: What the border is made of, ``"constant"`` by default. Where torchvision refuses to mirror a
             border wider than the image, the mirroring is repeated, as NumPy's ``pad`` does.
 
@@ -157,7 +178,7 @@ class RandomCrop(Transform):
     size: int | Sequence[int]
     padding: int | Sequence[int] | None = field(default=None, metadata=as_plain(_border))
     pad_if_needed: bool = False
-    fill: float | Sequence[float] = 0
+    fill: Fill = 0
     padding_mode: PaddingMode = "constant"
 
 
@@ -171,7 +192,8 @@ class Pad(Transform):
         padding: The border in pixels: one number for all sides, (left and right, top and bottom), or (left, top, right,
             bottom); not negative.
         fill: The value of a constant border, in the units of the image (0 to 255 where it is ``uint8``), or one per
-            channel; 0 by default.
+            channel; 0 by default. Or such by field, as ``{"image": 0, "mask": 255}``: a mask without one of its own has
+            the image's where that is one value, 0 to 255, else 0.
         padding_mode: What the border is made of, ``"constant"`` by default; see `RandomCrop`.
 
     Raises:
@@ -179,7 +201,7 @@ class Pad(Transform):
     """
 
     padding: int | Sequence[int]
-    fill: float | Sequence[float] = 0
+    fill: Fill = 0
     padding_mode: PaddingMode = "constant"
 
 
@@ -207,7 +229,7 @@ class RandomRotation(Transform):
     interpolation: Interpolation = "nearest"
     expand: bool = False
     center: Sequence[float] | None = None
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0
 
 
 @dataclass(frozen=True)
@@ -236,7 +258,7 @@ class RandomAffine(Transform):
     scale: Sequence[float] | None = None
     shear: float | Sequence[float] | None = None
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0
     center: Sequence[float] | None = None
 
 
@@ -261,4 +283,4 @@ class RandomPerspective(Transform):
     distortion_scale: float = 0.5
     p: float = 0.5
     interpolation: Interpolation = "bilinear"
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0

@@ -7,6 +7,8 @@ import pickle
 import traceback
 from typing import Any, Final
 
+from stokehold.checks import printable
+
 __all__ = ["received", "sent"]
 
 LONGEST_TRACE: Final = 8 << 10
@@ -40,10 +42,11 @@ def received(line: str, trace: str, whole: str | None, context: dict[str, Any]) 
     its bases that can. One that would end the program, or an iteration, is a ``RuntimeError``.
     """
     error = _made(whole, line)
+    key = printable(context["key"])
     if context["index"] is None:
-        where = f"while {context['key']}"
+        where = f"while {key}"
     else:
-        where = f"sample {context['index']} (`{context['key']}`), stage {context['stage']}"
+        where = f"sample {context['index']} (`{key}`), stage {context['stage']}"
     if context["at"]:
         where += f", {context['at']}"
     if context["worker"] is not None:

@@ -67,11 +67,11 @@ def learn(code: Code) -> dict[str, Any]:
         begun = time.perf_counter()
         samples = list(enumerate(first_samples(code, TRIED, ATTEMPTS)))
         if not samples:
-            raise ValueError("the dataset has no samples: the first worker's iteration ended at once")
+            raise ValueError("Loader: source: the dataset has no samples: the first worker's iteration ended at once")
         facts = {"turns": code.turns._asdict(), "seconds": (time.perf_counter() - begun) / len(samples)}
         return facts | {"samples": None} | _facts(code, samples)
     if len(code) < 1:
-        raise ValueError("the dataset has no samples")
+        raise ValueError("Loader: source: the dataset has no samples")
     return {"turns": None, "samples": len(code)} | _facts(code, _some(code))
 
 

@@ -15,6 +15,7 @@ use crate::geometry::Size;
 /// Blurs by a Gaussian of random width; the edges are continued by reflection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GaussianBlur {
     /// The number of taps, odd: one for both directions, or (width, height).
     pub kernel_size: Vec<u32>,
@@ -31,12 +32,12 @@ impl Operation for GaussianBlur {
     fn check(&self) -> Result<(), String> {
         let Self { kernel_size, sigma } = self;
         if !matches!(kernel_size.len(), 1 | 2) || kernel_size.iter().any(|taps| taps % 2 == 0 || *taps > MAX_EDGE) {
-            return Err("kernel_size must be one odd number or two".into());
+            return Err(format!("kernel_size must be one odd number or two, up to {MAX_EDGE}, not {kernel_size:?}"));
         }
         match sigma[..] {
             [only] => check_range("sigma", [only, only]),
             [low, high] => check_range("sigma", [low, high]),
-            _ => Err("sigma must be one number or two".into()),
+            _ => Err(format!("sigma must be one number or two, not {sigma:?}")),
         }
     }
 

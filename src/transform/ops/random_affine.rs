@@ -18,6 +18,7 @@ use crate::{geometry::Size, rng::Draws};
 /// Rotates, moves, scales and shears at random.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomAffine {
     /// One number `x` for an angle in `[-x, x]`, or the bounds; clockwise.
     pub degrees: Vec<f64>,
@@ -45,8 +46,10 @@ impl Operation for RandomAffine {
     fn check(&self) -> Result<(), String> {
         let Self { degrees, translate, scale, shear, interpolation, fill, center } = self;
         check_degrees(degrees)?;
-        if translate.is_some_and(|most| most.iter().any(|most| !(0.0..=1.0).contains(most))) {
-            return Err("translate must lie between 0 and 1".into());
+        if let Some([across, down]) = translate
+            && ![across, down].into_iter().all(|most| (0.0..=1.0).contains(most))
+        {
+            return Err(format!("translate = ({across}, {down}) must lie between 0 and 1"));
         }
         scale.map_or(Ok(()), |scale| check_range("scale", scale))?;
         check_shear(shear.as_deref())?;
