@@ -100,7 +100,9 @@ fn refused<T: DeserializeOwned>(value: &Value) -> String {
         serde_json::from_value::<T>(others.into()).map_or_else(|e| e.to_string().starts_with("missing field"), |_| true)
     };
     match arguments.keys().filter(|argument| *argument != "op").find(|argument| is_wrong(argument)) {
-        Some(argument) => format!("{name}: {argument} cannot be {}: help({name}) says what it takes", arguments[argument]),
+        Some(argument) => {
+            format!("{name}: {argument} cannot be {}: help({name}) says what it takes", arguments[argument])
+        }
         None => format!("{name}: the arguments cannot be {value}: help({name}) says what it takes"),
     }
 }

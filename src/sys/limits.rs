@@ -40,11 +40,9 @@ pub fn check_memory_of(need: u64, what: &str, advice: &str) -> Result<()> {
 fn check(need: u64, what: &str, advice: &str, limits: Vec<MemoryLimit>) -> Result<()> {
     match limits.into_iter().filter(|limit| limit.left < need).min_by_key(|limit| limit.left) {
         None => Ok(()),
-        Some(MemoryLimit { by, left }) => Err(Error::Memory(format!(
-            "{what} needs {} but {by} leaves {}; {advice}",
-            ByteSize(need),
-            ByteSize(left)
-        ))),
+        Some(MemoryLimit { by, left }) => {
+            Err(Error::Memory(format!("{what} needs {} but {by} leaves {}; {advice}", ByteSize(need), ByteSize(left))))
+        }
     }
 }
 

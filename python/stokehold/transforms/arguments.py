@@ -100,7 +100,8 @@ class Argument:
         if not isinstance(value, int | float | list | tuple):
             return value
         if self.element is None:
-            return float(value) if "float" in self.kinds and not isinstance(value, bool) else value
+            is_float = "float" in self.kinds and isinstance(value, int | float) and not isinstance(value, bool)
+            return float(value) if is_float else value
         given = value if isinstance(value, list | tuple) else [value]
         return [self.element.plain(each) for each in given]
 
