@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView1, ArrayView4, Axis};
-use stokehold::{Batch, DType, FieldSpec, Input, Loader, SharedSource, Transform};
+use stokehold::{Batch, Input, Loader, SharedSource, Table, Transform, transform::ops::RandomCrop};
 
 const SIDE: u32 = 32;
 const EPOCHS: u32 = 3;
@@ -15,8 +15,15 @@ fn main() -> stokehold::Result<()> {
     // The loader starts this program again as its coordinator, so this comes before everything else.
     stokehold::init();
     let loader = match std::env::args().nth(1) {
-        Some(folder) => Loader::builder(Input::image_folder(folder))
-            .transforms("image", [Transform::resize([SIDE, SIDE]), Transform::normalize([0.5], [0.5])]),
+        Some(folder) => Loader::builder(Input::image_folder(folder)).transforms(
+            "image",
+            [
+                Transform::resize([SIDE, SIDE]),
+                RandomCrop::new(SIDE).padding(2).into(),
+                Transform::random_horizontal_flip(),
+                Transform::normalize(0.5, 0.5),
+            ],
+        ),
         None => Loader::builder(made_up()?),
     }
     .batch_size(32)
@@ -79,21 +86,9 @@ fn step(weights: &mut Array2<f32>, x: &Array2<f32>, labels: ArrayView1<'_, i64>)
 
 /// Two clouds of points, as arrays in memory.
 fn made_up() -> stokehold::Result<SharedSource> {
-    let rows = 2000_u64;
-    let labels: Vec<i64> = (0..rows as i64).map(|row| row % 2).collect();
-    let points: Vec<f32> = labels
-        .iter()
-        .enumerate()
-        .flat_map(|(row, &label)| {
-            (0..8).map(move |axis| ((row * 31 + axis * 17) % 97) as f32 / 97.0 - 0.5 + label as f32 * 0.4)
-        })
-        .collect();
-    let spec = |name: &str, dtype, shape: &[usize]| FieldSpec::new(name, dtype, shape);
-    SharedSource::copy(
-        rows,
-        &[
-            (spec("image", DType::Float32, &[8]), bytemuck::cast_slice(&points)),
-            (spec("label", DType::Int64, &[]), bytemuck::cast_slice(&labels)),
-        ],
-    )
+    let labels: Vec<i64> = (0..2000).map(|row| row % 2).collect();
+    let points = Array2::from_shape_fn((labels.len(), 8), |(row, axis)| {
+        ((row * 31 + axis * 17) % 97) as f32 / 97.0 - 0.5 + labels[row] as f32 * 0.4
+    });
+    Table::new().column("image", &points).column("label", labels).build()
 }

@@ -115,6 +115,7 @@ fn is_printable(c: char) -> bool {
 /// The stage of the pipeline at which a sample failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Stage {
     /// Getting the record's bytes from the source.
     Read,
@@ -283,6 +284,12 @@ impl Failure {
     /// Returns the failure of a stage in which code of the user raised an exception.
     pub fn raised(stage: Stage, raised: Raised) -> Self {
         Self { raised: Some(Box::new(raised.clone())), ..Self::new(stage, raised.line) }
+    }
+
+    /// Says that another sample failed, which a mosaic puts beside the one that is made.
+    #[must_use]
+    pub(crate) fn in_mosaic(self, index: u64) -> Self {
+        Self { reason: format!("in its mosaic, sample {index}: {}", self.reason), ..self }
     }
 
     /// Returns a failure of the field with this index.

@@ -17,6 +17,7 @@ use crate::{
 /// Batches stay full and deterministic in each case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OnError {
     /// Its batch raises the error; the iteration can go on with the next batch.
     #[default]
@@ -58,6 +59,7 @@ const MAX_THREADS: u64 = 4096;
 /// The parts of a loader's configuration that the workers and the coordinator need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Options {
     /// Rows of a batch.
     pub batch_size: u32,

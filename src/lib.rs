@@ -30,28 +30,39 @@
 //! was killed, or of where an epoch was resumed. Transforms of whole batches add the position of the batch's
 //! first row in the epoch's order.
 //!
-//! Modules are declared lowest first, and use only those above them; a test enforces that.
+//! Modules are declared lowest first, and use only those above them; a test enforces that. Those that this documentation
+//! does not show are there for the benchmarks and tests of the crate, and change without notice.
 
+#[doc(hidden)]
 pub mod budget;
+#[doc(hidden)]
 pub mod buffer;
+#[doc(hidden)]
 pub mod counters;
+#[doc(hidden)]
 pub mod descriptor;
 pub mod error;
 pub mod geometry;
+#[doc(hidden)]
 pub mod panics;
 pub mod spec;
 
+#[doc(hidden)]
 pub mod pixel;
 
 pub mod rng;
+#[doc(hidden)]
 pub mod sampler;
 
 pub mod function;
 
+#[doc(hidden)]
 pub mod sys;
 
+#[doc(hidden)]
 pub mod shm;
 
+#[doc(hidden)]
 pub mod protocol;
 
 pub mod decode;
@@ -62,14 +73,19 @@ pub mod field;
 
 pub mod source;
 
+#[doc(hidden)]
 pub mod pipeline;
 
+#[doc(hidden)]
 pub mod learn;
 
+#[doc(hidden)]
 pub mod job;
 
+#[doc(hidden)]
 pub mod worker;
 
+#[doc(hidden)]
 pub mod coordinator;
 
 pub mod loader;
@@ -84,12 +100,14 @@ pub use crate::{
     error::{Error, Result, SampleError, Stage},
     field::{Field, Kind},
     geometry::{Rect, Size},
-    job::OnError,
+    index::CocoDetection,
+    job::{OnError, Options},
     loader::{
-        Batch, Builder, Columns, Description, Element, Input, Launch, Loader, Parts, Ragged, Runs, Shards,
-        SharedSource, State, Stats, Values, init,
+        Batch, BoundingBoxes, Builder, Column, Columns, Description, Element, Entry, Images, Input, KeyPoints, Launch,
+        Lists, Loader, Masks, Parts, Ragged, Ranks, Runs, Shards, SharedSource, State, Stats, Table, Texts, Values,
+        init,
     },
-    sampler::{Even, Shares},
+    sampler::{Even, Shares, Shuffle},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
     transform::{BatchTransform, BoxFormat, Mixing, Transform},

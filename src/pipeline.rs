@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 pub use crate::field::{Scratch, Times};
 use crate::{
     budget::Budget,
-    error::{Failure, Result, Room, Stage},
+    error::{Error, Failure, Result, Room, Stage},
     field::{self, Compiled, Field, Payload, Recipe, Sample},
     function::{Functions, Learned},
     panics,
     rng::Key,
     source::{Bytes, Reader, Record, Source, SourceSpec, StreamEnd},
     spec::FieldSpec,
-    transform::{Rows, SlotRows},
+    transform::{Drawn, Rows, SlotRows},
 };
 
 /// A pipeline as data: what the trainer sends to the coordinator, which opens it.
@@ -89,6 +89,40 @@ impl Reader for RunReader<'_> {
     }
 }
 
+/// Returns the samples that a sample is made of.
+fn parts(index: u64, mosaic: Option<Drawn>) -> Vec<u64> {
+    let others = mosaic.iter().flat_map(|drawn| &drawn.others);
+    [index].into_iter().chain(others.copied()).collect()
+}
+
+/// Reads samples that are put together with others.
+struct MosaicReader<'a> {
+    reader: Box<dyn Reader + 'a>,
+    pipeline: &'a Pipeline,
+}
+
+impl Reader for MosaicReader<'_> {
+    fn begin(&mut self) {
+        self.reader.begin();
+    }
+
+    fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
+        let Pipeline { compiled, source, .. } = self.pipeline;
+        let parts = parts(key.index, compiled.mosaic(key, source.len()));
+        let mut left = most;
+        for (index, part) in parts.iter().zip(record.parts_mut(parts.len())) {
+            let read = self.reader.read(Key { index: *index, ..key }, part, left);
+            read.map_err(|failure| if *index == key.index { failure } else { failure.in_mosaic(*index) })?;
+            left = left.saturating_sub(part.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.reader.end();
+    }
+}
+
 /// An opened source with its compiled transforms.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -108,7 +142,12 @@ impl Pipeline {
     /// Those of [`Compiled::of`].
     pub fn new(source: Arc<dyn Source>, recipe: &Recipe) -> Result<Self> {
         let compiled = Compiled::of(source.fields(), recipe)?;
-        let fields = source.fields().iter().map(|field| &field.name);
+        if compiled.has_mosaic() && source.is_stream() {
+            return Err(Error::config(
+                "a Mosaic draws other samples, and those of an iterable dataset cannot be drawn",
+            ));
+        }
+        let fields = compiled.fields().iter().map(|field| &field.name);
         let growing = fields.filter(|name| source.guesses_room() && !recipe.capacity.contains_key(*name)).cloned();
         let growing = growing.collect();
         let sample_bytes = Budget::DEFAULT;
@@ -172,6 +211,11 @@ impl Pipeline {
         &*self.source
     }
 
+    /// Returns the fields that samples are made of, in the order of their rows: those of the source that stay, and views.
+    pub fn made(&self) -> &[Field] {
+        self.compiled.fields()
+    }
+
     /// Returns what every sample looks like.
     pub fn fields(&self) -> &[FieldSpec] {
         self.compiled.specs()
@@ -196,6 +240,8 @@ impl Pipeline {
     /// Returns what one thread reads samples with.
     pub fn reader(&self) -> Box<dyn Reader + '_> {
         let reader = self.source.reader();
+        let reader: Box<dyn Reader + '_> =
+            if self.compiled.has_mosaic() { Box::new(MosaicReader { reader, pipeline: self }) } else { reader };
         match &self.functions {
             None => reader,
             Some(functions) => Box::new(RunReader { reader, functions: &**functions }),
@@ -279,12 +325,19 @@ impl Pipeline {
         if let Some(functions) = functions {
             functions.begin(key);
         }
-        let payload = |field| self.source.field(field, key.index, record);
+        let mosaic = self.compiled.mosaic(key, self.source.len());
+        let parts = parts(key.index, mosaic);
+        let payload = |part: usize, field| {
+            let record = if self.compiled.has_mosaic() { record.part(part) } else { record };
+            self.source.field(self.compiled.origin(field), parts[part], record)
+        };
         let mut budget = Budget::new(self.sample_bytes);
         budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
         let mut sample = Sample {
             key,
+            parts: &parts,
             payload: &payload,
+            mosaic,
             rows,
             scratch,
             times,

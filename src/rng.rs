@@ -160,8 +160,8 @@ impl Draws {
     }
 }
 
-/// Numbers by position, each of which can be had without the others: those of the generator SplitMix64, whose state is a
-/// counter.
+/// Numbers by position, each of which can be had without the others: those of the generator `SplitMix64`, whose state
+/// is a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noise(u64);
 

@@ -10,6 +10,7 @@ use crate::error::{Error, Failure, Result, Room, Stage};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each variant is the type it names")]
+#[non_exhaustive]
 pub enum DType {
     Bool,
     UInt8,

@@ -15,7 +15,7 @@ use std::{
 use stokehold::{
     BatchTransform, BoxFormat, Builder, Columns, DType, Field, FieldSpec, Input, Loader, Runs, SharedSource, Transform,
     Values,
-    field::{BoundingBoxes, Image, KeyPoints, List, Mask, Text},
+    field::{BoundingBoxes, Image, KeyPoints, List, Mask, Text, View},
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -47,7 +47,7 @@ fn check(group: &str, found: &Digests) {
 
 /// Returns the digest of two epochs: of the fields' specs, and of every batch's indices, shapes and values.
 fn digest(builder: Builder) -> String {
-    let loader = builder.build().unwrap();
+    let loader = builder.num_workers(0).build().unwrap();
     let mut hash = Xxh3::new();
     for field in loader.spec() {
         hash.update(format!("{} {} {:?}", field.name, field.dtype, field.shape).as_bytes());
@@ -80,7 +80,7 @@ fn parse(chain: &str) -> Vec<Transform> {
 /// Photographs through a chain of transforms.
 fn photos(chain: &str) -> Builder {
     let input = Input::image_folder(folder().join("photos"));
-    Loader::builder(input).batch_size(3).seed(7).shuffle(true).transforms("image", parse(chain))
+    Loader::builder(input).num_workers(0).batch_size(3).seed(7).shuffle(true).transforms("image", parse(chain))
 }
 
 /// The same, where images may keep their size.
@@ -337,27 +337,48 @@ fn annotated() -> SharedSource {
     SharedSource::table(Columns::new(6, columns)).unwrap()
 }
 
+/// Annotated images through a chain of transforms, with what follows them.
+fn followed(input: &SharedSource, chain: &str) -> Builder {
+    Loader::builder(input.clone())
+        .batch_size(4)
+        .seed(9)
+        .transforms("image", parse(&format!(r#"{chain}, {{"op": "CenterCrop", "size": [61, 67]}}"#)))
+        .transforms("points", parse(r#"{"op": "ClampKeyPoints"}"#))
+        .transforms(
+            "boxes",
+            parse(
+                r#"{"op": "ClampBoundingBoxes"}, {"op": "SanitizeBoundingBoxes", "min_size": 2, "labels": ["labels"]},
+                   {"op": "ConvertBoundingBoxFormat", "format": "CXCYWH"}"#,
+            ),
+        )
+}
+
 #[test]
 fn followers() {
     const CHAINS: &str = include_str!("golden/geometry.jsonl");
-    let mut found = Digests::new();
     let input = annotated();
-    for chain in CHAINS.lines() {
-        let builder = Loader::builder(input.clone())
-            .batch_size(4)
-            .seed(9)
-            .transforms("image", parse(&format!(r#"{chain}, {{"op": "CenterCrop", "size": [61, 67]}}"#)))
-            .transforms("points", parse(r#"{"op": "ClampKeyPoints"}"#))
-            .transforms(
-                "boxes",
-                parse(
-                    r#"{"op": "ClampBoundingBoxes"}, {"op": "SanitizeBoundingBoxes", "min_size": 2, "labels": ["labels"]},
-                       {"op": "ConvertBoundingBoxFormat", "format": "CXCYWH"}"#,
-                ),
-            );
-        found.insert(chain.to_owned(), digest(builder));
-    }
+    let mut found: Digests = CHAINS.lines().map(|chain| (chain.to_owned(), digest(followed(&input, chain)))).collect();
     let own_size = Loader::builder(input).batch_size(4).capacity("image", 9000).capacity("mask", 9000);
     found.insert("nothing".to_owned(), digest(own_size));
     check("followers", &found);
+}
+
+#[test]
+fn detection() {
+    const CHAINS: &str = include_str!("golden/detection.jsonl");
+    let input = annotated();
+    let mut found: Digests = CHAINS.lines().map(|chain| (chain.to_owned(), digest(followed(&input, chain)))).collect();
+    let view = |name: &str, of: &str, image: Option<&str>| View {
+        name: name.to_owned(),
+        of: of.to_owned(),
+        image: image.map(str::to_owned),
+    };
+    let crop = r#"{"op": "RandomResizedCrop", "size": [33]}, {"op": "RandomHorizontalFlip", "p": 0.5}"#;
+    let views = followed(&input, crop)
+        .view(view("again", "image", None), parse(crop))
+        .view(view("small", "image", None), parse(r#"{"op": "RandomResizedCrop", "size": [12], "scale": [0.05, 0.3]}"#))
+        .view(view("small_mask", "mask", Some("small")), vec![])
+        .transforms("mask", vec![]);
+    found.insert("views".to_owned(), digest(views));
+    check("detection", &found);
 }

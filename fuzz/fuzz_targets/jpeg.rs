@@ -17,14 +17,12 @@ const MAX_PIXELS: u64 = 1 << 18;
 fuzz_target!(|input: &[u8]| {
     let Some((choice, data)) = input.split_first_chunk::<8>() else { return };
     let [top, left, height, width, scale, options, ..] = *choice;
-    let options = DecodeImage {
-        scaled_decode: options & 1 != 0,
-        truncated: if options & 2 != 0 { Truncated::Pad } else { Truncated::Error },
-        apply_exif_orientation: options & 4 != 0,
-        corrupt: if options & 8 != 0 { Corrupt::Error } else { Corrupt::Decode },
-        max_pixels: MAX_PIXELS,
-        ..DecodeImage::default()
-    };
+    let options = DecodeImage::default()
+        .scaled_decode(options & 1 != 0)
+        .truncated(if options & 2 != 0 { Truncated::Pad } else { Truncated::Error })
+        .apply_exif_orientation(options & 4 != 0)
+        .corrupt(if options & 8 != 0 { Corrupt::Error } else { Corrupt::Decode })
+        .max_pixels(MAX_PIXELS);
     let Ok(encoded) = Encoded::open(data, options) else { return };
     let all = encoded.size();
     // A box inside the image, of any size.

@@ -39,21 +39,25 @@ from stokehold.transforms import (
     color,
     composed,
     crops,
+    detection,
     elastic,
     elements,
     geometry,
     places,
     policies,
+    views,
 )
 from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
 from stokehold.transforms.composed import *
 from stokehold.transforms.crops import *
+from stokehold.transforms.detection import *
 from stokehold.transforms.elastic import *
 from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.transforms.views import *
 from stokehold.user.streams import WorkerInfo, get_worker_info
 from stokehold.web_dataset import Member, WebDataset
 
@@ -104,9 +108,11 @@ __all__ += files.__all__
 __all__ += color.__all__
 __all__ += composed.__all__
 __all__ += crops.__all__
+__all__ += detection.__all__
 __all__ += elastic.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__
 __all__ += kinds.__all__
 __all__ += places.__all__
 __all__ += policies.__all__
+__all__ += views.__all__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+import weakref
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -35,9 +36,10 @@ from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
 from stokehold.ranks import Ranks, local_world_size
-from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages
+from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages, views_of
 from stokehold.sizes import byte_count
 from stokehold.sources import Source
+from stokehold.told import Tellable
 from stokehold.transforms import Map
 from stokehold.trees import register
 from stokehold.user.code import Code, Rng, Start
@@ -68,7 +70,7 @@ class FieldSpec(NamedTuple):
     values of one whose channels vary too."""
 
 
-class Loader:
+class Loader(Tellable):
     """Feeds a training loop with batches that worker processes make.
 
     Each iteration is one epoch. What a batch holds depends on ``seed``, the epoch and the samples' indices alone (and
@@ -100,7 +102,8 @@ class Loader:
         transforms: For each field that is to be changed, its transforms in order; a function of your own may stand
             among them, see `Call`. What follows an image (masks, boxes, keypoints of a `Table`) takes the image's
             geometry by itself. An array that seems to belong to an image (by its name, or because it has a value for
-            each pixel) and is to stay as it is needs an empty list. Or a list: such transforms of fields, then one
+            each pixel) and is to stay as it is needs an empty list. A `View` makes a further field of another one, with
+            draws of its own. Or a list: such transforms of fields, then one
             `Map` or several, which get whole samples, then transforms of the fields that those give.
         draws: For fields that are to draw as another one does, that field. By default each field draws by itself, so
             that two views of a sample differ, and what follows an image draws as the image. With
@@ -195,6 +198,15 @@ class Loader:
             not fit under a cgroup's limit or the machine's free memory.
     """
 
+    batch_size: int | None
+    """Rows of a batch, on each rank; None where samples come one by one."""
+    drop_last: bool
+    """Whether samples that do not fill a batch are left out."""
+    _begun: weakref.ref[_Epoch] | None = None
+    """The iterator that was made last."""
+    _loads: int = 0
+    """How many states have been loaded."""
+
     @hinted(LOADER, "Loader", "source")
     def __init__(
         self,
@@ -268,6 +280,7 @@ class Loader:
         description = {
             "recipe": {
                 "transforms": chains(chosen, functions),
+                "views": views_of(chosen),
                 "batch_transforms": batch_chain(batch_transforms, functions),
                 "capacity": {name: counted(f"capacity[{name!r}]", room) for name, room in rooms.items()},
                 "draws": drawn,
@@ -297,10 +310,10 @@ class Loader:
         self._native = making.loader(self._ranks)
         self._making = making if given is None else None
         self._counters: Mapping[str, int] = {} if is_code else source.counters
-        self._is_stream, self._drop_last = is_stream, options["drop_last"]
+        self._is_stream, self._shuffles, self.drop_last = is_stream, bool(order), options["drop_last"]
         self._is_mapped = bool(maps) and not is_code
         self._num_workers = num_workers
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._even: Even = even
         self._positions = _places(self._native, self._valid_field)
         self._ragged = frozenset(name for name, field in self.spec.items() if field.capacity is not None)
@@ -336,6 +349,16 @@ class Loader:
         """The current epoch, or the next one if none is going on."""
         return self._native.epoch
 
+    @property
+    def ranks(self) -> Ranks:
+        """This trainer's number, how many there are, and who says so; settled when it is first asked for.
+
+        Raises:
+            ValueError: A launcher has said one of the two alone, and there is no process group.
+        """
+        self._settle()
+        return self._ranks
+
     def __len__(self) -> int:
         """Returns the number of batches that this rank gets in a whole epoch.
 
@@ -350,8 +373,8 @@ class Loader:
 
     def _batches(self) -> int:
         if self._is_stream:
-            size = self._batch_size or 1
-            return len(self.source) // size if self._drop_last else -(-len(self.source) // size)
+            size = self.batch_size or 1
+            return len(self.source) // size if self.drop_last else -(-len(self.source) // size)
         return self._native.batches
 
     def _settle(self) -> None:
@@ -367,17 +390,19 @@ class Loader:
         self._ranks, self._making = ranks, None
 
     def __iter__(self) -> Iterator[Any]:
-        """Begins the next epoch: the one that was set or loaded, else the one after the last that was begun.
+        """Begins the next epoch: the one that was set or loaded, else the one after the last that gave a batch.
 
         An iteration of this loader that was still going on ends; its iterator raises ``RuntimeError``.
         """
         self._settle()
-        return _Epoch(self._native, self._given, is_endless=self._is_stream)
+        epoch = _Epoch(self._native, self._given, is_endless=self._is_stream)
+        self._begun = weakref.ref(epoch)
+        return epoch
 
     def _given(self, native: _native.Batch) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
         """Returns a batch as it was asked for."""
         fields = SlotFields(native, self._positions, self._ragged, self.output)
-        if self._batch_size is None:
+        if self.batch_size is None:
             sample = {name: rows[0] for name, rows in fields.items()}
             return sample if self._tuple is None else self._tuple(*sample.values())
         return Batch(fields) if self._tuple is None else self._tuple(*fields.values())
@@ -413,9 +438,15 @@ class Loader:
     def set_epoch(self, epoch: int) -> None:
         """Makes the next iteration begin with this epoch, as ``DistributedSampler.set_epoch`` does.
 
-        A place that was loaded in the same epoch is kept.
+        A place that was loaded in the same epoch is kept. An iteration that has begun, and of which nothing has been
+        taken yet, begins anew with this epoch: frameworks make an iterator before they tell the epoch.
         """
-        self._native.set_epoch(counted("epoch", epoch, of="Loader.set_epoch"))
+        epoch = counted("epoch", epoch, of="Loader.set_epoch")
+        is_other = epoch != self._native.epoch
+        self._native.set_epoch(epoch)
+        begun = None if self._begun is None else self._begun()
+        if is_other and begun is not None:
+            begun.begin_anew()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns where the loader is, as a small dict that JSON can hold.
@@ -438,6 +469,7 @@ class Loader:
         """
         self._settle()
         self._native.load_state(state_text(state_dict))
+        self._loads += 1
 
     def stats(self) -> dict[str, Any]:
         """Returns what the loader has done since it was made.
@@ -487,7 +519,7 @@ class Loader:
             "" if ranks.world_size == 1 else f", rank {ranks.rank} of {ranks.world_size} by {ranks.by}{self._shares()}"
         )
         return (
-            f"Loader({self.source!r}, batch_size={self._batch_size}, num_workers={self._num_workers}, "
+            f"Loader({self.source!r}, batch_size={self.batch_size}, num_workers={self._num_workers}, "
             f"{count} of {fields}{part})"
         )
 
@@ -520,16 +552,23 @@ def _tuple_of(names: Iterable[str]) -> type[tuple[Any, ...]]:
 class _Epoch(Iterator[Any]):
     """One epoch's batches. Goes on after an error in a batch."""
 
-    __slots__ = ("_given", "_is_endless", "_iteration", "_native")
+    __slots__ = ("__weakref__", "_given", "_is_endless", "_is_untouched", "_iteration", "_native")
 
     def __init__(self, native: _native.Loader, given: Callable[[_native.Batch], Any], *, is_endless: bool) -> None:
         self._native = native
         self._given = given
         self._is_endless = is_endless
+        self._is_untouched = True
         self._iteration = native.begin()
         register()
 
+    def begin_anew(self) -> None:
+        """Begins the epoch that has been set in the meantime, unless something has been taken of this one."""
+        if self._is_untouched:
+            self._iteration = self._native.begin()
+
     def __next__(self) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
+        self._is_untouched = False
         native = self._native.next(self._iteration)
         if native is None:
             raise StopIteration

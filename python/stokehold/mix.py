@@ -10,6 +10,7 @@ first with the last (``batch.roll(1, 0)``), so shuffle; a batch of one sample is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from stokehold.transforms.base import BatchTransform
@@ -33,18 +34,24 @@ class MixUp(BatchTransform):
         alpha: The parameter of the beta distribution, 1.0 by default.
         num_classes: The number of classes; may be left out where labels are probabilities already.
         image: The field with the images, ``"image"`` by default.
-        label: The field with the labels, ``"label"`` by default.
+        label: The field with the labels, ``"label"`` by default; None where masks alone say what is where.
+        masks: Fields with masks of the images, none by default. They are added up as the images, and so are ``float``
+            (`ToDtype`): of two indices of classes there is no mean.
+        p: The probability that a batch is mixed, 1.0 by default. Labels become probabilities in any case.
 
     Raises:
-        ValueError: An `alpha` that is not positive, a `num_classes` below 1, or the same field twice. Fields that are
-            not there or cannot be mixed are found when the loader is made.
+        ValueError: An `alpha` that is not positive, a `num_classes` below 1, a probability outside 0 to 1, the same
+            field twice, or neither label nor masks. Fields that are not there or cannot be mixed are found when the
+            loader is made.
     """
 
     _: KW_ONLY
     alpha: float = 1.0
     num_classes: int | None = None
     image: str = "image"
-    label: str = "label"
+    label: str | None = "label"
+    masks: Sequence[str] = ()
+    p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,21 @@ class CutMix(BatchTransform):
         alpha: The parameter of the beta distribution, 1.0 by default.
         num_classes: The number of classes; may be left out where labels are probabilities already.
         image: The field with the images, ``"image"`` by default.
-        label: The field with the labels, ``"label"`` by default.
+        label: The field with the labels, ``"label"`` by default; None where masks alone say what is where.
+        masks: Fields with masks of the images, none by default. The same box is pasted into them,
+            from the same row; they are of any dtype, and as large as the images.
+        p: The probability that a batch is mixed, 1.0 by default. Labels become probabilities in any case.
 
     Raises:
-        ValueError: An `alpha` that is not positive, a `num_classes` below 1, or the same field twice. Fields that are
-            not there or cannot be mixed are found when the loader is made.
+        ValueError: An `alpha` that is not positive, a `num_classes` below 1, a probability outside 0 to 1, the same
+            field twice, or neither label nor masks. Fields that are not there or cannot be mixed are found when the
+            loader is made.
     """
 
     _: KW_ONLY
     alpha: float = 1.0
     num_classes: int | None = None
     image: str = "image"
-    label: str = "label"
+    label: str | None = "label"
+    masks: Sequence[str] = ()
+    p: float = 1.0

@@ -9,17 +9,17 @@ from stokehold.checks import items, mapping, shown, text
 from stokehold.hints import step_hint
 from stokehold.mix import BatchTransform
 from stokehold.sources import Source
-from stokehold.transforms import Compose, Map, Transform
+from stokehold.transforms import Compose, Map, Transform, View
 from stokehold.transforms.composed import described, is_for_batches, is_step
 from stokehold.user.code import Rng
 from stokehold.user.functions import Function, called
 from stokehold.user.mapped import Mapped, MappedStream, NativeSamples
 from stokehold.user.streams import is_iterable
 
-__all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages"]
+__all__ = ["Transforms", "batch_chain", "chains", "draws_of", "mapped", "stages", "views_of"]
 
-Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]] | Compose]
-"""The transforms of fields, by their names."""
+Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]] | Compose | View]
+"""The transforms of fields, by their names, and views of fields."""
 
 _MEANING: Final = "a mapping of fields to lists of transforms, or a list of such and of Map"
 
@@ -29,7 +29,8 @@ def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[
     made = {}
     for field, given in mapping("Loader: transforms", transforms, _MEANING).items():
         what = f"Loader: transforms[{field!r}]"
-        steps = given.transforms if isinstance(given, Compose) else given
+        listed = given.transforms if isinstance(given, View) else given
+        steps = listed.transforms if isinstance(listed, Compose) else listed
         if isinstance(steps, Transform | type) or (callable(steps) and not isinstance(steps, Iterable)):
             hint = "" if isinstance(steps, type) else ": write it in a list"
             raise TypeError(f"{what} must be a list of transforms and functions, not {step_hint(steps)}{hint}")
@@ -39,6 +40,12 @@ def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[
                 raise TypeError(f"{what}[{at}] must be a transform or a function, not {step_hint(step)}")
         made[field] = [described(step, functions) for step in steps]
     return made
+
+
+def views_of(transforms: Transforms) -> list[dict[str, Any]]:
+    """Returns the fields that are made of others, as plain data."""
+    views = {name: view for name, view in transforms.items() if isinstance(view, View)}
+    return [{"name": name, "of": view.of, "image": view.image} for name, view in views.items()]
 
 
 def stages(
@@ -85,7 +92,11 @@ def mapped(
     if isinstance(source, Source):
         functions: list[Function] = []
         spec, memory = source.data()
-        recipe = {"transforms": chains(before, functions), "draws": draws_of(draws)}
+        recipe = {
+            "transforms": chains(before, functions),
+            "views": views_of(before),
+            "draws": draws_of(draws),
+        }
         described = {"source": spec, "recipe": recipe, "seed": options["seed"]}
         most = options.get("max_sample_bytes")
         samples = NativeSamples(described | {"max_sample_bytes": most}, memory, functions, rng)

@@ -16,6 +16,7 @@ pub const MAX_PIXELS: u64 = 2 * (1024 * 1024 * 1024 / 4 / 3);
 /// How encoded images are decoded. The defaults are what Pillow does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DecodeImage {
     /// Whether a JPEG or a WebP that is to be made smaller anyway may be decoded to a half, a quarter or an eighth of its
     /// size. That is faster where it is much larger than what is asked for, and gives slightly other pixels.
@@ -50,6 +51,7 @@ const fn default_bytes() -> u64 {
 /// Which channels pixels have, as torchvision's `ImageReadMode` and Pillow's modes name them: alpha is dropped and not
 /// blended, an alpha that a file lacks is opaque, grey is repeated, and colours become grey as in Pillow's mode "L".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Mode {
     /// Red, green and blue.
     #[default]
@@ -85,6 +87,7 @@ impl Mode {
 /// What becomes of a JPEG that ends too early.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Truncated {
     /// It is an error.
     #[default]
@@ -97,6 +100,7 @@ pub enum Truncated {
 /// with a wrong checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Corrupt {
     /// It is decoded, as libjpeg and Pillow do it, and counted.
     #[default]

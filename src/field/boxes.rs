@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    fill::{Follow, GoWithBoxes, Sample},
+    fill::{Follow, GoWithBoxes, Kept, Sample},
     kind::{FieldKind, GoneWith, Payload, Request, Role},
 };
 use crate::{
@@ -53,7 +53,7 @@ impl FieldKind for BoundingBoxes {
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it has boxes of its own")?;
-        let spec = spec(request.name, request.capacity.unwrap_or(self.capacity));
+        let spec = spec(request.name, request.capacity.unwrap_or(self.capacity * request.parts));
         spec.row_bytes()?;
         let mut steps = BoxSteps::new(self.format);
         for op in request.ops {
@@ -94,7 +94,7 @@ impl GoneWith for BoxesFill {
 #[derive(Debug, Default)]
 struct Buffers {
     corners: Vec<[f32; 4]>,
-    kept: Vec<bool>,
+    kept: Kept,
 }
 
 impl Follow for BoxesFill {
@@ -102,14 +102,19 @@ impl Follow for BoxesFill {
         let mut buffers = sample.scratch.take::<Buffers>();
         let Buffers { corners, kept } = &mut *buffers;
         corners.clear();
-        let given = numbers::<4>(sample.payload(self.at));
-        corners.extend(given.map(|numbers| moves.bounds(self.from.to_corners(numbers))));
         kept.clear();
-        kept.resize(corners.len(), true);
-        self.steps.apply(&mut Boxes { corners, kept, image: moves.after });
-        let left = kept.iter().filter(|kept| **kept).count();
+        for part in 0..moves.parts() {
+            for numbers in numbers::<4>(sample.payload_of(part, self.at)) {
+                let seen = moves.bounds(part, self.from.to_corners(numbers));
+                corners.push(seen.unwrap_or_default());
+                kept.all.push(seen.is_some());
+            }
+            kept.end_part();
+        }
+        self.steps.apply(&mut Boxes { corners, kept: &mut kept.all, image: moves.after });
+        let left = kept.all.iter().filter(|kept| **kept).count();
         let row = sample.begin(self.at, &self.spec, &[left, 4])?;
-        let left = corners.iter().zip(&*kept).filter(|(_, kept)| **kept).map(|(corners, _)| *corners);
+        let left = corners.iter().zip(&kept.all).filter(|(_, kept)| **kept).map(|(corners, _)| *corners);
         for (corners, out) in left.zip(row.chunks_exact_mut(BOX_BYTES)) {
             out.copy_from_slice(bytemuck::bytes_of(&self.steps.format.of_corners(corners)));
         }

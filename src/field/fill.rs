@@ -14,7 +14,7 @@ use crate::{
     geometry::Size,
     rng::Key,
     spec::FieldSpec,
-    transform::{Moves, Rows, Target, table_bytes},
+    transform::{Drawn, Moves, Rows, Target, table_bytes},
 };
 
 /// The part of a sample's budget that the weights of a resize may take: a sixteenth.
@@ -35,15 +35,47 @@ pub(super) trait Follow: Debug + Send + Sync {
 /// Fills rows of a field with an entry for each box.
 pub(super) trait GoWithBoxes: Debug + Send + Sync {
     /// Fills the row of one sample with the entries whose boxes are kept.
-    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure>;
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &Kept) -> Result<(), Failure>;
+}
+
+/// Which boxes of a sample are kept, part by part.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Those of all parts.
+    pub(super) all: Vec<bool>,
+    /// Where those of each part end.
+    pub(super) ends: Vec<usize>,
+}
+
+impl Kept {
+    /// Forgets all boxes.
+    pub(super) fn clear(&mut self) {
+        self.all.clear();
+        self.ends.clear();
+    }
+
+    /// Ends a part.
+    pub(super) fn end_part(&mut self) {
+        self.ends.push(self.all.len());
+    }
+
+    /// Returns those of a part.
+    pub(super) fn part(&self, number: usize) -> &[bool] {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.all[start..self.ends[number]]
+    }
 }
 
 /// The sample in hand.
 pub struct Sample<'a> {
     /// Whose randomness it has.
     pub key: Key,
-    /// What the source gives for each field.
-    pub payload: &'a dyn Fn(usize) -> &'a [u8],
+    /// The samples of the source that it is made of: itself, and others that a mosaic puts beside it.
+    pub parts: &'a [u64],
+    /// What the source gives for each part, by its number, and each field.
+    pub payload: &'a dyn Fn(usize, usize) -> &'a [u8],
+    /// What was drawn for the mosaic, where it is one.
+    pub(crate) mosaic: Option<Drawn>,
     /// One row for each field.
     pub rows: &'a mut dyn Rows,
     /// Buffers of this thread.
@@ -63,7 +95,20 @@ pub struct Sample<'a> {
 impl<'a> Sample<'a> {
     /// Returns what the source gives for a field.
     pub(super) fn payload(&self, at: usize) -> &'a [u8] {
-        (self.payload)(at)
+        (self.payload)(0, at)
+    }
+
+    /// Returns what the source gives for a field of a part.
+    pub(super) fn payload_of(&self, part: usize, at: usize) -> &'a [u8] {
+        (self.payload)(part, at)
+    }
+
+    /// Says of which part a failure is.
+    pub(super) fn in_part(&self, part: usize, failure: Failure) -> Failure {
+        match self.parts.get(part) {
+            Some(index) if part > 0 => failure.in_mosaic(*index),
+            Some(_) | None => failure,
+        }
     }
 
     /// Takes bytes of the sample's budget, before they are allocated.

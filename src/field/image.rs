@@ -1,20 +1,21 @@
 //! Encoded images.
 
-use std::time::Instant;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    fill::{Fill, Follow, Sample},
-    kind::{FieldKind, Followed, Payload, Request, Role},
+    boxes::numbers,
+    fill::{Follow, Sample},
+    kind::{FieldKind, Followed, ImageOf, Payload, Request, Role},
 };
 use crate::{
     counters::Counters,
-    decode::{DecodeImage, Decoder, Encoded},
-    error::{Failure, Result, Stage},
+    decode::{DecodeImage, Encoded},
+    error::{Failure, Result},
     pixel::{Channels, PixelType},
     spec::FieldSpec,
-    transform::{self, Chain, ImageInput, Layout, Moves, Numbered, Pixels, Region, Workspace},
+    transform::{self, BoxFormat, Chain, ImageInput, Layout, Mosaic, Moves, Numbered, Pixels, Region, Workspace},
 };
 
 /// An image file's bytes, decoded to (height, width, channels): three of `uint8`, or what [`DecodeImage`] says.
@@ -26,7 +27,7 @@ pub struct Image {
 }
 
 /// Counts damaged files that were decoded all the same.
-const DAMAGED_IMAGES: &str = "damaged_images";
+pub(super) const DAMAGED_IMAGES: &str = "damaged_images";
 
 /// Counts images whose alpha was dropped.
 const DROPPED_ALPHA: &str = "dropped_alpha";
@@ -64,18 +65,35 @@ impl FieldKind for Image {
             [first, rest @ ..] if let transform::Role::Decoding(options) = first.role => (options, rest),
             all => (DecodeImage::default(), all),
         };
+        let ops = match ops {
+            [first, rest @ ..] if matches!(first.role, transform::Role::Samples(_)) => {
+                check_mosaic(request, first, decoding)?;
+                rest
+            }
+            all => all,
+        };
         let learned = (request.capacity.is_none() && self.capacity > 0).then_some(self.capacity);
         let chains = match (Chains::compile(request, decoding, ops), learned) {
             (Err(_), Some(_)) => Chains::compile(Request { capacity: learned, ..request }, decoding, ops)?,
             (chains, _) => chains?,
         };
         let spec = chains.spec().clone();
-        Ok((spec, Role::Image(Box::new(ImageFill { at: request.at, decoding, chains, followers: Vec::new() }))))
+        let (at, boxes, mosaic) = (request.at, request.boxes, request.mosaic.cloned());
+        Ok((spec, Role::Image(Box::new(ImageFill { at, decoding, chains, boxes, mosaic, followers: Vec::new() }))))
     }
 
     fn describe(&self, name: &str) -> String {
         format!("{name}: encoded image")
     }
+}
+
+/// Refuses images that cannot be put together.
+fn check_mosaic(request: Request<'_>, op: &Numbered, decoding: DecodeImage) -> Result<()> {
+    let transform::Role::Samples(mosaic) = &op.role else { return Ok(()) };
+    let refused = |what| request.refused(format!("transform {}: {}: {what}", op.at, op.name));
+    let pixel = decoding.pixel();
+    let pixel = pixel.ok_or_else(|| refused("its images have one number of channels: give DecodeImage a mode".into()))?;
+    mosaic.check_of(pixel).map_err(refused)
 }
 
 /// The compiled operations: one chain, or one each for images of 1 to 4 channels, where each file has its own. All chains
@@ -88,7 +106,7 @@ impl Chains {
         let compile = |pixel: PixelType, varies_in_channels| {
             let input = ImageInput {
                 name: request.name,
-                shape: pixel.into(),
+                shape: request.shape(pixel),
                 has_channel_axis: true,
                 layout: Layout::Hwc,
                 capacity: request.capacity,
@@ -126,6 +144,9 @@ struct ImageFill {
     at: usize,
     decoding: DecodeImage,
     chains: Chains,
+    /// The field of the boxes that the operations look at, if one does.
+    boxes: Option<(usize, BoxFormat)>,
+    mosaic: Option<Arc<Mosaic>>,
     followers: Vec<Box<dyn Follow>>,
 }
 
@@ -134,60 +155,45 @@ impl Followed for ImageFill {
         self.followers.push(follower);
     }
 
-    fn into_fill(self: Box<Self>) -> Box<dyn Fill> {
-        self
+    fn decoding(&self) -> DecodeImage {
+        self.decoding
     }
-}
 
-impl Fill for ImageFill {
-    fn fill(&self, sample: &mut Sample<'_>) -> Result<(), Failure> {
-        let (mut decoder, mut space) = (sample.scratch.take::<Decoder>(), sample.scratch.take::<Workspace>());
-        let filled = self.fill_image(sample, &mut decoder, &mut space);
-        let mut moves = sample.scratch.take::<Moves>();
-        space.swap_moves(&mut moves);
-        sample.scratch.put(decoder);
-        sample.scratch.put(space);
-        filled.map_err(|failure| failure.in_field(self.at))?;
-        self.followers.iter().try_for_each(|follower| follower.fill(sample, &moves))?;
-        sample.scratch.put(moves);
-        Ok(())
+    fn mosaic(&self) -> Option<&Mosaic> {
+        self.mosaic.as_deref()
     }
-}
 
-impl ImageFill {
-    fn fill_image(
+    fn plan(&self, image: ImageOf<'_>, sample: &mut Sample<'_>, space: &mut Workspace) -> Result<Region, Failure> {
+        let ImageOf { size, pixel, tiles } = image;
+        if let Some((at, format)) = self.boxes {
+            let of = |part| numbers(sample.payload_of(part, at)).map(move |numbers| format.to_corners(numbers));
+            let tiled = tiles.iter().enumerate().flat_map(|(part, tile)| of(part).filter_map(move |corners| tile.bounds(corners)));
+            space.give_boxes(tiled.chain(tiles.is_empty().then(|| of(0)).into_iter().flatten()));
+        }
+        let region = self.chains.of(pixel).plan(size, sample.key, space)?;
+        if let Some(to) = region.resized {
+            sample.take_resize(region.part.size, to, pixel.size())?;
+        }
+        Ok(region)
+    }
+
+    fn render(
         &self,
+        image: Pixels<'_>,
+        pixel: PixelType,
         sample: &mut Sample<'_>,
-        decoder: &mut Decoder,
         space: &mut Workspace,
     ) -> Result<(), Failure> {
-        let start = Instant::now();
-        *sample.stage = Stage::Decode;
-        let options = DecodeImage { max_bytes: sample.budget.left(), ..self.decoding };
-        let encoded = Encoded::open(sample.payload(self.at), options)?;
-        count(&encoded, &mut sample.times.counters);
-        let chain = self.chains.of(encoded.pixel());
-        // What becomes of the image is drawn before it is decoded, so that only what is needed is.
-        *sample.stage = Stage::Transform;
-        let Region { part, resized } = chain.plan(encoded.size(), sample.key, space)?;
-        if let Some(to) = resized {
-            sample.take_resize(part.size, to, encoded.pixel().size())?;
-        }
-        *sample.stage = Stage::Decode;
-        sample.take(encoded.memory(part, resized), "decoding")?;
-        let pixels = decoder.decode(encoded, part, resized)?;
-        sample.times.counters.add(DAMAGED_IMAGES, u64::from(pixels.is_damaged()));
-        let until = Instant::now();
-        sample.times.decode += until - start;
-        *sample.stage = Stage::Transform;
-        chain.render_to(Pixels::of(pixels), space, &mut sample.target(self.at))?;
-        sample.times.transform += until.elapsed();
-        Ok(())
+        self.chains.of(pixel).render_to(image, space, &mut sample.target(self.at))
+    }
+
+    fn lead(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure> {
+        self.followers.iter().try_for_each(|follower| follower.fill(sample, moves))
     }
 }
 
 /// Counts what a file has beyond what it is decoded to, and what else is worth knowing of it.
-fn count(encoded: &Encoded<'_>, counters: &mut Counters) {
+pub(super) fn count(encoded: &Encoded<'_>, counters: &mut Counters) {
     let (has, becomes) = (encoded.has(), encoded.pixel());
     for (name, is_so) in [
         (DROPPED_ALPHA, has.channels.has_alpha() && !becomes.channels.has_alpha()),

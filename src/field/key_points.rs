@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     boxes::numbers,
-    fill::{Follow, GoWithBoxes, Sample},
+    fill::{Follow, GoWithBoxes, Kept, Sample},
     kind::{FieldKind, Payload, Request, Role},
     list::kept_entries,
 };
 use crate::{
     error::{Failure, Result},
     spec::{DType, FieldSpec, Ragged},
-    transform::{self, KeyPointOp, Moves},
+    transform::{self, KeyPointOp, Moves, failure},
 };
 
 /// Points in an image, whose geometry they follow. The last axis of an entry is x and y, or x, y and a third number,
@@ -55,7 +55,7 @@ impl FieldKind for KeyPoints {
     }
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
-        let spec = self.spec(request.name, request.capacity.unwrap_or(self.capacity));
+        let spec = self.spec(request.name, request.capacity.unwrap_or(self.capacity * request.parts));
         let Some(numbers @ (2 | 3)) = self.shape.last().copied() else {
             return Err(request.refused(format!("keypoints are of shape [.., 2] or [.., 3], not {:?}", self.shape)));
         };
@@ -87,44 +87,63 @@ struct KeyPointsFill {
 
 impl Follow for KeyPointsFill {
     fn fill(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure> {
-        let data = sample.payload(self.at);
-        self.write(data, moves, sample)
+        self.fill_kept(sample, moves, None)
     }
 }
 
 impl GoWithBoxes for KeyPointsFill {
-    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
-        let mut list = sample.scratch.take::<Vec<u8>>();
-        kept_entries(&self.spec, sample.payload(self.at), kept, &mut list)?;
-        let written = self.write(&list, moves, sample);
-        sample.scratch.put(list);
-        written
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &Kept) -> Result<(), Failure> {
+        self.fill_kept(sample, moves, Some(kept))
     }
 }
 
 impl KeyPointsFill {
-    fn write(&self, data: &[u8], moves: &Moves, sample: &mut Sample<'_>) -> Result<(), Failure> {
-        let points = data.len() / self.spec.entry_bytes();
-        let row = sample.begin(self.at, &self.spec, &[points, self.numbers])?;
-        if self.numbers == 3 {
-            for ([x, y, visibility], out) in numbers::<3>(data).zip(row.chunks_exact_mut(12)) {
-                // A point that was not marked lies nowhere: COCO writes zeros.
-                let [x, y] = if visibility == 0.0 { [x, y] } else { self.moved([x, y], moves) };
-                out.copy_from_slice(bytemuck::bytes_of(&[x, y, visibility]));
+    /// Writes the points of all parts, or those whose boxes are kept.
+    fn fill_kept(&self, sample: &mut Sample<'_>, moves: &Moves, kept: Option<&Kept>) -> Result<(), Failure> {
+        let mut list = sample.scratch.take::<Vec<u8>>();
+        list.clear();
+        for part in 0..moves.parts() {
+            let (start, data) = (list.len(), sample.payload_of(part, self.at));
+            match kept {
+                Some(kept) => kept_entries(&self.spec, data, kept.part(part), &mut list)
+                    .map_err(|failure| sample.in_part(part, failure))?,
+                None => list.extend_from_slice(data),
             }
-        } else {
-            for (point, out) in numbers::<2>(data).zip(row.chunks_exact_mut(8)) {
-                out.copy_from_slice(bytemuck::bytes_of(&self.moved(point, moves)));
-            }
+            self.move_points(&mut list[start..], part, moves);
         }
+        let points = list.len() / self.spec.entry_bytes();
+        let row = sample.begin(self.at, &self.spec, &[points, self.numbers])?;
+        if row.len() != list.len() {
+            return Err(failure(format!("the record has {} bytes, the field {}", list.len(), row.len())));
+        }
+        row.copy_from_slice(&list);
+        sample.scratch.put(list);
         Ok(())
     }
 
-    fn moved(&self, point: [f32; 2], moves: &Moves) -> [f32; 2] {
-        let [x, y] = moves.point(point);
-        if !self.clamps {
-            return [x, y];
+    fn move_points(&self, data: &mut [u8], part: usize, moves: &Moves) {
+        if self.numbers == 3 {
+            for out in data.chunks_exact_mut(12) {
+                let [x, y, visibility] = numbers::<3>(out).next().unwrap_or_default();
+                // A point that was not marked lies nowhere: COCO writes zeros. So does one over which an image lies.
+                let (point, is_seen) = if visibility == 0.0 { ([x, y], true) } else { self.moved([x, y], part, moves) };
+                let ([x, y], visibility) = if is_seen { (point, visibility) } else { ([0.0; 2], 0.0) };
+                out.copy_from_slice(bytemuck::bytes_of(&[x, y, visibility]));
+            }
+        } else {
+            for out in data.chunks_exact_mut(8) {
+                let point = numbers::<2>(out).next().unwrap_or_default();
+                out.copy_from_slice(bytemuck::bytes_of(&self.moved(point, part, moves).0));
+            }
         }
-        [x.clamp(0.0, moves.after.width as f32 - 1.0), y.clamp(0.0, moves.after.height as f32 - 1.0)]
+    }
+
+    fn moved(&self, point: [f32; 2], part: usize, moves: &Moves) -> ([f32; 2], bool) {
+        let ([x, y], is_seen) = moves.point(part, point);
+        if !self.clamps {
+            return ([x, y], is_seen);
+        }
+        let clamped = [x.clamp(0.0, moves.after.width as f32 - 1.0), y.clamp(0.0, moves.after.height as f32 - 1.0)];
+        (clamped, is_seen)
     }
 }

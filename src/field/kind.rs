@@ -1,12 +1,18 @@
 //! What a kind of field says of itself. Nothing has a default: what a kind forgot would not compile.
 
-use std::fmt::{self, Debug};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
 
-use super::fill::{Fill, Follow, GoWithBoxes};
+use super::fill::{Fill, Follow, GoWithBoxes, Sample};
 use crate::{
-    error::{Error, Result},
+    decode::DecodeImage,
+    error::{Error, Failure, Result},
+    geometry::Size,
+    pixel::PixelType,
     spec::FieldSpec,
-    transform::Numbered,
+    transform::{BoxFormat, ImageShape, Mosaic, Moves, Numbered, Pixels, Region, Tile, Workspace},
 };
 
 /// What a source gives for one sample of a field.
@@ -52,6 +58,12 @@ pub(super) struct Request<'a> {
     pub(super) ops: &'a [Numbered],
     /// The operations of the image that it follows; none where it follows none.
     pub(super) image_ops: &'a [Numbered],
+    /// How it, or the image that it follows, is put together with those of other samples, if it is.
+    pub(super) mosaic: Option<&'a Arc<Mosaic>>,
+    /// Of how many samples its rows may be put together.
+    pub(super) parts: usize,
+    /// The field of the boxes that its operations look at, where one does, and what the numbers of these are.
+    pub(super) boxes: Option<(usize, BoxFormat)>,
     /// What a row is to have room for, where that was given.
     pub(super) capacity: Option<usize>,
     /// Whether rows are as large as they must be, without a capacity.
@@ -67,7 +79,7 @@ pub(super) struct Request<'a> {
 pub(super) enum Role {
     /// By nobody else: the field stands alone.
     Alone(Box<dyn Fill>),
-    /// By nobody else, and others can follow it.
+    /// With those of all fields that are made of the same image; others can follow it.
     Image(Box<dyn Followed>),
     /// By the image that it follows.
     Follower(Box<dyn Follow>),
@@ -77,13 +89,43 @@ pub(super) enum Role {
     Entries(Box<dyn GoWithBoxes>),
 }
 
-/// An image that others follow.
-pub(super) trait Followed: Fill {
+/// An encoded image, which others can follow. It is decoded once for all fields that are made of it.
+pub(super) trait Followed: Debug + Send + Sync {
     /// Adds a follower.
     fn add(&mut self, follower: Box<dyn Follow>);
 
-    /// Returns the same as what fills rows.
-    fn into_fill(self: Box<Self>) -> Box<dyn Fill>;
+    /// Returns how the image is decoded.
+    fn decoding(&self) -> DecodeImage;
+
+    /// Returns how the image is put together with those of other samples, if it is.
+    fn mosaic(&self) -> Option<&Mosaic>;
+
+    /// Draws what becomes of an image, before there are pixels, and returns which part of it is needed. `tiles` says where
+    /// images lie that it was put together of.
+    fn plan(&self, image: ImageOf<'_>, sample: &mut Sample<'_>, space: &mut Workspace) -> Result<Region, Failure>;
+
+    /// Fills the row of what was planned last in `space`; `pixel` is what the image's pixels mean.
+    fn render(
+        &self,
+        image: Pixels<'_>,
+        pixel: PixelType,
+        sample: &mut Sample<'_>,
+        space: &mut Workspace,
+    ) -> Result<(), Failure>;
+
+    /// Fills the rows of what follows, by these moves.
+    fn lead(&self, sample: &mut Sample<'_>, moves: &Moves) -> Result<(), Failure>;
+}
+
+/// What is known of an image before it is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ImageOf<'a> {
+    /// Its size.
+    pub(super) size: Size,
+    /// What its pixels are.
+    pub(super) pixel: PixelType,
+    /// Where the images of several samples lie in it; none where it is that of one.
+    pub(super) tiles: &'a [Tile],
 }
 
 /// Boxes that other fields go with.
@@ -96,6 +138,12 @@ pub(super) trait GoneWith: Follow {
 }
 
 impl Request<'_> {
+    /// Returns images of such pixels, of one size where they are put together of others.
+    pub(super) fn shape(&self, pixel: PixelType) -> ImageShape {
+        let size = self.mosaic.and_then(|mosaic| mosaic.output());
+        size.map_or_else(|| pixel.into(), |size| ImageShape::from(pixel).of_size(size))
+    }
+
     /// Refuses the field.
     pub(super) fn refused(&self, what: impl fmt::Display) -> Error {
         Error::Config(format!("field `{}`: {what}", self.name))

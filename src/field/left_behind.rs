@@ -54,6 +54,7 @@ fn moves(op: &Numbered) -> bool {
     match &op.role {
         transform::Role::Pixels(pixel_op) => !matches!(pixel_op.on_mask(), OnMask::Leaves),
         transform::Role::Call(call) => call.moves_pixels,
+        transform::Role::Samples(_) => true,
         transform::Role::Decoding(_)
         | transform::Role::Row(_)
         | transform::Role::Boxes(_)

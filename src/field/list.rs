@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     called::called,
-    fill::{Fill, GoWithBoxes, Sample},
+    fill::{Fill, GoWithBoxes, Kept, Sample},
     kind::{FieldKind, Payload, Request, Role},
 };
 use crate::{
@@ -47,7 +47,7 @@ impl FieldKind for List {
     }
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
-        compile_list(spec(request.name, self.dtype, &self.shape, self.capacity), request)
+        compile_list(spec(request.name, self.dtype, &self.shape, self.capacity * request.parts), request)
     }
 
     fn describe(&self, name: &str) -> String {
@@ -107,9 +107,13 @@ impl Fill for ListFill {
 }
 
 impl GoWithBoxes for ListFill {
-    fn fill(&self, sample: &mut Sample<'_>, _moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &Kept) -> Result<(), Failure> {
         let mut list = sample.scratch.take::<Vec<u8>>();
-        kept_entries(&self.spec, sample.payload(self.at), kept, &mut list)?;
+        list.clear();
+        for part in 0..moves.parts() {
+            kept_entries(&self.spec, sample.payload_of(part, self.at), kept.part(part), &mut list)
+                .map_err(|failure| sample.in_part(part, failure))?;
+        }
         let written = self.write(&list, sample);
         sample.scratch.put(list);
         written
@@ -141,7 +145,7 @@ fn begin_list<'s>(
     sample.begin(at, spec, &shape)
 }
 
-/// Copies the entries of a list that are `kept` to `out`: those that go with the boxes that are left.
+/// Adds the entries of a list that are `kept` to `out`: those that go with the boxes that are left.
 ///
 /// # Errors
 /// A [`Failure`] of the transform stage where the list has not as many entries as there were boxes.
@@ -151,7 +155,6 @@ pub(super) fn kept_entries(spec: &FieldSpec, data: &[u8], kept: &[bool], out: &m
         let (name, entries, boxes) = (&spec.name, data.len() / entry, kept.len());
         return Err(failure(format!("field `{name}` has {entries} entries for {boxes} boxes")));
     }
-    out.clear();
     for (entry, _) in data.chunks_exact(entry).zip(kept).filter(|(_, kept)| **kept) {
         out.extend_from_slice(entry);
     }
@@ -164,13 +167,13 @@ mod tests {
 
     #[test]
     fn entries_go_with_their_boxes() {
-        let mut out = vec![9; 3];
+        let mut out = vec![];
         let spec = spec("x", DType::Int16, &[2], 3);
         let data: Vec<u8> = (0..12).collect();
         kept_entries(&spec, &data, &[true, false, true], &mut out).unwrap();
         assert_eq!(out, [0, 1, 2, 3, 8, 9, 10, 11]);
         kept_entries(&spec, &[], &[], &mut out).unwrap();
-        assert!(out.is_empty());
+        assert_eq!(out.len(), 8);
         let failure = kept_entries(&spec, &data, &[true], &mut out).unwrap_err();
         assert_eq!(failure.reason, "field `x` has 3 entries for 1 boxes");
     }

@@ -1,6 +1,6 @@
 //! Masks of class indices.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ use crate::{
     pixel::{Channels, Depth, PixelType},
     spec::{DType, FieldSpec},
     transform::{
-        self, Chain, ImageInput, Layout, Moves, Numbered, OnMask, Pixels, Transform, Workspace, ops::ToDtype,
+        self, Chain, Collage, ImageInput, Interpolation, Layout, Mosaic, Moves, Numbered, OnMask, Pixels, Transform,
+        Workspace, failure, ops::ToDtype,
     },
 };
 
@@ -49,6 +50,11 @@ fn depth(dtype: DType) -> Depth {
     if dtype == DType::UInt8 { Depth::U8 } else { Depth::U16 }
 }
 
+/// Returns what the pixels are of which indices of a dtype are made.
+fn pixel(dtype: DType) -> PixelType {
+    PixelType::new(Channels::Grey, depth(dtype))
+}
+
 /// Returns what makes the dtype of the indices of what is decoded.
 fn cast(dtype: DType) -> Option<Numbered> {
     let cast = Transform::ToDtype(ToDtype { dtype, scale: false });
@@ -79,8 +85,8 @@ impl FieldKind for Mask {
             return Err(request.refused(format!("a mask is of uint8, uint16 or int32, not of {}", self.dtype)));
         }
         let chain = chain(request, &self.image, self.dtype)?;
-        let spec = chain.output().clone();
-        Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, dtype: self.dtype, chain }))))
+        let (spec, mosaic) = (chain.output().clone(), request.mosaic.cloned());
+        Ok((spec, Role::Follower(Box::new(MaskFill { at: request.at, dtype: self.dtype, chain, mosaic }))))
     }
 
     fn describe(&self, name: &str) -> String {
@@ -103,7 +109,7 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
             )));
         }
         if let transform::Role::Pixels(pixel_op) = &op.role
-            && matches!(pixel_op.on_mask(), OnMask::Moves(_) | OnMask::Refuses)
+            && !matches!(pixel_op.on_mask(), OnMask::Leaves)
         {
             let name = request.name;
             return Err(crate::error::Error::Config(format!(
@@ -116,7 +122,7 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
     ops.extend_from_slice(request.ops);
     let input = ImageInput {
         name: request.name,
-        shape: PixelType::new(Channels::Grey, depth(dtype)).into(),
+        shape: request.shape(pixel(dtype)),
         has_channel_axis: false,
         layout: Layout::Hwc,
         capacity: request.capacity,
@@ -131,14 +137,13 @@ pub(super) fn chain(request: Request<'_>, image: &str, dtype: DType) -> Result<C
 fn moved(op: &Numbered) -> Option<transform::Role> {
     let transform::Role::Pixels(pixel_op) = &op.role else { return None };
     match pixel_op.on_mask() {
-        OnMask::Moves(same) => Some(transform::Role::Pixels(same)),
+        OnMask::Moves(same) | OnMask::MovesByBoxes(same) => Some(transform::Role::Pixels(same)),
         OnMask::Leaves | OnMask::Refuses => None,
     }
 }
 
 /// Refuses a mask of another size than its image: equal draws would be of other boxes.
-pub(super) fn check_size(name: &str, size: Size, moves: &Moves) -> Result<(), Failure> {
-    let image = moves.before;
+pub(super) fn check_size(name: &str, size: Size, image: Size) -> Result<(), Failure> {
     if size == image {
         return Ok(());
     }
@@ -152,6 +157,7 @@ struct MaskFill {
     at: usize,
     dtype: DType,
     chain: Chain,
+    mosaic: Option<Arc<Mosaic>>,
 }
 
 impl Follow for MaskFill {
@@ -172,19 +178,69 @@ impl MaskFill {
         mask: &mut decode::Mask,
         space: &mut Workspace,
     ) -> Result<(), Failure> {
+        if let (Some(mosaic), [_, ..]) = (&self.mosaic, &moves.tiles[..]) {
+            return self.fill_mosaic(mosaic, sample, moves, mask, space);
+        }
+        let indices = self.decode(sample, (0, moves.before), mask)?;
+        let begun = Instant::now();
+        self.render(Pixels::of(indices), sample, moves, space)?;
+        sample.times.transform += begun.elapsed();
+        Ok(())
+    }
+
+    /// Decodes the mask of a part, whose image has this size.
+    fn decode<'m>(
+        &self,
+        sample: &mut Sample<'_>,
+        (part, image): (usize, Size),
+        mask: &'m mut decode::Mask,
+    ) -> Result<&'m decode::Image, Failure> {
         let start = Instant::now();
         *sample.stage = Stage::Decode;
-        let indices = decode_mask(sample.payload(self.at), depth(self.dtype), mask)?;
+        let indices = decode_mask(sample.payload_of(part, self.at), depth(self.dtype), mask)?;
         let size = indices.size();
         // The indices, and as much while they are unpacked. The format has kept to the limit on pixels.
         sample.take(2 * size.area() * self.dtype.size() as u64, "decoding a mask")?;
-        check_size(&self.chain.output().name, size, moves)?;
-        let decoded = Instant::now();
-        sample.times.decode += decoded - start;
+        check_size(&self.chain.output().name, size, image)?;
+        sample.times.decode += start.elapsed();
+        Ok(indices)
+    }
+
+    /// Fills the row of a mask that takes the geometry of its image.
+    fn render(
+        &self,
+        indices: Pixels<'_>,
+        sample: &mut Sample<'_>,
+        moves: &Moves,
+        space: &mut Workspace,
+    ) -> Result<(), Failure> {
         *sample.stage = Stage::Transform;
-        self.chain.plan(size, sample.key, space)?;
-        self.chain.render_to(Pixels::of(indices), space, &mut sample.target(self.at))?;
-        sample.times.transform += decoded.elapsed();
-        Ok(())
+        space.give_boxes(moves.boxes.iter().copied());
+        self.chain.plan(moves.before, sample.key, space)?;
+        self.chain.render_to(indices, space, &mut sample.target(self.at))
+    }
+
+    /// Puts the masks of all parts together as their images are.
+    fn fill_mosaic(
+        &self,
+        mosaic: &Mosaic,
+        sample: &mut Sample<'_>,
+        moves: &Moves,
+        mask: &mut decode::Mask,
+        space: &mut Workspace,
+    ) -> Result<(), Failure> {
+        let mut collage = sample.scratch.take::<Collage>();
+        let pixel = pixel(self.dtype);
+        sample.take(mosaic.canvas().area() * pixel.size() as u64, "a mosaic of masks")?;
+        mosaic.begin_mask(&mut collage, pixel);
+        for (part, tile) in moves.tiles.iter().enumerate() {
+            let indices = self.decode(sample, (part, tile.image()), mask);
+            let indices = indices.map_err(|failure| sample.in_part(part, failure))?;
+            *sample.stage = Stage::Transform;
+            collage.put(Pixels::of(indices), tile, Interpolation::Nearest).map_err(failure)?;
+        }
+        let rendered = self.render(collage.pixels(), sample, moves, space);
+        sample.scratch.put(collage);
+        rendered
     }
 }

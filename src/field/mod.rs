@@ -5,11 +5,16 @@
 //! boxes by the boxes, so that no order among fields has to be kept.
 
 mod called;
+mod checks;
 mod compile;
+mod decoded;
 mod fill;
 mod kind;
 mod left_behind;
+mod made;
+mod mosaic;
 mod recipe;
+mod relations;
 mod scratch;
 
 use std::fmt;
@@ -21,7 +26,7 @@ pub use self::{
     compile::Compiled,
     fill::{Sample, Times},
     kind::Payload,
-    recipe::Recipe,
+    recipe::{Recipe, View},
     scratch::Scratch,
 };
 use crate::{

@@ -16,6 +16,8 @@ use crate::{
 pub struct Recipe {
     /// The transforms of each field that has any. An empty list says that a field is to stay as it is.
     pub transforms: BTreeMap<String, Vec<Transform>>,
+    /// Fields that are made of others, with transforms of their own.
+    pub views: Vec<View>,
     /// The transforms of whole batches.
     pub batch_transforms: Vec<BatchTransform>,
     /// For ragged fields, the positions that a row has room for: entries of a list, pixels of an image. Without it, a
@@ -26,6 +28,19 @@ pub struct Recipe {
     /// Whether rows are arrays that somebody gets one by one, each as large as it is: then no field needs a capacity.
     #[serde(skip)]
     pub unbounded: bool,
+}
+
+/// A field that is made of another one, with transforms and draws of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Its name, which no field of the source has. Its transforms stand under it.
+    pub name: String,
+    /// The field of the source that it is made of.
+    pub of: String,
+    /// Of what follows an image, the field whose geometry it follows.
+    #[serde(default)]
+    pub image: Option<String>,
 }
 
 impl Recipe {

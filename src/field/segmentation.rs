@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    fill::{Follow, GoWithBoxes, Sample},
+    fill::{Follow, GoWithBoxes, Kept, Sample},
     kind::{FieldKind, Payload, Request, Role},
     mask,
 };
@@ -54,6 +54,9 @@ impl FieldKind for Segmentation {
     }
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
+        if request.mosaic.is_some() {
+            return Err(request.refused("segmentations are not put together by Mosaic: draw masks of them first"));
+        }
         if self.merged {
             request.alone("it is one mask")?;
             let chain = mask::chain(request, &self.image, DType::UInt8)?;
@@ -100,8 +103,8 @@ impl Follow for SegmentationFill {
 }
 
 impl GoWithBoxes for SegmentationFill {
-    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &[bool]) -> Result<(), Failure> {
-        self.fill_kept(sample, moves, Some(kept))
+    fn fill(&self, sample: &mut Sample<'_>, moves: &Moves, kept: &Kept) -> Result<(), Failure> {
+        self.fill_kept(sample, moves, Some(&kept.all))
     }
 }
 
@@ -109,6 +112,7 @@ impl SegmentationFill {
     fn fill_kept(&self, sample: &mut Sample<'_>, moves: &Moves, kept: Option<&[bool]>) -> Result<(), Failure> {
         let (mut buffers, mut space) = (sample.scratch.take::<Buffers>(), sample.scratch.take::<Workspace>());
         *sample.stage = Stage::Decode;
+        space.give_boxes(moves.boxes.iter().copied());
         let Buffers { mask, crossings } = &mut *buffers;
         let filled = Segments::open(sample.payload(self.at), crossings).and_then(|segments| {
             self.check(&segments, moves, kept)?;
@@ -127,7 +131,7 @@ impl SegmentationFill {
 
     fn check(&self, segments: &Segments<'_>, moves: &Moves, kept: Option<&[bool]>) -> Result<(), Failure> {
         let name = &self.spec.name;
-        mask::check_size(name, segments.size(), moves)?;
+        mask::check_size(name, segments.size(), moves.before)?;
         match kept.map(<[bool]>::len) {
             Some(boxes) if boxes != segments.objects() => {
                 Err(failure(format!("field `{name}` has {} entries for {boxes} boxes", segments.objects())))

@@ -123,7 +123,9 @@ mod tests {
             compiled
                 .fill(&mut Sample {
                     key: Key { seed: 0, epoch: 0, index: 0 },
-                    payload: &|_| payload,
+                    parts: &[0],
+                    payload: &|_, _| payload,
+                    mosaic: None,
                     rows: &mut SlotRows(&mut [row]),
                     scratch: &mut scratch,
                     times: &mut times,

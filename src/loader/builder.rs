@@ -9,6 +9,7 @@ use super::{
     input::Input,
     launch::Launch,
     pool::{Pool, Slots},
+    ranks::{Ranks, auto_workers, local_world_size},
     shared_source::SharedSource,
     slots::{ArenaBudget, Growth, SlotPlan, WorkerMemory},
     tick::Tick,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
-    field::Recipe,
+    field::{Recipe, View},
     function::Functions,
     job::{LoaderDescription, OnError, Options},
     learn::learn,
@@ -44,10 +45,18 @@ pub struct Builder {
     input: Input,
     recipe: Recipe,
     options: Options,
+    /// What is found out when the loader is built, since nobody has given it.
+    finds: Finds,
     prefetch: usize,
     memory_limit: u64,
     launch: Launch,
     functions: Option<CalledBy>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Finds {
+    ranks: bool,
+    workers: bool,
 }
 
 /// What transforms call.
@@ -76,6 +85,7 @@ impl Builder {
             input,
             recipe: Recipe::default(),
             options: Options::default(),
+            finds: Finds { ranks: true, workers: true },
             prefetch: 4,
             memory_limit: 2 << 30,
             launch: Launch::default(),
@@ -86,7 +96,8 @@ impl Builder {
     /// Returns the builder of what a description says, over this source.
     pub fn described(description: Description, input: impl Into<Input>) -> Self {
         let Description { recipe, options, prefetch, memory_limit } = description;
-        Self { recipe, options, prefetch, memory_limit, ..Self::new(input.into()) }
+        let finds = Finds { ranks: false, workers: false };
+        Self { recipe, options, finds, prefetch, memory_limit, ..Self::new(input.into()) }
     }
 
     options! {
@@ -98,12 +109,6 @@ impl Builder {
         drop_last: bool,
         /// Sets what becomes of samples that cannot be shared out evenly among the ranks. Default: the first ones come again.
         even: Even,
-        /// Sets this trainer's number. Default: 0.
-        rank: u32,
-        /// Sets the number of trainers. Default: 1.
-        world_size: u32,
-        /// Sets the number of worker processes; 0 does the work in this process. Default: 0.
-        num_workers: u32,
         /// Sets the decoding threads of each worker. Default: 1.
         threads_per_worker: u32,
         /// Sets the most bytes that a sample may take while it is made: its files, what decoding and transforming it
@@ -119,6 +124,33 @@ impl Builder {
         stall_timeout: Duration,
     }
 
+    /// Sets this trainer's number, of several that share the samples. Default, where the number of trainers is not given
+    /// either: that of [`Ranks::from_env`].
+    #[must_use]
+    pub fn rank(mut self, rank: u32) -> Self {
+        self.options.rank = rank;
+        self.finds.ranks = false;
+        self
+    }
+
+    /// Sets the number of trainers. Default, where the rank is not given either: that of [`Ranks::from_env`].
+    #[must_use]
+    pub fn world_size(mut self, trainers: u32) -> Self {
+        self.options.world_size = trainers;
+        self.finds.ranks = false;
+        self
+    }
+
+    /// Sets the number of worker processes; 0 does the work in this process. Default: the processors that affinity and
+    /// cgroup allow, shared among the trainers of this machine; 0 where a source is no data and workers are not forked, as it
+    /// can be in this process alone.
+    #[must_use]
+    pub fn num_workers(mut self, workers: u32) -> Self {
+        self.options.num_workers = workers;
+        self.finds.workers = false;
+        self
+    }
+
     /// Sets whether each epoch has its own random order, and of what. Default: false.
     #[must_use]
     pub fn shuffle(mut self, shuffle: impl Into<Shuffle>) -> Self {
@@ -130,6 +162,15 @@ impl Builder {
     #[must_use]
     pub fn transforms(mut self, field: impl Into<String>, transforms: impl Into<Vec<Transform>>) -> Self {
         self.recipe.transforms.insert(field.into(), transforms.into());
+        self
+    }
+
+    /// Adds a field that is made of another one, with transforms and draws of its own; encoded images are decoded once for
+    /// all that are made of them. The other field stays where it has transforms, an empty list of them, or a capacity.
+    #[must_use]
+    pub fn view(mut self, view: View, transforms: impl Into<Vec<Transform>>) -> Self {
+        self.recipe.transforms.insert(view.name.clone(), transforms.into());
+        self.recipe.views.push(view);
         self
     }
 
@@ -206,12 +247,13 @@ impl Builder {
     ///
     /// # Errors
     /// As [`build`](Self::build), and those of `tick`.
-    pub fn build_with(self, tick: Tick<'_>) -> Result<Loader> {
+    pub fn build_with(mut self, tick: Tick<'_>) -> Result<Loader> {
+        self.find()?;
         self.options.validate()?;
         if self.prefetch == 0 {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
-        let Self { input, recipe, options, prefetch, memory_limit, launch, functions } = self;
+        let Self { input, recipe, options, prefetch, memory_limit, launch, functions, .. } = self;
         let budget = ArenaBudget { prefetch, memory_limit };
         let (input, functions) = match WithCode::of(input, recipe.clone(), functions)? {
             Ok(code) => return code.start(options, &launch, budget, tick),
@@ -240,6 +282,23 @@ impl Builder {
             (Backend::Pool(Box::new(pool)), facts)
         };
         Loader::new(opened.fields, options, facts, backend)
+    }
+}
+
+impl Builder {
+    /// Finds out what nobody has given.
+    fn find(&mut self) -> Result<()> {
+        if self.finds.ranks {
+            let Ranks { rank, world_size, .. } = Ranks::from_env()?;
+            (self.options.rank, self.options.world_size) = (rank, world_size);
+        }
+        if self.finds.workers {
+            let is_here = matches!(self.input, Input::Custom(_)) || matches!(self.functions, Some(CalledBy::Here(_)));
+            let can_have = !is_here || matches!(self.launch, Launch::Fork);
+            let trainers = local_world_size()? as usize;
+            self.options.num_workers = if can_have { auto_workers(trainers) as u32 } else { 0 };
+        }
+        Ok(())
     }
 }
 

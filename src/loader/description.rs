@@ -7,6 +7,7 @@ use crate::{field::Recipe, job::Options};
 /// All but the source that makes a [`Builder`](crate::loader::Builder), as data: what another language gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Description {
     /// What is made of the samples.
     pub recipe: Recipe,

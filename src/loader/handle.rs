@@ -111,7 +111,8 @@ impl Loader {
         self.sampler.shares()
     }
 
-    /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends.
+    /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends; one
+    /// of which nothing has come does not count, so that it begins again.
     ///
     /// Returns the iteration's number, for [`next`](Self::next).
     ///
@@ -179,7 +180,8 @@ impl Loader {
         })
     }
 
-    /// Makes the next iteration begin with this epoch. A cursor that was loaded in the same epoch is kept.
+    /// Makes the next iteration begin with this epoch. A cursor that was loaded in the same epoch is kept, and an iteration
+    /// of it that has begun, as long as nothing of it has come.
     pub fn set_epoch(&self, epoch: u64) {
         lock(&self.iterations).set_epoch(epoch);
     }

@@ -9,12 +9,13 @@ use crate::{
 };
 
 /// Where samples come from.
+#[non_exhaustive]
 pub enum Input {
     /// A source that can be described as data, with the memory that it lies in.
     Shared(SharedSource),
     /// Code of the user, in pieces of shared memory, for a program that opens it; see [`Launch`](super::Launch).
     Code(Vec<Arc<SharedMemory>>),
-    /// Any source. With workers it needs [`Launch::Fork`].
+    /// Any source. With workers it needs [`Launch::Fork`](super::Launch::Fork).
     Custom(Arc<dyn Source>),
 }
 

@@ -38,6 +38,7 @@ const CALL_INIT: &str = "a loader with workers starts this program again as thei
 
 /// How to start the coordinator.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum Launch {
     /// Start this program's file again; it must call [`init`] at the top of `main`. Works at any time, whatever
     /// threads the trainer has and however large it is.

@@ -3,6 +3,7 @@
 mod batch;
 mod batches;
 mod builder;
+mod columns;
 mod description;
 mod handle;
 mod inline;
@@ -12,22 +13,27 @@ mod lock;
 mod pool;
 mod pool_handle;
 mod pulse;
+mod ranks;
 mod shared_source;
 mod slots;
 mod state;
 mod stats;
+mod table;
 mod tick;
 
 pub use self::{
     batch::{Batch, Element, Ragged},
     batches::Batches,
     builder::Builder,
+    columns::{BoundingBoxes, Column, Entry, Images, KeyPoints, Lists, Masks, Texts},
     description::Description,
     handle::Loader,
     input::Input,
     launch::{Launch, init, serve_posted_stdin, serve_stdin},
+    ranks::{Ranks, auto_workers},
     shared_source::{Columns, Parts, Runs, Shards, SharedSource, Values, shared_pieces},
     state::State,
     stats::Stats,
+    table::Table,
     tick::Tick,
 };

@@ -20,6 +20,7 @@ const VERSION: u32 = 1;
 /// last one to have had all of an epoch. Where samples come as streams, it is of one rank, and depends on all of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct State {
     /// The version of this format.
     pub version: u32,
@@ -107,10 +108,23 @@ struct CurrentIteration {
     finished: bool,
 }
 
+impl CurrentIteration {
+    /// Tells whether nothing of it has been handed out yet, so that it may as well begin again.
+    fn is_untouched(&self) -> bool {
+        !self.finished && self.delivered == 0
+    }
+
+    /// Returns where the iteration after it begins, unless something else is said.
+    fn follower(&self) -> (u64, u64) {
+        let epoch = self.partition.epoch();
+        if self.is_untouched() { (epoch, self.partition.cursor()) } else { (after(epoch), 0) }
+    }
+}
+
 impl Iterations {
     /// Begins an iteration and returns its number and partition.
     pub(super) fn begin(&mut self, sampler: &Sampler) -> (u64, Arc<Partition>) {
-        let after = self.current.as_ref().map_or((0, 0), |current| (after(current.partition.epoch()), 0));
+        let after = self.current.as_ref().map_or((0, 0), CurrentIteration::follower);
         let (epoch, cursor) = self.next.take().unwrap_or(after);
         let partition = Arc::new(sampler.partition(epoch, cursor));
         self.generation += 1;
@@ -148,6 +162,10 @@ impl Iterations {
     }
 
     pub(super) fn set_epoch(&mut self, epoch: u64) {
+        let begun = |current: &CurrentIteration| current.is_untouched() && current.partition.epoch() == epoch;
+        if self.next.is_none() && self.current.as_ref().is_some_and(begun) {
+            return;
+        }
         if self.next.is_none_or(|(next, _)| next != epoch) {
             self.next = Some((epoch, 0));
         }
@@ -229,6 +247,27 @@ mod tests {
         assert_eq!(iterations.reached(), (5, 4));
         iterations.set_epoch(6);
         assert_eq!(iterations.reached(), (6, 0));
+    }
+
+    #[test]
+    fn an_iteration_that_gave_nothing_does_not_count() {
+        let mut iterations = Iterations::default();
+        iterations.load(5, 4);
+        iterations.begin(&sampler());
+        let (_, again) = iterations.begin(&sampler());
+        assert_eq!((again.epoch(), again.cursor()), (5, 4));
+        // It has begun, so there is nothing to set.
+        iterations.set_epoch(5);
+        assert_eq!(iterations.reached(), (5, 4));
+        iterations.set_epoch(6);
+        assert_eq!(iterations.begin(&sampler()).1.epoch(), 6);
+        iterations.deliver(0);
+        assert_eq!(iterations.begin(&sampler()).1.epoch(), 7);
+        // Of an epoch that was gone on with at its end there was nothing to give.
+        iterations.load(8, 10);
+        iterations.begin(&sampler());
+        iterations.finish();
+        assert_eq!(iterations.begin(&sampler()).1.epoch(), 9);
     }
 
     #[test]

@@ -22,6 +22,7 @@ impl TrainerStats {
 
 /// A loader's statistics since it was made.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Stats {
     /// Batches handed out.
     pub batches: u64,

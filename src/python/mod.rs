@@ -35,7 +35,7 @@ use crate::{
     error::Error,
     panics,
     source::{ImageFolder, Source},
-    sys::{limits, report},
+    sys::report,
     transform::{BatchTransform, Transform},
 };
 
@@ -122,7 +122,7 @@ fn check_batch_transform(description: &str) -> PyResult<()> {
 /// Returns how many workers suit one of `ranks` trainers on this machine: processors by affinity and quota, shared.
 #[pyfunction]
 fn auto_workers(ranks: usize) -> usize {
-    (limits::processors() / ranks.max(1)).max(1)
+    crate::loader::auto_workers(ranks)
 }
 
 /// Returns the paths and the labels of the samples of an image folder, and the names of its classes; `cache` is the folder

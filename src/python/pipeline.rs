@@ -99,7 +99,7 @@ impl Pipeline {
             self.arrays(key).map_err(|failure| Error::Sample(Box::new(failure.of(index, source.key(index)))))
         })?;
         let sample = PyDict::new(py);
-        for (array, field) in arrays.into_iter().zip(source.fields()) {
+        for (array, field) in arrays.into_iter().zip(self.inner.made()) {
             let array = array.into_bound(py);
             let value = match &field.kind {
                 Kind::Text(_) => PyString::from_bytes(py, &bytes(&array)?)?.into_any(),
@@ -126,7 +126,7 @@ fn bytes(array: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 }
 
 impl Pipeline {
-    /// Returns the fields of a sample, in the order of the source.
+    /// Returns the fields of a sample, in the order of the pipeline.
     fn arrays(&self, key: Key) -> Result<Vec<Py<PyAny>>, Failure> {
         let mut record = Record::default();
         let mut reader = self.inner.reader();

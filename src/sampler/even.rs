@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// `"pad"`, `"drop"` or `"uneven"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Even {
     /// The first samples of the order come again on the ranks that would get fewer, as in torch's `DistributedSampler`.
     #[default]

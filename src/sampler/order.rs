@@ -12,6 +12,7 @@ use super::{
 /// What a user asks for; as data, `false`, `true` or `"blocks"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Spelled", into = "Spelled")]
+#[non_exhaustive]
 pub enum Shuffle {
     /// The order of the source.
     #[default]

@@ -22,6 +22,7 @@ use crate::{
 /// A source as data: what the trainer sends to the coordinator, which opens it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind")]
+#[non_exhaustive]
 pub enum SourceSpec {
     /// A folder of class folders of images; see [`ImageFolder`].
     ImageFolder {

@@ -15,6 +15,7 @@ pub(super) const MAX_EDGE: u32 = 65_535;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each variant is the filter it names")]
+#[non_exhaustive]
 pub enum Interpolation {
     #[serde(alias = "nearest-exact")]
     Nearest,
@@ -26,6 +27,7 @@ pub enum Interpolation {
 
 /// Where the channel axis of an image stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Layout {
     /// (height, width, channels).
     #[default]
@@ -39,6 +41,7 @@ pub enum Layout {
 /// What the border of a padded image is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum PaddingMode {
     /// The fill.
     #[default]
@@ -105,6 +108,22 @@ pub(super) fn around_one(bounds: &[f64]) -> [f64; 2] {
 /// Draws an aspect ratio, whose logarithm is uniform.
 pub(super) fn aspect_ratio([low, high]: [f64; 2], draws: &mut Draws) -> f64 {
     libm::exp(draws.uniform(libm::log(low), libm::log(high)))
+}
+
+/// Returns a number in [0, 1) as PyTorch draws it: a multiple of 2^-24.
+pub(super) fn short_unit(draws: &mut Draws) -> f32 {
+    const STEP: f64 = 1.0 / (1 << 24) as f64;
+    ((draws.unit() / STEP).floor() * STEP) as f32
+}
+
+/// Returns a number between bounds as torchvision draws it, in `f32`.
+pub(super) fn short_uniform([low, high]: [f64; 2], draws: &mut Draws) -> f32 {
+    low as f32 + short_unit(draws) * (high - low) as f32
+}
+
+/// Returns the whole part of a number of pixels times a factor, as torchvision computes it, in `f32`.
+pub(super) fn truncated(pixels: u32, factor: f32) -> u32 {
+    (pixels as f32 * factor) as u32
 }
 
 pub(super) fn check_size(size: &[u32]) -> Result<(), String> {

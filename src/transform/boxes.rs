@@ -9,6 +9,7 @@ use crate::geometry::Size;
 /// The four numbers of a bounding box, in pixels from the top left; torchvision's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
 pub enum BoxFormat {
     /// Left, top, right, bottom.
     Xyxy,

@@ -22,7 +22,9 @@ mod encode;
 mod failure;
 mod fill;
 mod mixture;
+mod mosaic;
 mod motion;
+mod moves;
 mod numbered;
 mod op;
 pub mod ops;
@@ -35,6 +37,7 @@ mod row;
 mod sample;
 mod segment;
 mod tables;
+mod tile;
 mod value;
 mod values;
 mod vector;
@@ -59,9 +62,11 @@ pub(crate) use self::{
     call::Target,
     chain::{CallInput, Calls},
     failure::failure,
-    motion::Moves,
+    mosaic::{Drawn, Mosaic},
+    moves::Moves,
     numbered::Numbered,
     op::{ImageShape, KeyPointOp, OnMask, Role},
     output::no_capacity,
     segment::ImageInput,
+    tile::{Collage, Tile},
 };

@@ -16,28 +16,6 @@ pub(crate) trait Motion: Debug + Send {
     fn bounds(&self, bounds: [f32; 4]) -> [f32; 4];
 }
 
-/// Where an image's geometry takes what lies in it.
-#[derive(Debug, Default)]
-pub(crate) struct Moves {
-    /// The size of the image before.
-    pub(crate) before: Size,
-    /// The size of the image after.
-    pub(crate) after: Size,
-    pub(super) motions: Vec<Box<dyn Motion>>,
-}
-
-impl Moves {
-    /// Returns where a point goes.
-    pub(crate) fn point(&self, point: [f32; 2]) -> [f32; 2] {
-        self.motions.iter().fold(point, |point, motion| motion.point(point))
-    }
-
-    /// Returns where a box goes.
-    pub(crate) fn bounds(&self, bounds: [f32; 4]) -> [f32; 4] {
-        self.motions.iter().fold(bounds, |bounds, motion| motion.bounds(bounds))
-    }
-}
-
 /// A box is cut out, or a border added: the new first pixel was at (`left`, `top`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crop {

@@ -19,16 +19,28 @@ pub(crate) struct Numbered {
 }
 
 impl Numbered {
-    /// Returns the operations of a list, each checked by itself, and in the place of a composition those in it. They draw
-    /// as those of the field `draws_of`.
+    /// Returns the operations of a field's list, each checked by itself, and in the place of a composition those in it. They
+    /// draw as those of the field `draws_of`.
     ///
     /// # Errors
     /// [`Config`](Error::Config) for an argument out of range.
     pub(crate) fn list(field: &str, draws_of: &str, transforms: &[Transform]) -> Result<Vec<Self>> {
+        Self::list_for(field, draws_of, transforms, field)
+    }
+
+    /// Returns the same as they are for another field, which follows this one.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(crate) fn list_for(field: &str, draws_of: &str, transforms: &[Transform], follower: &str) -> Result<Vec<Self>> {
+        let refused = |at: &str, error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
+        let mut resolved = Vec::with_capacity(transforms.len());
+        for (at, transform) in transforms.iter().enumerate() {
+            resolved.push(transform.for_field(follower).map_err(|error| refused(&at.to_string(), error))?);
+        }
         let mut numbered: Vec<Self> = Vec::new();
-        for (at, transform) in Transform::flat(transforms) {
-            let refused = |error| Error::Config(format!("field `{field}`: transform {at}: {error}"));
-            transform.validate().map_err(refused)?;
+        for (at, transform) in Transform::flat(&resolved) {
+            transform.validate().map_err(|error| refused(&at, error))?;
             let name = transform.name();
             let before = numbered.iter().filter(|other| other.name == name).count();
             numbered.push(Self { at, op: op(draws_of, name, before as u64), name, role: transform.role() });

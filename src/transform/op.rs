@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{boxes::BoxSteps, call::Call, elements::RowSteps, plan::Plan};
+use super::{boxes::BoxSteps, call::Call, elements::RowSteps, mosaic::Mosaic, plan::Plan};
 use crate::{
     decode::DecodeImage,
     geometry::Size,
@@ -30,6 +30,8 @@ pub(crate) enum Role {
     Pixels(Arc<dyn PixelOp>),
     /// To the elements of the row that the pixels become.
     Row(Arc<dyn RowOp>),
+    /// To encoded images of several samples, which it puts together.
+    Samples(Arc<Mosaic>),
     /// To whatever it is: a function is called.
     Call(Arc<Call>),
     /// To bounding boxes that have followed their image.
@@ -121,6 +123,8 @@ pub(crate) trait PixelOp: Debug + Send + Sync {
 pub(crate) enum OnMask {
     /// The same geometry, by the nearest pixel, filled with the same value where there is one for all channels.
     Moves(Arc<dyn PixelOp>),
+    /// The same geometry, where the boxes of the image decide about that.
+    MovesByBoxes(Arc<dyn PixelOp>),
     /// Nothing: it changes colours.
     Leaves,
     /// It cannot be done to masks, nor to boxes and keypoints.

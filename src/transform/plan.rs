@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     crops: Vec<Crop>,
     /// Where what lies in the image goes, if anybody wants to know.
     motions: Option<Vec<Box<dyn Motion>>>,
+    /// The boxes that lie in the image before anything is done to it, where a step looks at them.
+    pub(super) given_boxes: Vec<[f32; 4]>,
 }
 
 impl Plan {
@@ -62,7 +64,7 @@ impl Plan {
 
     /// Returns the size of the image that the plan makes so far; of each, where it makes several.
     pub(super) fn size(&self) -> Size {
-        self.crops.first().map_or(self.last.size(), |crop| crop.part.size)
+        self.crops.first().map_or_else(|| self.last.size(), |crop| crop.part.size)
     }
 
     /// Returns what the row shows: views of what the last pass but one leaves, one beside the other.
@@ -110,9 +112,31 @@ impl Plan {
         }
     }
 
+    /// Makes the plan one for the pixels of a box of the image, in which its region lies.
+    pub(super) fn cut_to(&mut self, part: Rect) {
+        let view = match self.passes.first_mut() {
+            Some(Pass::View(view)) => view,
+            Some(Pass::Edit(_)) | None => &mut self.last,
+        };
+        (view.crop.top, view.crop.left) = (view.crop.top - part.top, view.crop.left - part.left);
+        self.image = part.size;
+    }
+
+    /// Returns where the boxes of the image lie by now: left, top, right, bottom of each.
+    pub(super) fn boxes(&self) -> Result<Vec<[f32; 4]>, String> {
+        let motions = self.motions.as_ref().ok_or("no boxes follow the image")?;
+        let moved = |bounds: &[f32; 4]| motions.iter().fold(*bounds, |bounds, motion| motion.bounds(bounds));
+        Ok(self.given_boxes.iter().map(moved).collect())
+    }
+
     /// Shows only a box of the image, or more than there is of it.
     pub(super) fn crop(&mut self, part: Rect, outside: Outside) {
-        self.moved(|_| motion::Crop { left: part.left as f32, top: part.top as f32, size: part.size });
+        self.crop_by(part, outside, motion::Crop { left: part.left as f32, top: part.top as f32, size: part.size });
+    }
+
+    /// Does the same where `motion` says what becomes of points and boxes.
+    pub(super) fn crop_by(&mut self, part: Rect, outside: Outside, motion: impl Motion + 'static) {
+        self.moved(|_| motion);
         if let Some(next) = self.last.crop(part, outside) {
             self.pass(next);
         }

@@ -234,7 +234,7 @@ fn set_into(image: Pixels<'_>, window: Rect, outside: Outside, out: &mut [u8]) {
 }
 
 /// Fills an image with one colour.
-fn paint(out: &mut [u8], fill: Fill, pixel: PixelType) {
+pub(super) fn paint(out: &mut [u8], fill: Fill, pixel: PixelType) {
     let bytes = fill.bytes(pixel);
     match pixel.size() {
         1 => out.fill(bytes[0]),

@@ -8,9 +8,9 @@ use super::{
     edit::Spare,
     elements::{RowSteps, RowWriter},
     failure::failure,
-    motion::Moves,
+    moves::Moves,
     numbered::Numbered,
-    op::{ImageShape, OpKey, PixelOp, Role},
+    op::{ImageShape, OnMask, OpKey, PixelOp, Role},
     passes,
     pixels::Pixels,
     plan::Plan,
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     buffer::Buffer,
     error::{Error, Failure, Result},
-    geometry::Size,
+    geometry::{Rect, Size},
     pixel::PixelType,
     rng::Key,
 };
@@ -50,6 +50,7 @@ pub(crate) struct ImageInput<'a> {
 /// Compiled operations on images.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
+    /// Whether it is to be known where points and boxes go.
     is_followed: bool,
     pixel: PixelType,
     ops: Vec<(u64, Arc<dyn PixelOp>)>,
@@ -104,7 +105,8 @@ impl Segment {
             };
             row_op.add(&mut row, op.op).map_err(|what| refused(op, what))?;
         }
-        let (is_followed, pixel) = (input.is_followed, shape.pixel);
+        let by_boxes = |(_, op): &(u64, Arc<dyn PixelOp>)| matches!(op.on_mask(), OnMask::MovesByBoxes(_));
+        let (is_followed, pixel) = (input.is_followed || pixel_ops.iter().any(by_boxes), shape.pixel);
         let writer = row.clone().finish();
         Ok((Self { is_followed, pixel, ops: pixel_ops, writer }, shape, row))
     }
@@ -196,9 +198,21 @@ impl Workspace {
         self.reordered = buffer;
     }
 
+    /// Makes the plan one for the pixels of a box of the image, in which its region lies.
+    pub(crate) fn cut_to(&mut self, part: Rect) {
+        self.plan.cut_to(part);
+    }
+
+    /// Tells which boxes lie in the next image that is planned: left, top, right, bottom of each.
+    pub(crate) fn give_boxes(&mut self, boxes: impl IntoIterator<Item = [f32; 4]>) {
+        self.plan.given_boxes.clear();
+        self.plan.given_boxes.extend(boxes);
+    }
+
     /// Exchanges older moves for those of the image that was planned last.
     pub(crate) fn swap_moves(&mut self, moves: &mut Moves) {
         (moves.before, moves.after) = (self.first, self.plan.size());
+        std::mem::swap(&mut moves.boxes, &mut self.plan.given_boxes);
         self.plan.swap_motions(&mut moves.motions);
     }
 }
@@ -207,6 +221,9 @@ impl Workspace {
 fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, String> {
     match (&op.role, ended_by) {
         (Role::Decoding(_), _) => Err("goes with an encoded image, and stands before all other transforms".to_owned()),
+        (Role::Samples(_), _) => {
+            Err("goes with an encoded image, and stands before all other transforms but DecodeImage".to_owned())
+        }
         (Role::Boxes(_), _) => Err("goes with the field of the boxes, not of an image".to_owned()),
         (Role::KeyPoints(_), _) => Err("goes with the field of the keypoints, not of an image".to_owned()),
         (Role::Pixels(_) | Role::Row(_), Some(before)) => {

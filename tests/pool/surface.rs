@@ -131,7 +131,7 @@ fn counts_come_through_a_spawned_coordinator() {
 }
 
 fn views_check_dtype_and_axes() {
-    let loader = Loader::builder(shared()).batch_size(8).build().unwrap();
+    let loader = Loader::builder(shared()).batch_size(8).num_workers(0).build().unwrap();
     let batch = loader.iter().next().unwrap().unwrap();
     let message = |error: Error| error.to_string();
     assert!(message(batch.view::<f64, ndarray::Ix2>("x").unwrap_err()).contains("`x` is float32, not float64"));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -121,6 +122,44 @@ def stopped(pid: int) -> Iterator[None]:
 
 def arena_mappings() -> list[str]:
     return [line for line in Path("/proc/self/maps").read_text().splitlines() if "memfd:stokehold" in line]
+
+
+def as_ranks(program: str, folder: Path, *arguments: str, ranks: int = 2, **variables: str) -> list[str]:
+    """Runs a program once for each rank, with torchrun's variables. Returns what each has printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    return as_processes(
+        program,
+        folder,
+        [
+            {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            | variables
+            for rank in range(ranks)
+        ],
+        *arguments,
+    )
+
+
+def as_processes(program: str, folder: Path, environments: list[dict[str, str]], *arguments: str) -> list[str]:
+    """Runs a program once for each of these environments, side by side. Returns what each has printed."""
+    path = folder / "program.py"
+    path.write_text(program)
+    plain = dict(os.environ) | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", path, *arguments]
+    programs = [
+        subprocess.Popen(command, env=plain | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for own in environments
+    ]
+    try:
+        said = [each.communicate(timeout=PROGRAM_SECONDS) for each in programs]
+    finally:
+        for each in programs:
+            each.kill()
+    for each, (_, wrong) in zip(programs, said, strict=True):
+        assert each.returncode == 0, wrong
+    return [out for out, _ in said]
 
 
 PRELUDE = """

@@ -72,6 +72,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "ConvertBoundingBoxFormat": {"format": "XYWH"},
     "FiveCrop": {"size": 8},
     "GaussianBlur": {"kernel_size": 3},
+    "Mosaic": {"size": 8, "labels": ()},
     "Normalize": {"mean": [0.5] * 3, "std": [0.5] * 3},
     "Pad": {"padding": 2},
     "RandomAdjustSharpness": {"sharpness_factor": 2},
@@ -83,8 +84,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "RandomPosterize": {"bits": 4},
     "RandomResizedCrop": {"size": 8},
     "RandomRotation": {"degrees": 10},
+    "RandomShortestSize": {"min_size": 8},
     "RandomSolarize": {"threshold": 128},
     "Resize": {"size": 8},
+    "ScaleJitter": {"target_size": (8, 9)},
     "TenCrop": {"size": 8},
     "ToDtype": {"dtype": "float32"},
     "ToLayout": {"layout": "CHW"},
@@ -114,7 +117,10 @@ def test_transforms_never_panic(name: str, tmp_path: Path) -> None:
     """Neither when they are made, nor when a loader runs those that can be made."""
     path = tmp_path / "image.png"
     Image.fromarray(_picture()).save(path)
-    source, runs = sh.Table({"image": sh.Images([path])}), 0
+    columns: dict[str, Any] = {"image": sh.Images([path])}
+    if name == "RandomIoUCrop":
+        columns["boxes"] = sh.BoundingBoxes([[[3, 3, 20, 15]]])
+    source, runs = sh.Table(columns), 0
     for arguments in _variants(name, 100):
         made = _tried(getattr(sh, name), **arguments)
         if made is None:

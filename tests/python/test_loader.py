@@ -184,6 +184,55 @@ def test_a_new_iterator_ends_the_older(arrays: sh.Arrays, workers: int) -> None:
             next(newer)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_iterator_of_which_nothing_was_taken_does_not_count(arrays: sh.Arrays, workers: int) -> None:
+    with sh.Loader(arrays, batch_size=8, shuffle=True, num_workers=workers) as loader:
+        expected = [order(loader) for _ in range(3)]
+        loader.set_epoch(1)
+        assert len(iter(loader)) == 7
+        assert order(loader) == expected[1]
+        state = loader.state_dict()
+        iter(loader)
+        assert loader.state_dict() == state
+        # Nor does one that was to go on in the middle.
+        loader.load_state_dict(state | {"epoch": 1, "cursor": 24})
+        assert len(iter(loader)) == 4
+        assert order(loader) == expected[1][24:]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_that_is_set_behind_the_iterator(arrays: sh.Arrays, workers: int) -> None:
+    """As Lightning does it."""
+    with sh.Loader(arrays, batch_size=8, shuffle=True, num_workers=workers) as loader:
+        expected = [order(loader) for _ in range(4)]
+        loader.set_epoch(0)
+        batches = iter(loader)
+        loader.set_epoch(2)
+        assert (loader.epoch, len(batches)) == (2, 7)
+        assert order(batches) == expected[2]
+        assert order(loader) == expected[3]
+        # What was loaded stays if it is of that epoch, and an iterator that has given something goes on.
+        loader.load_state_dict(loader.state_dict() | {"epoch": 1, "cursor": 24})
+        batches = iter(loader)
+        loader.set_epoch(1)
+        first = order([next(batches)])
+        loader.set_epoch(0)
+        assert first + order(batches) == expected[1][24:]
+        assert order(loader) == expected[0]
+
+
+def test_what_frameworks_look_for(arrays: sh.Arrays) -> None:
+    for shuffle in (False, True):
+        loader = sh.Loader(arrays, batch_size=8, shuffle=shuffle, num_workers=0)
+        assert (loader.dataset, loader.batch_size, loader.drop_last) == (arrays, 8, False)
+        assert loader.ranks == (0, 1, "nothing")
+        loader.batch_sampler.sampler.set_epoch(3)
+        assert loader.epoch == 3
+        assert hasattr(loader, "sampler") is shuffle
+    loader.sampler.set_epoch(4)
+    assert loader.epoch == 4
+
+
 def test_breaking_off_leads_to_the_next_epoch(arrays: sh.Arrays) -> None:
     inline = sh.Loader(arrays, batch_size=4, shuffle=True, num_workers=0)
     with sh.Loader(arrays, batch_size=4, shuffle=True, num_workers=2) as loader:

@@ -343,3 +343,91 @@ def test_fields_that_cannot_be_mixed_are_an_error_when_the_loader_is_made(
 ) -> None:
     with pytest.raises(ValueError, match="batch transform 0: .*" + re.escape(reason)):
         sh.Loader(sh.Arrays(fields), batch_transforms=[mix], num_workers=0)
+
+
+# Masks, and batches that are left alone.
+
+
+@pytest.fixture(scope="module")
+def masked(columns: dict[str, Any]) -> dict[str, Any]:
+    """The images with a mask of indices that says of which row it is, and one of probabilities."""
+    index = np.broadcast_to(np.arange(ROWS, dtype=np.uint8)[:, None, None], (ROWS, SIZE, SIZE + 3)).copy()
+    return {**columns, "mask": index, "soft": index.astype(np.float32)[:, None] / ROWS}
+
+
+def test_masks_are_cut_as_their_images(masked: dict[str, Any]) -> None:
+    transforms: dict[str, Any] = {"mask": [], "soft": []}
+    source, cut = sh.Arrays(masked), sh.CutMix(label=None, masks=["mask", "soft"])
+    plain, pasted = loader(source, transforms=transforms), loader(source, cut, transforms=transforms)
+    boxed = 0
+    for before, after in zip(plain, pasted, strict=True):
+        own, previous = np.asarray(before["image"]), np.roll(before["image"], 1, 0)
+        from_previous = np.asarray(after["mask"]) != before["mask"]
+        assert np.array_equal(after["image"], np.where(from_previous[..., None], previous, own))
+        assert np.array_equal(after["mask"], np.where(from_previous, np.roll(before["mask"], 1, 0), before["mask"]))
+        assert np.array_equal(after["soft"][:, 0], np.asarray(after["mask"], np.float32) / ROWS)
+        assert np.array_equal(after["label"], before["label"])
+        boxed += from_previous.any()
+    assert boxed > 2
+
+
+def test_masks_are_mixed_up_as_their_images(masked: dict[str, Any]) -> None:
+    source, mix = sh.Arrays(masked), sh.MixUp(num_classes=CLASSES, masks=["soft"])
+    transforms: dict[str, Any] = {"mask": [], "soft": []}
+    plain, mixed = loader(source, transforms=transforms), loader(source, mix, transforms=transforms)
+    for before, after in zip(plain, mixed, strict=True):
+        lam = np.float32(weight(np.asarray(after["label"]), np.asarray(before["label"])))
+        own, previous = np.asarray(before["soft"]), np.roll(before["soft"], 1, 0)
+        # The weight of the other is 1 - lam in float64, so off by a rounding: of numbers below 1, 2**-24 each.
+        np.testing.assert_allclose(after["soft"], previous * (1 - lam) + own * lam, rtol=0, atol=2**-22)
+        assert np.array_equal(after["mask"], before["mask"])
+
+
+@pytest.mark.parametrize("kind", [sh.MixUp, sh.CutMix])
+def test_a_batch_is_mixed_with_probability_p(source: sh.Arrays, kind: Any) -> None:
+    def mixed_batches(p: float) -> list[bool]:
+        found = []
+        for epoch in range(20):
+            plain, mixing = loader(source), loader(source, kind(num_classes=CLASSES, p=p))
+            for each in (plain, mixing):
+                each.set_epoch(epoch)
+            for before, after in zip(plain, mixing, strict=True):
+                one_hot = np.eye(CLASSES, dtype=np.float32)[np.asarray(before["label"])]
+                is_same = np.array_equal(before["image"], after["image"])
+                assert not is_same or np.array_equal(after["label"], one_hot) or kind is sh.MixUp
+                found.append(not is_same)
+        return found
+
+    always, half = mixed_batches(1.0), mixed_batches(0.5)
+    assert not any(mixed_batches(0.0))
+    # Of 120 fair coins, given or taken four standard deviations of 5.5; a few mixes leave everything as it was.
+    assert 38 - always.count(False) <= sum(half) <= 82
+    assert sum(always) > 100
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: sh.MixUp(num_classes=3, p=1.5), "MixUp: p = 1.5 must lie between 0 and 1"),
+        (lambda: sh.CutMix(label=None), "CutMix: label is None, and there are no masks"),
+        (lambda: sh.CutMix(label=None, masks=["m"], num_classes=3), "num_classes goes with a label, and label is None"),
+        (
+            lambda: sh.CutMix(num_classes=3, masks=["image"]),
+            "masks must be fields of their own, and `image` is the image",
+        ),
+    ],
+)
+def test_a_bad_mask_is_an_error_at_once(make: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        make()
+
+
+def test_masks_that_cannot_be_mixed_are_named(masked: dict[str, Any]) -> None:
+    small = {**masked, "small": np.zeros((ROWS, SIZE, SIZE), np.uint8)}
+    for mix, reason in (
+        (sh.MixUp(num_classes=CLASSES, masks=["mask"]), "mixes masks that are float, and field `mask` is uint8"),
+        (sh.CutMix(num_classes=CLASSES, masks=["other"]), "there is no field `other` to be its mask"),
+        (sh.CutMix(num_classes=CLASSES, masks=["small"]), "mask `small` is 8x8, and its image 11x8"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(reason)):
+            loader(sh.Arrays(small), mix)

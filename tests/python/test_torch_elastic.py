@@ -398,7 +398,9 @@ def test_set_epoch_reaches_samplers_of_others() -> None:
         ({"world_size": 2, "batch_sampler": [[1]], "batch_size": 1}, "leave the sampler out"),
         ({"rank": 0, "dataset": Stream()}, "need a map-style dataset, not Stream"),
         ({"rank": 2, "world_size": 2}, "rank must be 0 to 1 with world_size=2, not 2"),
-        ({"rank": 1}, "rank must be 0 to 0 with world_size=1, not 1"),
+        ({"rank": 1}, "rank=1 needs world_size= as well, or the environment's WORLD_SIZE"),
+        # Every trainer would be the first one, and the rest of the samples nobody's.
+        ({"world_size": 2}, "world_size=2 needs rank= as well, or the environment's RANK"),
         ({"rank": 0, "world_size": 0}, "world_size must be 1 or more, not 0"),
         ({"seed": 1}, "seed=1 is for rng='sample' and for ranks"),
         ({"seed": -1, "rank": 0}, r"seed must be 0 to 2\*\*64 - 1, or None, not -1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -194,9 +195,11 @@ def test_transformers(tmp_path: Any, transformers: Any) -> None:
 
 RANK_OF_RAY = """
 import sys
+import numpy as np
+import stokehold as sh
 import ray.train.torch
 import torch
-from stokehold.torch import DataLoader, adopt
+from stokehold.torch import DataLoader, PoolLoader, adopt
 
 class Line(torch.utils.data.Dataset):
     def __len__(self):
@@ -212,6 +215,17 @@ def train():
     for epoch in range(2):
         found = [int(value) for batch in loader for value in batch]
         print("rank", ray.train.get_context().get_world_rank(), plain, found, flush=True)
+
+    native = sh.Loader(sh.Arrays({"x": np.arange(24)}), batch_size=4, num_workers=1, output="torch")
+    for epoch in range(2):
+        found = [int(value) for batch in native for value in batch.to(ray.train.torch.get_device())["x"]]
+        print("native", ray.train.get_context().get_world_rank(), found, flush=True)
+    loader = ray.train.torch.prepare_data_loader(adopt(native))
+    assert type(loader._dataloader) is PoolLoader
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        found = [int(value) for batch in loader for value in batch["x"]]
+        print("native", ray.train.get_context().get_world_rank(), found, flush=True)
 
 scaling = ray.train.ScalingConfig(num_workers=0)
 run = ray.train.RunConfig(storage_path=sys.argv[1])
@@ -235,6 +249,9 @@ def test_ray_train(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = sorted(line for line in done.stdout.splitlines() if line.startswith("rank"))
+    # Both write to one pipe, and a line may come behind another one's.
+    said = sorted(re.findall(r"rank \d True \[.*?\]", done.stdout))
     expected = [f"rank {rank} True {list(range(rank, 24, 2))}" for rank in (0, 1)]
     assert said == sorted(expected * 2)
+    said = sorted(re.findall(r"native \d \[.*?\]", done.stdout))
+    assert said == sorted([f"native {rank} {list(range(rank, 24, 2))}" for rank in (0, 1)] * 4)

@@ -15,7 +15,7 @@ Image = pytest.importorskip("PIL.Image")
 from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 
-from stokehold.torch import from_torchvision
+from stokehold.torch import adopt, from_torchvision
 
 pytestmark = pytest.mark.usefixtures("torch_started")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -141,3 +141,14 @@ def test_what_is_not_native_says_so(root: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             from_torchvision(dataset)
+
+
+def test_frameworks_take_it_as_a_loader_of_pytorchs(root: Path) -> None:
+    with from_torchvision(ImageFolder(root, CHAINS["bytes"]), 4, shuffle=True, seed=5, num_workers=0) as native:
+        expected = [labels.tolist() for _ in range(2) for _, labels in native]
+        loader = adopt(native)
+        assert isinstance(loader, DataLoader)
+        loader.set_epoch(0)
+        assert [labels.tolist() for _ in range(2) for _, labels in loader] == expected
+        native.set_epoch(1)
+        assert [labels.tolist() for _, labels in native] == expected[5:]

@@ -191,7 +191,8 @@ def test_elastic_is_torchvisions(alpha: Any, sigma: Any, fill: Any, interpolatio
         beyond = np.maximum(correct.low - pixels, pixels - correct.high)[inside]
         assert beyond.max() <= 0, f"{name}: {beyond.max()} beyond at {(beyond > 0).mean():.4%}"
     # A tie of two pixels, or a mixture half-way between two values.
-    assert (correct.low < correct.high).any(-1)[inside].mean() < 0.05
+    several: Any = (correct.low < correct.high).any(-1)
+    assert several[inside].mean() < 0.05
     assert not np.array_equal(found["image"], image)
 
 
@@ -292,12 +293,10 @@ def test_a_mixture_is_of_the_image_and_what_is_made_of_it() -> None:
     step = sh.AugMix(severity=1, mixture_width=1, chain_depth=1, all_ops=False)
     seen: dict[int, list[float]] = {}
     for row in made(image, step, rows=ROWS):
-        weights = [share(row, image, other) for other in mixtures(image)]
-        fits = [at for at, weight in enumerate(weights) if weight is not None]
+        shares = [share(row, image, other) for other in mixtures(image)]
+        fits = {at: weight for at, weight in enumerate(shares) if weight is not None}
         assert fits
-        for at in fits:
-            weight = weights[at]
-            assert weight is not None
+        for at, weight in fits.items():
             seen.setdefault(at, []).append(weight)
     # Of the image with itself, as five operations of nine make nothing of the weakest magnitude; and with each other.
     assert set(seen) >= {0, 1, 3, 4}

@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Any
 from stokehold.torch.adopt import adopt
 from stokehold.torch.loader import DataLoader
 from stokehold.torch.native import NativeLoader, from_torchvision
+from stokehold.torch.pooled import PoolLoader
 from stokehold.torch.sampler import DistributedSampler
 
 if TYPE_CHECKING:
     from stokehold.torch.stateful import StatefulDataLoader
 
-__all__ = ["DataLoader", "DistributedSampler", "NativeLoader", "StatefulDataLoader", "adopt", "from_torchvision"]
+__all__ = [
+    "DataLoader",
+    "DistributedSampler",
+    "NativeLoader",
+    "PoolLoader",
+    "StatefulDataLoader",
+    "adopt",
+    "from_torchvision",
+]
 
 
 def __getattr__(name: str) -> Any:

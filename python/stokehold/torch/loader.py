@@ -59,18 +59,20 @@ class DataLoader(TorchDataLoader[T_co]):
         seed: The seed of ``rng="sample"``, and of the order of ranks, which is ``0`` by default; 0 to 2**64 - 1.
             Without it, samples follow from what PyTorch draws from `generator` for each iterator. The epochs are
             numbered from 0; see `set_epoch`.
-        rank: This trainer's number, where a map-style dataset is to be shared among several. Each then reads its part
-            by a `DistributedSampler`, which the loader makes: the samples of an epoch come exactly once with
-            `drop_last`, which leaves those out that do not fill a batch on every rank, and else the first ones come
-            again to even the ranks out, as with ``DistributedSampler``, and nothing marks them. If only `world_size` is
-            given, it is ``RANK`` of the environment, or 0. If neither is, the loader is nobody's part, as PyTorch's.
-        world_size: The number of trainers. If only `rank` is given, it is ``WORLD_SIZE`` of the environment, or 1.
+        rank: This trainer's number, where a map-style dataset is to be shared among several; or the process group of
+            those that share it, or a `DeviceMesh` of one axis, such as ``mesh["dp"]``. Each then reads its part by a
+            `DistributedSampler`, which the loader makes: the samples of an epoch come exactly once with `drop_last`,
+            which leaves those out that do not fill a batch on every rank, and else the first ones come again to even
+            the ranks out, as with ``DistributedSampler``, and nothing marks them. If only `world_size` is given, it is
+            ``RANK`` of the environment. If neither is, the loader is nobody's part, as PyTorch's.
+        world_size: The number of trainers. If only `rank` is given, as a number, it is ``WORLD_SIZE`` of the
+            environment.
         **others: Arguments of a later PyTorch.
 
     Raises:
         ValueError: As PyTorch's; another `on_worker_death`, `rng` or `on_error`; `rng`, `on_error` or ranks for an
             iterable dataset, `on_error` without batches, or a `seed` that nothing follows from; a rank that is none of
-            `world_size`, or ranks beside a sampler.
+            `world_size`, one of the two that is not known, or ranks beside a sampler.
         TypeError: A number is none.
         RuntimeError: While iterating, as PyTorch's: a worker ended, or `timeout` seconds passed.
         MemoryError: While iterating: a batch does not fit under a memory limit of this process.
@@ -102,7 +104,7 @@ class DataLoader(TorchDataLoader[T_co]):
         rng: Literal["worker", "sample"] = "worker",
         on_error: Literal["raise", "skip", "replace"] = "raise",
         seed: int | None = None,
-        rank: int | None = None,
+        rank: Any = None,
         world_size: int | None = None,
         **others: Any,
     ) -> None:

@@ -119,14 +119,27 @@ class NativeLoader:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
-        ranks = len(self) and self.loader.stats()["ranks"]
-        if ranks and self._is_drawn and ranks["world_size"] > 1:
+        return map(self.given, self.loader)
+
+    def given(self, batch: sh.Batch) -> list[torch.Tensor]:
+        """Returns a batch of `loader` as a list.
+
+        Raises:
+            RuntimeError: The ranks draw from different orders.
+        """
+        ranks = self.loader.ranks
+        if self._is_drawn and ranks.world_size > 1:
             raise RuntimeError(
-                f"from_torchvision: this became one of {ranks['world_size']} ranks ({ranks['by']}) after the seed was "
-                "drawn, which each has for itself: pass seed=, the same on all of them"
+                f"from_torchvision: this became one of {ranks.world_size} ranks ({ranks.by}) after the seed was drawn, "
+                "which each has for itself: pass seed=, the same on all of them"
             )
-        for batch in self.loader:
-            yield list(batch.values())
+        return list(batch.values())
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns what the loader has beyond this, such as `set_epoch`."""
+        if name == "loader":
+            raise AttributeError(name)
+        return getattr(self.loader, name)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns where the epoch is."""

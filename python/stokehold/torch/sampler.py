@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DistributedSampler as TorchDistributedSampler
 from torch.utils.data import IterableDataset
 
-from stokehold.sizes import from_env, integer
+from stokehold.ranks import Ranks
 
 __all__ = ["DistributedSampler", "Epochs", "RankSampler", "shared"]
 
@@ -63,8 +63,13 @@ class RankSampler(DistributedSampler):
         self.epochs.current, self.epochs.next = epoch, epoch + 1
 
 
-def shared(dataset: Any, sampler: Any, rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Returns the number of trainers and this one's, or raises `ValueError` where that cannot be."""
+def shared(dataset: Any, sampler: Any, rank: Any, world_size: int | None) -> tuple[int, int]:
+    """Returns the number of trainers and this one's, of which something was given.
+
+    Raises:
+        ValueError: Only half of the two is known, that cannot be, or the dataset or its sampler cannot be shared.
+        TypeError: One is no number, and no group of ranks.
+    """
     if isinstance(dataset, IterableDataset):
         raise ValueError(  # noqa: TRY004 (as PyTorch's for what an iterable dataset cannot have)
             f"rank and world_size need a map-style dataset, not {type(dataset).__name__}, whose samples have no index: "
@@ -75,13 +80,8 @@ def shared(dataset: Any, sampler: Any, rank: int | None, world_size: int | None)
             "rank and world_size are for a loader that makes its sampler itself: leave the sampler out, or leave them "
             "out and share the samples by it, as stokehold.torch.DistributedSampler(dataset, world_size, rank) does"
         )
-    ranks = from_env("WORLD_SIZE", 1) if world_size is None else integer("DataLoader: world_size", world_size)
-    if ranks < 1:
-        raise ValueError(f"DataLoader: world_size must be 1 or more, not {ranks}")
-    number = from_env("RANK", 0) if rank is None else integer("DataLoader: rank", rank)
-    if not 0 <= number < ranks:
-        raise ValueError(f"DataLoader: rank must be 0 to {ranks - 1} with world_size={ranks}, not {number}")
-    return ranks, number
+    ranks = Ranks.given(rank, world_size)
+    return ranks.world_size, ranks.rank
 
 
 class _Order:

@@ -69,7 +69,7 @@ class StatefulDataLoader(DataLoader[T_co], TorchdataLoader[T_co]):
         rng: Literal["worker", "sample"] = "worker",
         on_error: Literal["raise", "skip", "replace"] = "raise",
         seed: int | None = None,
-        rank: int | None = None,
+        rank: Any = None,
         world_size: int | None = None,
     ) -> None:
         super().__init__(

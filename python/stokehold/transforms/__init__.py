@@ -19,25 +19,41 @@ A function of your own stands anywhere among them (`Call`), and one that gets wh
     >>> transforms = [RandomResizedCrop(224), RandomHorizontalFlip(), Normalize(IMAGENET_MEAN, IMAGENET_STD)]
 """
 
-from stokehold.transforms import calls, color, composed, crops, elastic, elements, geometry, places, policies
+from stokehold.transforms import (
+    calls,
+    color,
+    composed,
+    crops,
+    detection,
+    elastic,
+    elements,
+    geometry,
+    places,
+    policies,
+    views,
+)
 from stokehold.transforms.base import Transform
 from stokehold.transforms.calls import *
 from stokehold.transforms.color import *
 from stokehold.transforms.composed import *
 from stokehold.transforms.crops import *
+from stokehold.transforms.detection import *
 from stokehold.transforms.elastic import *
 from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.transforms.views import *
 
 __all__ = ["Transform"]
 __all__ += calls.__all__
 __all__ += color.__all__
 __all__ += composed.__all__
 __all__ += crops.__all__
+__all__ += detection.__all__
 __all__ += elastic.__all__
 __all__ += elements.__all__
 __all__ += geometry.__all__
 __all__ += places.__all__
 __all__ += policies.__all__
+__all__ += views.__all__

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from typing import Any, Final, NamedTuple, get_type_hints
+from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 from stokehold import _native
 from stokehold.checks import shown
 from stokehold.transforms.arguments import Argument, argument_of, listed, number
 
-__all__ = ["BatchTransform", "Described", "Transform", "as_plain", "listed", "number", "unsent"]
+__all__ = ["BatchTransform", "Described", "Fill", "Transform", "as_plain", "listed", "number", "unsent"]
+
+Fill: TypeAlias = float | Sequence[float] | Mapping[str, float | Sequence[float]]
+"""What lies outside of an image, in its units: one value or one per channel; or such by the names of fields, for the
+image and for masks that follow it: ``{"image": 0, "mask": 255}``. A field that is not named has the default. Without
+names, a mask has the image's where that is one value, 0 to 255, else 0."""
 
 _PLAIN: Final = "plain"
 _UNSENT: Final = "unsent"
@@ -77,6 +82,20 @@ class Described:
 
 class Transform(Described):
     """The base of all transforms. A transform is checked when it is made, and does not change."""
+
+    def spec(self) -> dict[str, Any]:
+        """Returns the transform as plain data, the form in which it is sent to the workers."""
+        fills = getattr(self, "fill", None)
+        if not isinstance(fills, Mapping):
+            return super().spec()
+        if not fills or not all(isinstance(name, str) for name in fills):
+            what = f"{type(self).__name__}: fill must map names of fields to fills, as {{'image': 0, 'mask': 255}}"
+            raise TypeError(f"{what}, not {shown(fills)}")
+        # As for torchvision, what is not named has the default.
+        declared: Any = self
+        (default,) = (argument.default for argument in fields(declared) if argument.name == "fill")
+        each = {name: replace(declared, fill=fill).spec()["fill"] for name, fill in fills.items()}
+        return {"op": "ByField", "transform": replace(declared, fill=default).spec(), "fill": each}
 
     def check(self, description: str) -> None:
         """Raises `ValueError` for a description that cannot work."""

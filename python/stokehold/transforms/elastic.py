@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stokehold.transforms.base import Transform
+from stokehold.transforms.base import Fill, Transform
 from stokehold.transforms.geometry import Interpolation
 
 __all__ = ["ElasticTransform"]
@@ -33,4 +33,4 @@ class ElasticTransform(Transform):
     alpha: float | Sequence[float] = 50.0
     sigma: float | Sequence[float] = 5.0
     interpolation: Interpolation = "bilinear"
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0

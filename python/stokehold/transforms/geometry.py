@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Literal, TypeAlias
 
 from stokehold.checks import as_truth, shown
-from stokehold.transforms.base import Transform, as_plain, listed, unsent
+from stokehold.transforms.base import Fill, Transform, as_plain, listed, unsent
 
 __all__ = [
     "CenterCrop",
@@ -46,7 +46,7 @@ def _antialias(transform: Any) -> None:  # noqa: ANN401 (one that resizes)
         raise (TypeError if truth is None else ValueError)(f"must be {what}; not {shown(given)}")
 
 
-def _antialiased() -> Any:  # noqa: ANN401 (a field of a dataclass)
+def antialiased() -> Any:  # noqa: ANN401 (a field of a dataclass)
     """Returns the argument ``antialias``."""
     return field(default=True, repr=False, compare=False, metadata=unsent(_antialias))
 
@@ -72,7 +72,7 @@ class Resize(Transform):
     size: int | Sequence[int]
     interpolation: Interpolation = "bilinear"
     max_size: int | None = None
-    antialias: bool | None = _antialiased()
+    antialias: bool | None = antialiased()
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class RandomResizedCrop(Transform):
     scale: Sequence[float] = (0.08, 1.0)
     ratio: Sequence[float] = (3.0 / 4.0, 4.0 / 3.0)
     interpolation: Interpolation = "bilinear"
-    antialias: bool | None = _antialiased()
+    antialias: bool | None = antialiased()
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ class RandomCrop(Transform):
             top, right, bottom); none by default.
         pad_if_needed: Whether an image that is smaller is padded by what it lacks, on both sides; False by default.
         fill: The value of a constant border, in the units of the image (0 to 255 where it is ``uint8``), or one per
-            channel; 0 by default.
+            channel; 0 by default. Or such by field, as ``{"image": 0, "mask": 255}``: a mask without one of its own has
+            the image's where that is one value, 0 to 255, else 0.
         padding_mode: What the border is made of, ``"constant"`` by default. Where torchvision refuses to mirror a
             border wider than the image, the mirroring is repeated, as NumPy's ``pad`` does.
 
@@ -177,7 +178,7 @@ class RandomCrop(Transform):
     size: int | Sequence[int]
     padding: int | Sequence[int] | None = field(default=None, metadata=as_plain(_border))
     pad_if_needed: bool = False
-    fill: float | Sequence[float] = 0
+    fill: Fill = 0
     padding_mode: PaddingMode = "constant"
 
 
@@ -191,7 +192,8 @@ class Pad(Transform):
         padding: The border in pixels: one number for all sides, (left and right, top and bottom), or (left, top, right,
             bottom); not negative.
         fill: The value of a constant border, in the units of the image (0 to 255 where it is ``uint8``), or one per
-            channel; 0 by default.
+            channel; 0 by default. Or such by field, as ``{"image": 0, "mask": 255}``: a mask without one of its own has
+            the image's where that is one value, 0 to 255, else 0.
         padding_mode: What the border is made of, ``"constant"`` by default; see `RandomCrop`.
 
     Raises:
@@ -199,7 +201,7 @@ class Pad(Transform):
     """
 
     padding: int | Sequence[int]
-    fill: float | Sequence[float] = 0
+    fill: Fill = 0
     padding_mode: PaddingMode = "constant"
 
 
@@ -227,7 +229,7 @@ class RandomRotation(Transform):
     interpolation: Interpolation = "nearest"
     expand: bool = False
     center: Sequence[float] | None = None
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,7 @@ class RandomAffine(Transform):
     scale: Sequence[float] | None = None
     shear: float | Sequence[float] | None = None
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0
     center: Sequence[float] | None = None
 
 
@@ -281,4 +283,4 @@ class RandomPerspective(Transform):
     distortion_scale: float = 0.5
     p: float = 0.5
     interpolation: Interpolation = "bilinear"
-    fill: float | Sequence[float] | None = 0
+    fill: Fill | None = 0

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stokehold.transforms.base import Transform
+from stokehold.transforms.base import Fill, Transform
 from stokehold.transforms.geometry import Interpolation
 
 __all__ = ["AugMix", "AutoAugment", "RandAugment", "TrivialAugmentWide"]
@@ -34,7 +33,7 @@ class RandAugment(Transform):
     magnitude: int = 9
     num_magnitude_bins: int = 31
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = None
+    fill: Fill | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class TrivialAugmentWide(Transform):
 
     num_magnitude_bins: int = 31
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = None
+    fill: Fill | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class AutoAugment(Transform):
 
     policy: Literal["imagenet", "cifar10", "svhn"] = "imagenet"
     interpolation: Interpolation = "nearest"
-    fill: float | Sequence[float] | None = None
+    fill: Fill | None = None
 
 
 @dataclass(frozen=True)
@@ -108,4 +107,4 @@ class AugMix(Transform):
     alpha: float = 1.0
     all_ops: bool = True
     interpolation: Interpolation = "bilinear"
-    fill: float | Sequence[float] | None = None
+    fill: Fill | None = None

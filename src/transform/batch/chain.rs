@@ -23,7 +23,7 @@ pub struct BatchChain {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Mix { alpha: f64, image: usize, label: usize, how: How },
+    Mix(Mix),
     Choice { steps: Vec<Self>, p: Vec<f64> },
     Call { call: BatchCall, at: u64 },
 }
@@ -44,6 +44,17 @@ impl fmt::Debug for BatchRows<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchRows").field("rows", &self.rows).field("specs", &self.specs).finish_non_exhaustive()
     }
+}
+
+/// A mix of the rows of some fields.
+#[derive(Clone, Debug)]
+struct Mix {
+    p: f64,
+    alpha: f64,
+    image: (usize, How),
+    /// Masks of the image, which are mixed as it is.
+    masks: Vec<(usize, How)>,
+    label: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,25 +115,39 @@ impl Step {
                 let chosen = draws.choose(p);
                 steps[chosen].apply(draws, key, batch)?;
             }
-            Self::Mix { alpha, image, label, how } => {
-                let BatchRows { fields, rows, .. } = batch;
-                let rows = *rows;
-                let lam = f64::from(draws.symmetric_beta(*alpha));
-                let lam = match how {
-                    How::MixUp(dtype) => {
-                        mix::blend(*dtype, fields[*image], rows, lam);
-                        lam
-                    }
-                    How::CutMix(canvas) => {
-                        let patch = Patch::draw(*canvas, lam, draws);
-                        mix::paste(*canvas, patch, fields[*image], rows);
-                        patch.outside(*canvas)
-                    }
-                };
-                mix::blend(DType::Float32, fields[*label], rows, lam);
-            }
+            Self::Mix(mix) => mix.apply(draws, batch),
         }
         Ok(())
+    }
+}
+
+impl Mix {
+    fn apply(&self, draws: &mut Draws, batch: &mut BatchRows<'_, '_>) {
+        let Self { p, alpha, image: (image, how), masks, label } = self;
+        // Where every batch is mixed, nothing is drawn for it.
+        if *p < 1.0 && draws.unit() >= *p {
+            return;
+        }
+        let BatchRows { fields, rows, .. } = batch;
+        let rows = *rows;
+        let lam = f64::from(draws.symmetric_beta(*alpha));
+        let (lam, patch) = match how {
+            How::MixUp(_) => (lam, None),
+            How::CutMix(canvas) => {
+                let patch = Patch::draw(*canvas, lam, draws);
+                (patch.outside(*canvas), Some(patch))
+            }
+        };
+        for (at, how) in std::iter::once((image, how)).chain(masks.iter().map(|(at, how)| (at, how))) {
+            match (how, patch) {
+                (How::MixUp(dtype), _) => mix::blend(*dtype, fields[*at], rows, lam),
+                (How::CutMix(canvas), Some(patch)) => mix::paste(*canvas, patch, fields[*at], rows),
+                (How::CutMix(_), None) => {}
+            }
+        }
+        if let Some(label) = label {
+            mix::blend(DType::Float32, fields[*label], rows, lam);
+        }
     }
 }
 
@@ -165,12 +190,41 @@ fn compile(
             named(format!("there is no field `{name}` to be its {what}; the source has {}", known.join(", ")))
         })
     };
-    let (image, label) = (place(&mixing.image, "image")?, place(&mixing.label, "label")?);
+    let image = place(&mixing.image, "image")?;
+    let label = mixing.label.as_ref().map(|label| place(label, "label")).transpose()?;
     let how = how(&fields[image], cut).map_err(named)?;
-    one_hot.extend(
-        label::probabilities(&mut fields[label], mixing.num_classes).map_err(named)?.map(|one_hot| (label, one_hot)),
-    );
-    Ok(Step::Mix { alpha: mixing.alpha, image, label, how })
+    let masks = mixing.masks.iter().map(|mask| {
+        let at = place(mask, "mask")?;
+        Ok((at, how_of_mask(&fields[at], &how).map_err(named)?))
+    });
+    let masks = masks.collect::<Result<_>>()?;
+    if let Some(label) = label {
+        one_hot.extend(
+            label::probabilities(&mut fields[label], mixing.num_classes)
+                .map_err(named)?
+                .map(|one_hot| (label, one_hot)),
+        );
+    }
+    Ok(Step::Mix(Mix { p: mixing.p, alpha: mixing.alpha, image: (image, how), masks, label }))
+}
+
+/// Returns how a mask is mixed whose image is mixed so.
+fn how_of_mask(mask: &FieldSpec, image: &How) -> Result<How, String> {
+    let FieldSpec { name, dtype, .. } = mask;
+    match image {
+        How::MixUp(_) if !dtype.is_float() => Err(format!(
+            "mixes masks that are float, and field `{name}` is {dtype}: the mean of two classes is none of them; make              it float by ToDtype, or use CutMix"
+        )),
+        How::MixUp(_) => how(mask, false),
+        How::CutMix(canvas) => match how(mask, true)? {
+            How::CutMix(own) if (own.height, own.width) == (canvas.height, canvas.width) => Ok(How::CutMix(own)),
+            How::CutMix(own) => Err(format!(
+                "mask `{name}` is {}x{}, and its image {}x{}",
+                own.width, own.height, canvas.width, canvas.height
+            )),
+            other @ How::MixUp(_) => Ok(other),
+        },
+    }
 }
 
 fn how(image: &FieldSpec, cut: bool) -> Result<How, String> {

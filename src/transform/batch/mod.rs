@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 /// `float32` of shape (`num_classes`,).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op")]
+#[non_exhaustive]
 pub enum BatchTransform {
     /// Adds the two images and the two labels up, weighted by `lam` and `1 - lam`, with `lam` from Beta(alpha, alpha).
     ///
@@ -57,6 +58,7 @@ pub struct BatchCall {
 /// The arguments of a mix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Mixing {
     /// The parameter of the beta distribution. Default: 1, a uniform one.
     #[serde(default = "default_alpha")]
@@ -67,9 +69,19 @@ pub struct Mixing {
     /// The field with the images. Default: "image".
     #[serde(default = "default_image")]
     pub image: String,
-    /// The field with the labels. Default: "label".
+    /// The field with the labels; none where masks say what is where. Default: "label".
     #[serde(default = "default_label")]
-    pub label: String,
+    pub label: Option<String>,
+    /// Fields with masks of the images, which are mixed as these. Default: none.
+    #[serde(default)]
+    pub masks: Vec<String>,
+    /// The probability that a batch is mixed. Default: 1.
+    #[serde(default = "default_p")]
+    pub p: f64,
+}
+
+const fn default_p() -> f64 {
+    1.0
 }
 
 const fn default_alpha() -> f64 {
@@ -80,15 +92,38 @@ fn default_image() -> String {
     "image".into()
 }
 
-fn default_label() -> String {
-    "label".into()
+#[expect(clippy::unnecessary_wraps, reason = "the default of an optional argument")]
+fn default_label() -> Option<String> {
+    Some("label".into())
 }
 
 impl Mixing {
     /// Returns the default arguments for labels below `num_classes`.
     pub fn new(num_classes: u32) -> Self {
         let num_classes = Some(num_classes);
-        Self { alpha: default_alpha(), num_classes, image: default_image(), label: default_label() }
+        let (image, label) = (default_image(), default_label());
+        Self { alpha: default_alpha(), num_classes, image, label, masks: Vec::new(), p: default_p() }
+    }
+
+    /// Sets the parameter of the beta distribution.
+    #[must_use]
+    pub const fn alpha(mut self, alpha: f64) -> Self {
+        self.alpha = alpha;
+        self
+    }
+
+    /// Sets the field with the images.
+    #[must_use]
+    pub fn image(mut self, image: impl Into<String>) -> Self {
+        self.image = image.into();
+        self
+    }
+
+    /// Sets the field with the labels.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
     }
 
     fn check(&self) -> Result<(), String> {
@@ -98,14 +133,39 @@ impl Mixing {
         if self.num_classes == Some(0) {
             return Err("num_classes must be at least 1, not 0".into());
         }
-        if self.image == self.label {
+        if self.label.as_ref() == Some(&self.image) {
             return Err(format!("image and label are the same field, `{}`", self.image));
         }
-        Ok(())
+        let others = || [&self.image].into_iter().chain(&self.label);
+        if let Some(mask) = self.masks.iter().find(|mask| others().any(|other| other == *mask)) {
+            return Err(format!("masks must be fields of their own, and `{mask}` is the image or the label"));
+        }
+        if self.label.is_none() && self.masks.is_empty() {
+            return Err("label is None, and there are no masks: nothing would say what has been mixed".into());
+        }
+        if self.label.is_none() && self.num_classes.is_some() {
+            return Err("num_classes goes with a label, and label is None".into());
+        }
+        super::args::check_probability(self.p)
     }
 }
 
 impl BatchTransform {
+    /// Returns a [`MixUp`](Self::MixUp) with its defaults, for labels below `num_classes`.
+    pub fn mix_up(num_classes: u32) -> Self {
+        Self::MixUp(Mixing::new(num_classes))
+    }
+
+    /// Returns a [`CutMix`](Self::CutMix) with its defaults, for labels below `num_classes`.
+    pub fn cut_mix(num_classes: u32) -> Self {
+        Self::CutMix(Mixing::new(num_classes))
+    }
+
+    /// Returns a [`RandomChoice`](Self::RandomChoice) of these, all equally likely.
+    pub fn random_choice(transforms: impl Into<Vec<Self>>) -> Self {
+        Self::RandomChoice { transforms: transforms.into(), p: None }
+    }
+
     /// Returns the transform's name.
     pub const fn name(&self) -> &'static str {
         match self {

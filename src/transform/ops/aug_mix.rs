@@ -22,6 +22,7 @@ const MOST: u32 = 100;
 /// Mixes an image with what several chains of operations make of it, by weights that are drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AugMix {
     /// How many of the magnitudes are drawn from, from the weakest on: 1 to 10.
     pub severity: u32,
@@ -37,20 +38,6 @@ pub struct AugMix {
     pub interpolation: Interpolation,
     /// What lies outside the image; `None` is black.
     pub fill: Option<Vec<f32>>,
-}
-
-impl Default for AugMix {
-    fn default() -> Self {
-        Self {
-            severity: 3,
-            mixture_width: 3,
-            chain_depth: -1,
-            alpha: 1.0,
-            all_ops: true,
-            interpolation: Interpolation::Bilinear,
-            fill: None,
-        }
-    }
 }
 
 impl Operation for AugMix {

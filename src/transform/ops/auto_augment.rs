@@ -18,6 +18,7 @@ use super::{
 /// Applies two operations of a published policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AutoAugment {
     /// The policy.
     #[serde(default)]
@@ -34,6 +35,7 @@ pub struct AutoAugment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each variant is the data set it was found on")]
+#[non_exhaustive]
 pub enum AutoAugmentPolicy {
     #[default]
     Imagenet,

@@ -14,6 +14,7 @@ use super::super::{
 /// Cuts bounding boxes off where their image ends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ClampBoundingBoxes {}
 
 impl Operation for ClampBoundingBoxes {
@@ -43,6 +44,7 @@ impl BoxStep for ClampBoundingBoxes {
 /// Removes bounding boxes that are too small or reach out of their image, and what goes with them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SanitizeBoundingBoxes {
     /// The least width and height, at least 1.
     #[serde(default = "one_pixel")]
@@ -51,12 +53,16 @@ pub struct SanitizeBoundingBoxes {
     #[serde(default = "one_pixel")]
     pub min_area: f64,
     /// The fields with an entry for each box.
-    #[serde(default)]
+    #[serde(default = "labels")]
     pub labels: Vec<String>,
 }
 
 const fn one_pixel() -> f64 {
     1.0
+}
+
+fn labels() -> Vec<String> {
+    vec!["labels".into()]
 }
 
 impl Operation for SanitizeBoundingBoxes {
@@ -95,6 +101,7 @@ impl BoxStep for SanitizeBoundingBoxes {
 /// Writes bounding boxes as other numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ConvertBoundingBoxFormat {
     /// Which.
     pub format: BoxFormat,

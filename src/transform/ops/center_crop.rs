@@ -15,6 +15,7 @@ use crate::geometry::{Rect, Size};
 /// Cuts out the centre; what lies outside the image is zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct CenterCrop {
     /// One size for a square, or (height, width).
     pub size: Vec<u32>,

@@ -14,8 +14,9 @@ use crate::pixel::Channels;
 
 /// Changes brightness, contrast, saturation and hue in random order. Each is one number `x` for a factor in
 /// `[max(0, 1 - x), 1 + x]`, or the bounds of the factor; of hue, for a shift in `[-x, x]`, or its bounds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ColorJitter {
     /// The brightness.
     pub brightness: Option<Vec<f64>>,

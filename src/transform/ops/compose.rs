@@ -17,6 +17,7 @@ use super::{
 /// it. As one of those that others choose from or put in order, it is one: then all of it takes pixels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Compose {
     /// The transforms.
     pub transforms: Vec<Transform>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    args::{Interpolation, MAX_EDGE, black, channels, check_fill_of, check_warp, single},
+    args::{Interpolation, MAX_EDGE, channels, check_fill_of, check_warp, single},
     elastic::{Displacement, Elastic},
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
@@ -17,6 +17,7 @@ use super::super::{
 /// The edges of the noise are continued by reflection, so that the image must be larger than four times `sigma`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ElasticTransform {
     /// How far pixels are moved: one number, or (across, down).
     pub alpha: Vec<f64>,
@@ -27,12 +28,6 @@ pub struct ElasticTransform {
     pub interpolation: Interpolation,
     /// What lies outside the image.
     pub fill: Option<Vec<f32>>,
-}
-
-impl Default for ElasticTransform {
-    fn default() -> Self {
-        Self { alpha: vec![50.0], sigma: vec![5.0], interpolation: Interpolation::Bilinear, fill: black() }
-    }
 }
 
 impl Operation for ElasticTransform {

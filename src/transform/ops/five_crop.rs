@@ -18,6 +18,7 @@ use crate::geometry::{Rect, Size};
 /// bottom right, centre; along an axis before all others. Only what is done to the row follows it, and is done to all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FiveCrop {
     /// The size of each: one number for a square, or (height, width).
     pub size: Vec<u32>,
@@ -26,6 +27,7 @@ pub struct FiveCrop {
 /// Cuts out what [`FiveCrop`] does, and then the same of the mirrored image: ten images along an axis before all others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TenCrop {
     /// The size of each: one number for a square, or (height, width).
     pub size: Vec<u32>,
@@ -77,9 +79,10 @@ impl PixelOp for TenCrop {
 
     fn plan(&self, plan: &mut Plan, _key: OpKey) -> Result<(), String> {
         let boxes = boxes(plan.size(), Size::of(&self.size))?;
-        let (flip, flop) = (!self.vertical_flip, self.vertical_flip);
-        let plain = boxes.into_iter().map(|part| Crop { part, flip: false, flop: false });
-        plan.show_crops(plain.chain(boxes.into_iter().map(|part| Crop { part, flip, flop })));
+        let vertical = self.vertical_flip;
+        let as_it_is = boxes.into_iter().map(|part| Crop { part, flip: false, flop: false });
+        let mirrored = boxes.into_iter().map(|part| Crop { part, flip: !vertical, flop: vertical });
+        plan.show_crops(as_it_is.chain(mirrored));
         Ok(())
     }
 

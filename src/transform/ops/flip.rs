@@ -13,6 +13,7 @@ use super::super::{
 /// Mirrors the image left to right with probability `p`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomHorizontalFlip {
     /// The probability.
     pub p: f64,
@@ -21,6 +22,7 @@ pub struct RandomHorizontalFlip {
 /// Mirrors the image upside down with probability `p`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomVerticalFlip {
     /// The probability.
     pub p: f64,

@@ -15,6 +15,7 @@ use crate::geometry::Size;
 /// Blurs by a Gaussian of random width; the edges are continued by reflection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GaussianBlur {
     /// The number of taps, odd: one for both directions, or (width, height).
     pub kernel_size: Vec<u32>,

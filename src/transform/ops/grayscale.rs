@@ -15,6 +15,7 @@ use crate::pixel::{Channels, PixelType};
 /// Converts to shades of grey, those of Pillow's mode "L"; alpha is dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Grayscale {
     /// 1, or 3 for three equal channels.
     #[serde(default = "one")]
@@ -64,6 +65,7 @@ impl PixelOp for Grayscale {
 /// it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomGrayscale {
     /// The probability.
     #[serde(default = "default_p")]

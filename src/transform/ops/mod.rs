@@ -1,6 +1,7 @@
 //! The operations, each in a file of its own: its arguments and their defaults, which it checks, the shape and the size
 //! that it gives, what it adds to a sample's plan, and what it does to a mask.
 
+mod construct;
 mod magnitudes;
 mod parts;
 
@@ -28,6 +29,9 @@ macro_rules! operations {
         }
 
         impl Transform {
+            /// The names of all transforms.
+            pub const NAMES: &[&str] = &[$($(stringify!($name)),+),+];
+
             /// Returns the transform's name.
             pub const fn name(&self) -> &'static str {
                 match self {
@@ -84,42 +88,24 @@ operations! {
     bounding_boxes { ClampBoundingBoxes, SanitizeBoundingBoxes, ConvertBoundingBoxFormat }
     key_points { ClampKeyPoints }
     call { Call }
+    mosaic { Mosaic }
+    by_field { ByField }
+    scale_jitter { ScaleJitter }
+    random_shortest_size { RandomShortestSize }
+    random_zoom_out { RandomZoomOut }
+    random_iou_crop { RandomIoUCrop }
 }
 
-pub use self::auto_augment::AutoAugmentPolicy;
+pub use self::{auto_augment::AutoAugmentPolicy, construct::Several};
 
 impl Transform {
-    /// Returns a [`struct@Resize`] to one size, for the shorter side, or to (height, width); bilinear.
-    pub fn resize(size: impl Into<Vec<u32>>) -> Self {
-        Self::Resize(Resize { size: size.into(), interpolation: super::args::Interpolation::default(), max_size: None })
-    }
-
-    /// Returns a [`struct@CenterCrop`] to a square.
-    pub fn center_crop(size: u32) -> Self {
-        Self::CenterCrop(CenterCrop { size: vec![size] })
-    }
-
-    /// Returns a [`struct@RandomResizedCrop`] to a square, with torchvision's defaults.
-    pub fn random_resized_crop(size: u32) -> Self {
-        Self::RandomResizedCrop(RandomResizedCrop::square(size))
-    }
-
-    /// Returns a [`struct@RandomHorizontalFlip`] of half of the images.
-    pub fn random_horizontal_flip() -> Self {
-        Self::RandomHorizontalFlip(RandomHorizontalFlip { p: 0.5 })
-    }
-
-    /// Returns a [`struct@Normalize`].
-    pub fn normalize(mean: impl Into<Vec<f32>>, std: impl Into<Vec<f32>>) -> Self {
-        Self::Normalize(Normalize { mean: mean.into(), std: std.into() })
-    }
-
     /// Checks the arguments, as far as they can be checked without knowing what they are applied to.
     ///
     /// # Errors
     /// [`Config`](Error::Config) for an argument outside its range.
     pub fn validate(&self) -> Result<()> {
-        self.operation().check().map_err(|what| Error::Config(format!("{}: {what}", self.name())))
+        let name = if let Self::ByField(by_field) = self { by_field.transform.name() } else { self.name() };
+        self.operation().check().map_err(|what| Error::Config(format!("{name}: {what}")))
     }
 
     /// Returns the call that the transform is, if it is one.
@@ -154,6 +140,19 @@ impl Transform {
             }
         }
         calls
+    }
+
+    /// Returns the transform as it is for a field: its image, or a mask that follows that.
+    ///
+    /// # Errors
+    /// [`Config`](Error::Config) where it is to have a fill for the field that it cannot have.
+    pub(crate) fn for_field(&self, field: &str) -> Result<Self> {
+        by_field::for_field(self, field).map_err(Error::Config)
+    }
+
+    /// Returns the fields that the transform, or one that it is made of, has a fill for.
+    pub(crate) fn filled(&self) -> Vec<(String, Option<Vec<f32>>)> {
+        by_field::fills(self).into_iter().flat_map(|by_field| by_field.fill).collect()
     }
 
     /// Says what the transform is applied to.

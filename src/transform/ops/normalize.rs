@@ -12,6 +12,7 @@ use super::super::{
 /// Subtracts `mean` and divides by `std`, by channel. A `uint8` image is first scaled to [0, 1] `float32`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Normalize {
     /// One value, or one per channel.
     pub mean: Vec<f32>,

@@ -15,6 +15,7 @@ use crate::geometry::{Rect, Size};
 /// Adds a border.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Pad {
     /// One number of pixels for all sides, two for left and right, top and bottom, or four for left, top, right, bottom.
     #[serde(default)]

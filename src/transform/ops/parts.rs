@@ -62,6 +62,9 @@ pub(super) fn check(transforms: &[Transform]) -> Result<(), String> {
         transform.operation().check().map_err(|what| refused(&what))?;
         match transform.role() {
             Role::Pixels(_) => {}
+            Role::Samples(_) => {
+                return Err(refused("puts samples together before there is one image, and stands before all others"));
+            }
             Role::Decoding(_) => return Err(refused("goes with an encoded image, and stands before all others")),
             Role::Row(_) => {
                 return Err(refused(
@@ -87,7 +90,7 @@ pub(super) fn in_turn(parts: &[Part], input: ImageShape) -> Result<ImageShape, S
 /// Says what a whole does to a mask, which `whole` makes of the parts as they are for masks.
 pub(super) fn on_mask<P: PixelOp + 'static>(parts: &[Part], whole: impl FnOnce(Vec<Part>) -> P) -> OnMask {
     let mut for_masks = Vec::with_capacity(parts.len());
-    let mut moves = false;
+    let (mut moves, mut by_boxes) = (false, false);
     for part in parts {
         let op = match part.op.on_mask() {
             OnMask::Refuses => return OnMask::Refuses,
@@ -96,10 +99,18 @@ pub(super) fn on_mask<P: PixelOp + 'static>(parts: &[Part], whole: impl FnOnce(V
                 moves = true;
                 op
             }
+            OnMask::MovesByBoxes(op) => {
+                (moves, by_boxes) = (true, true);
+                op
+            }
         };
         for_masks.push(Part { op, ..part.clone() });
     }
-    if moves { OnMask::Moves(Arc::new(whole(for_masks))) } else { OnMask::Leaves }
+    match (moves, by_boxes) {
+        (_, true) => OnMask::MovesByBoxes(Arc::new(whole(for_masks))),
+        (true, false) => OnMask::Moves(Arc::new(whole(for_masks))),
+        (false, false) => OnMask::Leaves,
+    }
 }
 
 /// Does nothing, in the stead of what changes no mask.

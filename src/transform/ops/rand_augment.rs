@@ -19,6 +19,7 @@ const MAX_OPS: u32 = 1000;
 /// Applies operations drawn from a fixed set, all of one magnitude.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandAugment {
     /// How many, one after the other.
     #[serde(default = "two")]

@@ -18,6 +18,7 @@ use crate::{geometry::Size, rng::Draws};
 /// Rotates, moves, scales and shears at random.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomAffine {
     /// One number `x` for an angle in `[-x, x]`, or the bounds; clockwise.
     pub degrees: Vec<f64>,

@@ -20,6 +20,7 @@ use super::{
 /// has to fix it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomApply {
     /// The transforms, all of which take pixels.
     pub transforms: Vec<Transform>,

@@ -19,6 +19,7 @@ use super::{
 /// All of them give the same channels and dtype; where they give several sizes, what follows has to fix it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomChoice {
     /// What to choose from; all take pixels. A [`struct@super::Compose`] is one.
     pub transforms: Vec<Transform>,

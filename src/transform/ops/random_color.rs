@@ -24,6 +24,7 @@ macro_rules! sometimes {
         $(#[doc = $doc])+
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
+        #[non_exhaustive]
         pub struct $name {
             $($(#[doc = $of])+ pub $argument: $type,)?
             /// The probability.

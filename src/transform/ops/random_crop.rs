@@ -20,6 +20,7 @@ use crate::{
 /// Cuts out a box of fixed size at a random position.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomCrop {
     /// One size for a square, or (height, width).
     pub size: Vec<u32>,

@@ -18,6 +18,7 @@ use crate::{
 /// Replaces a random box by a value, with probability `p`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomErasing {
     /// The probability.
     #[serde(default = "half")]

@@ -21,6 +21,7 @@ const MOST_CHANGING: usize = 12;
 /// In every order they give the same channels and dtype; where they give several sizes, what follows has to fix it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomOrder {
     /// The transforms, all of which take pixels. A [`struct@super::Compose`] is one.
     pub transforms: Vec<Transform>,

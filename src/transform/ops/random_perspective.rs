@@ -23,6 +23,7 @@ use crate::{geometry::Size, rng::Draws};
 /// image stays as it is; torchvision raises an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomPerspective {
     /// How far a corner moves at most: a fraction, 0 to 1, of half the width and of half the height.
     #[serde(default = "half")]

@@ -18,6 +18,7 @@ use crate::{
 /// Cuts out a box of random area and aspect ratio and resizes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomResizedCrop {
     /// One size for a square, or (height, width).
     pub size: Vec<u32>,
@@ -38,14 +39,6 @@ const fn default_scale() -> [f64; 2] {
 
 const fn default_ratio() -> [f64; 2] {
     [3.0 / 4.0, 4.0 / 3.0]
-}
-
-impl RandomResizedCrop {
-    /// Returns the crop to a square, with torchvision's defaults.
-    pub fn square(size: u32) -> Self {
-        let interpolation = Interpolation::default();
-        Self { size: vec![size], scale: default_scale(), ratio: default_ratio(), interpolation }
-    }
 }
 
 impl Operation for RandomResizedCrop {

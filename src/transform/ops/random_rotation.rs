@@ -15,6 +15,7 @@ use super::super::{
 /// Rotates by a random angle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomRotation {
     /// One number `x` for an angle in `[-x, x]`, or the bounds; anticlockwise.
     pub degrees: Vec<f64>,

@@ -14,6 +14,7 @@ use crate::geometry::Size;
 /// Resizes: the shorter side to one size, keeping the aspect ratio, or to (height, width).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Resize {
     /// One size or two.
     pub size: Vec<u32>,

@@ -55,6 +55,7 @@ fn json_has_torchvision_defaults() {
 fn a_mask_takes_the_geometry_by_the_nearest_pixel_and_one_fill() {
     let on_mask = |json: &str| match pixel_op(&parse(json)).on_mask() {
         OnMask::Moves(op) => format!("{op:?}"),
+        OnMask::MovesByBoxes(op) => format!("by boxes: {op:?}"),
         OnMask::Leaves => "leaves".to_owned(),
         OnMask::Refuses => "refuses".to_owned(),
     };
@@ -98,8 +99,8 @@ fn crops_are_made_of_what_is_resized_once() {
     let expected =
         five.map(|(top, left)| (top, left, false)).into_iter().chain(turned.map(|(top, left)| (top, left, true)));
     assert_eq!(shown, expected.collect::<Vec<_>>());
-    let plain = planned(&[parse(r#"{"op": "FiveCrop", "size": [10]}"#)], 0);
-    assert!(plain.passes.is_empty());
+    let of_the_file = planned(&[parse(r#"{"op": "FiveCrop", "size": [10]}"#)], 0);
+    assert!(of_the_file.passes.is_empty());
 }
 
 const IMAGE: Size = Size { height: 40, width: 60 };

@@ -13,6 +13,7 @@ use crate::spec::DType;
 /// Converts the elements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ToDtype {
     /// The dtype to convert to.
     pub dtype: DType,

@@ -13,6 +13,7 @@ use super::super::{
 /// Moves the channel axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ToLayout {
     /// Where to.
     pub layout: Layout,

@@ -16,6 +16,7 @@ use super::{
 /// Applies one operation drawn from a fixed set, with a random magnitude.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrivialAugmentWide {
     /// How many magnitudes there are.
     #[serde(default = "default_bins")]
