@@ -279,10 +279,13 @@ def test_a_crop_by_overlap_may_be_part_of_others(source: sh.Table) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: sh.ScaleJitter((0, 4)), "ScaleJitter: size 0 must lie between 1 and 65535"),
+        (lambda: sh.ScaleJitter((0, 4)), "ScaleJitter: target_size[0] must be 1 to 65535, not 0"),
         (lambda: sh.ScaleJitter((4, 4), (2.0, 1.0)), "ScaleJitter: scale_range = (2, 1) must be two positive numbers"),
         (lambda: sh.RandomShortestSize([]), "RandomShortestSize: min_size must be one number or several"),
-        (lambda: sh.RandomShortestSize(4, max_size=0), "RandomShortestSize: size 0 must lie between"),
+        (
+            lambda: sh.RandomShortestSize(4, max_size=0),
+            "RandomShortestSize: max_size must be 1 to 65535, or None, not 0",
+        ),
         (lambda: sh.RandomZoomOut(side_range=(0.5, 2.0)), "RandomZoomOut: side_range begins at 0.5 and must not be"),
         (lambda: sh.RandomZoomOut(p=2), "RandomZoomOut: p = 2 must lie between 0 and 1"),
         (lambda: sh.RandomIoUCrop(max_scale=1.5), "RandomIoUCrop: max_scale = 1.5 must not be above 1"),

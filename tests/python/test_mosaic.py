@@ -276,7 +276,7 @@ def test_a_sample_that_cannot_be_read_is_named(tmp_path: Path, workers: int, *, 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: sh.Mosaic(0), "Mosaic: size 0 must lie between 1 and 65535"),
+        (lambda: sh.Mosaic(0), "Mosaic: size must be 1 to 65535, or a sequence of integers, not 0"),
         (lambda: sh.Mosaic(20_000), "Mosaic: size 20000 must be at most 16384"),
         (lambda: sh.Mosaic(4, min_size=-1), "Mosaic: min_size = -1 must not be negative"),
         (lambda: sh.Mosaic(4, min_visible=2), "Mosaic: min_visible = 2 must lie between 0 and 1"),

@@ -37,13 +37,15 @@ MAX_EDGE: Final = 65_535
 RANGES: Final = {
     "size": (1, MAX_EDGE),
     "max_size": (1, MAX_EDGE),
+    "min_size": (1, MAX_EDGE),
+    "target_size": (1, MAX_EDGE),
     "padding": (0, MAX_EDGE),
     "max_pixels": (1, 2**64 - 1),
     "num_classes": (1, LARGEST),
 }
 """What whole numbers of these names may be; those of others go to 2**32 - 1."""
 
-PAIRS: Final = ("center", "ratio", "scale", "translate")
+PAIRS: Final = ("center", "ratio", "scale", "target_size", "translate")
 """Arguments that are two numbers where they are a sequence and nothing else."""
 
 DTYPES: Final = (
@@ -100,7 +102,8 @@ class Argument:
         if not isinstance(value, int | float | list | tuple):
             return value
         if self.element is None:
-            return float(value) if "float" in self.kinds and not isinstance(value, bool) else value
+            is_float = "float" in self.kinds and isinstance(value, int | float) and not isinstance(value, bool)
+            return float(value) if is_float else value
         given = value if isinstance(value, list | tuple) else [value]
         return [self.element.plain(each) for each in given]
 
@@ -177,7 +180,8 @@ def argument_of(field: Field[Any], hint: object) -> Argument:
     # A default may stand for something that no number from 0 on does.
     least = min(least, field.default) if type(field.default) is int else least
     argument = _of(hint, (least, most), is_dtype=field.name == "dtype")
-    is_sequence = argument.element is not None and "float" in argument.element.kinds and "float" not in argument.kinds
+    numbers = {"int", "float"}
+    is_sequence = argument.element is not None and argument.element.kinds & numbers and not argument.kinds & numbers
     if is_sequence and (field.name in PAIRS or isinstance(field.default, tuple)):
         length = len(field.default) if isinstance(field.default, tuple) else len(("x", "y"))
         return replace(argument, length=length)
