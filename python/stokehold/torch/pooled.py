@@ -130,16 +130,16 @@ class Batches(Dataset[Any]):
             RuntimeError: It is another rank's, or a part of one.
         """
         ticket = tickets[0]
+        if len(tickets) != self.rows:
+            raise RuntimeError(
+                f"{len(tickets)} of {self.rows} rows of a batch are asked for, and this loader makes whole batches of "
+                f"{self._part}: leave split_batches out, and give the loader the batch_size of one rank"
+            )
         if ticket.number < 0:
             raise RuntimeError(
                 f"a batch is asked for that is another rank's, and this loader makes those of {self._part}: leave "
                 "dispatch_batches out, and give Accelerate the loader before batches are skipped; or make the loader "
                 "with rank=0, world_size=1 for a process that reads for all"
-            )
-        if len(tickets) != self.rows:
-            raise RuntimeError(
-                f"{len(tickets)} of {self.rows} rows of a batch are asked for, and this loader makes whole batches of "
-                f"{self._part}: leave split_batches out, and give the loader the batch_size of one rank"
             )
         if ticket != self._ahead:
             self._go_to(ticket)
