@@ -296,6 +296,8 @@ def extents(what: str, value: object, *, least: int = 0, varies: bool = False) -
     for at, each in enumerate(items(what, value, "a sequence of lengths, or None for what varies")):
         if each is None and (varies or at == 0):
             found.append(None)
+        elif each is None:
+            raise ValueError(f"{what} may have None first, and nowhere else, not {shown(value)}")
         else:
             found.append(whole(f"{what}[{at}]", each, least, other=", or None" if varies or at == 0 else ""))
     return found

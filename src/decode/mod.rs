@@ -4,11 +4,11 @@
 //! before any memory is taken for pixels. Images come out as Pillow's `convert` would give them: alpha is dropped, grey
 //! is repeated; 16 bits are cut to the high 8, unless a deeper dtype is asked for.
 //!
-//! Lowest first: `image`, `mask`, `options` and `kept` are what formats take and give, `format`
-//! says what one is, `scale` by how much it makes an image smaller, `directory` reads tags, as TIFF and EXIF have
-//! them, `orientation` finds how an image is to be turned, `palette` makes colours of indices, `convert` makes the
-//! pixels that were asked for of those that a file has, then come the formats, each in its file or folder, `recognise` with the list of them, and `encoded`,
-//! `decoder`, `decode_mask` and `cutout`, which take any.
+//! Lowest first: `image`, `mask`, `options` and `kept` are what formats take and give, `format` says what one is, `scale`
+//! by how much it makes an image smaller, `directory` reads tags, as TIFF and EXIF have them, `orientation` finds how an
+//! image is to be turned, `palette` makes colours of indices, `convert` makes the pixels that were asked for of those that
+//! a file has, then come the formats, each in its file or folder, `recognise` with the list of them, and `encoded`,
+//! `decoder`, `mask_decoder` and `cutout`, which take any.
 
 mod bmp;
 mod convert;

@@ -23,6 +23,7 @@ use crate::{
 /// It stands before all other transforms but `DecodeImage`. Boxes, masks and keypoints of all four follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Mosaic {
     /// The size that each image is made to fit into, one for a square, or (height, width); the canvas has twice that.
     pub size: Vec<u32>,
@@ -42,7 +43,7 @@ pub struct Mosaic {
     #[serde(default)]
     pub interpolation: Interpolation,
     /// The fields with an entry for each box.
-    #[serde(default)]
+    #[serde(default = "labels")]
     pub labels: Vec<String>,
     /// The probability; else the image stays as it is.
     #[serde(default = "always")]
@@ -51,6 +52,10 @@ pub struct Mosaic {
 
 fn grey() -> Vec<f32> {
     vec![114.0]
+}
+
+fn labels() -> Vec<String> {
+    vec!["labels".into()]
 }
 
 const fn two_pixels() -> f64 {

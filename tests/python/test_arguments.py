@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ NEEDED: dict[str, Any] = {
     "sizes": [1.0],
     "source": sh.Arrays({"x": np.arange(6)}),
     "sources": [sh.Arrays({"x": np.arange(6)})],
+    "state_dict": {},
     "std": [0.5],
     "suffixes": "png",
     "sharpness_factor": 2,
@@ -105,6 +107,10 @@ def public() -> dict[str, Callable[..., Any]]:
 
 
 PUBLIC = public()
+
+with suppress(OSError, ImportError):
+    # pyarrow has a thread from its first use on.
+    sh.Arrow("/no/such/file")
 
 
 def arguments(name: str) -> tuple[dict[str, Any], list[str]]:

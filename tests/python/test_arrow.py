@@ -305,8 +305,8 @@ def test_lists_take_a_shape(tmp_path: Path) -> None:
         ({"x": (6,), "y": (None, 3)}, r"record batch 0, row 1: column `y` is a list of another shape"),
         ({"x": (6,)}, r"column `y` is a list<.*whose lengths are not known: give shapes={'y': \(None, \.\.\.\)}"),
         ({"x": (6, 1), "y": (None, 2)}, "cannot have"),
-        ({"x": (0,), "y": (None, 2)}, "extents of at least 1"),
-        ({"x": (3, None), "y": (None, 2)}, "or None first, not None"),
+        ({"x": (0,), "y": (None, 2)}, r"shapes\['x'\]\[0\] must be 1 or more, or None, not 0"),
+        ({"x": (3, None), "y": (None, 2)}, r"shapes\['x'\] may have None first, and nowhere else"),
     ]:
         with pytest.raises(ValueError, match=message):
             sh.Arrow(tmp_path / "a.arrow", shapes=shapes)  # type: ignore[arg-type]

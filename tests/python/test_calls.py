@@ -111,7 +111,7 @@ def test_arguments_are_checked_where_they_are_given() -> None:
         (lambda: sh.Call(functions.same, moves_pixels=2), TypeError, "moves_pixels must be"),  # type: ignore[arg-type]
         (lambda: sh.Map("f"), TypeError, "Map: function must be something to call, not 'f'"),  # type: ignore[arg-type]
         (lambda: loader([Noise]), TypeError, "must be a transform or a function, not the class Noise: make one"),
-        (lambda: loader([], batch_transforms=[3]), TypeError, "batch_transforms must be"),
+        (lambda: loader([], batch_transforms=[3]), TypeError, r"batch_transforms\[0\] must be"),
         (lambda: loader([functions.same], threads_per_worker=2), ValueError, "threads_per_worker must be 1"),
     ]
     for call, kind, words in refused:

@@ -321,3 +321,48 @@ def test_a_bad_argument_is_an_error_at_once(make: Any, error: type[Exception], r
 def test_the_part_is_named_that_cannot_take_an_image() -> None:
     with pytest.raises(sh.DecodeError, match=r"RandomCrop: .*24"):
         made(sh.RandomApply([sh.RandomChoice([sh.RandomCrop(60)])], p=1.0), sh.Resize((8, 8)), rows=1)
+
+
+def test_a_fill_by_field_stands_in_another_transform(shapes: Path) -> None:
+    table = sh.Table({"image": sh.Images([shapes / "1.png"]), "mask": sh.Masks([shapes / "mask1.png"])})
+    pad = sh.Pad(4, fill={"image": 9, "mask": 200})
+    for step in (sh.RandomApply([pad], p=1.0), sh.RandomChoice([sh.Compose([pad])])):
+        with sh.Loader(
+            table, batch_size=1, transforms={"image": [step, sh.CenterCrop((32, 38))]}, num_workers=0
+        ) as loader:
+            (batch,) = list(loader)
+            image, mask = np.array(batch["image"][0]), np.array(batch["mask"][0])
+        border = np.ones((32, 38), bool)
+        border[4:-4, 4:-4] = False
+        assert (image[border] == 9).all()
+        assert (mask[border] == 200).all()
+
+
+def test_a_crop_by_boxes_stands_in_another_transform(shapes: Path) -> None:
+    boxes = np.array([[3, 3, 12, 12]], np.float32)
+    table = sh.Table({"image": sh.Images([shapes / "1.png"] * 40), "boxes": sh.BoundingBoxes([boxes] * 40, "XYXY")})
+    step = sh.RandomApply([sh.RandomIoUCrop(sampler_options=(0.5,))], p=0.5)
+    with sh.Loader(
+        table, batch_size=40, transforms={"image": [step]}, num_workers=0, capacity={"image": 720}
+    ) as loader:
+        (batch,) = list(loader)
+        sizes = {image.shape for image in batch["image"]}
+        assert (24, 30, 3) in sizes
+        assert len(sizes) > 5
+        for image, (box,) in zip(batch["image"], batch["boxes"], strict=True):
+            assert (box >= 0).all()
+            assert box[2] <= image.shape[1]
+            assert box[3] <= image.shape[0]
+
+
+def test_a_composition_makes_a_view() -> None:
+    with sh.Loader(
+        sh.Arrays({"image": np.repeat(NOISE[None], 9, 0)}),
+        batch_size=9,
+        transforms={"one": sh.View("image", sh.Compose(PARTS)), "two": sh.View("image", PARTS)},
+        draws={"two": "one"},
+        num_workers=0,
+    ) as loader:
+        (batch,) = list(loader)
+        assert np.array_equal(batch["one"], batch["two"])
+        assert len({row.tobytes() for row in batch["one"]}) > 1

@@ -235,6 +235,47 @@ def test_a_fill_by_field_changes_no_draws(source: sh.Table) -> None:
         np.testing.assert_array_equal(sample["mask"], by_field[at]["mask"])
 
 
+def test_a_fill_by_field_holds_in_what_is_made_of_others(source: sh.Table) -> None:
+    pad = sh.Pad(5, fill={"image": [9, 8, 7], "mask": 255})
+    alone = samples(loader(source, [pad]))
+    for whole in (
+        sh.Compose([pad]),
+        sh.RandomApply([sh.Compose([pad])], p=1.0),
+        sh.RandomChoice([sh.RandomApply([pad], p=1.0), pad]),
+        sh.RandomOrder([pad]),
+    ):
+        for at, sample in samples(loader(source, [whole])).items():
+            np.testing.assert_array_equal(sample["image"], alone[at]["image"])
+            np.testing.assert_array_equal(sample["mask"], alone[at]["mask"])
+    with pytest.raises(ValueError, match="fill is given for `picture`, which is neither `image` nor a mask"):
+        loader(source, [sh.RandomApply([sh.Pad(5, fill={"picture": 3})])])
+
+
+def test_a_crop_by_overlap_may_be_part_of_others(source: sh.Table) -> None:
+    crop = sh.RandomIoUCrop(sampler_options=[0.1])
+    before = samples(loader(source, []))
+    cut, left = 0, 0
+    for at, sample in samples(loader(source, [sh.RandomApply([crop], p=0.5)])).items():
+        assert sample["mask"].shape == sample["image"].shape[:2]
+        if sample["image"].shape == before[at]["image"].shape:
+            left += 1
+            np.testing.assert_array_equal(sample["boxes"], before[at]["boxes"])
+            continue
+        cut += 1
+        # What is cut out is a part of the image, of the mask and of the boxes alike.
+        height, width = sample["image"].shape[:2]
+        assert sample["boxes"].any()
+        assert (sample["boxes"] <= [width, height, width, height]).all()
+        rows = np.lib.stride_tricks.sliding_window_view(before[at]["mask"], (height, width))
+        (top, left_edge), *_ = np.argwhere((rows == sample["mask"]).all((2, 3)))
+        there = before[at]["image"][top : top + height, left_edge : left_edge + width]
+        np.testing.assert_array_equal(sample["image"], there)
+    assert min(cut, left) > 5
+    pixels = sh.Table({"image": sh.Images([np.zeros((8, 8, 3), np.uint8)])})
+    with pytest.raises(ValueError, match="has no boxes for its RandomApply to look at"):
+        loader(pixels, [sh.RandomApply([crop])], capacity={"image": ROOM})
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -75,6 +75,8 @@ def test_arguments_and_defaults_differ_where_the_table_says_so() -> None:
         for argument in there.keys() | here.keys():
             if argument not in there or argument not in here or there[argument] != here[argument]:
                 assert f"`{argument}`" in differs, f"{name}: {argument} is to be told"
+        for argument in re.findall(r"\bno `(\w+)`", differs):
+            assert argument not in here, f"{name} has {argument}"
         compared += 1
     assert compared > 35
 

@@ -183,6 +183,14 @@ def test_what_follows_an_image_follows_its_views(paths: list[Path]) -> None:
         loader(source, of(1), draws={"view1": "other"})
 
 
+def test_a_composition_may_make_a_view(paths: list[Path]) -> None:
+    composed = rows(loader(table(paths), {"view1": sh.View("image", sh.Compose(GLOBAL))}))
+    assert_same(composed["view1"], rows(loader(table(paths), {"view1": sh.View("image", GLOBAL)}))["view1"])
+    crops = rows(loader(table(paths), {"five": sh.View("image", [sh.Resize((40, 40)), sh.FiveCrop(20)]), **TWO}))
+    assert {row.shape for row in crops["five"]} == {(5, 20, 20, 3)}
+    assert_same(crops["view1"], composed["view1"])
+
+
 def test_arrays_in_memory_have_views_too() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (9, 32, 30, 3), np.uint8)
     source = sh.Arrays({"image": pixels, "label": np.arange(9)})

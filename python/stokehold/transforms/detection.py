@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stokehold.transforms.base import Fill, Transform, as_plain, listed
-from stokehold.transforms.geometry import Interpolation
+from stokehold.transforms.geometry import Interpolation, antialiased
 
 __all__ = ["Mosaic", "RandomIoUCrop", "RandomShortestSize", "RandomZoomOut", "ScaleJitter"]
 
@@ -67,6 +67,7 @@ class ScaleJitter(Transform):
         target_size: The size to fit into, two numbers.
         scale_range: The bounds of the factor, (0.1, 2.0) by default.
         interpolation: The filter, ``"bilinear"`` by default.
+        antialias: As for `Resize`.
 
     Raises:
         ValueError: A size outside 1 to 65535, bounds that are not positive or not in order, or an unknown filter.
@@ -75,6 +76,7 @@ class ScaleJitter(Transform):
     target_size: Sequence[int]
     scale_range: Sequence[float] = (0.1, 2.0)
     interpolation: Interpolation = "bilinear"
+    antialias: bool | None = antialiased()
 
 
 def _sizes(sizes: object) -> list[int]:
@@ -93,6 +95,7 @@ class RandomShortestSize(Transform):
         min_size: The sizes to choose from, or one.
         max_size: The longest that the longer side may become; None by default.
         interpolation: The filter, ``"bilinear"`` by default.
+        antialias: As for `Resize`.
 
     Raises:
         ValueError: No size, or one outside 1 to 65535, or an unknown filter.
@@ -101,6 +104,7 @@ class RandomShortestSize(Transform):
     min_size: int | Sequence[int] = field(metadata=as_plain(_sizes))
     max_size: int | None = None
     interpolation: Interpolation = "bilinear"
+    antialias: bool | None = antialiased()
 
 
 @dataclass(frozen=True)

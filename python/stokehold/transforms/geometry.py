@@ -46,7 +46,7 @@ def _antialias(transform: Any) -> None:  # noqa: ANN401 (one that resizes)
         raise (TypeError if truth is None else ValueError)(f"must be {what}; not {shown(given)}")
 
 
-def _antialiased() -> Any:  # noqa: ANN401 (a field of a dataclass)
+def antialiased() -> Any:  # noqa: ANN401 (a field of a dataclass)
     """Returns the argument ``antialias``."""
     return field(default=True, repr=False, compare=False, metadata=unsent(_antialias))
 
@@ -72,7 +72,7 @@ class Resize(Transform):
     size: int | Sequence[int]
     interpolation: Interpolation = "bilinear"
     max_size: int | None = None
-    antialias: bool | None = _antialiased()
+    antialias: bool | None = antialiased()
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class RandomResizedCrop(Transform):
     scale: Sequence[float] = (0.08, 1.0)
     ratio: Sequence[float] = (3.0 / 4.0, 4.0 / 3.0)
     interpolation: Interpolation = "bilinear"
-    antialias: bool | None = _antialiased()
+    antialias: bool | None = antialiased()
 
 
 @dataclass(frozen=True)

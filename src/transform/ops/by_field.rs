@@ -14,6 +14,7 @@ use super::{
 /// Where none is given, it is that of the transform.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ByField {
     /// The transform, one with a `fill`.
     pub transform: Box<Transform>,

@@ -1,16 +1,19 @@
 //! How transforms are made in Rust: what has no default is given, all else has torchvision's default and can be set.
 
+use std::collections::BTreeMap;
+
 use super::{
     super::{
         args::{Interpolation, Layout, PaddingMode},
         boxes::BoxFormat,
     },
-    AugMix, AutoAugment, AutoAugmentPolicy, CenterCrop, ClampBoundingBoxes, ClampKeyPoints, ColorJitter, Compose,
-    ConvertBoundingBoxFormat, DecodeImage, ElasticTransform, FiveCrop, GaussianBlur, Grayscale, Normalize, Pad,
-    RandAugment, RandomAdjustSharpness, RandomAffine, RandomApply, RandomAutocontrast, RandomChoice, RandomCrop,
-    RandomEqualize, RandomErasing, RandomGrayscale, RandomHorizontalFlip, RandomInvert, RandomOrder, RandomPerspective,
-    RandomPosterize, RandomResizedCrop, RandomRotation, RandomSolarize, RandomVerticalFlip, Resize,
-    SanitizeBoundingBoxes, TenCrop, ToDtype, ToLayout, Transform, TrivialAugmentWide,
+    AugMix, AutoAugment, AutoAugmentPolicy, ByField, CenterCrop, ClampBoundingBoxes, ClampKeyPoints, ColorJitter,
+    Compose, ConvertBoundingBoxFormat, DecodeImage, ElasticTransform, FiveCrop, GaussianBlur, Grayscale, Mosaic,
+    Normalize, Pad, RandAugment, RandomAdjustSharpness, RandomAffine, RandomApply, RandomAutocontrast, RandomChoice,
+    RandomCrop, RandomEqualize, RandomErasing, RandomGrayscale, RandomHorizontalFlip, RandomInvert, RandomIoUCrop,
+    RandomOrder, RandomPerspective, RandomPosterize, RandomResizedCrop, RandomRotation, RandomShortestSize,
+    RandomSolarize, RandomVerticalFlip, RandomZoomOut, Resize, SanitizeBoundingBoxes, ScaleJitter, TenCrop, ToDtype,
+    ToLayout, Transform, TrivialAugmentWide,
 };
 use crate::{
     decode::{Corrupt, Mode, Truncated},
@@ -236,6 +239,36 @@ constructors! {
         p: [some many f64] = None,
     }
     random_order: RandomOrder(transforms: impl Into<Vec<Transform>>) { transforms: transforms.into() } {}
+    mosaic: Mosaic(size: impl Into<Several<u32>>) { size: size.into().0 } {
+        fill: [many f32] = vec![114.0],
+        mask_fill: [u8] = 0,
+        min_size: [f64] = 2.0,
+        min_visible: [f64] = 0.1,
+        interpolation: [Interpolation] = Interpolation::Bilinear,
+        labels: [many String] = vec!["labels".into()],
+        p: [f64] = 1.0,
+    }
+    scale_jitter: ScaleJitter(target_size: [u32; 2]) { target_size: target_size } {
+        scale_range: [[f64; 2]] = [0.1, 2.0],
+        interpolation: [Interpolation] = Interpolation::Bilinear,
+    }
+    random_shortest_size: RandomShortestSize(min_size: impl Into<Several<u32>>) { min_size: min_size.into().0 } {
+        max_size: [some u32] = None,
+        interpolation: [Interpolation] = Interpolation::Bilinear,
+    }
+    random_zoom_out: RandomZoomOut() {} {
+        fill: [many f32] = vec![0.0],
+        side_range: [[f64; 2]] = [1.0, 4.0],
+        p: [f64] = 0.5,
+    }
+    random_iou_crop: RandomIoUCrop() {} {
+        min_scale: [f64] = 0.3,
+        max_scale: [f64] = 1.0,
+        min_aspect_ratio: [f64] = 0.5,
+        max_aspect_ratio: [f64] = 2.0,
+        sampler_options: [many f64] = vec![0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0],
+        trials: [u32] = 40,
+    }
     random_erasing: RandomErasing() {} {
         p: [f64] = 0.5,
         scale: [[f64; 2]] = [0.02, 0.33],
@@ -255,6 +288,20 @@ constructors! {
         labels: [many String] = vec!["labels".into()],
     }
     convert_bounding_box_format: ConvertBoundingBoxFormat(format: BoxFormat) { format: format } {}
+}
+
+impl ByField {
+    /// Returns a transform that has a `fill`, with none of its own for any field yet.
+    pub fn new(transform: impl Into<Transform>) -> Self {
+        Self { transform: Box::new(transform.into()), fill: BTreeMap::new() }
+    }
+
+    /// Sets the fill for a field: the image that is transformed, or a mask that follows it.
+    #[must_use]
+    pub fn fill(mut self, field: impl Into<String>, fill: impl Into<Several<f32>>) -> Self {
+        self.fill.insert(field.into(), Some(fill.into().0));
+        self
+    }
 }
 
 impl Transform {
@@ -286,8 +333,6 @@ impl RandomErasing {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     /// What Python says of each transform of which nothing is given that has a default.
@@ -297,6 +342,11 @@ mod tests {
         let flip = || [Transform::random_horizontal_flip()];
         vec![
             Transform::aug_mix(),
+            Transform::mosaic(8),
+            Transform::random_iou_crop(),
+            Transform::random_shortest_size([8, 9]),
+            Transform::random_zoom_out(),
+            Transform::scale_jitter([8, 9]),
             Transform::compose(flip()),
             Transform::elastic_transform(),
             Transform::five_crop(8),
@@ -350,7 +400,8 @@ mod tests {
 
     #[test]
     fn all_but_calls_can_be_made() {
-        let mut names: Vec<_> = made().iter().map(Transform::name).chain(["Call"]).collect();
+        let by_field = Transform::from(ByField::new(RandomCrop::new(8)));
+        let mut names: Vec<_> = made().iter().chain([&by_field]).map(Transform::name).chain(["Call"]).collect();
         names.sort_unstable();
         let mut all = Transform::NAMES.to_vec();
         all.sort_unstable();
@@ -384,6 +435,8 @@ mod tests {
             (vec![-5.0, 7.0], Some([0.1, 0.2]), Some(vec![3.0]))
         );
         assert_eq!(RandomErasing::new().random_value().value, None);
+        let by_field = ByField::new(RandomCrop::new(8)).fill("mask", 255.0);
+        assert_eq!(by_field.fill["mask"], Some(vec![255.0]));
         assert_eq!(DecodeImage::default().mode(Mode::Rgba).channels(4).channels, Some(4));
         assert!(Transform::from(RandomErasing::new().p(2.0)).validate().is_err());
     }

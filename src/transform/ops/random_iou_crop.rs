@@ -21,6 +21,7 @@ use crate::{
 /// A bounding box whose centre is not in it becomes one of zeros, which `SanitizeBoundingBoxes` removes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomIoUCrop {
     /// The least width and height, as fractions of the image's.
     #[serde(default = "default_min_scale")]

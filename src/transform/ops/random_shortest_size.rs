@@ -14,6 +14,7 @@ use crate::{geometry::Size, rng::Draws};
 /// Resizes the shorter side to one of several sizes, keeping the aspect ratio.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomShortestSize {
     /// What to choose from.
     pub min_size: Vec<u32>,

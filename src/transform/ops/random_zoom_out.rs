@@ -23,6 +23,7 @@ use crate::{
 /// Puts the image at a random position of a larger one, with probability `p`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RandomZoomOut {
     /// What the larger one is made of.
     #[serde(default = "zero_fill")]

@@ -14,6 +14,7 @@ use crate::{geometry::Size, rng::Draws};
 /// Resizes to a random multiple of the size at which the image would fit into another one, keeping the aspect ratio.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ScaleJitter {
     /// The size to fit into, as torchvision reads it: the first number is a width, the second a height.
     pub target_size: [u32; 2],
