@@ -433,9 +433,10 @@ mod tests {
     #[test]
     fn boxes_have_the_format_that_is_asked_for() {
         let bbox = [1.0, 2.0, 3.0, 5.0];
-        assert_eq!(in_format(bbox, BoxFormat::Xyxy), [1.0, 2.0, 4.0, 7.0]);
-        assert_eq!(in_format(bbox, BoxFormat::Xywh), [1.0, 2.0, 3.0, 5.0]);
-        assert_eq!(in_format(bbox, BoxFormat::Cxcywh), [2.5, 4.5, 3.0, 5.0]);
+        let is = |format, to: [f32; 4]| in_format(bbox, format).map(f32::to_bits) == to.map(f32::to_bits);
+        assert!(is(BoxFormat::Xyxy, [1.0, 2.0, 4.0, 7.0]));
+        assert!(is(BoxFormat::Xywh, [1.0, 2.0, 3.0, 5.0]));
+        assert!(is(BoxFormat::Cxcywh, [2.5, 4.5, 3.0, 5.0]));
     }
 
     #[test]

@@ -98,7 +98,11 @@ def run(folder: Path, ranks: int, last: int, steps: int, path: str = "") -> list
         )
         for rank in range(ranks)
     ]
-    said = [each.communicate(timeout=PROGRAM_SECONDS) for each in programs]
+    try:
+        said = [each.communicate(timeout=PROGRAM_SECONDS) for each in programs]
+    finally:
+        for each in programs:
+            each.kill()
     return [(each.returncode, *texts) for each, texts in zip(programs, said, strict=True)]
 
 
@@ -111,6 +115,7 @@ def rows(batches: list[list[list[int]]], start: int, end: int | None) -> list[in
     return [index for rank in batches for batch in rank[start:end] for index in batch]
 
 
+@pytest.mark.timeout(3 * PROGRAM_SECONDS)
 @pytest.mark.parametrize(("ranks", "steps"), [(2, 1), (2, 2), (1, 1)])
 def test_a_checkpoint_goes_on_where_it_was_taken(ranks: int, steps: int, tmp_path: Path) -> None:
     # 6 batches an epoch on both of 2 ranks, 11 on one; killed in the second epoch.

@@ -203,7 +203,7 @@ fn arguments_out_of_range_are_named() {
         (r#"{"op": "GaussianBlur", "kernel_size": [3], "sigma": [0.0]}"#, "sigma = (0, 0)"),
         (r#"{"op": "RandomRotation", "degrees": [-5]}"#, "degrees = -5 must not be negative"),
         (r#"{"op": "RandomRotation", "degrees": [5], "interpolation": "lanczos"}"#, "nearest or bilinear"),
-        (r#"{"op": "RandomAffine", "degrees": [5], "translate": [2, 0]}"#, "translate must lie between 0 and 1"),
+        (r#"{"op": "RandomAffine", "degrees": [5], "translate": [2, 0]}"#, "translate = (2, 0) must lie"),
         (r#"{"op": "RandomAffine", "degrees": [5], "scale": [0, 1]}"#, "scale = (0, 1)"),
         (r#"{"op": "RandomAffine", "degrees": [5], "shear": [1, 2, 3]}"#, "one, two or four numbers, not 3"),
         (r#"{"op": "RandAugment", "magnitude": 31}"#, "magnitude = 31 must be less than"),
