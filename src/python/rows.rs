@@ -52,7 +52,7 @@ impl<'py> Rows<'py> {
         // more than `row` rows of `size` bytes. The interpreter's lock is held, so that `out`, which the caller has, is
         // as it was, and the bytes of either may overlap.
         unsafe {
-            ptr::copy((*array.as_array_ptr()).fields.data.cast::<u8>(), self.start.add(row * self.size), self.size)
+            ptr::copy((*array.as_array_ptr()).fields.data.cast::<u8>(), self.start.add(row * self.size), self.size);
         }
         true
     }
