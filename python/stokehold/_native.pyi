@@ -42,6 +42,7 @@ __all__ = [
     "serve_code",
     "serve_worker",
     "stack_signal",
+    "unpack_zstd",
 ]
 
 __version__: str

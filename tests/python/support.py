@@ -147,7 +147,7 @@ def as_processes(program: str, folder: Path, environments: list[dict[str, str]],
     path = folder / "program.py"
     path.write_text(program)
     plain = dict(os.environ) | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore", path, *arguments]
+    command = [sys.executable, "-W", "ignore", str(path), *arguments]
     programs = [
         subprocess.Popen(command, env=plain | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for own in environments

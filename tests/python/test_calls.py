@@ -103,10 +103,10 @@ def test_arguments_are_checked_where_they_are_given() -> None:
         ),
         (lambda: sh.Call(functions.same, shape="CHW"), TypeError, "Call: shape must be a sequence"),  # type: ignore[arg-type]
         (
-            lambda: sh.Call(functions.same, shape=(1.5,)),
+            lambda: sh.Call(functions.same, shape=(1.5,)),  # type: ignore[arg-type]
             TypeError,
             r"shape\[0\] must be an integer, 0 or more, or None, not 1.5",
-        ),  # type: ignore[arg-type]
+        ),
         (lambda: sh.Call(functions.same, takes="jax"), ValueError, "takes must be one of 'array'"),  # type: ignore[arg-type]
         (lambda: sh.Call(functions.same, moves_pixels=2), TypeError, "moves_pixels must be"),  # type: ignore[arg-type]
         (lambda: sh.Map("f"), TypeError, "Map: function must be something to call, not 'f'"),  # type: ignore[arg-type]

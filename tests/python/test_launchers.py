@@ -92,7 +92,7 @@ def test_torchrun(joins: bool, tmp_path: Path) -> None:
     group = 'import torch; torch.distributed.init_process_group("gloo")\n    ' if joins else ""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.replace("    print(part()", f"    {group}print(part()"))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", program]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
     environment = dict(os.environ) | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     done: Any = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False

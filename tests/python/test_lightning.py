@@ -16,6 +16,9 @@ torch = pytest.importorskip("torch")
 lightning = pytest.importorskip("lightning")
 tqdm = pytest.importorskip("tqdm")
 
+from lightning import LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import TQDMProgressBar
+
 import stokehold as sh
 from stokehold.torch import adopt
 from support import PROGRAM_SECONDS, as_ranks
@@ -41,7 +44,7 @@ def epochs(count: int) -> list[list[int]]:
         return [batch.indices.tolist() for _ in range(count) for batch in loader]
 
 
-class Model(lightning.LightningModule):
+class Model(LightningModule):  # type: ignore[misc,unused-ignore]
     def __init__(self) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(1, 1)
@@ -97,7 +100,7 @@ def test_epochs_follow_each_other(taken: Any, tmp_path: Path) -> None:
     getattr(loader, "loader", loader).close()
 
 
-class Data(lightning.LightningDataModule):
+class Data(LightningDataModule):  # type: ignore[misc,unused-ignore]
     def train_dataloader(self) -> Any:
         return made()
 
@@ -184,7 +187,7 @@ def test_the_progress_bar_ends_where_the_batches_do(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(tqdm.tqdm, "monitor_interval", 0)  # It would start a thread.
     totals: list[tuple[int, int]] = []
 
-    class Bar(lightning.pytorch.callbacks.TQDMProgressBar):
+    class Bar(TQDMProgressBar):  # type: ignore[misc,unused-ignore]
         def on_train_epoch_end(self, *arguments: Any) -> None:
             totals.append((self.train_progress_bar.n, self.train_progress_bar.total))
             super().on_train_epoch_end(*arguments)
@@ -305,7 +308,7 @@ def test_two_processes_one_of_which_is_killed(how: str, tmp_path: Path) -> None:
 
     def run(folder: Path, *arguments: str) -> int:
         folder.mkdir()
-        command = [sys.executable, "-W", "ignore", program, folder, how, *arguments]
+        command = [sys.executable, "-W", "ignore", str(program), str(folder), how, *arguments]
         environment = dict(os.environ) | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
         return subprocess.run(
             command, env=environment, timeout=PROGRAM_SECONDS, check=False, capture_output=True

@@ -189,14 +189,16 @@ def test_an_iterator_of_which_nothing_was_taken_does_not_count(arrays: sh.Arrays
     with sh.Loader(arrays, batch_size=8, shuffle=True, num_workers=workers) as loader:
         expected = [order(loader) for _ in range(3)]
         loader.set_epoch(1)
-        assert len(iter(loader)) == 7
+        begun: Any = iter(loader)
+        assert len(begun) == 7
         assert order(loader) == expected[1]
         state = loader.state_dict()
         iter(loader)
         assert loader.state_dict() == state
         # Nor does one that was to go on in the middle.
         loader.load_state_dict(state | {"epoch": 1, "cursor": 24})
-        assert len(iter(loader)) == 4
+        begun = iter(loader)
+        assert len(begun) == 4
         assert order(loader) == expected[1][24:]
 
 
@@ -206,7 +208,7 @@ def test_an_epoch_that_is_set_behind_the_iterator(arrays: sh.Arrays, workers: in
     with sh.Loader(arrays, batch_size=8, shuffle=True, num_workers=workers) as loader:
         expected = [order(loader) for _ in range(4)]
         loader.set_epoch(0)
-        batches = iter(loader)
+        batches: Any = iter(loader)
         loader.set_epoch(2)
         assert (loader.epoch, len(batches)) == (2, 7)
         assert order(batches) == expected[2]

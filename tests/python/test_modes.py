@@ -178,7 +178,7 @@ def test_wrong_options_are_named() -> None:
     made: Any = sh.DecodeImage
     for options, message in (
         ({"mode": "CMYK"}, "CMYK"),
-        ({"dtype": "int64"}, "DecodeImage: dtype = int64 must be uint8, uint16 or float32"),
+        ({"dtype": "int64"}, "DecodeImage: dtype must be one of 'uint8', 'uint16', 'float32', not 'int64'"),
         ({"channels": 3}, 'DecodeImage: channels goes with mode="unchanged" alone'),
         ({"mode": "unchanged", "channels": 5}, "DecodeImage: channels = 5 must lie between 1 and 4"),
     ):
@@ -217,7 +217,7 @@ def test_masks_of_16_bits_are_a_choice(tmp_path: Path) -> None:
         assert np.array_equal(found, instances)
     with pytest.raises(sh.DecodeError, match=r'has 16 bits; for such indices, give the mask dtype "uint16" or "int32"'):
         mask(tmp_path, tmp_path / "mask.png")
-    with pytest.raises(ValueError, match="Masks: dtype = int64 must be one of uint8, uint16, int32"):
+    with pytest.raises(ValueError, match="Masks: dtype must be one of 'uint8', 'uint16', 'int32', not 'int64'"):
         sh.Masks([], dtype="int64")
 
 

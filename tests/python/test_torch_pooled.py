@@ -41,7 +41,7 @@ def epochs(count: int = EPOCHS, **options: Any) -> list[list[list[int]]]:
         return [rows(loader) for _ in range(count)]
 
 
-class Part(BatchSampler):
+class Part(BatchSampler):  # type: ignore[misc,unused-ignore]
     """Some batches of another sampler, as those that shard and skip have it."""
 
     def __init__(self, batches: Any, start: int = 0, step: int = 1) -> None:
@@ -125,7 +125,7 @@ def test_batches_of_other_ranks_and_parts_of_batches_are_refused() -> None:
     with pytest.raises(TypeError, match="draws its samples itself"):
         iter(loader.sampler)
     with pytest.raises(TypeError, match=r"must be the batches of a stokehold\.Loader, not"):
-        PoolLoader(range(3))
+        PoolLoader(range(3))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must be made with output=\"torch\", not 'numpy'"):
         adopt(made(output="numpy"))
 

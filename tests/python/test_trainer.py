@@ -85,7 +85,7 @@ def run(folder: Path, ranks: int, last: int, steps: int, path: str = "") -> list
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-W", "ignore", program, folder, str(last), str(steps), path]
+    command = [sys.executable, "-W", "ignore", str(program), str(folder), str(last), str(steps), path]
     programs = [
         subprocess.Popen(
             command,

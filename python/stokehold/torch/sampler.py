@@ -81,6 +81,7 @@ def shared(dataset: Any, sampler: Any, rank: Any, world_size: int | None) -> tup
             "out and share the samples by it, as stokehold.torch.DistributedSampler(dataset, world_size, rank) does"
         )
     ranks = Ranks.given(rank, world_size)
+    assert ranks is not None  # noqa: S101 (for type checkers: something was given)
     return ranks.world_size, ranks.rank
 
 

@@ -102,8 +102,9 @@ class Argument:
         if not isinstance(value, int | float | list | tuple):
             return value
         if self.element is None:
-            is_float = "float" in self.kinds and isinstance(value, int | float) and not isinstance(value, bool)
-            return float(value) if is_float else value
+            if "float" in self.kinds and isinstance(value, int | float) and not isinstance(value, bool):
+                return float(value)
+            return value
         given = value if isinstance(value, list | tuple) else [value]
         return [self.element.plain(each) for each in given]
 
