@@ -506,7 +506,7 @@ def test_workers_serve_their_term_and_nothing_is_lost(undisturbed: list[Any]) ->
 
 
 def test_a_term_is_at_least_one() -> None:
-    with pytest.raises(ValueError, match="worker_batches must be at least 1, not 0"):
+    with pytest.raises(ValueError, match="worker_batches must be 1 or more, or None for no end, not 0"):
         loader([1, 2], worker_batches=0)
 
 
@@ -733,10 +733,12 @@ time.sleep(1000)
         assert eventually(lambda: not any(map(is_running, pids)))
 
 
-def test_a_stopped_worker_is_replaced(undisturbed: list[Any]) -> None:
+def test_stopped_workers_are_replaced(undisturbed: list[Any]) -> None:
     with loader(Draws(), stall_timeout=1.0) as made:
         assert len(list(made)) == 11
-        os.kill(made.stats()["workers"][0]["pid"], signal.SIGSTOP)
+        # All of them: one alone may have nothing to do.
+        for worker in made.stats()["workers"]:
+            os.kill(worker["pid"], signal.SIGSTOP)
         assert values(made) == undisturbed[11:]
         assert made.stats()["restarts"] >= 1
 
