@@ -112,3 +112,7 @@ pub use crate::{
     spec::{DType, FieldSpec},
     transform::{BatchTransform, BoxFormat, Mixing, Transform},
 };
+
+/// The name of [`SharedSource`] when it held arrays alone.
+#[deprecated(note = "it is `SharedSource`, which holds any source")]
+pub type SharedArrays = SharedSource;
