@@ -33,10 +33,16 @@ def holds(found: Mapping[str, Any], change: Callable[[Any], Any] = lambda array:
         assert np.array_equal(np.asarray(row), change(np.array(expected, np.float32)))
 
 
-@pytest.mark.parametrize("output", ["numpy", "torch", "jax"])
-def test_a_batch_is_rebuilt_of_its_fields(output: Any, request: pytest.FixtureRequest) -> None:
-    if output != "numpy":
-        request.getfixturevalue(output)
+@pytest.fixture(scope="session", params=["numpy", "torch", "jax"])
+def library(request: pytest.FixtureRequest) -> str:
+    """A library whose arrays a batch may have, its threads started before the test begins."""
+    if request.param != "numpy":
+        request.getfixturevalue(request.param)
+    return str(request.param)
+
+
+def test_a_batch_is_rebuilt_of_its_fields(library: str) -> None:
+    output: Any = library
     batch = batch_of(output)
     again = type(batch)(dict(batch))
     holds(again)
