@@ -1,7 +1,7 @@
 //! Files that keep what was found out once: whole, or as if they were not there.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -29,8 +29,29 @@ pub(crate) fn read<H: DeserializeOwned>(path: &Path) -> Option<(H, Vec<u8>)> {
     Some((header, bytes))
 }
 
-/// Writes a file, which only its owner may read, under a name of its own; it then takes its name, so that others never see
-/// half of one. Its folder is made where there is none.
+/// Makes a file, which only its owner may read, under a name of its own; once `content` has written it, it takes its name, so
+/// that others never see half of one. Its folder is made where there is none. Nothing is left where anything fails.
+///
+/// # Errors
+/// What `refused` makes of an error of the system, and those of `content`.
+pub(crate) fn whole<E>(
+    path: &Path,
+    refused: impl Fn(io::Error) -> E,
+    content: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
+    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(&refused)?;
+    let own = path.with_extension(format!("{}.part", std::process::id()));
+    let made = || {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&own);
+        content(&mut file.map_err(&refused)?)?;
+        fs::rename(&own, path).map_err(&refused)
+    };
+    made().inspect_err(|_| {
+        let _ = fs::remove_file(&own);
+    })
+}
+
+/// Writes a file, [`whole`] or not at all.
 ///
 /// # Errors
 /// Where the system refuses anything of this.
@@ -40,17 +61,10 @@ pub(crate) fn write<H: Serialize>(path: &Path, header: &H, pieces: &[&[u8]]) -> 
     let parts = || [&len[..], &header].into_iter().chain(pieces.iter().copied());
     let mut sum = Xxh3::new();
     parts().for_each(|part| sum.update(part));
-    fs::create_dir_all(path.parent().unwrap_or(path))?;
-    let own = path.with_extension(format!("{}.part", std::process::id()));
-    let written = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&own)?;
+    whole(path, std::convert::identity, |file| {
         file.write_all(MAGIC)?;
         file.write_all(&sum.digest128().to_le_bytes())?;
-        parts().try_for_each(|part| file.write_all(part))?;
-        fs::rename(&own, path)
-    };
-    written().inspect_err(|_| {
-        let _ = fs::remove_file(&own);
+        parts().try_for_each(|part| file.write_all(part))
     })
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from stokehold import _native
 from stokehold.checks import shown
@@ -18,6 +18,8 @@ from stokehold.transforms.calls import Call
 from stokehold.user.functions import Function
 
 __all__ = ["Compose", "RandomApply", "RandomChoice", "RandomOrder"]
+
+_OWN: Final = "; a function of your own stands by itself, and draws what is random about it"
 
 
 def is_for_samples(step: object) -> bool:
@@ -53,8 +55,7 @@ def _all(transforms: object, fits: Callable[[object], bool], what: str, more: st
 
 def _parts(transforms: object) -> list[dict[str, Any]]:
     """Returns transforms of samples as plain data, or raises ``TypeError``."""
-    own = "; a function of your own stands by itself, and draws what is random about it"
-    return [step.spec() for step in _all(transforms, is_for_samples, "stokehold's transforms of samples", own)]
+    return [step.spec() for step in _all(transforms, is_for_samples, "stokehold's transforms of samples", _OWN)]
 
 
 def _steps(transforms: object) -> list[dict[str, Any]]:
@@ -74,8 +75,7 @@ def _choices(transforms: object) -> list[dict[str, Any]]:
         is_for_batches if isinstance(transforms, Sequence) and any(map(is_for_batches, transforms)) else is_for_samples
     )
     what = "MixUp, CutMix or RandomChoice of these, or of stokehold's transforms of samples"
-    own = "; a function of your own stands by itself, and draws what is random about it"
-    return [step.spec() for step in _all(transforms, fits, what, own)]
+    return [step.spec() for step in _all(transforms, fits, what, _OWN)]
 
 
 @dataclass(frozen=True)
