@@ -33,6 +33,7 @@ from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.tf_record import Feature, TFRecord
+from stokehold.token_bin import TokenBin
 from stokehold.transforms import (
     Transform,
     calls,
@@ -92,6 +93,7 @@ __all__ = [
     "Source",
     "TFRecord",
     "Table",
+    "TokenBin",
     "TorchVision",
     "Transform",
     "WebDataset",
