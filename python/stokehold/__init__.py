@@ -61,6 +61,7 @@ from stokehold.transforms.policies import *
 from stokehold.transforms.views import *
 from stokehold.user.streams import WorkerInfo, get_worker_info
 from stokehold.web_dataset import Member, WebDataset
+from stokehold.windows import Windows
 
 __all__ = [
     "Albumentations",
@@ -97,6 +98,7 @@ __all__ = [
     "TorchVision",
     "Transform",
     "WebDataset",
+    "Windows",
     "WorkerError",
     "WorkerInfo",
     "__version__",
