@@ -21,6 +21,7 @@ from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.tf_record import Feature, TFRecord
+from stokehold.token_bin import TokenBin
 from stokehold.transforms import (
     Transform,
     calls,
@@ -48,6 +49,7 @@ from stokehold.transforms.policies import *
 from stokehold.transforms.views import *
 from stokehold.user.streams import WorkerInfo, get_worker_info
 from stokehold.web_dataset import Member, WebDataset
+from stokehold.windows import Windows
 
 __all__ = [
     "Albumentations",
@@ -80,9 +82,11 @@ __all__ = [
     "Source",
     "TFRecord",
     "Table",
+    "TokenBin",
     "TorchVision",
     "Transform",
     "WebDataset",
+    "Windows",
     "WorkerError",
     "WorkerInfo",
     "__version__",

@@ -127,6 +127,14 @@ class Source:
         description: str, cache: str | os.PathLike[str] | None, progress: Callable[[int, int], object]
     ) -> Source:
         """Finds the records of TFRecord files, described in JSON; `cache` and `progress` as for `web_dataset`."""
+    def tokens(
+        self, description: str, documents: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]] | None = ...
+    ) -> Source:
+        """Makes samples of the windows of tokens that this table has in its only column, as JSON describes.
+
+        `documents` are, of all shards one after another, the bytes at which documents start, and for each shard the
+        bytes of these numbers up to its last one.
+        """
     def select(self, of: int, indices: npt.NDArray[np.uint64]) -> Source:
         """Selects samples of this source, which has `of` of them, by their indices."""
     @staticmethod
