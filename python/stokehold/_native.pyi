@@ -368,6 +368,8 @@ class Loader:
     @property
     def shares(self) -> tuple[int, int, int, int] | None:
         """Of all ranks in a whole epoch: rows that come again, samples left out, the fewest and the most batches."""
+    def audit(self, epoch: int) -> tuple[list[tuple[int, int, int, int]], int, int, list[str]] | None:
+        """Returns what each rank gets of an epoch (batches, rows, padding, digest), samples left out, and faults."""
     @property
     def epoch(self) -> int: ...
     @property
