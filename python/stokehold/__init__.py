@@ -12,107 +12,116 @@ NumPy, PyTorch or JAX views of the slot, with no pickle and no copy.
     ...     batch["image"], batch["label"]
 """
 
-from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
-from stokehold.adapters import Albumentations, TorchVision
-from stokehold.array_files import Npy, Npz, Safetensors
-from stokehold.arrow.hugging_face import HuggingFace
-from stokehold.arrow.ipc import Arrow
-from stokehold.batch import Batch, Ragged
-from stokehold.coco import CocoDetection
-from stokehold.encoded import Images, Masks
-from stokehold.image_folder import ImageFolder
-from stokehold.images import decode_jpeg
-from stokehold.lists import BoundingBoxes, KeyPoints, Lists
-from stokehold.loader import FieldSpec, Loader, freeze_support
-from stokehold.manifest import files, kinds
-from stokehold.manifest.files import *
-from stokehold.manifest.kinds import *
-from stokehold.mds import Mds
-from stokehold.mix import BatchTransform, CutMix, MixUp
-from stokehold.parquet import Parquet
-from stokehold.sources import Source, concat
-from stokehold.table import Arrays, Table
-from stokehold.tf_record import Feature, TFRecord
-from stokehold.transforms import (
-    Transform,
-    calls,
-    color,
-    composed,
-    crops,
-    detection,
-    elastic,
-    elements,
-    geometry,
-    places,
-    policies,
-    views,
-)
-from stokehold.transforms.calls import *
-from stokehold.transforms.color import *
-from stokehold.transforms.composed import *
-from stokehold.transforms.crops import *
-from stokehold.transforms.detection import *
-from stokehold.transforms.elastic import *
-from stokehold.transforms.elements import *
-from stokehold.transforms.geometry import *
-from stokehold.transforms.places import *
-from stokehold.transforms.policies import *
-from stokehold.transforms.views import *
-from stokehold.user.streams import WorkerInfo, get_worker_info
-from stokehold.web_dataset import Member, WebDataset
+import importlib
+from typing import Final
 
-__all__ = [
-    "Albumentations",
-    "Arrays",
-    "Arrow",
-    "Batch",
-    "BatchTransform",
-    "BoundingBoxes",
-    "CocoDetection",
-    "CutMix",
-    "DecodeError",
-    "Feature",
-    "FieldSpec",
-    "HuggingFace",
-    "ImageFolder",
-    "Images",
-    "KeyPoints",
-    "Lists",
-    "Loader",
-    "Masks",
-    "Mds",
-    "Member",
-    "MixUp",
-    "Npy",
-    "Npz",
-    "Parquet",
-    "Ragged",
-    "Safetensors",
-    "SlotsExhaustedError",
-    "Source",
-    "TFRecord",
-    "Table",
-    "TorchVision",
-    "Transform",
-    "WebDataset",
-    "WorkerError",
-    "WorkerInfo",
-    "__version__",
-    "concat",
-    "decode_jpeg",
-    "freeze_support",
-    "get_worker_info",
-]
-__all__ += calls.__all__
-__all__ += files.__all__
-__all__ += color.__all__
-__all__ += composed.__all__
-__all__ += crops.__all__
-__all__ += detection.__all__
-__all__ += elastic.__all__
-__all__ += elements.__all__
-__all__ += geometry.__all__
-__all__ += kinds.__all__
-__all__ += places.__all__
-__all__ += policies.__all__
-__all__ += views.__all__
+from stokehold._native import DecodeError, SlotsExhaustedError, WorkerError, __version__
+
+_HOMES: Final = {
+    "adapters": ("Albumentations", "TorchVision"),
+    "array_files": ("Npy", "Npz", "Safetensors"),
+    "arrow.hugging_face": ("HuggingFace",),
+    "arrow.ipc": ("Arrow",),
+    "batch": ("Batch", "Ragged"),
+    "coco": ("CocoDetection",),
+    "encoded": ("Images", "Masks"),
+    "image_folder": ("ImageFolder",),
+    "images": ("decode_jpeg",),
+    "lists": ("BoundingBoxes", "KeyPoints", "Lists"),
+    "loader": ("FieldSpec", "Loader", "freeze_support"),
+    "manifest.files": ("Csv", "JsonLines"),
+    "manifest.kinds": (
+        "BoxColumn",
+        "KeyPointColumn",
+        "LabelColumn",
+        "ListColumn",
+        "ManifestColumn",
+        "MultiLabelColumn",
+        "NumberColumn",
+        "PathColumn",
+        "TextColumn",
+    ),
+    "mds": ("Mds",),
+    "mix": ("BatchTransform", "CutMix", "MixUp"),
+    "parquet": ("Parquet",),
+    "sources": ("Source", "concat"),
+    "table": ("Arrays", "Table"),
+    "tf_record": ("Feature", "TFRecord"),
+    "transforms.base": ("Transform",),
+    "transforms.calls": ("Call", "Map"),
+    "transforms.color": (
+        "ColorJitter",
+        "GaussianBlur",
+        "Grayscale",
+        "RandomAdjustSharpness",
+        "RandomAutocontrast",
+        "RandomEqualize",
+        "RandomGrayscale",
+        "RandomInvert",
+        "RandomPosterize",
+        "RandomSolarize",
+    ),
+    "transforms.composed": ("Compose", "RandomApply", "RandomChoice", "RandomOrder"),
+    "transforms.crops": ("FiveCrop", "TenCrop"),
+    "transforms.detection": ("Mosaic", "RandomIoUCrop", "RandomShortestSize", "RandomZoomOut", "ScaleJitter"),
+    "transforms.elastic": ("ElasticTransform",),
+    "transforms.elements": (
+        "DecodeImage",
+        "IMAGENET_MEAN",
+        "IMAGENET_STD",
+        "Layout",
+        "Mode",
+        "Normalize",
+        "RandomErasing",
+        "ToDtype",
+        "ToLayout",
+    ),
+    "transforms.geometry": (
+        "CenterCrop",
+        "Interpolation",
+        "Pad",
+        "PaddingMode",
+        "RandomAffine",
+        "RandomCrop",
+        "RandomHorizontalFlip",
+        "RandomPerspective",
+        "RandomResizedCrop",
+        "RandomRotation",
+        "RandomVerticalFlip",
+        "Resize",
+    ),
+    "transforms.places": (
+        "BoxFormat",
+        "ClampBoundingBoxes",
+        "ClampKeyPoints",
+        "ConvertBoundingBoxFormat",
+        "SanitizeBoundingBoxes",
+    ),
+    "transforms.policies": ("AugMix", "AutoAugment", "RandAugment", "TrivialAugmentWide"),
+    "transforms.views": ("View",),
+    "user.streams": ("WorkerInfo", "get_worker_info"),
+    "web_dataset": ("Member", "WebDataset"),
+}
+"""The public names of each module, which is imported when one of them is first asked for: a coordinator that runs
+code of users, whose first batch somebody waits for, needs few of them."""
+
+_HOME: Final = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES: Final = {module.partition(".")[0] for module in _HOMES}
+
+__all__ = ["DecodeError", "SlotsExhaustedError", "WorkerError", "__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"stokehold.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"stokehold.{name}")
+    else:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *__all__})
