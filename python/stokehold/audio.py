@@ -29,12 +29,12 @@ class Audio(_Encoded):
     Integers of a file become numbers from -1 to 1. Without `samples` every clip keeps its own length and the field is
     ragged: give the loader its ``capacity``, in samples. The field takes no transforms.
 
-    Files of another rate are resampled as ``torchaudio.functional.resample`` does with its defaults (a sinc of 6 zeros in
-    a Hann window, and a roll-off of 0.99), with weights and sums of ``float64``, and equal bytes on every machine.
+    Files of another rate are resampled as ``torchaudio.functional.resample`` does with its defaults (a sinc of 6 zeros
+    in a Hann window, and a roll-off of 0.99), with weights and sums of ``float64``, and equal bytes on every machine.
 
     A file is a bad sample where it is of another format, as Opus is, or damaged, cut off or empty; where it has another
-    number of channels, or a rate over 768000; and where its samples need more than ``max_sample_bytes``, which is seen in
-    the header if that says how long it is.
+    number of channels, or a rate over 768000; and where its samples need more than ``max_sample_bytes``, which is seen
+    in the header if that says how long it is.
 
     Args:
         rows: For each sample a path, or the ``bytes`` of an audio file; all are paths, or none is. A relative path is
@@ -83,7 +83,9 @@ class Audio(_Encoded):
     def _add(self, name: str, row: object) -> None:
         if isinstance(row, np.ndarray):
             what = "a path or the bytes of an audio file"
-            raise TypeError(f"{name} must be {what}, not {shown(row)}: waveforms in memory are Lists([...]) or an array")
+            raise TypeError(
+                f"{name} must be {what}, not {shown(row)}: waveforms in memory are Lists([...]) or an array"
+            )
         super()._add(name, row)
 
     def _pixels(self, array: npt.NDArray[Any], row: str) -> npt.NDArray[Any]:

@@ -117,8 +117,7 @@ fn decode(format: Format, file: &[u8], channels: usize, budget: &mut Budget) -> 
     if let Some(frames) = promised {
         taken.fits(frames)?;
     }
-    let mut decoder =
-        get_codecs().make(&parameters, &DecoderOptions::default()).map_err(|error| told(&error))?;
+    let mut decoder = get_codecs().make(&parameters, &DecoderOptions::default()).map_err(|error| told(&error))?;
     loop {
         let packet = match reader.next_packet() {
             Ok(packet) => packet,
