@@ -22,6 +22,7 @@ _HOMES: Final = {
     "array_files": ("Npy", "Npz", "Safetensors"),
     "arrow.hugging_face": ("HuggingFace",),
     "arrow.ipc": ("Arrow",),
+    "audio": ("Audio",),
     "batch": ("Batch", "Ragged"),
     "coco": ("CocoDetection",),
     "encoded": ("Images", "Masks"),

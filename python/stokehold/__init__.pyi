@@ -5,6 +5,7 @@ from stokehold.adapters import Albumentations, TorchVision
 from stokehold.array_files import Npy, Npz, Safetensors
 from stokehold.arrow.hugging_face import HuggingFace
 from stokehold.arrow.ipc import Arrow
+from stokehold.audio import Audio
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
@@ -55,6 +56,7 @@ __all__ = [
     "Albumentations",
     "Arrays",
     "Arrow",
+    "Audio",
     "Batch",
     "BatchTransform",
     "BoundingBoxes",

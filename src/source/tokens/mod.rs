@@ -68,10 +68,15 @@ impl Tokens {
         Ok(Self { windows, fields, len, widening, documents, identity: hash.digest(), spec })
     }
 
-    /// Makes a sample of the window that was read.
-    fn widen(&self, index: u64, window: &[u8], record: &mut Vec<u8>) -> Result<(), Failure> {
+    /// Makes a sample of the window that was read, of no more than `most` bytes.
+    fn widen(&self, index: u64, window: &[u8], record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
         let tokens = (self.len + 1) * self.widening.output;
-        record.resize(tokens + if self.spec.segments { 2 * self.len * segments::BYTES } else { 0 }, 0);
+        let bytes = tokens + if self.spec.segments { 2 * self.len * segments::BYTES } else { 0 };
+        if bytes as u64 > most {
+            let reason = format!("the window takes {bytes} bytes, and max_sample_bytes is {most}");
+            return Err(Failure::new(Stage::Read, reason));
+        }
+        record.resize(bytes, 0);
         self.widening.widen(window, &mut record[..tokens]).map_err(|(at, token)| self.refused(index, at, token))?;
         if self.spec.segments {
             let (ids, positions) = record[tokens..].split_at_mut(self.len * segments::BYTES);
@@ -119,7 +124,7 @@ impl Reader for TokenReader<'_> {
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
         self.windows.read(key, &mut self.window, most)?;
         let window = self.source.windows.field(0, key.index, &self.window);
-        self.source.widen(key.index, window, &mut record.bytes)
+        self.source.widen(key.index, window, &mut record.bytes, most)
     }
 }
 

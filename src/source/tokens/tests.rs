@@ -64,6 +64,8 @@ fn a_sample_is_a_window_and_its_targets() {
     assert_eq!(sample(&by_start, 1).unwrap()[2..], [[1, 2, 2], [0, 0, 1]]);
     assert_eq!(by_start.identity(), source.identity());
 
+    let most = by_start.reader().read(Key { seed: 0, epoch: 0, index: 0 }, &mut Record::default(), 39).unwrap_err();
+    assert_eq!(most.reason, "the window takes 40 bytes, and max_sample_bytes is 39");
     let limited = TokensSpec { limit: 50000, ..spec.clone() };
     let limited = Tokens::open(limited, Arc::clone(&bytes), None).unwrap();
     let failure = sample(&limited, 1).unwrap_err();
