@@ -14,10 +14,10 @@ LEN = 23
 SOURCE = sh.Arrays({"x": np.arange(LEN)})
 
 
-@pytest.mark.parametrize("shuffle", [False, True, "blocks"])
+@pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("even", ["pad", "drop", "uneven"])
 @pytest.mark.parametrize("drop_last", [False, True])
-def test_an_audit_tells_what_the_ranks_get(shuffle: Any, even: Any, *, drop_last: bool) -> None:
+def test_an_audit_tells_what_the_ranks_get(even: Any, *, shuffle: bool, drop_last: bool) -> None:
     given: dict[str, Any] = {"batch_size": 4, "seed": 3, "even": even, "drop_last": drop_last, "world_size": 3}
     source = sh.concat([SOURCE, SOURCE.select(range(5))])
     loaders = [sh.Loader(source, shuffle=shuffle, rank=rank, num_workers=0, **given) for rank in range(3)]
@@ -39,17 +39,21 @@ def test_an_audit_tells_what_the_ranks_get(shuffle: Any, even: Any, *, drop_last
 
 
 def test_an_audit_of_a_great_epoch_reads_nothing() -> None:
-    class Never:
+    class Counting:
+        read = 0
+
         def __len__(self) -> int:
             return 300_000
 
         def __getitem__(self, index: int) -> dict[str, Any]:
-            if index > 4:
-                pytest.fail(f"sample {index} was read")
+            self.read += 1
             return {"x": index}
 
-    with sh.Loader(Never(), batch_size=64, shuffle=True, rank=1, world_size=8, num_workers=0) as loader:
+    source = Counting()
+    with sh.Loader(source, batch_size=64, shuffle=True, rank=1, world_size=8, num_workers=0) as loader:
+        before = source.read
         assert sum(rank["rows"] for rank in loader.audit(5)["ranks"]) == 300_000
+        assert source.read == before
 
 
 def test_what_has_no_audit() -> None:

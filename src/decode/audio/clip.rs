@@ -20,6 +20,7 @@ use super::MAX_RATE;
 use crate::{
     budget::Budget,
     error::{Failure, Stage},
+    panics::caught,
 };
 
 /// The bytes of a sample in memory.
@@ -93,7 +94,9 @@ impl Clip {
         let file = data.get(start..).unwrap_or_default();
         let of_format = |reason: String| failure(format!("{}: {reason}", format.name()));
         budget.take(file.len() as u64, "a copy of the file").map_err(of_format)?;
-        decode(format, file, channels, budget).map_err(of_format)
+        // The decoders count on headers to make sense, and panic where some do not.
+        let decoded = caught(|| decode(format, file, channels, budget));
+        decoded.unwrap_or_else(|panic| Err(format!("it is damaged: {panic}"))).map_err(of_format)
     }
 }
 
@@ -128,6 +131,10 @@ fn decode(format: Format, file: &[u8], channels: usize, budget: &mut Budget) -> 
             let decoded = decoder.decode(&packet).map_err(|error| told(&error))?;
             taken.add(decoded)?;
         }
+    }
+    if let Some(frames) = parameters.n_frames.filter(|_| format == Format::Ogg) {
+        // What the last page holds beyond its position fills its packet up (Vorbis I specification, appendix A.2).
+        taken.planes.iter_mut().for_each(|plane| plane.truncate(usize::try_from(frames).unwrap_or(usize::MAX)));
     }
     let frames = taken.frames();
     if let Some(promised) = promised.filter(|&promised| promised > frames) {
