@@ -235,10 +235,8 @@ mod tests {
         let mut swapped = right();
         let (one, other) = (swapped[0][0][0], swapped[1][1][0]);
         (swapped[0][0][0], swapped[1][1][0]) = (other, one);
-        let expected = [
-            Fault::Swapped { position: 5, rank: 0, owner: 1 },
-            Fault::Swapped { position: 0, rank: 1, owner: 0 },
-        ];
+        let expected =
+            [Fault::Swapped { position: 5, rank: 0, owner: 1 }, Fault::Swapped { position: 0, rank: 1, owner: 0 }];
         assert_eq!(faults(swapped), expected);
         let mut beyond = right();
         beyond[0][0][0].index = 8;

@@ -73,7 +73,7 @@ impl Format {
     }
 }
 
-/// Returns the bytes of an ID3v2 tag at the beginning, which says its length in four times seven bits.
+/// Returns the bytes of an `ID3v2` tag at the beginning, which says its length in four times seven bits.
 fn tag_bytes(data: &[u8]) -> usize {
     match data {
         [b'I', b'D', b'3', _, _, _, a, b, c, d, ..] => {
@@ -128,8 +128,8 @@ fn decode(format: Format, file: &[u8], channels: usize, budget: &mut Budget) -> 
             Err(error) => return Err(told(&error)),
         };
         if packet.track_id() == id {
-            let decoded = decoder.decode(&packet).map_err(|error| told(&error))?;
-            taken.add(decoded)?;
+            let piece = decoder.decode(&packet).map_err(|error| told(&error))?;
+            taken.add(piece)?;
         }
     }
     if let Some(frames) = parameters.n_frames.filter(|_| format == Format::Ogg) {
