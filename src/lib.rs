@@ -107,7 +107,7 @@ pub use crate::{
         Lists, Loader, Masks, Parts, Ragged, Ranks, Runs, Shards, SharedSource, State, Stats, Table, Texts, Values,
         init,
     },
-    sampler::{Even, Shares, Shuffle},
+    sampler::{Audit, Even, Fault, RankShare, Shares, Shuffle},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
     transform::{BatchTransform, BoxFormat, Mixing, Transform},

@@ -68,7 +68,7 @@ def job() -> Job:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("variant")
-    parser.add_argument("workload", choices=["W1", "W2", "decode", "numbers", "members"])
+    parser.add_argument("workload", choices=["W1", "W2", "decode", "numbers", "members", "tokens"])
     parser.add_argument("dtype", choices=["u8", "f32"])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4.0)

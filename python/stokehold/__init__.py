@@ -22,6 +22,7 @@ _HOMES: Final = {
     "array_files": ("Npy", "Npz", "Safetensors"),
     "arrow.hugging_face": ("HuggingFace",),
     "arrow.ipc": ("Arrow",),
+    "audio": ("Audio",),
     "batch": ("Batch", "Ragged"),
     "coco": ("CocoDetection",),
     "encoded": ("Images", "Masks"),
@@ -47,6 +48,7 @@ _HOMES: Final = {
     "sources": ("Source", "concat"),
     "table": ("Arrays", "Table"),
     "tf_record": ("Feature", "TFRecord"),
+    "token_bin": ("TokenBin",),
     "transforms.base": ("Transform",),
     "transforms.calls": ("Call", "Map"),
     "transforms.color": (
@@ -101,6 +103,7 @@ _HOMES: Final = {
     "transforms.views": ("View",),
     "user.streams": ("WorkerInfo", "get_worker_info"),
     "web_dataset": ("Member", "WebDataset"),
+    "windows": ("Windows",),
 }
 """The public names of each module, which is imported when one of them is first asked for: a coordinator that runs
 code of users, whose first batch somebody waits for, needs few of them."""

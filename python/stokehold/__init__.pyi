@@ -5,6 +5,7 @@ from stokehold.adapters import Albumentations, TorchVision
 from stokehold.array_files import Npy, Npz, Safetensors
 from stokehold.arrow.hugging_face import HuggingFace
 from stokehold.arrow.ipc import Arrow
+from stokehold.audio import Audio
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
@@ -21,6 +22,7 @@ from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
 from stokehold.tf_record import Feature, TFRecord
+from stokehold.token_bin import TokenBin
 from stokehold.transforms import (
     Transform,
     calls,
@@ -48,11 +50,13 @@ from stokehold.transforms.policies import *
 from stokehold.transforms.views import *
 from stokehold.user.streams import WorkerInfo, get_worker_info
 from stokehold.web_dataset import Member, WebDataset
+from stokehold.windows import Windows
 
 __all__ = [
     "Albumentations",
     "Arrays",
     "Arrow",
+    "Audio",
     "Batch",
     "BatchTransform",
     "BoundingBoxes",
@@ -80,9 +84,11 @@ __all__ = [
     "Source",
     "TFRecord",
     "Table",
+    "TokenBin",
     "TorchVision",
     "Transform",
     "WebDataset",
+    "Windows",
     "WorkerError",
     "WorkerInfo",
     "__version__",

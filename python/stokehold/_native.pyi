@@ -127,6 +127,14 @@ class Source:
         description: str, cache: str | os.PathLike[str] | None, progress: Callable[[int, int], object]
     ) -> Source:
         """Finds the records of TFRecord files, described in JSON; `cache` and `progress` as for `web_dataset`."""
+    def tokens(
+        self, description: str, documents: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]] | None = ...
+    ) -> Source:
+        """Makes samples of the windows of tokens that this table has in its only column, as JSON describes.
+
+        `documents` are, of all shards one after another, the bytes at which documents start, and for each shard the
+        bytes of these numbers up to its last one.
+        """
     def select(self, of: int, indices: npt.NDArray[np.uint64]) -> Source:
         """Selects samples of this source, which has `of` of them, by their indices."""
     @staticmethod
@@ -360,6 +368,8 @@ class Loader:
     @property
     def shares(self) -> tuple[int, int, int, int] | None:
         """Of all ranks in a whole epoch: rows that come again, samples left out, the fewest and the most batches."""
+    def audit(self, epoch: int) -> tuple[list[tuple[int, int, int, int]], int, int, list[str]] | None:
+        """Returns what each rank gets of an epoch (batches, rows, padding, digest), samples left out, and faults."""
     @property
     def epoch(self) -> int: ...
     @property

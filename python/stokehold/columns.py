@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,11 +55,12 @@ class Stored(NamedTuple):
     """What holds a column.
 
     ``"rows"`` of an array; ``"runs"``, or paths of ``"files"``, and where each ends; ``"blocks"``, arrays in shards, as
-    a row of ``uint64`` each: the first sample, the number of the shard, and where in that they start; ``"parts"`` of
-    shards, as for each sample the number of the shard, ``uint32``, where in that it starts, and its bytes, ``uint64``.
+    a row of ``uint64`` each: the first sample, the number of the shard, where in that they start, and the bytes from
+    one row to the next; ``"windows"``, an array whose rows may overlap, and its rows likewise; ``"parts"`` of shards,
+    as for each sample the number of the shard, ``uint32``, where in that it starts, and its bytes, ``uint64``.
     """
 
-    by: Literal["rows", "runs", "files", "blocks", "parts"]
+    by: Literal["rows", "runs", "files", "blocks", "windows", "parts"]
     arrays: Sequence[npt.NDArray[Any]]
     shards: Sequence[Shard] = ()
 
@@ -131,12 +133,22 @@ class Texts(Bytes):
 
 
 class Blocks(Column):
-    """A column of C-contiguous arrays in files, of one dtype and shape of rows, one after another."""
+    """A column of arrays in files, of one dtype and shape of rows, one after another."""
 
-    def __init__(self, dtype: np.dtype[Any], shape: Sequence[int], blocks: Sequence[tuple[Shard, int, int]]) -> None:
-        """`blocks` are the arrays: their files, where in those they start, and their numbers of rows."""
+    def __init__(
+        self,
+        dtype: np.dtype[Any],
+        shape: Sequence[int],
+        blocks: Sequence[tuple[Shard, int, int]],
+        step: int | None = None,
+    ) -> None:
+        """`blocks` are the arrays: their files, where in those they start, and their numbers of rows.
+
+        `step` is the number of bytes from one row to the next, which may overlap; by default they are C-contiguous.
+        """
         self.dtype = dtype
         self.shape = tuple(shape)
+        self.step = math.prod(shape) * dtype.itemsize if step is None else step
         self.blocks = [block for block in blocks if block[2]]
 
     def spec(self) -> dict[str, Any]:
@@ -148,8 +160,9 @@ class Blocks(Column):
         shards = list(dict.fromkeys(shard for shard, _, _ in self.blocks))
         numbers = {shard: number for number, shard in enumerate(shards)}
         firsts = np.cumsum([0, *(rows for _, _, rows in self.blocks)])
-        found = [(first, numbers[shard], start) for first, (shard, start, _) in zip(firsts, self.blocks, strict=False)]
-        return Stored("blocks", (np.array(found, np.uint64).reshape(-1, 3),), shards)
+        each = zip(firsts, self.blocks, strict=False)
+        found = [(first, numbers[shard], start, self.step) for first, (shard, start, _) in each]
+        return Stored("blocks", (np.array(found, np.uint64).reshape(-1, 4),), shards)
 
     def __len__(self) -> int:
         return sum(rows for _, _, rows in self.blocks)

@@ -6,10 +6,9 @@ import itertools
 import json
 import sys
 import weakref
-from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 from stokehold import _native
 from stokehold.arguments import (
@@ -32,6 +31,7 @@ from stokehold.arguments import (
 from stokehold.batch import Batch, Output, SlotFields
 from stokehold.checks import one_of, text, truth
 from stokehold.coordinator import FROZEN
+from stokehold.epoch import NOBODY_KNOWS, Epoch, audited, places_of, tuple_of
 from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
@@ -41,7 +41,6 @@ from stokehold.sizes import byte_count
 from stokehold.sources import Source
 from stokehold.told import Tellable
 from stokehold.transforms import Map
-from stokehold.trees import register
 from stokehold.user.code import Code, Rng, Start
 from stokehold.user.functions import Function
 
@@ -202,7 +201,7 @@ class Loader(Tellable):
     """Rows of a batch, on each rank; None where samples come one by one."""
     drop_last: bool
     """Whether samples that do not fill a batch are left out."""
-    _begun: weakref.ref[_Epoch] | None = None
+    _begun: weakref.ref[Epoch] | None = None
     """The iterator that was made last."""
     _loads: int = 0
     """How many states have been loaded."""
@@ -308,16 +307,16 @@ class Loader(Tellable):
         given = Ranks.given(rank, world_size)
         self._ranks = given or Ranks.found(may_come=True)
         self._native = making.loader(self._ranks)
-        self._making = making if given is None else None
+        self._making, self._is_settled = making, given is not None
         self._counters: Mapping[str, int] = {} if is_code else source.counters
         self._is_stream, self._shuffles, self.drop_last = is_stream, bool(order), options["drop_last"]
         self._is_mapped = bool(maps) and not is_code
-        self._num_workers = num_workers
+        self._num_workers, self._rng = num_workers, rng
         self.batch_size = batch_size
         self._even: Even = even
-        self._positions = _places(self._native, self._valid_field)
+        self._positions = places_of(self._native, self._valid_field)
         self._ragged = frozenset(name for name, field in self.spec.items() if field.capacity is not None)
-        self._tuple: Any = _tuple_of(self._positions) if batch_type == "tuple" else None
+        self._tuple: Any = tuple_of(self._positions) if batch_type == "tuple" else None
 
     @property
     def spec(self) -> dict[str, FieldSpec]:
@@ -379,7 +378,7 @@ class Loader(Tellable):
 
     def _settle(self) -> None:
         """Asks for the last time which of several trainers this is: a process group may have begun since."""
-        if self._making is None:
+        if self._is_settled:
             return
         ranks = Ranks.found()
         if ranks[:2] != self._ranks[:2]:
@@ -387,7 +386,7 @@ class Loader(Tellable):
             self._native.close()
             self._native = self._making.loader(ranks)
             self._native.set_epoch(epoch)
-        self._ranks, self._making = ranks, None
+        self._ranks, self._is_settled = ranks, True
 
     def __iter__(self) -> Iterator[Any]:
         """Begins the next epoch: the one that was set or loaded, else the one after the last that gave a batch.
@@ -395,7 +394,7 @@ class Loader(Tellable):
         An iteration of this loader that was still going on ends; its iterator raises ``RuntimeError``.
         """
         self._settle()
-        epoch = _Epoch(self._native, self._given, is_endless=self._is_stream)
+        epoch = Epoch(self._native, self._given, is_endless=self._is_stream)
         self._begun = weakref.ref(epoch)
         return epoch
 
@@ -417,7 +416,7 @@ class Loader(Tellable):
             TypeError: The dataset is iterable, and nobody knows.
         """
         if self._is_stream:
-            raise TypeError(_NOBODY_KNOWS)
+            raise TypeError(NOBODY_KNOWS)
         self._settle()
         return self._native.remaining
 
@@ -470,6 +469,65 @@ class Loader(Tellable):
         self._settle()
         self._native.load_state(state_text(state_dict))
         self._loads += 1
+
+    def audit(self, epoch: int | None = None) -> dict[str, Any]:
+        """Proves that the ranks share out an epoch: each sample counts once, and is given to the rank whose turn it is.
+
+        Nothing is read: it goes over the order of all ranks. Each trainer of a run has the same answer, so that one can
+        compare with it what the others say they got.
+
+        Args:
+            epoch: The epoch's number; the current one by default.
+
+        Returns:
+            ``epoch``; ``samples``: of the source; ``left_out``: those that no rank gets, because they cannot be shared
+            out evenly or fill no batch; ``ranks``: of each, its ``batches``, its ``rows``, the ``padding`` among them,
+            rows whose samples come again to even the ranks out, and a ``digest`` of its indices, which is
+            ``xxhash.xxh3_64_intdigest`` of the bytes of all its ``batch.indices``.
+
+        Raises:
+            TypeError: `epoch` is no number; or the dataset is iterable, and nobody knows its samples.
+            RuntimeError: A sample is missing, counts twice, or is another rank's: the message names the first ones.
+        """
+        epoch = self.epoch if epoch is None else counted("epoch", epoch, of="Loader.audit")
+        self._settle()
+        return audited(self._native, epoch)
+
+    def replay(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
+        """Makes a batch again, in this process, with the bytes that it had: to look at what was in it when a loss rose.
+
+        The loader goes on as if nothing had been asked, and may be closed. A dataset of Python, and functions, are
+        called here as with ``num_workers=0``; the bytes are those of then if what they give depends on the index and
+        on the generators that are seeded for each sample alone.
+
+        Args:
+            epoch: The epoch's number.
+            batch: Which batch of this rank, from 0 on, counted from the beginning of the whole epoch, also if it was
+                resumed in its middle, and with this loader's batch size and world size.
+
+        Raises:
+            TypeError: A number is none; or the dataset is iterable, and has no batch without those before it.
+            ValueError: There is no such batch; or ``rng="worker"``, with which bytes depend on the workers.
+        """
+        if self._is_stream:
+            raise TypeError("Loader: replay needs a dataset with __getitem__; one that is iterated begins at its start")
+        if self._rng == "worker":
+            raise ValueError(
+                "Loader: replay needs rng='sample'; with 'worker', bytes depend on what a worker did before"
+            )
+        epoch = counted("epoch", epoch, of="Loader.replay")
+        batch = counted("batch", batch, of="Loader.replay")
+        self._settle()
+        if batch >= self._native.batches:
+            raise ValueError(f"Loader.replay: batch must be below len(loader), {self._native.batches}, not {batch}")
+        before = batch * (self.batch_size or 1) * self._ranks.world_size
+        state = json.loads(self._native.state()) | {"epoch": epoch, "cursor": before}
+        native = self._making.loader(self._ranks, alone=True)
+        try:
+            native.load_state(json.dumps(state))
+            return next(Epoch(native, self._given, is_endless=False))
+        finally:
+            native.close()
 
     def stats(self) -> dict[str, Any]:
         """Returns what the loader has done since it was made.
@@ -531,54 +589,3 @@ class Loader(Tellable):
         if shares is None or shares[2] == shares[3]:
             return f", even={self._even!r}"
         return f", even={self._even!r}, {shares[2]} to {shares[3]} batches a rank"
-
-
-def _places(native: _native.Loader, valid_field: str | None) -> dict[str, int | None]:
-    """Returns where each field is, and none for the mask, which is no field of the core."""
-    places: dict[str, int | None] = {name: at for at, (name, *_) in enumerate(native.fields)}
-    if valid_field in places:
-        native.close()
-        known = ", ".join(places)
-        raise ValueError(
-            f"Loader: valid_field must be a name that no other field has, not {valid_field!r}: the fields are {known}"
-        )
-    return places if valid_field is None else {**places, valid_field: None}
-
-
-def _tuple_of(names: Iterable[str]) -> type[tuple[Any, ...]]:
-    return namedtuple("BatchTuple", names, rename=True)  # noqa: PYI024 (the names come late)
-
-
-class _Epoch(Iterator[Any]):
-    """One epoch's batches. Goes on after an error in a batch."""
-
-    __slots__ = ("__weakref__", "_given", "_is_endless", "_is_untouched", "_iteration", "_native")
-
-    def __init__(self, native: _native.Loader, given: Callable[[_native.Batch], Any], *, is_endless: bool) -> None:
-        self._native = native
-        self._given = given
-        self._is_endless = is_endless
-        self._is_untouched = True
-        self._iteration = native.begin()
-        register()
-
-    def begin_anew(self) -> None:
-        """Begins the epoch that has been set in the meantime, unless something has been taken of this one."""
-        if self._is_untouched:
-            self._iteration = self._native.begin()
-
-    def __next__(self) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
-        self._is_untouched = False
-        native = self._native.next(self._iteration)
-        if native is None:
-            raise StopIteration
-        return self._given(native)
-
-    def __len__(self) -> int:
-        """Returns how many batches are still to come."""
-        if self._is_endless:
-            raise TypeError(_NOBODY_KNOWS)
-        return self._native.remaining_of(self._iteration)
-
-
-_NOBODY_KNOWS: Final = "nobody knows how many batches of an iterable dataset are still to come"

@@ -35,9 +35,11 @@ class Making:
         self._is_stream = is_stream
         self._forks = forks
 
-    def loader(self, ranks: Ranks) -> _native.Loader:
-        """Starts the loader of a trainer."""
+    def loader(self, ranks: Ranks, *, alone: bool = False) -> _native.Loader:
+        """Starts the loader of a trainer; `alone`, it has no workers."""
         options = self._description["options"] | {"rank": ranks.rank, "world_size": ranks.world_size}
+        if alone:
+            options["num_workers"] = 0
         code = self._code
         if code is not None and self._is_stream:
             turns = Turns(options["batch_size"], max(options["num_workers"], 1), ranks.rank, ranks.world_size)

@@ -119,10 +119,14 @@ def _index(root: Path) -> list[dict[str, Any]]:
 def _check(shard: Mapping[str, Any]) -> None:
     names, encodings, sizes = shard["column_names"], shard["column_encodings"], shard["column_sizes"]
     raw, count = shard["raw_data"], shard["samples"]
-    if not len(names) == len(encodings) == len(sizes) or not all(isinstance(name, str) for name in names):
+    if not len(names) == len(encodings) == len(sizes) or not all(isinstance(of, str) for of in (*names, *encodings)):
         raise ValueError("columns without a name, an encoding and a size")
     if type(count) is not int or type(raw["bytes"]) is not int or not isinstance(raw["basename"], str):
         raise ValueError("a shard without a number of samples, a name and a size")
+    for name, size in zip(names, sizes, strict=True):
+        # Offsets have 32 bits; so has what lies between them.
+        if size is not None and (type(size) is not int or not 0 <= size < 2**32):
+            raise ValueError(f"column `{name}` has the size {size!r}, and not a number of bytes, or null")
 
 
 def _columns(root: Path, shards: Sequence[Mapping[str, Any]]) -> dict[str, str]:

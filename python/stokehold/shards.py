@@ -63,16 +63,19 @@ def _braces(what: str, pattern: str) -> Iterator[str]:
         yield from _braces(what, pattern[: found.start()] + text + pattern[found.end() :])
 
 
-def shard_paths(what: str, shards: Paths) -> list[str]:
+def shard_paths(what: str, shards: Paths, argument: str = "shards") -> list[str]:
     """Returns the absolute paths of the files that a class, `what`, was given: paths, patterns, ranges in braces.
+
+    `argument` is the name of what was given.
 
     Raises:
         FileNotFoundError: A pattern matches nothing.
         ValueError: There are none, or one is compressed or elsewhere than on a disk.
     """
-    given = [shards] if isinstance(shards, str | os.PathLike) else items(f"{what}: shards", shards, "a path, or a list")
+    owner = f"{what}: {argument}"
+    given = [shards] if isinstance(shards, str | os.PathLike) else items(owner, shards, "a path, or a list")
     for at, each in enumerate(given):
-        checked_path(f"{what}: shards" if len(given) == 1 else f"{what}: shards[{at}]", each)
+        checked_path(owner if len(given) == 1 else f"{owner}[{at}]", each)
     paths: list[str] = []
     for each in given:
         # A path object is one, whatever its name looks like.
@@ -84,7 +87,7 @@ def shard_paths(what: str, shards: Paths) -> list[str]:
                 raise FileNotFoundError(f"{what}: no file matches {pattern!r}")
             paths.extend(matches)
     if not paths:
-        raise ValueError(f"{what}: shards: there are no shards")
+        raise ValueError(f"{owner}: there are no {argument}")
     for path in paths:
         if "://" in path or path.startswith("pipe:"):
             raise ValueError(f"{what}: {path} is no file; copy the shards to a disk first")

@@ -27,9 +27,9 @@ class Table(Source):
 
     Args:
         columns: The columns by field name, at least one, all with the same number of rows, at least one; or a DataFrame
-            of pandas or polars. A column is `Images`, `Masks`, `BoundingBoxes`, `KeyPoints` or `Lists`; a list of
-            ``str``, or a column of texts of pandas, polars or NumPy, which becomes a ragged field of their UTF-8 (see
-            `Batch.text`); a list of ``bytes``, which becomes a ragged field of ``uint8``, the bytes as they are;
+            of pandas or polars. A column is `Images`, `Masks`, `BoundingBoxes`, `KeyPoints`, `Lists` or `Audio`; a list
+            of ``str``, or a column of texts of pandas, polars or NumPy, which becomes a ragged field of their UTF-8
+            (see `Batch.text`); a list of ``bytes``, which becomes a ragged field of ``uint8``, the bytes as they are;
             anything else is taken for an array with a row for each sample, as `Arrays` takes it. An array follows no
             image: masks in memory are a column of `Masks`, and their images one of `Images`.
 

@@ -8,8 +8,10 @@
 //! by how much it makes an image smaller, `directory` reads tags, as TIFF and EXIF have them, `orientation` finds how an
 //! image is to be turned, `palette` makes colours of indices, `convert` makes the pixels that were asked for of those that
 //! a file has, then come the formats, each in its file or folder, `recognise` with the list of them, and `encoded`,
-//! `decoder`, `mask_decoder` and `cutout`, which take any.
+//! `decoder`, `mask_decoder` and `cutout`, which take any. `audio` stands apart: it decodes and resamples waveforms.
 
+#[cfg(feature = "audio")]
+pub mod audio;
 mod bmp;
 mod convert;
 mod cutout;

@@ -107,6 +107,7 @@ fn follow(view: &View, kind: &mut Kind) -> Result<()> {
         | Kind::Label(_)
         | Kind::Text(_)
         | Kind::Bytes(_)
+        | Kind::Audio(_)
         | Kind::Object(_) => {
             let View { name, of, .. } = view;
             return Err(Error::Config(format!(

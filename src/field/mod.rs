@@ -87,6 +87,7 @@ kinds! {
     label { Label }
     text { Text }
     bytes { Bytes }
+    audio { Audio }
     object { Object }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
     job::{OnError, Options},
-    sampler::{Sampler, Shares},
+    sampler::{Audit, Sampler, Shares},
     shm::SlotRef,
     spec::FieldSpec,
     sys::report,
@@ -109,6 +109,11 @@ impl Loader {
     /// none where samples come as streams.
     pub fn shares(&self) -> Option<Shares> {
         self.sampler.shares()
+    }
+
+    /// Proves, without reading a sample, that the ranks share out an epoch; none where samples come as streams.
+    pub fn audit(&self, epoch: u64) -> Option<Audit> {
+        self.sampler.audit(epoch)
     }
 
     /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends; one

@@ -31,7 +31,7 @@ pub use self::{
     input::Input,
     launch::{Launch, init, serve_posted_stdin, serve_stdin},
     ranks::{Ranks, auto_workers},
-    shared_source::{Columns, Parts, Runs, Shards, SharedSource, Values, shared_pieces},
+    shared_source::{Columns, Parts, Runs, Shards, SharedSource, TokenWindows, Values, shared_pieces},
     state::State,
     stats::Stats,
     table::Table,

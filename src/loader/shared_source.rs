@@ -16,9 +16,9 @@ use crate::{
     shm::SharedBytes,
     source::{
         BlocksAt, Bytes, Column, Concat, ExamplesSpec, Feature, Joined, PartsAt, RunsAt, ShardsAt, Source, SourceSpec,
-        Stamp, Stored, Table, TableSpec,
+        Stamp, Stored, Table, TableSpec, TokensSpec, WindowsAt,
     },
-    spec::FieldSpec,
+    spec::{DType, FieldSpec},
     sys::{limits, memory::SharedMemory},
 };
 
@@ -45,8 +45,12 @@ pub enum Values<'a> {
     Runs(Runs<'a>),
     /// Bytes of shards.
     Parts(Parts<'a>),
-    /// Rows of C-contiguous arrays in shards, each given by its first sample, its shard, and where in that it starts.
-    Blocks(&'a [[u64; 3]]),
+    /// Rows of arrays in shards, each given by its first sample, its shard, where in that it starts, and how many bytes
+    /// after a row the next one starts.
+    Blocks(&'a [[u64; 4]]),
+    /// Rows of arrays in these bytes, which may overlap, given likewise, all of shard 0. Bytes that several columns have in
+    /// common are copied once.
+    Windows(&'a [u8], &'a [[u64; 4]]),
 }
 
 /// Parts of shards, one for each sample.
@@ -100,6 +104,21 @@ pub struct Runs<'a> {
     pub ends: &'a [u64],
 }
 
+/// What is made of windows of tokens; see [`TokensSpec`].
+#[derive(Clone, Copy, Debug)]
+pub struct TokenWindows<'a> {
+    /// The dtype of tokens in a batch.
+    pub output: DType,
+    /// The first number that is no token.
+    pub limit: u64,
+    /// The token that ends a document.
+    pub separator: Option<u32>,
+    /// Whether there are fields that say which tokens are of one document.
+    pub segments: bool,
+    /// For each shard, where its documents start, as `u64` in native byte order.
+    pub documents: Option<Runs<'a>>,
+}
+
 impl SharedSource {
     /// Copies arrays of `len` rows each, given with the spec of one row and as C-contiguous bytes.
     ///
@@ -151,9 +170,10 @@ impl SharedSource {
                     let shards = parts.add(bytemuck::cast_slice(shards).into());
                     Stored::Parts(PartsAt { shards, starts, sizes, longest })
                 }
-                Values::Blocks(blocks) => {
-                    let offset = parts.add(bytemuck::cast_slice(blocks).into());
-                    Stored::Blocks(BlocksAt { offset, count: blocks.len() })
+                Values::Blocks(blocks) => Stored::Blocks(parts.add_blocks(blocks)),
+                Values::Windows(bytes, blocks) => {
+                    let (offset, size) = (parts.add_once(bytes), bytes.len() as u64);
+                    Stored::Windows(WindowsAt { blocks: parts.add_blocks(blocks), offset, size })
                 }
             };
             stored.push(Column { field, stored: values });
@@ -217,6 +237,31 @@ impl SharedSource {
         };
         let spec = ExamplesSpec { records: records.clone(), features, check_crc };
         Self::over(SourceSpec::Examples(spec), self.memory.clone())
+    }
+
+    /// Returns a source of windows of tokens: those that this table has in its only column, each of one token more than a
+    /// sequence; see [`Tokens`](crate::source::Tokens).
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it is no such table, or documents are not said for each shard; [`Error::Memory`] where these
+    /// do not fit under a limit of this process.
+    pub fn tokens(&self, tokens: TokenWindows<'_>) -> Result<Self> {
+        let SourceSpec::Table(windows) = &self.spec else {
+            return Err(Error::config("windows of tokens are made of a table of them"));
+        };
+        let TokenWindows { output, limit, separator, segments, documents } = tokens;
+        let mut memory = self.memory.clone();
+        let documents = match documents {
+            None => None,
+            Some(runs) => {
+                let mut parts = Pieces::default();
+                let runs = parts.add_runs(runs.bytes.into(), runs.ends.into());
+                memory.push(parts.copy()?);
+                Some(runs)
+            }
+        };
+        let windows = windows.clone();
+        Self::over(SourceSpec::Tokens(TokensSpec { windows, output, limit, separator, segments, documents }), memory)
     }
 
     /// Returns the source as data.
@@ -302,6 +347,19 @@ impl<'a> Pieces<'a> {
         self.end = (offset + bytes.len()).next_multiple_of(ALIGN);
         self.parts.push((offset, bytes));
         offset
+    }
+
+    /// Adds bytes, unless these very ones have been added already, and returns their offset.
+    fn add_once(&mut self, bytes: &'a [u8]) -> usize {
+        let same = |(_, part): &&(usize, Cow<'a, [u8]>)| std::ptr::eq(&raw const **part, bytes);
+        match self.parts.iter().find(same) {
+            Some((offset, _)) => *offset,
+            None => self.add(bytes.into()),
+        }
+    }
+
+    fn add_blocks(&mut self, blocks: &'a [[u64; 4]]) -> BlocksAt {
+        BlocksAt { offset: self.add(bytemuck::cast_slice(blocks).into()), count: blocks.len() }
     }
 
     fn add_runs(&mut self, bytes: Cow<'a, [u8]>, ends: Cow<'a, [u64]>) -> RunsAt {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     error::{Error, Result, SampleError},
     loader::{self, Builder, Description, Input, Launch},
+    sampler::{Audit, Fault},
     spec::FieldSpec,
 };
 
@@ -60,6 +61,9 @@ type FieldArgs = (String, &'static str, Vec<Option<usize>>, Option<usize>);
 
 /// The code of a loader; and its pickle and the buffers that lie apart, unless it is used in this process or forks of it.
 type CodeArgs<'py> = (Bound<'py, PyAny>, Option<(PyBackedBytes, Vec<Bound<'py, PyAny>>)>);
+
+/// What an audit has found.
+type AuditArgs = (Vec<(u64, u64, u64, u64)>, u64, u64, Vec<String>);
 
 /// The native loader; see `stokehold.Loader`.
 #[pyclass(frozen, module = "stokehold._native")]
@@ -144,6 +148,14 @@ impl Loader {
             (field.name.clone(), field.dtype.name(), shape, field.ragged.map(|ragged| ragged.capacity))
         };
         self.loader.spec().iter().map(field).collect()
+    }
+
+    /// What each rank gets of an epoch (batches, rows, those that come again, the hash of its indices), the samples that none
+    /// gets, how many faults there are, and the first of them; None of streams.
+    fn audit(&self, py: Python<'_>, epoch: u64) -> Option<AuditArgs> {
+        let Audit { ranks, left_out, faults, fault_count, .. } = py.detach(|| self.loader.audit(epoch))?;
+        let ranks = ranks.iter().map(|rank| (rank.batches, rank.rows, rank.padding, rank.digest)).collect();
+        Some((ranks, left_out, fault_count, faults.iter().map(Fault::to_string).collect()))
     }
 
     /// The number of samples of the source.

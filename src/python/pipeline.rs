@@ -112,6 +112,7 @@ impl Pipeline {
                 | Kind::Tensor(_)
                 | Kind::List(_)
                 | Kind::Varying(_)
+                | Kind::Audio(_)
                 | Kind::Object(_)
                 | Kind::Label(_) => array,
             };

@@ -19,8 +19,9 @@ use crate::{
     error::{Error, Result},
     field::Field,
     index::{Cache, Progress, Take, TfRecord, WebDataset},
-    loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
+    loader::{Columns, Parts, Runs, Shards, SharedSource, TokenWindows, Values},
     source::{self, SourceSpec, Stamp},
+    spec::DType,
 };
 
 /// A column, and what holds it.
@@ -43,9 +44,21 @@ enum Stored {
     Files(usize, usize),
     /// Bytes of shards: for each sample the shard as `uint32`, where they start in it, and how many they are as `uint64`.
     Parts(usize, usize, usize),
-    /// Rows of C-contiguous arrays in shards: for each array its first sample, its shard, and where in that it starts, as
-    /// three `uint64`.
+    /// Rows of arrays in shards: for each array its first sample, its shard, where in that it starts, and the bytes from one
+    /// row to the next, as four `uint64`.
     Blocks(usize),
+    /// Rows of an array that may overlap: the array, and where they lie in it, likewise.
+    Windows(usize, usize),
+}
+
+/// What is made of windows of tokens.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokensDescription {
+    output: DType,
+    limit: u64,
+    separator: Option<u32>,
+    segments: bool,
 }
 
 /// A table: numbers stand for buffers.
@@ -127,6 +140,28 @@ impl Source {
     fn take_of(suffix: &str) -> PyResult<String> {
         let take = Take::by_suffix(suffix).map_err(PyValueError::new_err)?;
         Ok(serde_json::to_string(&take).map_err(|error| Error::Protocol(error.to_string()))?)
+    }
+
+    /// Makes samples of the windows of tokens that this table has in its only column, as JSON describes. `documents` are, of
+    /// all shards one after another, the bytes at which documents start, as `uint64`, and for each shard where these end.
+    #[pyo3(signature = (description, documents = None))]
+    fn tokens(
+        &self,
+        py: Python<'_>,
+        description: &str,
+        documents: Option<(PyBuffer<u64>, PyBuffer<u64>)>,
+    ) -> PyResult<Self> {
+        let TokensDescription { output, limit, separator, segments } = super::from_json("tokens", description)?;
+        let documents = match documents {
+            Some((starts, ends)) => Some((starts.to_vec(py)?, ends.to_vec(py)?)),
+            None => None,
+        };
+        let make = || {
+            let documents = documents.as_ref();
+            let documents = documents.map(|(starts, ends)| Runs { bytes: bytemuck::cast_slice(starts), ends });
+            self.0.tokens(TokenWindows { output, limit, separator, segments, documents })
+        };
+        Ok(Self(py.detach(make)?))
     }
 
     /// Selects samples of this source, which has `of` of them, by their indices.
@@ -233,6 +268,9 @@ impl Stored {
                 sizes: numbers(&what, buffers, sizes)?,
             }),
             Self::Blocks(blocks) => Values::Blocks(numbers(&what, buffers, blocks)?),
+            Self::Windows(array, blocks) => {
+                Values::Windows(bytes(&what, buffers, array)?, numbers(&what, buffers, blocks)?)
+            }
         })
     }
 }

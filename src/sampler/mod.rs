@@ -2,6 +2,7 @@
 //!
 //! Nothing here depends on workers: any process can compute which sample belongs in which row.
 
+mod audit;
 mod blocks;
 mod even;
 mod order;
@@ -10,6 +11,7 @@ mod permutation;
 mod shares;
 
 pub use self::{
+    audit::{Audit, Fault, RankShare},
     blocks::Blocks,
     even::Even,
     order::{Order, Shuffle},

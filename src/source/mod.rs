@@ -21,6 +21,7 @@ mod select;
 mod spec;
 mod stamp;
 mod table;
+mod tokens;
 mod unpack;
 mod values;
 
@@ -40,7 +41,8 @@ pub use self::{
     select::Select,
     spec::SourceSpec,
     stamp::Stamp,
-    table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stored, Table, TableSpec},
+    table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stored, Table, TableSpec, WindowsAt},
+    tokens::{Tokens, TokensSpec},
     unpack::unpack_zstd,
     values::{Values, values},
 };

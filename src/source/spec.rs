@@ -13,6 +13,7 @@ use super::{
     path,
     select::Select,
     table::{Table, TableSpec},
+    tokens::{Tokens, TokensSpec},
 };
 use crate::{
     error::{Error, Result},
@@ -58,6 +59,8 @@ pub enum SourceSpec {
     },
     /// Records of shards that are `tf.train.Example`s; see [`Examples`].
     Examples(ExamplesSpec),
+    /// Windows of files of tokens; see [`Tokens`].
+    Tokens(TokensSpec),
     /// Rows of Parquet files; see [`Parquet`](super::Parquet).
     #[cfg(feature = "parquet")]
     Parquet(super::ParquetSpec),
@@ -82,6 +85,7 @@ impl SourceSpec {
             }
             Self::Joined { source, other } => [source.fields(), other.fields()].concat(),
             Self::Examples(spec) => spec.features.iter().map(|feature| feature.field.clone()).collect(),
+            Self::Tokens(spec) => spec.fields(),
             #[cfg(feature = "parquet")]
             Self::Parquet(spec) => spec.columns.iter().map(|column| column.field.clone()).collect(),
             // They are learned from samples.
@@ -105,7 +109,7 @@ impl SourceSpec {
             Self::Joined { source, other } => {
                 Self::Joined { source: Box::new(source.absolute()), other: Box::new(other.absolute()) }
             }
-            Self::Table(_) | Self::Examples(_) | Self::Code { .. } => self,
+            Self::Table(_) | Self::Examples(_) | Self::Tokens(_) | Self::Code { .. } => self,
         }
     }
 
@@ -116,6 +120,7 @@ impl SourceSpec {
             #[cfg(feature = "parquet")]
             Self::Parquet(_) => 0,
             Self::Table(_) | Self::Examples(_) => 1,
+            Self::Tokens(spec) => 1 + usize::from(spec.documents.is_some()),
             Self::Select { source, .. } => source.pieces() + 1,
             Self::Concat { sources } => sources.iter().map(Self::pieces).sum(),
             Self::Joined { source, other } => source.pieces() + other.pieces(),
@@ -131,7 +136,7 @@ impl SourceSpec {
             Self::Select { source, .. } => source.kept_bytes(),
             Self::Concat { sources } => sources.iter().map(Self::kept_bytes).fold(0, u64::saturating_add),
             Self::Joined { source, other } => source.kept_bytes().saturating_add(other.kept_bytes()),
-            Self::ImageFolder { .. } | Self::Table(_) | Self::Examples(_) | Self::Code { .. } => 0,
+            Self::ImageFolder { .. } | Self::Table(_) | Self::Examples(_) | Self::Tokens(_) | Self::Code { .. } => 0,
         }
     }
 
@@ -167,6 +172,7 @@ impl SourceSpec {
                 Arc::new(Joined::open(source.open(one)?, other.open(others)?)?)
             }
             Self::Examples(spec) => Arc::new(Examples::open(spec.clone(), Arc::clone(&memory[0]))?),
+            Self::Tokens(spec) => Arc::new(Tokens::open(spec.clone(), Arc::clone(&memory[0]), memory.get(1).cloned())?),
             #[cfg(feature = "parquet")]
             Self::Parquet(spec) => Arc::new(super::Parquet::open(spec.clone())?),
             Self::Code { .. } => return Err(Error::config("code of the user is opened by what runs it")),

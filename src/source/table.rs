@@ -14,14 +14,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::runs::{check_runs, run, u64_at};
 pub use self::{
-    column::{BlocksAt, Column, PartsAt, Stored},
+    column::{BlocksAt, Column, PartsAt, Stored, WindowsAt},
     runs::RunsAt,
     shards::ShardsAt,
 };
 use self::{
     column::{Found, check},
-    runs::{END_BYTES, Part, check_runs, end, run},
+    runs::{END_BYTES, Part, end},
     shards::{OpenShards, Shards},
 };
 use super::{
@@ -130,7 +131,7 @@ impl Table {
     fn path(&self, column: &Column, index: u64) -> Option<&Path> {
         match column.stored {
             Stored::Files(paths) => Some(Path::new(OsStr::from_bytes(run(self.shared(), paths, index)))),
-            Stored::Rows(_) | Stored::Runs(_) | Stored::Parts(_) | Stored::Blocks(_) => None,
+            Stored::Rows(_) | Stored::Runs(_) | Stored::Parts(_) | Stored::Blocks(_) | Stored::Windows(_) => None,
         }
     }
 
@@ -142,6 +143,11 @@ impl Table {
     pub(super) fn part_of(&self, column: usize, index: u64) -> Option<(&Path, u64)> {
         let part = self.part(column, index)?;
         Some((self.shards.path(self.shared(), part.shard), part.start))
+    }
+
+    /// Returns the number of the shard in which a column has a sample's part.
+    pub(super) fn shard_of(&self, column: usize, index: u64) -> Option<u32> {
+        Some(self.part(column, index)?.shard)
     }
 
     /// Reads what a sample has in files and shards.
@@ -240,7 +246,7 @@ impl Source for Table {
         let reads = |column: &Column| match column.stored {
             Stored::Files(_) => true,
             Stored::Parts(_) | Stored::Blocks(_) => self.shards.are_read(),
-            Stored::Rows(_) | Stored::Runs(_) => false,
+            Stored::Rows(_) | Stored::Runs(_) | Stored::Windows(_) => false,
         };
         self.spec.columns.iter().any(reads)
     }
@@ -276,6 +282,10 @@ impl Source for Table {
                 &self.shared()[start..start + bytes]
             }
             Found::Run(runs) => run(self.shared(), runs, index),
+            Found::Window(at) => {
+                let part = at.blocks.part(self.shared(), index, self.rows[field]);
+                &self.shared()[at.offset + part.start as usize..][..self.rows[field]]
+            }
         }
     }
 }
@@ -410,7 +420,7 @@ mod tests {
             sizes: add(&mut bytes, &[5_u64, 3].map(u64::to_ne_bytes)),
             longest: 5,
         };
-        let blocks = BlocksAt { offset: add(&mut bytes, &[0_u64, 1, 4].map(u64::to_ne_bytes)), count: 1 };
+        let blocks = BlocksAt { offset: add(&mut bytes, &[0_u64, 1, 4, 2].map(u64::to_ne_bytes)), count: 1 };
         let columns = vec![
             column("text", numbers(DType::UInt8, &[], 9), Stored::Parts(parts)),
             column("row", Tensor { dtype: DType::UInt8, shape: vec![2] }, Stored::Blocks(blocks)),
@@ -449,6 +459,37 @@ mod tests {
     }
 
     #[test]
+    fn rows_may_overlap_in_shards_and_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = Vec::new();
+        let shards = shards(folder.path(), &[b"..123456"], false, &mut bytes);
+        let pairs = |step: u64| [0, 0, 2, step, 2, 0, 3, step].map(u64::to_ne_bytes);
+        let offset = bytes.len();
+        bytes.extend(b"xx987654");
+        let in_shards = BlocksAt { offset: add(&mut bytes, &pairs(3)), count: 2 };
+        let in_memory =
+            WindowsAt { blocks: BlocksAt { offset: add(&mut bytes, &pairs(1)), count: 2 }, offset, size: 8 };
+        let open = |in_shards, in_memory| {
+            let kind = || Tensor { dtype: DType::UInt8, shape: vec![2] };
+            let columns =
+                vec![column("a", kind(), Stored::Blocks(in_shards)), column("b", kind(), Stored::Windows(in_memory))];
+            let spec = TableSpec { shards: Some(shards), ..TableSpec::new(4, columns) };
+            assert_eq!(serde_json::from_str::<TableSpec>(&serde_json::to_string(&spec).unwrap()).unwrap(), spec);
+            Table::open(spec, Arc::new(bytes.clone()))
+        };
+        let table = open(in_shards, in_memory).unwrap();
+        let all: Vec<_> = (0..4).map(|index| payloads(&table, index).unwrap().concat()).collect();
+        assert_eq!(all, [b"1298", b"4587", b"2387", b"5676"].map(|each| each.to_vec()));
+        assert!(table.needs_record(0) && !table.needs_record(1));
+        let short = WindowsAt { size: 5, ..in_memory };
+        assert!(message(open(in_shards, short)).contains("`b` of 4 rows does not fit"));
+        let beyond = WindowsAt { offset: usize::MAX, ..in_memory };
+        assert!(message(open(in_shards, beyond)).contains("`b` of 4 rows does not fit"));
+        let far = BlocksAt { count: 1, ..in_shards };
+        assert!(message(open(far, in_memory)).contains("`a` of 4 rows reaches beyond its shards"));
+    }
+
+    #[test]
     fn a_shard_that_was_changed_is_told() {
         let folder = tempfile::tempdir().unwrap();
         for mapped in [false, true] {
@@ -484,7 +525,7 @@ mod tests {
         assert!(changed(&|spec| parts(spec, &|at| at.shards = usize::MAX)).contains("reaches beyond its shards"));
         assert!(changed(&|spec| spec.len = 4).contains("do not fit"));
         assert!(
-            changed(&|spec| spec.columns[1].field = Field::new("row", Tensor { dtype: DType::UInt8, shape: vec![4] }))
+            changed(&|spec| spec.columns[1].field = Field::new("row", Tensor { dtype: DType::UInt8, shape: vec![7] }))
                 .contains("column `row` of 2 rows reaches beyond its shards")
         );
         assert!(changed(&|spec| spec.shards = None).contains("reaches beyond its shards"));

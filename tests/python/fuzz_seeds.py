@@ -40,8 +40,8 @@ class Target:
     repair: Callable[[bytes], bytes] | None = None
     """Makes checksums right again, so that what is behind them is tried too."""
     repaired: float = 0.8
-    caught: str = "nothing"
-    """What a bad sample's error says where a library has panicked and that is known."""
+    caught: tuple[str, ...] = ()
+    """What bad samples' errors say where a library has panicked and that is known."""
     packed: Callable[[Files], Files] | None = None
     """Makes the files that are opened of those that are damaged."""
 
@@ -212,7 +212,7 @@ def parquet() -> Target:
         seeds,
         lambda folder: sh.Parquet(folder / "x.parquet", images=["image"], cache="4MiB"),
         images=["image"],
-        caught="offset + len out of bounds",
+        caught=("offset + len out of bounds", "index out of bounds: the len is"),
     )
 
 

@@ -78,6 +78,11 @@ def _edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         (lambda shard: shard.pop("column_names"), "is no index"),
         (lambda shard: shard.update(column_sizes=[1]), "is no index"),
         (lambda shard: shard.update(column_sizes=[4] * 7), "do not fill it|too short"),
+        (lambda shard: shard.update(column_sizes=[-4] * 7), "column `b` has the size -4"),
+        (lambda shard: shard.update(column_sizes=[1 << 64] * 7), "has the size 18446744073709551616"),
+        (lambda shard: shard.update(column_sizes=[8.0] * 7), r"has the size 8\.0"),
+        (lambda shard: shard.update(column_sizes=["8"] * 7), "has the size '8'"),
+        (lambda shard: shard.update(column_encodings=[3] * 7), "without a name, an encoding"),
     ],
 )
 def test_hostile_indices_are_refused(folder: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:

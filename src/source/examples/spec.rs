@@ -50,6 +50,7 @@ impl Feature {
                 | Kind::Varying(_)
                 | Kind::Text(_)
                 | Kind::Bytes(_)
+                | Kind::Audio(_)
                 | Kind::Object(_),
                 Holds::Floats | Holds::Integers,
             ) => {

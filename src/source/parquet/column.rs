@@ -75,6 +75,7 @@ impl Expected<'_> {
             | Kind::BoundingBoxes(_)
             | Kind::KeyPoints(_)
             | Kind::Varying(_)
+            | Kind::Audio(_)
             | Kind::Object(_) => None,
         }
     }

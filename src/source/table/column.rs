@@ -33,8 +33,10 @@ pub enum Stored {
     Runs(RunsAt),
     /// Bytes of a shard, anywhere in it.
     Parts(PartsAt),
-    /// A row of fixed size, in C-contiguous arrays that lie in shards.
+    /// A row of fixed size, in arrays that lie in shards.
     Blocks(BlocksAt),
+    /// A row of fixed size, in an array that lies in the shared bytes, whose rows may overlap.
+    Windows(WindowsAt),
 }
 
 /// Parts of shards, one a sample: where the numbers that say so lie, in native byte order.
@@ -50,14 +52,25 @@ pub struct PartsAt {
     pub longest: usize,
 }
 
-/// Arrays in shards, whose rows follow each other.
+/// Arrays in shards, whose rows follow each other at equal distances; they may overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlocksAt {
-    /// Where their descriptions lie: for each array, in native byte order, three `u64`: its first sample, its shard, and where
-    /// in that it starts.
+    /// Where their descriptions lie: for each array, in native byte order, four `u64`: its first sample, its shard, where in
+    /// that it starts, and how many bytes after a row the next one starts.
     pub offset: usize,
     /// How many arrays there are.
     pub count: usize,
+}
+
+/// Rows in an array of the shared bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowsAt {
+    /// Where the rows lie in the array, which counts as shard 0.
+    pub blocks: BlocksAt,
+    /// Where the array starts.
+    pub offset: usize,
+    /// Its bytes.
+    pub size: u64,
 }
 
 /// Where the payload of a column is found.
@@ -69,6 +82,8 @@ pub(super) enum Found {
     Row { offset: usize, bytes: usize },
     /// In the shared bytes: runs.
     Run(RunsAt),
+    /// In the shared bytes: rows that may overlap.
+    Window(WindowsAt),
 }
 
 impl Stored {
@@ -81,37 +96,46 @@ impl Stored {
                 size: u64_at(bytes, at.sizes + index as usize * 8),
             }),
             Self::Blocks(at) => Some(at.part(bytes, index, row)),
-            Self::Files(_) | Self::Rows(_) | Self::Runs(_) => None,
+            Self::Files(_) | Self::Rows(_) | Self::Runs(_) | Self::Windows(_) => None,
         }
     }
 }
 
-const BLOCK_BYTES: usize = 24;
+const BLOCK_BYTES: usize = 32;
 
 impl BlocksAt {
-    fn block(self, bytes: &[u8], number: usize) -> [u64; 3] {
-        [0, 8, 16].map(|at| u64_at(bytes, self.offset + number * BLOCK_BYTES + at))
+    fn block(self, bytes: &[u8], number: usize) -> [u64; 4] {
+        [0, 8, 16, 24].map(|at| u64_at(bytes, self.offset + number * BLOCK_BYTES + at))
     }
 
-    fn part(self, bytes: &[u8], index: u64, row: usize) -> Part {
+    /// Returns the descriptions of the arrays, as bytes; they have been checked.
+    pub(in crate::source) fn described(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.offset..self.offset + self.count * BLOCK_BYTES]
+    }
+
+    pub(super) fn part(self, bytes: &[u8], index: u64, row: usize) -> Part {
         // The last block that begins at or before the sample.
         let (mut low, mut high) = (0, self.count);
         while high - low > 1 {
             let middle = low.midpoint(high);
             if self.block(bytes, middle)[0] <= index { low = middle } else { high = middle }
         }
-        let [first, shard, start] = self.block(bytes, low);
-        Part { shard: shard as u32, start: start + (index - first) * row as u64, size: row as u64 }
+        let [first, shard, start, step] = self.block(bytes, low);
+        Part { shard: shard as u32, start: start + (index - first) * step, size: row as u64 }
     }
 
-    fn check(self, row: usize, len: u64, bytes: &[u8], shards: &Shards) -> Option<()> {
+    /// Checks that all rows lie where `holds` says that a shard has bytes: so many from a start on.
+    fn check(self, row: usize, len: u64, bytes: &[u8], holds: impl Fn(u32, u64, u64) -> Option<()>) -> Option<()> {
         fits(self.count.checked_mul(BLOCK_BYTES), self.offset, bytes)?;
         (self.count > 0 && self.block(bytes, 0)[0] == 0).then_some(())?;
         for number in 0..self.count {
-            let [first, shard, start] = self.block(bytes, number);
+            let [first, shard, start, step] = self.block(bytes, number);
             let end = if number + 1 < self.count { self.block(bytes, number + 1)[0] } else { len };
-            let size = end.checked_sub(first)?.checked_mul(row as u64)?;
-            shards.holds(u32::try_from(shard).ok()?, start, size)?;
+            let size = match end.checked_sub(first)? {
+                0 => 0,
+                rows => (rows - 1).checked_mul(step)?.checked_add(row as u64)?,
+            };
+            holds(u32::try_from(shard).ok()?, start, size)?;
         }
         Some(())
     }
@@ -172,8 +196,14 @@ pub(super) fn check(column: &Column, len: u64, (bytes, shards): (&[u8], &Shards)
             Ok(next())
         }
         (Payload::Row(row), Stored::Blocks(blocks)) => {
-            blocks.check(row, len, bytes, shards).ok_or_else(beyond)?;
+            blocks.check(row, len, bytes, |shard, start, size| shards.holds(shard, start, size)).ok_or_else(beyond)?;
             Ok(next())
+        }
+        (Payload::Row(row), Stored::Windows(at)) => {
+            fits(usize::try_from(at.size).ok(), at.offset, bytes).ok_or_else(outside)?;
+            let holds = |shard, start: u64, size| (shard == 0 && start.checked_add(size)? <= at.size).then_some(());
+            at.blocks.check(row, len, bytes, holds).ok_or_else(outside)?;
+            Ok(Found::Window(at))
         }
         (payload, stored) => {
             Err(Error::Config(format!("column `{name}` holds {stored:?}, and its field is {payload:?}")))

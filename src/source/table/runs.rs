@@ -28,7 +28,7 @@ pub(super) fn number_at<const SIZE: usize>(bytes: &[u8], at: usize) -> [u8; SIZE
     bytes[at..at + SIZE].try_into().unwrap_or([0; SIZE])
 }
 
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(in crate::source) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(number_at(bytes, at))
 }
 
@@ -37,7 +37,7 @@ pub(super) fn end(bytes: &[u8], runs: RunsAt, index: u64) -> usize {
 }
 
 /// Returns the run of a sample.
-pub(super) fn run(bytes: &[u8], runs: RunsAt, index: u64) -> &[u8] {
+pub(in crate::source) fn run(bytes: &[u8], runs: RunsAt, index: u64) -> &[u8] {
     let start = index.checked_sub(1).map_or(0, |before| end(bytes, runs, before));
     &bytes[runs.offset + start..runs.offset + end(bytes, runs, index)]
 }
@@ -47,7 +47,7 @@ pub(super) fn fits(size: Option<usize>, offset: usize, bytes: &[u8]) -> Option<(
 }
 
 /// Checks that all runs lie in the bytes and hold whole entries.
-pub(super) fn check_runs(runs: RunsAt, entry: usize, len: u64, bytes: &[u8]) -> Option<()> {
+pub(in crate::source) fn check_runs(runs: RunsAt, entry: usize, len: u64, bytes: &[u8]) -> Option<()> {
     fits(usize::try_from(len).ok()?.checked_mul(END_BYTES), runs.ends, bytes)?;
     let mut before = 0;
     for index in 0..len {

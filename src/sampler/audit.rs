@@ -1,0 +1,251 @@
+//! Proof that the ranks share out an epoch: every sample once, and to whom it belongs.
+
+use std::fmt;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::partition::Sampler;
+
+/// A row of a rank: where it stands in the epoch's order, its sample, and whether that counts, or comes again to even out
+/// the ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    position: u64,
+    index: u64,
+    is_valid: bool,
+}
+
+/// What a rank gets of an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RankShare {
+    /// Its batches.
+    pub batches: u64,
+    /// The rows of all its batches.
+    pub rows: u64,
+    /// Those of them whose samples come again, to even the ranks out.
+    pub padding: u64,
+    /// The hash (XXH3, 64 bits) of the indices of its rows, in their order, each as a little-endian `int64`.
+    pub digest: u64,
+}
+
+/// What is wrong with an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// A sample that counts twice.
+    Repeated {
+        /// Its index.
+        index: u64,
+        /// The rank that has it once more.
+        rank: u32,
+    },
+    /// A sample that no rank has, although it is not one of those that are left out.
+    Missing {
+        /// Its index.
+        index: u64,
+    },
+    /// A row that belongs to another rank.
+    Swapped {
+        /// Where it stands in the epoch's order.
+        position: u64,
+        /// The rank that has it.
+        rank: u32,
+        /// The one whose turn it is.
+        owner: u32,
+    },
+    /// A row with a number that is no sample's.
+    Beyond {
+        /// The number.
+        index: u64,
+        /// The rank that has it.
+        rank: u32,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repeated { index, rank } => write!(f, "rank {rank} has sample {index} once more"),
+            Self::Missing { index } => write!(f, "no rank has sample {index}"),
+            Self::Swapped { position, rank, owner } => {
+                write!(f, "rank {rank} has position {position} of the order, which is rank {owner}'s")
+            }
+            Self::Beyond { index, rank } => write!(f, "rank {rank} has {index}, which is no sample"),
+        }
+    }
+}
+
+/// What an audit of an epoch has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Audit {
+    /// What each rank gets.
+    pub ranks: Vec<RankShare>,
+    /// The samples that no rank gets, because they cannot be shared out evenly or do not fill a batch.
+    pub left_out: u64,
+    /// The first 16 faults, and how many there are in all.
+    pub faults: Vec<Fault>,
+    /// How many faults there are.
+    pub fault_count: u64,
+}
+
+impl Audit {
+    const SHOWN: usize = 16;
+
+    fn fault(&mut self, fault: Fault) {
+        self.fault_count += 1;
+        if self.faults.len() < Self::SHOWN {
+            self.faults.push(fault);
+        }
+    }
+}
+
+impl Sampler {
+    /// Goes over all rows that all ranks get of an epoch, without reading a sample; none where samples come as streams.
+    ///
+    /// It takes a bit of memory for each sample, and about the time that drawing the order takes.
+    pub fn audit(&self, epoch: u64) -> Option<Audit> {
+        let left_out = self.shares()?.left_out;
+        let ranks = (0..self.world_size).map(|rank| {
+            let partition = Self { rank, ..self.clone() }.partition(epoch, 0);
+            (0..partition.batches()).map(move |batch| {
+                let row = |row| {
+                    let index = partition.index(batch, row, 0);
+                    let is_valid = partition.is_valid(batch, row, index);
+                    Row { position: partition.position(batch, row), index, is_valid }
+                };
+                (0..partition.rows(batch)).map(row).collect::<Vec<_>>()
+            })
+        });
+        Some(audit(self.len, self.world_size, left_out, ranks))
+    }
+}
+
+/// Audits what each rank gets, batch by batch, of so many samples.
+fn audit(
+    len: u64,
+    world_size: u32,
+    left_out: u64,
+    ranks: impl Iterator<Item = impl IntoIterator<Item = Vec<Row>>>,
+) -> Audit {
+    let mut audit = Audit { left_out, ..Audit::default() };
+    let mut seen = vec![0_u64; len.div_ceil(64) as usize];
+    for (rank, batches) in (0_u32..).zip(ranks) {
+        let (mut share, mut hash) = (RankShare::default(), Xxh3::new());
+        for batch in batches {
+            share.batches += 1;
+            for row in batch {
+                share.rows += 1;
+                hash.update(&row.index.to_le_bytes());
+                let owner = (row.position % u64::from(world_size)) as u32;
+                if owner != rank {
+                    audit.fault(Fault::Swapped { position: row.position, rank, owner });
+                }
+                if row.index >= len {
+                    audit.fault(Fault::Beyond { index: row.index, rank });
+                } else if row.is_valid {
+                    let (word, bit) = (&mut seen[(row.index / 64) as usize], 1 << (row.index % 64));
+                    if *word & bit != 0 {
+                        audit.fault(Fault::Repeated { index: row.index, rank });
+                    }
+                    *word |= bit;
+                } else {
+                    share.padding += 1;
+                }
+            }
+        }
+        share.digest = hash.digest();
+        audit.ranks.push(share);
+    }
+    let had: u64 = seen.iter().map(|word| u64::from(word.count_ones())).sum();
+    // Which samples are left out is the order's business; how many is not.
+    if had + left_out < len {
+        let missing = (0..len).filter(|index| seen[(index / 64) as usize] >> (index % 64) & 1 == 0);
+        missing.for_each(|index| audit.fault(Fault::Missing { index }));
+    }
+    audit
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{
+        super::{Blocks, ENDLESS, Even, Order},
+        *,
+    };
+
+    fn sampler(len: u64, world_size: u32, even: Even, drop_last: bool, order: Order) -> Sampler {
+        Sampler { len, order, seed: 3, batch_size: 3, drop_last, even, rank: 0, world_size }
+    }
+
+    #[test]
+    fn every_order_and_cut_shares_out_its_epoch() {
+        for (len, world) in (1..30).flat_map(|len| [(len, 1), (len, 2), (len, 5)]) {
+            for even in [Even::Pad, Even::Drop, Even::Uneven] {
+                let blocks = Arc::new(Blocks { ends: (1..=len).collect(), window: 2 });
+                for order in [Order::Source, Order::Shuffled, Order::Blocks(blocks)] {
+                    for drop_last in [false, true] {
+                        let sampler = sampler(len, world, even, drop_last, order.clone());
+                        let found = sampler.audit(7).unwrap();
+                        assert_eq!((found.fault_count, &found.faults), (0, &vec![]), "{sampler:?}");
+                        let shares = sampler.shares().unwrap();
+                        let sum = |of: fn(&RankShare) -> u64| found.ranks.iter().map(of).sum::<u64>();
+                        assert_eq!(sum(|rank| rank.padding), shares.padding);
+                        assert_eq!(sum(|rank| rank.rows), len + shares.padding - shares.left_out);
+                        assert_eq!(found.ranks[0].batches, shares.most_batches);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_digest_is_of_the_indices_in_order() {
+        let found = sampler(4, 2, Even::Pad, false, Order::Source).audit(0).unwrap();
+        let of = |indices: [u64; 2]| xxhash_rust::xxh3::xxh3_64(&indices.map(u64::to_le_bytes).concat());
+        assert_eq!(found.ranks.iter().map(|rank| rank.digest).collect::<Vec<_>>(), [of([0, 2]), of([1, 3])]);
+    }
+
+    #[test]
+    fn nobody_knows_of_streams() {
+        assert_eq!(sampler(ENDLESS, 1, Even::Pad, false, Order::Source).audit(0), None);
+    }
+
+    /// Two ranks that share out eight samples in batches of two.
+    fn right() -> Vec<Vec<Vec<Row>>> {
+        let row = |position| Row { position, index: 7 - position, is_valid: true };
+        (0..2).map(|rank| (0..2).map(|at| vec![row(4 * at + rank), row(4 * at + 2 + rank)]).collect()).collect()
+    }
+
+    fn faults(ranks: Vec<Vec<Vec<Row>>>) -> Vec<Fault> {
+        audit(8, 2, 0, ranks.into_iter()).faults
+    }
+
+    #[test]
+    fn each_kind_of_fault_is_found() {
+        assert_eq!(faults(right()), []);
+        let mut repeat = right();
+        repeat[1][0][1].index = 7;
+        assert_eq!(faults(repeat), [Fault::Repeated { index: 7, rank: 1 }, Fault::Missing { index: 4 }]);
+        let mut gap = right();
+        gap[0][1].pop();
+        assert_eq!(faults(gap), [Fault::Missing { index: 1 }]);
+        let mut swapped = right();
+        let (one, other) = (swapped[0][0][0], swapped[1][1][0]);
+        (swapped[0][0][0], swapped[1][1][0]) = (other, one);
+        let expected =
+            [Fault::Swapped { position: 5, rank: 0, owner: 1 }, Fault::Swapped { position: 0, rank: 1, owner: 0 }];
+        assert_eq!(faults(swapped), expected);
+        let mut beyond = right();
+        beyond[0][0][0].index = 8;
+        assert_eq!(faults(beyond), [Fault::Beyond { index: 8, rank: 0 }, Fault::Missing { index: 7 }]);
+    }
+
+    #[test]
+    fn the_first_faults_are_told_and_all_are_counted() {
+        let found = audit(100, 1, 0, std::iter::once(Vec::<Vec<Row>>::new()));
+        assert_eq!((found.faults.len(), found.fault_count), (16, 100));
+    }
+}
