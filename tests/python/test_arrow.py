@@ -420,6 +420,21 @@ def test_buffers_that_would_unpack_to_too_much_are_refused_before(writer: Writer
     assert pa.default_memory_pool().bytes_allocated() == before
 
 
+def test_footers_that_lead_to_no_message_are_refused(tmp_path: Path) -> None:
+    """Whichever of a footer's numbers leads to where the messages end."""
+    path, refused = tmp_path / "a.arrow", 0
+    write_compressed(path, pa.table({"a": UNPACKED["batch"]}), 1000)
+    content = path.read_bytes()
+    end = content.rindex(b"\xff\xff\xff\xff\0\0\0\0")
+    for at in range(end + 8, len(content) - 18, 4):
+        path.write_bytes(content[:at] + end.to_bytes(8, "little") + content[at + 8 :])
+        try:
+            sh.Arrow(path)
+        except ValueError as error:
+            refused += "where there is no message" in str(error)
+    assert refused
+
+
 def test_what_compresses_well_is_read_up_to_the_limit(tmp_path: Path) -> None:
     """A thousand times smaller than what it holds."""
     write_compressed(tmp_path / "a.arrow", pa.table({"a": np.zeros(1_000_000)}), 1_000_000)

@@ -69,7 +69,11 @@ def _blocks(data: Any) -> Iterator[Any]:
             (offset,) = _numbers("<q", footer, at + 24 * block)
             if not 0 <= offset < data.size:
                 raise ValueError(f"its footer has a block at {offset}, of {data.size} bytes")
-            yield pa.ipc.read_message(data.slice(offset))
+            try:
+                message = pa.ipc.read_message(data.slice(offset))
+            except EOFError as error:
+                raise ValueError(f"its footer has a block at {offset}, where there is no message") from error
+            yield message
 
 
 def _unpacked(message: Any) -> int:
