@@ -394,6 +394,54 @@ def test_damaged_files_are_refused_or_read(writer: Writer, tmp_path: Path) -> No
                 pass
 
 
+def write_compressed_stream(path: Path, table: Table, rows: int) -> None:
+    with pa.ipc.new_stream(path, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table, rows)
+
+
+# 8000 bytes of numbers, in the batch itself or in its dictionary.
+UNPACKED = {"batch": pa.array(np.zeros(1000, np.int64)), "dictionary": pa.array(range(1000)).dictionary_encode()}
+
+
+@pytest.mark.parametrize("where", UNPACKED)
+@pytest.mark.parametrize("writer", [write_compressed, write_feather, write_compressed_stream])
+def test_buffers_that_would_unpack_to_too_much_are_refused_before(writer: Writer, where: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    writer(path, pa.table({"a": UNPACKED[where]}), 1000)
+    assert len(sh.Arrow(path)) == 1000
+    content = path.read_bytes()
+    size = (8000).to_bytes(8, "little")
+    assert size in content
+    before = pa.default_memory_pool().bytes_allocated()
+    for unpacked in [2**30 + 1, 2**40, 2**63 - 1]:
+        path.write_bytes(content.replace(size, unpacked.to_bytes(8, "little")))
+        with pytest.raises(ValueError, match=r"a\.arrow cannot be read: its compressed buffers say .* are allowed"):
+            sh.Arrow(path)
+    assert pa.default_memory_pool().bytes_allocated() == before
+
+
+def test_footers_that_lead_to_no_message_are_refused(tmp_path: Path) -> None:
+    """Whichever of a footer's numbers leads to where the messages end."""
+    path, refused = tmp_path / "a.arrow", 0
+    write_compressed(path, pa.table({"a": UNPACKED["batch"]}), 1000)
+    content = path.read_bytes()
+    end = content.rindex(b"\xff\xff\xff\xff\0\0\0\0")
+    for at in range(end + 8, len(content) - 18, 4):
+        path.write_bytes(content[:at] + end.to_bytes(8, "little") + content[at + 8 :])
+        try:
+            sh.Arrow(path)
+        except ValueError as error:
+            refused += "where there is no message" in str(error)
+    assert refused
+
+
+def test_what_compresses_well_is_read_up_to_the_limit(tmp_path: Path) -> None:
+    """A thousand times smaller than what it holds."""
+    write_compressed(tmp_path / "a.arrow", pa.table({"a": np.zeros(1_000_000)}), 1_000_000)
+    assert (tmp_path / "a.arrow").stat().st_size < 8000
+    assert len(sh.Arrow(tmp_path / "a.arrow")) == 1_000_000
+
+
 @pytest.mark.parametrize("kind", [pa.string(), pa.list_(pa.int8())])
 @pytest.mark.parametrize("ends", [[0, 5, 3, 6], [0, 1, 2, 9], [-1, 1, 2, 6], [2**31 - 1, 1, 2, 3]])
 def test_offsets_that_lead_elsewhere_are_refused(kind: Any, ends: list[int], tmp_path: Path) -> None:

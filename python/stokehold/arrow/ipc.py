@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from stokehold.arrow.bounds import check_unpacked
 from stokehold.arrow.features import hints_of
 from stokehold.arrow.fields import Fill, Nulls
 from stokehold.arrow.places import Region
@@ -30,8 +31,10 @@ class Arrow(ArrowTable):
     neither Python nor Arrow: they read, at random, each row's bytes where they lie in the files. Rows of up to 16 bytes
     are copied into the index, and so is what does not lie in a file as it is in a batch: booleans, dates of 32 bits,
     dictionaries of numbers, views of texts (``string_view``), and all of a file whose buffers are compressed, which
-    takes as much memory as its columns have. ``pyarrow.ipc.IpcWriteOptions(compression=None)`` writes files that are
-    not. No file may be changed or cut short while it is indexed; samples of one that was changed later are bad ones.
+    takes as much memory as its columns have: a file whose buffers say that they unpack to more than 1 GiB and more than
+    256 times its size is refused before. ``pyarrow.ipc.IpcWriteOptions(compression=None)`` writes files that are not
+    compressed. No file may be changed or cut short while it is indexed; samples of one that was changed later are bad
+    ones.
 
     Columns become fields by their type:
 
@@ -62,8 +65,9 @@ class Arrow(ArrowTable):
     Raises:
         ImportError: pyarrow is not installed.
         FileNotFoundError: There is no such file.
-        ValueError: A file is none of Arrow's, is cut short or damaged, or has other columns than the first; a column is
-            not there or of a type that is refused; there are no rows; a row is null, or of another shape.
+        ValueError: A file is none of Arrow's, is cut short or damaged, has other columns than the first, or unpacks to
+            too much; a column is not there or of a type that is refused; there are no rows; a row is null, or of
+            another shape.
         TypeError: An argument is of another type.
     """
 
@@ -142,6 +146,10 @@ def batches_of(owner: str, files: Sequence[ArrowFile]) -> Iterator[tuple[str, An
     """
     for file in files:
         at = 0
+        try:
+            check_unpacked(file.data, is_file=hasattr(file.reader, "num_record_batches"))
+        except damage() as error:
+            raise ValueError(f"{owner}: {file.path} cannot be read: {_first_line(error)}") from error
         try:
             for batch in _each(file.reader):
                 batch.validate()
