@@ -20,7 +20,7 @@ RATE, SAMPLES = 8000, 4000
 def record(path: Path, pitch: float, rate: int, rng: np.random.Generator) -> None:
     """Writes about a second of a tone with its overtones, in stereo."""
     time = np.arange(int(rate * rng.uniform(0.7, 1.2))) / rate
-    tone = sum(np.sin(2 * np.pi * pitch * n * time + rng.uniform(0, 6)) / n for n in (1, 2, 3))
+    tone = np.sum([np.sin(2 * np.pi * pitch * n * time + rng.uniform(0, 6)) / n for n in (1, 2, 3)], axis=0)
     heard = 8000 * tone[:, None] + rng.normal(0, 2000, (len(time), 2))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(2)

@@ -37,8 +37,8 @@ def check_unpacked(data: Any, *, is_file: bool) -> None:
         ValueError: They do.
     """
     limit, total = max(LEAST, RATIO * data.size), 0
-    for message in _blocks(data) if is_file else _stream(data):
-        total += _unpacked(message)
+    for message, body in _blocks(data) if is_file else _stream(data):
+        total += _unpacked(message, body)
         if total > limit:
             raise ValueError(
                 f"its compressed buffers say that they unpack to {total} bytes or more, and {limit} are allowed, the "
@@ -46,18 +46,22 @@ def check_unpacked(data: Any, *, is_file: bool) -> None:
             )
 
 
-def _stream(data: Any) -> Iterator[Any]:
+def _stream(data: Any) -> Iterator[tuple[Any, memoryview]]:
     pa = pyarrow()
     reader = pa.ipc.MessageReader.open_stream(data)
     while True:
         try:
-            yield reader.read_next_message()
+            message = reader.read_next_message()
         except StopIteration:
             return
+        yield message, memoryview(message.body)
 
 
-def _blocks(data: Any) -> Iterator[Any]:
-    """Yields the messages that a file's footer lists, wherever they lie."""
+def _blocks(data: Any) -> Iterator[tuple[Any, memoryview]]:
+    """Yields the messages that a file's footer lists, wherever they lie, and what follows each one's metadata.
+
+    Where that is, the footer says, as pyarrow has it; the message says it once more.
+    """
     pa, view = pyarrow(), memoryview(data)
     # The length of the footer, and the magic bytes, are the last ten.
     (length,) = _numbers("<i", view, len(view) - 10)
@@ -66,17 +70,17 @@ def _blocks(data: Any) -> Iterator[Any]:
     for field in (2, 3):
         at, count = _vector(footer, root, field)
         for block in range(count):
-            (offset,) = _numbers("<q", footer, at + 24 * block)
-            if not 0 <= offset < data.size:
+            offset, length = _numbers("<qi", footer, at + 24 * block)
+            if not 0 <= offset <= offset + length < data.size:
                 raise ValueError(f"its footer has a block at {offset}, of {data.size} bytes")
             try:
                 message = pa.ipc.read_message(data.slice(offset))
             except EOFError as error:
                 raise ValueError(f"its footer has a block at {offset}, where there is no message") from error
-            yield message
+            yield message, view[offset + length :]
 
 
-def _unpacked(message: Any) -> int:
+def _unpacked(message: Any, body: memoryview) -> int:
     """Returns how many bytes the compressed buffers of a message say that they have."""
     metadata = memoryview(message.metadata)
     root = _pointed(metadata, 0)
@@ -91,7 +95,7 @@ def _unpacked(message: Any) -> int:
         batch = _pointed(metadata, inner)
     if _field(metadata, batch, 3) is None and OLD_COMPRESSION not in bytes(metadata):
         return 0
-    body, total = memoryview(message.body), 0
+    total = 0
     at, count = _vector(metadata, batch, 2)
     for buffer in range(count):
         offset, length = _numbers("<qq", metadata, at + 16 * buffer)
