@@ -39,6 +39,7 @@ FOREIGN = re.compile(
 """Words of the parts inside, which nobody outside can know."""
 
 NEEDED: dict[str, Any] = {
+    "batch": 0,
     "arrays": {"x": np.arange(6)},
     "bits": 4,
     "columns": {"x": np.arange(6)},
@@ -76,6 +77,7 @@ NEEDED: dict[str, Any] = {
 """What arguments without a default may be, by their names."""
 
 OF: dict[str, dict[str, Any]] = {
+    "Audio": {"rows": ["x"], "sample_rate": 8000},
     "BoundingBoxes": {"rows": [[[1, 2, 3, 4]]]},
     "Images": {"rows": ["x"]},
     "KeyPoints": {"rows": [[[1, 2]]]},
@@ -83,6 +85,8 @@ OF: dict[str, dict[str, Any]] = {
     "Loader": {"num_workers": 0},
     "Masks": {"rows": ["x"]},
     "Npy": {"arrays": {"x": "/no/such/file"}},
+    "TokenBin": {"seq_len": 8},
+    "Windows": {"arrays": {"x": np.arange(6)}, "length": 2},
     "with_columns": {"columns": {"y": np.arange(6)}},
 }
 """The same, where the name is not enough."""
@@ -100,7 +104,7 @@ def public() -> dict[str, Callable[..., Any]]:
     found = {name: getattr(module, name) for module in modules for name in module.__all__}
     loader = sh.Loader(NEEDED["source"], num_workers=0)
     methods = [getattr(NEEDED["source"], name) for name in ("select", "filter", "split", "with_columns", "values")]
-    methods += [loader.set_epoch, loader.epochs, loader.load_state_dict]
+    methods += [loader.set_epoch, loader.epochs, loader.load_state_dict, loader.audit, loader.replay]
     return {
         name: each
         for name, each in sorted((found | {method.__name__: method for method in methods}).items())
