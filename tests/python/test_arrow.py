@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import io
 import random
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -418,6 +419,21 @@ def test_buffers_that_would_unpack_to_too_much_are_refused_before(writer: Writer
         with pytest.raises(ValueError, match=r"a\.arrow cannot be read: its compressed buffers say .* are allowed"):
             sh.Arrow(path)
     assert pa.default_memory_pool().bytes_allocated() == before
+
+
+def test_the_bound_is_of_the_body_that_the_footer_names(tmp_path: Path) -> None:
+    """A message says the length of its metadata, and so does the footer: pyarrow goes by the latter."""
+    path = tmp_path / "a.arrow"
+    write_compressed(path, pa.table({"a": UNPACKED["batch"]}), 1000)
+    content = bytearray(path.read_bytes())
+    body = content.index((8000).to_bytes(8, "little"))
+    start = content.rindex(b"\xff\xff\xff\xff", 0, body)
+    content[body + 8 : body + 16] = (2**40).to_bytes(8, "little")
+    told = content.rindex(struct.pack("<qi", start, body - start))
+    struct.pack_into("<qi", content, told, start, body - start + 8)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="its compressed buffers say that they unpack to 1099511627776 bytes"):
+        sh.Arrow(path)
 
 
 def test_footers_that_lead_to_no_message_are_refused(tmp_path: Path) -> None:
