@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ from stokehold.torch import DataLoader
 from stokehold.torch.channel import Channel
 from stokehold.torch.memory import Space
 from stokehold.torch.packing import pack, pack_plain, unpack, unpack_plain
+from stokehold.torch.sockets import pair
 from stokehold.torch.worker_end import PAUSE, WorkerEnd
 from support import eventually, is_running, run_trainer, trainer
 
@@ -485,6 +487,19 @@ def test_a_batch_whose_memory_does_not_come_says_why(kind: str) -> None:
     assert len(found) + len(said) == 8
     assert found == [[2 * at, 2 * at + 1] for at in range(8)][len(said) :]
     assert torch.cat(list(getattr(stokehold.torch, kind)(Large(), 2, num_workers=2)))[:, 0].tolist() == list(range(16))
+
+
+def test_ends_that_nobody_has_are_closed_without_a_warning() -> None:
+    # The garbage collector may ask a socket to end before the iterator that would have closed it.
+    before = set(os.listdir("/proc/self/fd"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        circle: list[Any] = [*pair()]
+        circle.append(circle)
+        del circle
+        gc.collect()
+    assert caught == []
+    assert set(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_worker_without_descriptors_says_so() -> None:

@@ -6,7 +6,6 @@ Who may write to a slot follows from the messages: a worker from the task that b
 from __future__ import annotations
 
 import pickle
-import socket
 import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -15,6 +14,7 @@ from stokehold import _native
 from stokehold.torch.failures import Unsent
 from stokehold.torch.internals import ExceptionWrapper
 from stokehold.torch.packing import unpack, unpack_plain
+from stokehold.torch.sockets import pair
 from stokehold.torch.stacks import Stacks
 
 if TYPE_CHECKING:
@@ -85,9 +85,7 @@ class Channel:
         """The number of that word, for whoever is the first to put 0 there: the trainer, which then has these slots
         back at once, or the worker, which gives their pages back."""
         self._rests = 0
-        taken = _native.StdioTaken()
-        end, self.worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        del taken
+        end, self.worker_end = pair()
         self.end = _native.Payloads(end.detach())
         self.full = False
         """Whether something is kept until there is room in the socket."""

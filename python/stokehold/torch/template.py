@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stokehold import _native
 from stokehold.torch.internals import CHECK_INTERVAL
 from stokehold.torch.results import watched
+from stokehold.torch.sockets import pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,11 +52,11 @@ class Template:
     """
 
     def __init__(self, context: Any, begin: Callable[[int, int, int], None], inherited: Sequence[Any]) -> None:
-        taken = _native.StdioTaken()
-        self._end, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._end, end = pair()
         parent = os.getpid(), threading.get_native_id() == os.getpid()
         self._process = context.Process(target=_serve, args=(context, begin, end, [self._end, *inherited], parent))
         self._process.daemon = True
+        taken = _native.StdioTaken()
         self._process.start()
         del taken
         end.close()

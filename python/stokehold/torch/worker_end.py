@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import socket
 from multiprocessing.reduction import DupFd
 from queue import Empty
 from typing import Any, Final
@@ -18,6 +17,7 @@ from stokehold.torch.fetching import Task
 from stokehold.torch.internals import ExceptionWrapper
 from stokehold.torch.memory import Segment, Space
 from stokehold.torch.packing import pack, pack_plain
+from stokehold.torch.sockets import End
 
 __all__ = ["WorkerEnd"]
 
@@ -31,7 +31,7 @@ INLINE: Final = 16 << 10
 class WorkerEnd(Task):
     """A worker's end of its socket. To PyTorch's worker it is both of its queues."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: End) -> None:
         super().__init__()
         self.space = Space(None)
         self._socket = end
@@ -173,4 +173,4 @@ class WorkerEnd(Task):
 
 
 def _worker_end(descriptor: Any) -> WorkerEnd:
-    return WorkerEnd(socket.socket(fileno=descriptor.detach()))
+    return WorkerEnd(End(fileno=descriptor.detach()))

@@ -6,7 +6,6 @@ import atexit
 import multiprocessing.process
 import os
 import pickle
-import socket
 import threading
 import time
 import weakref
@@ -24,6 +23,7 @@ from stokehold.torch.fetching import MapFetcher, Policy
 from stokehold.torch.internals import DatasetKind
 from stokehold.torch.kept import Kept
 from stokehold.torch.results import Results
+from stokehold.torch.sockets import End
 from stokehold.torch.stacks import Stacks
 from stokehold.torch.template import LostError, Template
 from stokehold.torch.worker_end import WorkerEnd
@@ -308,7 +308,7 @@ class Workers:
 
     def _begin(self, seat: int, end: int, stacks: int) -> None:
         """Runs a worker, in a process that the template has forked."""
-        worker_end = WorkerEnd(socket.socket(fileno=end))
+        worker_end = WorkerEnd(End(fileno=end))
         target, args = self._given(seat)
         work(target, _with_end(args, worker_end), worker_end, [], Stacks(stacks), (os.getppid(), True), self._policy)
 
