@@ -194,8 +194,8 @@ class Slots:
     """The slots of a trainer. Their size is learned from the batches, and memory that is not needed any more goes."""
 
     def __new__(cls) -> Slots: ...
-    def take(self) -> Slot | None:
-        """Returns a slot for a batch; none as long as nobody knows how large batches are."""
+    def take(self, worker: int) -> Slot | None:
+        """Returns a slot for a batch that a worker of this number makes; none as long as nobody knows how large batches are."""
     def take_free(self) -> list[Slot]:
         """Returns all slots that are free."""
     def learn(self, used: int) -> None:

@@ -30,9 +30,9 @@ impl Slots {
         Self(Arc::default())
     }
 
-    /// Returns a slot for a batch; none as long as nobody knows how large batches are.
-    fn take(&self) -> Result<Option<Slot>> {
-        self.0.take().map(|slot| slot.map(Slot::of))
+    /// Returns a slot for a batch that a worker of this number makes; none as long as nobody knows how large batches are.
+    fn take(&self, worker: usize) -> Result<Option<Slot>> {
+        self.0.take(worker).map(|slot| slot.map(Slot::of))
     }
 
     /// Returns all slots that are free.

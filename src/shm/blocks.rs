@@ -58,13 +58,21 @@ fn slot_size(used: usize) -> usize {
     (used + used / 8).div_ceil(step) * step
 }
 
+/// A slot that is free.
+#[derive(Clone, Copy, Debug)]
+struct Free {
+    /// Where in its block it begins.
+    offset: usize,
+    /// Who had it last; none if nobody has yet.
+    user: Option<usize>,
+}
+
 /// Shared memory that several slots lie in.
 #[derive(Debug)]
 struct Block {
     memory: Arc<SharedMemory>,
     slot: usize,
-    /// Where its free slots are.
-    free: Vec<usize>,
+    free: Vec<Free>,
     /// Whether its slots are given out.
     open: bool,
 }
@@ -100,6 +108,18 @@ impl State {
             }
             !goes
         });
+    }
+
+    /// Takes a free slot for a user: one that it has had before, whose pages it need not map anew, if there is one.
+    fn pop(&mut self, user: usize) -> Option<(u64, &Block, usize)> {
+        let open = || self.blocks.iter().filter(|(_, block)| block.open);
+        let had = |block: &Block| block.free.iter().rposition(|free| free.user == Some(user));
+        let own = open().find_map(|(&number, block)| Some((number, had(block)?)));
+        let any = || open().find_map(|(&number, block)| Some((number, block.free.len().checked_sub(1)?)));
+        let (number, at) = own.or_else(any)?;
+        let block = self.blocks.get_mut(&number)?;
+        let offset = block.free.remove(at).offset;
+        Some((number, block, offset))
     }
 
     fn free_slots(&self) -> usize {
@@ -155,12 +175,12 @@ impl Blocks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a slot for a batch; none as long as nobody knows how large batches are.
+    /// Returns a slot for a batch that a user of this number makes; none as long as nobody knows how large batches are.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) where a slot does not fit under a limit of this process, and
     /// [`Error::Sys`](crate::Error::Sys) where the system refuses it.
-    pub fn take(self: &Arc<Self>) -> Result<Option<FreeSlot>> {
+    pub fn take(self: &Arc<Self>, user: usize) -> Result<Option<FreeSlot>> {
         let mut state = self.state();
         if state.size == 0 {
             return Ok(None);
@@ -171,16 +191,14 @@ impl Blocks {
             let size = state.size;
             let count = (have.min(LARGEST_BLOCK) / size).max(1);
             let memory = make(size, count).or_else(|error| if count > 1 { make(size, 1) } else { Err(error) })?;
-            let free = (0..memory.len() / size).rev().map(|at| at * size).collect();
+            let free = (0..memory.len() / size).rev().map(|at| Free { offset: at * size, user: None }).collect();
             let number = state.next;
             state.next += 1;
             state.blocks.insert(number, Block { memory: Arc::new(memory), slot: size, free, open: true });
         }
-        let found = state.blocks.iter_mut().find(|(_, block)| open(block));
-        Ok(found.and_then(|(&number, block)| {
-            let offset = block.free.pop()?;
+        Ok(state.pop(user).map(|(number, block, offset)| {
             let memory = Arc::clone(&block.memory);
-            Some(FreeSlot { blocks: Arc::clone(self), memory, number, offset, size: block.slot })
+            FreeSlot { blocks: Arc::clone(self), memory, number, offset, size: block.slot, user: Some(user) }
         }))
     }
 
@@ -190,9 +208,16 @@ impl Blocks {
         let open = state.blocks.iter_mut().filter(|(_, block)| block.open);
         open.flat_map(|(&number, block)| {
             let (memory, size) = (Arc::clone(&block.memory), block.slot);
-            std::mem::take(&mut block.free).into_iter().map(move |offset| (Arc::clone(&memory), number, offset, size))
+            std::mem::take(&mut block.free).into_iter().map(move |free| (Arc::clone(&memory), number, free, size))
         })
-        .map(|(memory, number, offset, size)| FreeSlot { blocks: Arc::clone(self), memory, number, offset, size })
+        .map(|(memory, number, Free { offset, user }, size)| FreeSlot {
+            blocks: Arc::clone(self),
+            memory,
+            number,
+            offset,
+            size,
+            user,
+        })
         .collect()
     }
 
@@ -217,8 +242,8 @@ impl Blocks {
             state.blocks.values_mut().for_each(|block| block.open = false);
             state.drop_free(|block| !block.open);
             for block in state.blocks.values() {
-                for &at in &block.free {
-                    block.memory.discard(at..at + block.slot);
+                for free in &block.free {
+                    block.memory.discard(free.offset..free.offset + block.slot);
                 }
             }
         }
@@ -241,13 +266,13 @@ impl Blocks {
         self.state().blocks.values().map(|block| block.memory.len()).sum()
     }
 
-    fn give_back(&self, number: u64, offset: usize) {
+    fn give_back(&self, number: u64, free: Free) {
         if self.owner != process::own_pid() {
             return;
         }
         let mut state = self.state();
         if let Some(block) = state.blocks.get_mut(&number) {
-            block.free.push(offset);
+            block.free.push(free);
             if !block.open {
                 state.drop_free(|block| !block.open);
             }
@@ -270,6 +295,7 @@ pub struct FreeSlot {
     number: u64,
     offset: usize,
     size: usize,
+    user: Option<usize>,
 }
 
 impl FreeSlot {
@@ -302,7 +328,7 @@ impl FreeSlot {
 impl Drop for FreeSlot {
     fn drop(&mut self) {
         if self.size > 0 {
-            self.blocks.give_back(self.number, self.offset);
+            self.blocks.give_back(self.number, Free { offset: self.offset, user: self.user });
         }
     }
 }
@@ -317,7 +343,7 @@ mod tests {
     fn run(blocks: &Arc<Blocks>, sizes: impl Iterator<Item = usize>, ahead: usize) -> usize {
         let mut flying = std::collections::VecDeque::new();
         for used in sizes {
-            flying.push_back(blocks.take().unwrap());
+            flying.push_back(blocks.take(0).unwrap());
             if flying.len() > ahead {
                 flying.pop_front();
             }
@@ -327,11 +353,34 @@ mod tests {
     }
 
     #[test]
+    fn each_user_gets_slots_again_that_it_has_had() {
+        let blocks = Arc::<Blocks>::default();
+        run(&blocks, [MIB; 4].into_iter(), 4);
+        let where_it_is = |slot: &FreeSlot| (slot.block(), slot.offset());
+        let take = |user| blocks.take(user).unwrap().unwrap();
+        let slots: Vec<_> = (0..6).map(|at| take(1 + at % 2)).collect();
+        let of = |user: usize| slots.iter().skip(user - 1).step_by(2).map(where_it_is).collect::<Vec<_>>();
+        let (of_one, of_two) = (of(1), of(2));
+        drop(slots);
+        for _ in 0..3 {
+            for (user, own) in [(2, &of_two), (1, &of_one)] {
+                let again: Vec<_> = (0..3).map(|_| take(user)).collect();
+                assert!(again.iter().all(|slot| own.contains(&where_it_is(slot))));
+            }
+            // What rests between epochs is still known.
+            drop(blocks.take_free());
+        }
+        // Rather another one's than new memory.
+        let all: Vec<_> = (0..6).map(|_| take(1)).collect();
+        assert!(of_two.iter().all(|own| all.iter().map(where_it_is).any(|slot| slot == *own)));
+    }
+
+    #[test]
     fn nobody_knows_the_size_of_the_first_batches() {
         let blocks = Arc::new(Blocks::default());
-        assert!(blocks.take().unwrap().is_none());
+        assert!(blocks.take(0).unwrap().is_none());
         blocks.learn(5000);
-        let slot = blocks.take().unwrap().unwrap();
+        let slot = blocks.take(0).unwrap().unwrap();
         assert_eq!((slot.size(), slot.offset(), slot.block()), (8192, 0, 0));
     }
 
@@ -365,7 +414,7 @@ mod tests {
     fn what_was_held_once_is_given_back() {
         let blocks = Arc::new(Blocks::default());
         blocks.learn(MIB);
-        let held: Vec<_> = (0..100).map(|_| blocks.take().unwrap()).collect();
+        let held: Vec<_> = (0..100).map(|_| blocks.take(0).unwrap()).collect();
         assert!(blocks.bytes() >= 100 * MIB);
         drop(held);
         let left = run(&blocks, std::iter::repeat_n(MIB, 1000), 4);
@@ -376,22 +425,22 @@ mod tests {
     fn what_is_cleared_goes_and_what_is_held_stays() {
         let blocks = Arc::new(Blocks::default());
         blocks.learn(MIB);
-        let held = blocks.take().unwrap().unwrap();
-        drop(blocks.take().unwrap());
+        let held = blocks.take(0).unwrap().unwrap();
+        drop(blocks.take(0).unwrap());
         blocks.clear();
         assert_eq!(blocks.count().0, 1);
         assert_eq!(blocks.oldest(), held.block());
         drop(held);
         assert_eq!((blocks.count(), blocks.bytes()), ((0, 0), 0));
         assert_eq!(blocks.oldest(), 2);
-        assert!(blocks.take().unwrap().is_some());
+        assert!(blocks.take(0).unwrap().is_some());
     }
 
     #[test]
     fn a_lost_slot_never_comes_back() {
         let blocks = Arc::new(Blocks::default());
         blocks.learn(MIB);
-        blocks.take().unwrap().unwrap().lose();
+        blocks.take(0).unwrap().unwrap().lose();
         assert_eq!(blocks.count(), (1, 0));
         blocks.clear();
         assert_eq!(blocks.count(), (1, 0));
@@ -401,7 +450,7 @@ mod tests {
     fn free_slots_can_be_taken_all_at_once() {
         let blocks = Arc::new(Blocks::default());
         blocks.learn(MIB);
-        let held: Vec<_> = (0..5).map(|_| blocks.take().unwrap()).collect();
+        let held: Vec<_> = (0..5).map(|_| blocks.take(0).unwrap()).collect();
         drop(held);
         let all = blocks.take_free();
         assert_eq!((all.len(), blocks.count().1), (blocks.count().0, 0));

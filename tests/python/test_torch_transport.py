@@ -229,7 +229,7 @@ def test_pages_of_a_slot_go_or_it_is_taken_back(first: str) -> None:
             with pytest.raises(Empty):
                 end.get(PAUSE)
     if first == "trainer":
-        slot = slots.take()
+        slot = slots.take(0)
         assert slot is not None
         assert memoryview(slot)[0] == 7
     else:
@@ -252,7 +252,7 @@ def test_nothing_is_held_after_an_epoch_whose_workers_end() -> None:
 def test_a_slot_that_a_worker_has_is_lost_with_it() -> None:
     slots = _native.Slots()
     slots.learn(5000)
-    slot = slots.take()
+    slot = slots.take(0)
     assert slot is not None
     slot.lend()
     with pytest.raises(BufferError, match="a worker has this slot"):
@@ -263,7 +263,7 @@ def test_a_slot_that_a_worker_has_is_lost_with_it() -> None:
     assert slots.count() == (1, 0)
     del view
     assert slots.count() == (1, 1)
-    slot = slots.take()
+    slot = slots.take(0)
     assert slot is not None
     slot.lend()
     del slot

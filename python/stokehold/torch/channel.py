@@ -104,7 +104,7 @@ class Channel:
 
     def _take(self) -> _native.Slot | None:
         try:
-            return self._slots.take()
+            return self._slots.take(self.worker)
         except OSError:
             # The worker, which may have descriptors left, finds memory for the batch.
             return None
