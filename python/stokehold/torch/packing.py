@@ -51,6 +51,22 @@ _unpacking = threading.local()
 _DTYPES = sorted({each for each in vars(torch).values() if isinstance(each, torch.dtype)}, key=str)
 _CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
 
+_NAMES = (
+    "bool",
+    "complex64",
+    "complex128",
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+)
+_AS_ARRAYS: Final = {_CODES[getattr(torch, name)]: np.dtype(name) for name in _NAMES}
+"""Those that NumPy has too, in every version of PyTorch."""
+
 
 class _Shown(NamedTuple):
     """What a tensor shows of its storage, in bytes."""
@@ -172,8 +188,11 @@ def unpack(data: bytes | memoryview, roots: Sequence[Any]) -> Any:
 
 
 def _flat(root: Any, offset: int, code: int, shape: tuple[int, ...]) -> torch.Tensor:
-    flat = torch.frombuffer(root, dtype=_DTYPES[code], count=math.prod(shape), offset=offset)
-    return flat if len(shape) == 1 else flat.view(shape)
+    dtype = _AS_ARRAYS.get(code)
+    if dtype is not None:
+        # Has the shape at once, and takes half the time.
+        return torch.from_numpy(np.ndarray(shape, dtype, root, offset))
+    return torch.frombuffer(root, dtype=_DTYPES[code], count=math.prod(shape), offset=offset).view(shape)
 
 
 def _placed(at: int, offset: int, code: int, shape: tuple[int, ...], strides: tuple[int, ...] | None) -> torch.Tensor:
