@@ -195,7 +195,7 @@ class Slots:
 
     def __new__(cls) -> Slots: ...
     def take(self, worker: int) -> Slot | None:
-        """Returns a slot for a batch of the worker with this number; none as long as nobody knows how large batches are."""
+        """Returns a slot for a batch of this worker; none as long as nobody knows how large batches are."""
     def take_free(self) -> list[Slot]:
         """Returns all slots that are free."""
     def learn(self, used: int) -> None:

@@ -491,7 +491,7 @@ def test_a_batch_whose_memory_does_not_come_says_why(kind: str) -> None:
 
 def test_ends_that_nobody_has_are_closed_without_a_warning() -> None:
     # The garbage collector may ask a socket to end before the iterator that would have closed it.
-    before = set(os.listdir("/proc/self/fd"))
+    before = set(Path("/proc/self/fd").iterdir())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         circle: list[Any] = [*pair()]
@@ -499,7 +499,7 @@ def test_ends_that_nobody_has_are_closed_without_a_warning() -> None:
         del circle
         gc.collect()
     assert caught == []
-    assert set(os.listdir("/proc/self/fd")) <= before
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 def test_a_worker_without_descriptors_says_so() -> None:

@@ -21,7 +21,7 @@ class End(socket.socket):
 
 
 def pair() -> tuple[End, End]:
-    """Returns both ends of a connection that keeps messages apart; none of them takes a standard descriptor's number."""
+    """Returns both ends of a connection that keeps messages apart; none has the number of a standard descriptor."""
     taken = _native.StdioTaken()
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     del taken
