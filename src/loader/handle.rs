@@ -35,6 +35,8 @@ use crate::{
 pub(super) enum Backend {
     Inline(Box<Inline>),
     Pool(Box<Pool>),
+    /// The loader is closed, and its memory given back but for what batches hold.
+    Closed,
 }
 
 /// Feeds a training loop: an endless supply of epochs, each a sequence of batches.
@@ -46,8 +48,10 @@ pub struct Loader {
     sampler: Sampler,
     facts: SourceFacts,
     backend: Mutex<Backend>,
-    /// The part of the pool that needs no lock.
-    handle: Option<PoolHandle>,
+    /// The part of the pool that needs no lock of it, until the loader is closed.
+    handle: Mutex<Option<PoolHandle>>,
+    /// What was reported before the loader was closed, and nobody has taken.
+    reported: Mutex<Vec<String>>,
     closed: AtomicBool,
     iterations: Mutex<Iterations>,
     stats: Mutex<TrainerStats>,
@@ -71,7 +75,8 @@ impl Loader {
             options,
             facts,
             backend: Mutex::new(backend),
-            handle,
+            handle: Mutex::new(handle),
+            reported: Mutex::default(),
             closed: AtomicBool::new(false),
             iterations: Mutex::default(),
             stats: Mutex::default(),
@@ -131,6 +136,7 @@ impl Loader {
         match &mut *backend {
             Backend::Inline(_) => {}
             Backend::Pool(pool) => pool.start(generation, partition.epoch(), partition.cursor())?,
+            Backend::Closed => return Err(closed()),
         }
         Ok(generation)
     }
@@ -167,6 +173,7 @@ impl Loader {
             _ if batch >= partition.batches() => Ok(Next::End),
             Backend::Inline(inline) => inline.make(&partition, batch).map(|made| made.map_or(Next::End, Next::Batch)),
             Backend::Pool(pool) => pool.try_next(generation, &mut batch, &partition),
+            Backend::Closed => Err(closed()),
         };
         // A batch that failed is behind us as much as one that did not.
         if matches!(made, Ok(Next::Batch(_)) | Err(Error::Sample(_))) {
@@ -233,6 +240,7 @@ impl Loader {
         let request = match &mut *lock(&self.backend) {
             Backend::Inline(inline) => return Ok(inline.stats(&waits)),
             Backend::Pool(pool) => pool.ask_stats()?,
+            Backend::Closed => return Err(closed()),
         };
         loop {
             self.check_usable()?;
@@ -250,8 +258,12 @@ impl Loader {
     /// Where nobody asks, they go to standard error, unless that would have to wait.
     pub fn take_reports(&self) -> Vec<String> {
         // In a fork of the trainer they are not its to take.
-        let handle = self.handle.as_ref().filter(|_| self.owner == std::process::id());
-        handle.map(PoolHandle::take_reports).unwrap_or_default()
+        if self.owner != std::process::id() {
+            return Vec::new();
+        }
+        let mut reported = std::mem::take(&mut *lock(&self.reported));
+        reported.extend(lock(&self.handle).as_ref().map(PoolHandle::take_reports).unwrap_or_default());
+        reported
     }
 
     /// Writes what has been reported to standard error.
@@ -264,26 +276,41 @@ impl Loader {
     /// Waits for the pool, for a while. Nothing is locked meanwhile: other threads, and signal handlers that run in
     /// `tick`, may do what they like with the loader.
     fn wait(&self, tick: Tick<'_>) -> Result<()> {
-        if let Some(handle) = &self.handle {
+        let handle = lock(&self.handle).clone();
+        if let Some(handle) = handle {
             handle.wait()?;
         }
         tick()
     }
 
-    /// Ends the pool, within two seconds. Batches that are still held stay valid. May be called again.
+    /// Ends the pool, within two seconds, and gives its memory back. Batches that are still held stay valid, and keep what
+    /// they lie in. May be called again.
     pub fn close(&self) {
-        if self.check_usable().is_ok()
-            && !self.closed.swap(true, Ordering::AcqRel)
-            && let Some(handle) = &self.handle
-        {
-            handle.close();
+        if self.check_usable().is_ok() && !self.closed.swap(true, Ordering::AcqRel) {
+            let handle = lock(&self.handle).take();
+            if let Some(handle) = handle {
+                handle.close();
+                lock(&self.reported).extend(handle.take_reports());
+            }
+            self.let_go();
+        }
+    }
+
+    /// Gives back what makes batches, now that the loader is closed. Where that is at work just now, whoever looks next does
+    /// it: this may be called by what it calls.
+    fn let_go(&self) {
+        if let Ok(mut backend) = self.backend.try_lock() {
+            *backend = Backend::Closed;
         }
     }
 
     fn check_usable(&self) -> Result<()> {
         let (owner, here) = (self.owner, std::process::id());
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Usage("this loader is closed".into()));
+            if owner == here {
+                self.let_go();
+            }
+            return Err(closed());
         }
         if owner == here {
             return Ok(());
@@ -292,6 +319,10 @@ impl Loader {
             "this loader belongs to process {owner}, and this is process {here}, a fork of it; make a loader here"
         )))
     }
+}
+
+fn closed() -> Error {
+    Error::Usage("this loader is closed".into())
 }
 
 impl Drop for Loader {

@@ -16,7 +16,18 @@ import numpy as np
 import pytest
 
 import stokehold as sh
-from support import PATIENCE_SECONDS, image_loader, is_running, order, pool_pids, run_trainer, value, values
+from support import (
+    PATIENCE_SECONDS,
+    arena_mappings,
+    eventually,
+    image_loader,
+    is_running,
+    order,
+    pool_pids,
+    run_trainer,
+    value,
+    values,
+)
 
 POOLS = [{"num_workers": workers, "threads_per_worker": threads} for workers in (0, 1, 2, 4) for threads in (1, 2)]
 
@@ -144,6 +155,25 @@ def test_auto_workers_share_the_processors(arrays: sh.Arrays, monkeypatch: pytes
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
     with sh.Loader(arrays, batch_size=8) as loader:
         assert len(loader.stats()["workers"]) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_closed_loader_that_is_kept_gives_its_memory_back(arrays: sh.Arrays, workers: int) -> None:
+    def owned() -> tuple[int, int]:
+        return len(arena_mappings()), len(list(Path("/proc/self/fd").iterdir()))
+
+    sh.Loader(arrays, batch_size=4, num_workers=workers).close()
+    before = owned()
+    loader = sh.Loader(arrays, batch_size=4, num_workers=workers)
+    batch = next(iter(loader))
+    expected = batch["x"].copy()
+    loader.close()
+    assert (batch["x"] == expected).all()
+    assert owned()[0] == before[0] + 1
+    del batch
+    assert eventually(lambda: owned() == before)
+    with pytest.raises(RuntimeError, match="closed"):
+        next(iter(loader))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
