@@ -7,6 +7,7 @@ use std::{
     fs::File,
     ops::Range,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    path::Path,
     slice,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -22,7 +23,7 @@ use nix::{
     unistd::ftruncate,
 };
 
-use super::retry;
+use super::{limits::ByteSize, retry};
 use crate::{
     descriptor::beyond_stdio,
     error::{Error, Result},
@@ -42,17 +43,19 @@ pub struct SharedMemory {
 impl SharedMemory {
     /// Creates `len` zeroed bytes. `name` shows up in `/proc/<pid>/maps` and nowhere else.
     ///
-    /// Uses a memfd, or an unlinked file where memfds are refused. Pages are allocated when they are
-    /// first written; see [`super::limits::check_memory`] for the limits to look at before.
+    /// Uses a memfd, whose pages are allocated when they are first written; see [`super::limits::check_memory`] for the limits
+    /// to look at before. Where memfds are refused it is an unlinked file, and all of it is allocated at once: a page that
+    /// finds no room later would end the process that writes it.
     ///
     /// # Errors
-    /// [`Error::Sys`] where the memory cannot be created, sized or mapped.
+    /// [`Error::Sys`] where the memory cannot be created, sized or mapped, [`Error::Memory`] where a file has no room.
     pub fn create(name: &str, len: usize) -> Result<Self> {
-        let (file, sealable) = beyond_stdio(|(file, _): &(File, bool)| file.as_raw_fd(), || create_file(name))?;
         let size =
             i64::try_from(len).map_err(|_| Error::Memory(format!("{len} bytes are more than a file can hold")))?;
-        retry(&format!("ftruncate to {len} bytes"), || ftruncate(&file, size))?;
+        let make = || create_file(name, size);
+        let (file, sealable) = beyond_stdio(|(file, _): &(File, bool)| file.as_raw_fd(), make)?;
         if sealable {
+            retry(&format!("ftruncate to {len} bytes"), || ftruncate(&file, size))?;
             let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
             retry("fcntl(F_ADD_SEALS)", || fcntl(&file, FcntlArg::F_ADD_SEALS(seals)))?;
         }
@@ -144,11 +147,11 @@ impl AsFd for SharedMemory {
 /// # Errors
 /// [`Error::Sys`] where it cannot be created.
 pub fn nameless_file(name: &str) -> Result<OwnedFd> {
-    beyond_stdio(|(file, _): &(File, bool)| file.as_raw_fd(), || create_file(name)).map(|(file, _)| file.into())
+    beyond_stdio(|(file, _): &(File, bool)| file.as_raw_fd(), || create_file(name, 0)).map(|(file, _)| file.into())
 }
 
-/// Returns a nameless file in memory, and whether it can be sealed.
-fn create_file(name: &str) -> Result<(File, bool)> {
+/// Returns a nameless file in memory, and whether it can be sealed. One that cannot has `size` bytes.
+fn create_file(name: &str, size: i64) -> Result<(File, bool)> {
     let label = CString::new(name).map_err(|_| Error::Config("a memory's name has no NUL".into()))?;
     let base = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let noexec = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
@@ -157,23 +160,41 @@ fn create_file(name: &str) -> Result<(File, bool)> {
         match memfd_create(label.as_c_str(), flags) {
             Ok(fd) => return Ok((fd.into(), true)),
             Err(Errno::EINVAL) => {}
-            Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => return Ok((unlinked_file()?, false)),
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => return Ok((unlinked_file(size)?, false)),
             Err(errno) => return Err(Error::sys("memfd_create", errno)),
         }
     }
-    Ok((unlinked_file()?, false))
+    Ok((unlinked_file(size)?, false))
 }
 
-/// The fallback for a sandbox that refuses memfds: a file that never gets a name.
-fn unlinked_file() -> Result<File> {
-    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_EXCL;
+/// The fallback for a sandbox that refuses memfds: a file that never gets a name, where there is room for it.
+fn unlinked_file(size: i64) -> Result<File> {
     let temp = std::env::temp_dir();
-    let open = |dir: &std::path::Path| {
-        retry(&format!("memfd_create was refused; open(O_TMPFILE) in {}", dir.display()), || {
-            nix::fcntl::open(dir, flags, Mode::S_IRUSR | Mode::S_IWUSR)
-        })
-    };
-    open("/dev/shm".as_ref()).or_else(|_| open(&temp)).map(File::from)
+    let mut refused = String::new();
+    for dir in ["/dev/shm".as_ref(), &*temp] {
+        match file_in(dir, size) {
+            Ok(file) => return Ok(file),
+            Err(error) => refused += &format!("; in {}: {error}", dir.display()),
+        }
+    }
+    let size = ByteSize(size.unsigned_abs());
+    Err(Error::Memory(format!(
+        "memfd_create was refused, and there is no room for {size} of shared memory in a file{refused}; allow \
+         memfd_create, enlarge /dev/shm (docker: --shm-size), or set TMPDIR"
+    )))
+}
+
+fn file_in(dir: &Path, size: i64) -> Result<File> {
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_EXCL;
+    let open = || nix::fcntl::open(dir, flags, Mode::S_IRUSR | Mode::S_IWUSR);
+    let file = retry("open(O_TMPFILE)", open).map(File::from)?;
+    retry("ftruncate", || ftruncate(&file, size))?;
+    retry("fallocate", || match fallocate(&file, FallocateFlags::empty(), 0, size) {
+        // A file system that cannot allocate ahead, or nothing to allocate.
+        Err(Errno::EOPNOTSUPP | Errno::EINVAL) => Ok(()),
+        done => done,
+    })?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -224,11 +245,17 @@ mod tests {
 
     #[test]
     fn the_fallback_works_like_a_memfd() {
-        let file = super::unlinked_file().unwrap();
-        ftruncate(&file, 4096).unwrap();
+        let file = super::unlinked_file(4096).unwrap();
         let memory = SharedMemory::map(file).unwrap();
         // SAFETY: the mapping is 4096 bytes and this thread alone uses it.
         unsafe { memory.as_mut_ptr().write(1) };
         assert_eq!(memory.len(), 4096);
+    }
+
+    #[test]
+    fn a_fallback_without_room_says_so() {
+        let error = super::unlinked_file(1 << 50).unwrap_err().to_string();
+        assert!(error.contains("memfd_create was refused") && error.contains("in /dev/shm: "), "{error}");
+        assert_eq!(super::unlinked_file(0).unwrap().metadata().unwrap().len(), 0);
     }
 }
