@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Result},
     pipeline::Pipeline,
     sys::{
-        process::{self, Child},
+        process::{self, Child, HeldSignals},
         report,
         socket::Socket,
         stdio,
@@ -126,6 +126,7 @@ impl Launch {
             }
             Self::ForkWith(code) => {
                 let (fd, code) = (socket.into_fd(), Arc::clone(code));
+                let _held = HeldSignals::hold();
                 // SAFETY: other threads may hold locks; the interpreter takes care of its own, and of the others whoever
                 // chose this has been told.
                 unsafe {
@@ -144,6 +145,7 @@ impl Launch {
                     )));
                 }
                 let fd = socket.into_fd();
+                let _held = HeldSignals::hold();
                 // SAFETY: this process has one thread, as was just seen.
                 unsafe {
                     process::fork_child(move || {

@@ -15,10 +15,10 @@ use std::{
 
 use nix::{
     errno::Errno,
-    spawn::{PosixSpawnAttr, PosixSpawnFileActions, posix_spawn},
+    spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn},
     sys::{
         prctl,
-        signal::{SigHandler, Signal, kill, signal},
+        signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, signal},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, fork, getppid, gettid},
@@ -279,7 +279,8 @@ pub fn exit_now(status: i32) -> ! {
 /// Starts a program with `stdin` as its standard input, `output` as its standard output and error, and this process's
 /// environment, with a variable added.
 ///
-/// Copies nothing of this process, so it is as quick in a trainer of 100 GB as in a small one.
+/// Copies nothing of this process, so it is as quick in a trainer of 100 GB as in a small one. Signals to the whole process
+/// group wait until the program calls [`reset_signals`].
 ///
 /// # Errors
 /// [`Error::Sys`] where the program cannot be started.
@@ -302,7 +303,10 @@ pub fn spawn(
             .filter_map(|(name, value)| variable(name.as_bytes(), value.as_bytes()))
             .chain(variable(name.to_bytes(), value.to_bytes()))
             .collect();
-        posix_spawn(program, &files, &PosixSpawnAttr::init()?, args, &env)
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
+        attributes.set_sigmask(&SigSet::from_iter(DEAF_TO))?;
+        posix_spawn(program, &files, &attributes, args, &env)
     };
     start().map(Child::new).map_err(|errno| Error::sys(call, errno))
 }
@@ -390,24 +394,44 @@ pub fn is_main_thread() -> bool {
     gettid() == Pid::this()
 }
 
+/// What a terminal or a batch system sends to the whole process group, and what means a trainer alone.
+const DEAF_TO: [Signal; 10] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGPIPE,
+    Signal::SIGXFSZ,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGTSTP,
+];
+
+/// The signals of this thread that wait until this is dropped.
+#[derive(Debug)]
+pub struct HeldSignals(SigSet);
+
+impl HeldSignals {
+    /// Holds back those that a coordinator is deaf to. A process that is forked meanwhile holds them until it calls
+    /// [`reset_signals`].
+    pub fn hold() -> Self {
+        Self(SigSet::from_iter(DEAF_TO).thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap_or(SigSet::empty()))
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        let _ = self.0.thread_set_mask();
+    }
+}
+
 /// Makes this process deaf to what a terminal or a batch system sends to the whole process group, and gives all other
 /// signals their plain meaning.
 ///
 /// The trainer decides when its loader ends; until then, `next()` must work, also in its SIGTERM handler.
 pub fn reset_signals() {
-    let deaf = [
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-        Signal::SIGQUIT,
-        Signal::SIGPIPE,
-        Signal::SIGXFSZ,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-        Signal::SIGALRM,
-        Signal::SIGTSTP,
-    ];
-    for name in deaf {
+    for name in DEAF_TO {
         // SAFETY: ignoring a signal installs no code.
         let _ = unsafe { signal(name, SigHandler::SigIgn) };
     }
@@ -418,7 +442,7 @@ pub fn reset_signals() {
         // SAFETY: the default action installs no code.
         let _ = unsafe { signal(name, SigHandler::SigDfl) };
     }
-    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    let _ = SigSet::empty().thread_set_mask();
 }
 
 /// Names this process, so that users find it in `ps` and `top`.

@@ -312,6 +312,29 @@ say("fine")
         assert err == ""
 
 
+def test_signals_to_the_group_while_loaders_are_made_are_the_trainers_alone() -> None:
+    code = """
+caught, done = [], []
+signal.signal(signal.SIGTERM, lambda *_: caught.append(1))
+def send():
+    while not done:
+        os.killpg(0, signal.SIGTERM)
+        time.sleep(0.003)
+sender = threading.Thread(target=send)
+sender.start()
+expected = orders(loader(num_workers=0))
+for _ in range(12):
+    with loader() as pool:
+        assert orders(pool) == expected
+        assert pool.stats()["restarts"] == 0
+done.append(1)
+sender.join()
+assert caught
+"""
+    status, _, err = run_trainer(code)
+    assert (status, err) == (0, "")
+
+
 def test_ctrl_c_ends_a_wait_and_the_loader_goes_on() -> None:
     code = """
 signal.signal(signal.SIGINT, signal.default_int_handler)
