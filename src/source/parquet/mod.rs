@@ -10,6 +10,7 @@ mod column;
 mod group;
 mod hugging_face;
 mod layout;
+mod page;
 mod pages;
 mod probe;
 mod request;
