@@ -14,6 +14,7 @@ mod page;
 mod pages;
 mod probe;
 mod request;
+mod runs;
 mod spec;
 
 use std::{

@@ -1,83 +1,180 @@
 //! Looking at a page before it is decoded.
 //!
-//! The decoders allocate what some numbers in a page say, and end the process where there is not as much memory.
+//! The decoders allocate what some numbers in a page say, and end the process where there is not as much memory. They panic
+//! where others are wrong.
 
 use ::bytes::Bytes;
-use ::parquet::{basic::Encoding, column::page::Page};
+use ::parquet::{
+    basic::{Encoding, Type},
+    column::page::Page,
+    schema::types::ColumnDescriptor,
+};
 
-use super::chunk::{varint, zigzag};
+use super::{
+    chunk::{varint, zigzag},
+    runs::Runs,
+};
 
-/// Checks that no page refers to a dictionary that has not come: the decoders panic at one.
-pub(super) fn check_dictionary(page: &Page, has_dictionary: &mut bool) -> Result<(), &'static str> {
-    let encoding = match page {
-        Page::DictionaryPage { .. } => {
-            *has_dictionary = true;
-            return Ok(());
-        }
-        Page::DataPage { encoding, .. } | Page::DataPageV2 { encoding, .. } => *encoding,
-    };
-    let refers = matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
-    if refers && !*has_dictionary { Err("a page refers to a dictionary, and there is none before it") } else { Ok(()) }
+/// The pages of a column chunk, as far as they were looked at.
+#[derive(Debug)]
+pub(super) struct Pages {
+    /// The largest repetition and definition level.
+    levels: (i16, i16),
+    physical: Type,
+    /// How many values the dictionary has, where there was one.
+    dictionary: Option<u32>,
 }
 
-/// Checks the counts in a page against those of its header.
-pub(super) fn check(page: &Page, levels: (i16, i16)) -> Result<(), String> {
-    let (values, encoding, count) = match page {
-        Page::DictionaryPage { buf, num_values, .. } => {
-            // No value takes less than a byte.
-            if u64::from(*num_values) > buf.len() as u64 {
-                return Err(format!("a dictionary of {} bytes says that it has {num_values} values", buf.len()));
+/// The parts of a data page.
+struct Parts {
+    /// Its definition levels, where there are any that are written in runs.
+    defined: Option<Bytes>,
+    values: Bytes,
+    encoding: Encoding,
+    /// Its values, nulls among them.
+    count: u32,
+}
+
+impl Pages {
+    pub(super) fn new(column: &ColumnDescriptor) -> Self {
+        let levels = (column.max_rep_level(), column.max_def_level());
+        Self { levels, physical: column.physical_type(), dictionary: None }
+    }
+
+    /// Looks at the next page: whether what its decoder relies on is so.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub(super) fn check(&mut self, page: &Page) -> Result<(), String> {
+        let parts = match page {
+            Page::DictionaryPage { buf, num_values, .. } => {
+                // No value takes less than a byte.
+                if u64::from(*num_values) > buf.len() as u64 {
+                    return Err(format!("a dictionary of {} bytes says that it has {num_values} values", buf.len()));
+                }
+                self.dictionary = Some(*num_values);
+                return Ok(());
             }
+            Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
+                let mut rest = buf.clone();
+                take_levels(&mut rest, self.levels.0, *rep_level_encoding, *num_values)?;
+                let defined = take_levels(&mut rest, self.levels.1, *def_level_encoding, *num_values)?;
+                Parts { defined, values: rest, encoding: *encoding, count: *num_values }
+            }
+            Page::DataPageV2 { buf, num_values, encoding, def_levels_byte_len, rep_levels_byte_len, .. } => {
+                let ends = [
+                    u64::from(*rep_levels_byte_len),
+                    u64::from(*rep_levels_byte_len) + u64::from(*def_levels_byte_len),
+                ];
+                let [start, end] = ends.map(|end| usize::try_from(end).unwrap_or(usize::MAX));
+                let defined = buf.get(start..end).ok_or(ENDS_IN_LEVELS)?;
+                let defined = (self.levels.1 > 0).then(|| buf.slice_ref(defined));
+                Parts { defined, values: buf.slice(end..), encoding: *encoding, count: *num_values }
+            }
+        };
+        let count = u64::from(parts.count);
+        if self.defined(&parts).is_some_and(|levels| !levels.are_there(count)) {
+            return Err("a page ends within a run of levels".to_owned());
+        }
+        #[expect(deprecated, reason = "old files have some")]
+        match parts.encoding {
+            Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => self.check_indices(&parts),
+            Encoding::BYTE_STREAM_SPLIT => self.check_streams(&parts),
+            Encoding::DELTA_BINARY_PACKED | Encoding::DELTA_LENGTH_BYTE_ARRAY => check_deltas(&parts, 1),
+            Encoding::DELTA_BYTE_ARRAY => check_deltas(&parts, 2),
+            Encoding::PLAIN | Encoding::RLE | Encoding::BIT_PACKED | Encoding::ALP => Ok(()),
+        }
+    }
+
+    fn defined<'a>(&self, parts: &'a Parts) -> Option<Runs<'a>> {
+        parts.defined.as_ref().map(|bytes| Runs { bytes, bits: bits_of(self.levels.1) })
+    }
+
+    /// Returns how many values of a page are no nulls, at most.
+    fn present(&self, parts: &Parts) -> u64 {
+        let count = u64::from(parts.count);
+        self.defined(parts)
+            .and_then(|levels| levels.at_least(self.levels.1.unsigned_abs().into(), count))
+            .unwrap_or(count)
+    }
+
+    /// Checks that indices are of a dictionary that has come: decoders panic where there is none, and those of values of a fixed
+    /// length at an index behind its end.
+    fn check_indices(&self, parts: &Parts) -> Result<(), String> {
+        let Some(len) = self.dictionary else {
+            return Err("a page refers to a dictionary, and there is none before it".to_owned());
+        };
+        if self.physical != Type::FIXED_LEN_BYTE_ARRAY {
             return Ok(());
         }
-        Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, .. } => {
-            let mut values = buf.clone();
-            for (level, encoding) in [(levels.0, rep_level_encoding), (levels.1, def_level_encoding)] {
-                pass_levels(&mut values, level, *encoding, *num_values).ok_or("a page ends within its levels")?;
-            }
-            (values, *encoding, *num_values)
+        let present = self.present(parts);
+        // What is wrong with the number of bits itself, the decoder says.
+        let Some((&bits, bytes)) = parts.values.split_first().filter(|(bits, _)| **bits <= 32 && present > 0) else {
+            return Ok(());
+        };
+        let largest =
+            Runs { bytes, bits: bits.into() }.largest(present).ok_or("a page ends within a run of indices")?;
+        if largest < u64::from(len) {
+            return Ok(());
         }
-        Page::DataPageV2 { buf, num_values, encoding, def_levels_byte_len, rep_levels_byte_len, .. } => {
-            let levels = u64::from(*def_levels_byte_len) + u64::from(*rep_levels_byte_len);
-            let at =
-                usize::try_from(levels).ok().filter(|&at| at <= buf.len()).ok_or("a page ends within its levels")?;
-            (buf.slice(at..), *encoding, *num_values)
+        Err(format!("a page refers to value {largest} of a dictionary of {len}"))
+    }
+
+    /// Checks that a page in streams, one for each byte of a number, has as many numbers as it says: the decoder panics where it
+    /// has fewer.
+    fn check_streams(&self, parts: &Parts) -> Result<(), String> {
+        let width = match self.physical {
+            Type::INT32 | Type::FLOAT => 4,
+            Type::INT64 | Type::DOUBLE => 8,
+            // Others are refused by their decoders, or checked there.
+            Type::BOOLEAN | Type::INT96 | Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY => return Ok(()),
+        };
+        let (present, there) = (self.present(parts), parts.values.len() / width);
+        if present <= there as u64 {
+            return Ok(());
         }
-    };
-    let lists = usize::from(matches!(
-        encoding,
-        Encoding::DELTA_BINARY_PACKED | Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY
-    ));
-    let lists = lists + usize::from(encoding == Encoding::DELTA_BYTE_ARRAY);
-    let mut rest = &values[..];
+        Err(format!("a page of {present} numbers has bytes for {there}"))
+    }
+}
+
+/// Checks that lists of deltas are no longer than their page.
+fn check_deltas(parts: &Parts, lists: usize) -> Result<(), String> {
+    let mut rest = &parts.values[..];
     for list in 0..lists {
         // A page in which all values are null need not have any.
         if rest.is_empty() && list == 0 {
             break;
         }
         let found = pass_deltas(&mut rest).ok_or("a page ends within its deltas")?;
-        if found > u64::from(count) {
-            return Err(format!("a page of {count} values says that it has {found} deltas"));
+        if found > u64::from(parts.count) {
+            return Err(format!("a page of {} values says that it has {found} deltas", parts.count));
         }
     }
     Ok(())
 }
 
-/// Passes over the levels of a data page of the first version.
-fn pass_levels(values: &mut Bytes, level: i16, encoding: Encoding, count: u32) -> Option<()> {
+const ENDS_IN_LEVELS: &str = "a page ends within its levels";
+
+/// Returns the bits of each level, of which this is the largest.
+const fn bits_of(level: i16) -> u32 {
+    u16::BITS - level.leading_zeros()
+}
+
+/// Takes the levels off a data page of the first version; returns them where they are written in runs.
+fn take_levels(values: &mut Bytes, level: i16, encoding: Encoding, count: u32) -> Result<Option<Bytes>, String> {
     if level == 0 {
-        return Some(());
+        return Ok(None);
     }
     #[expect(deprecated, reason = "old files have it")]
-    let bytes = if encoding == Encoding::BIT_PACKED {
-        let bits = u64::from(u16::BITS - level.leading_zeros());
-        usize::try_from((u64::from(count) * bits).div_ceil(8)).ok()?
+    let (start, bytes) = if encoding == Encoding::BIT_PACKED {
+        (None, usize::try_from((u64::from(count) * u64::from(bits_of(level))).div_ceil(8)).ok())
     } else {
-        let length = values.get(..4)?.try_into().ok()?;
-        usize::try_from(u32::from_le_bytes(length)).ok()?.checked_add(4)?
+        let length = values.first_chunk().map(|length| u32::from_le_bytes(*length));
+        (Some(4), length.and_then(|length| usize::try_from(length).ok()?.checked_add(4)))
     };
-    *values = values.get(bytes..).map(|rest| values.slice_ref(rest))?;
-    Some(())
+    let end = bytes.filter(|&end| end <= values.len()).ok_or(ENDS_IN_LEVELS)?;
+    let levels = values.split_to(end);
+    Ok(start.map(|start| levels.slice(start..)))
 }
 
 /// Passes over numbers that are packed as deltas, and returns how many there are by their own count.
@@ -108,6 +205,11 @@ fn pass_deltas(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Looks at a page of a column with these largest levels.
+    fn check(page: &Page, levels: (i16, i16)) -> Result<(), String> {
+        Pages { levels, physical: Type::INT32, dictionary: None }.check(page)
+    }
 
     /// Blocks of 128 in 4 parts; so many numbers, the first of which is 7; no bits for each delta.
     fn deltas(count: u8) -> Vec<u8> {
@@ -162,27 +264,79 @@ mod tests {
         assert_eq!(check(&page(3), (1, 1)), Err("a page ends within its levels".into()));
     }
 
+    fn dictionary(num_values: u32) -> Page {
+        Page::DictionaryPage { buf: vec![0; 8].into(), num_values, encoding: Encoding::PLAIN, is_sorted: false }
+    }
+
     #[test]
     fn a_dictionary_comes_before_what_refers_to_it() {
-        let dictionary =
-            Page::DictionaryPage { buf: vec![0; 8].into(), num_values: 1, encoding: Encoding::PLAIN, is_sorted: false };
         let (plain, refers) = (page(Vec::new(), Encoding::PLAIN, 0), page(Vec::new(), Encoding::RLE_DICTIONARY, 0));
-        let mut has_dictionary = false;
-        let mut checked = |page| check_dictionary(page, &mut has_dictionary);
-        assert_eq!(checked(&plain), Ok(()));
-        assert!(checked(&refers).unwrap_err().contains("there is none"));
-        assert_eq!((checked(&dictionary), checked(&refers)), (Ok(()), Ok(())));
+        let mut pages = Pages { levels: (0, 0), physical: Type::INT32, dictionary: None };
+        assert_eq!(pages.check(&plain), Ok(()));
+        assert!(pages.check(&refers).unwrap_err().contains("there is none"));
+        assert_eq!((pages.check(&dictionary(1)), pages.check(&refers)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn indices_of_values_of_a_fixed_length_are_in_their_dictionary() {
+        // Indices of two bits, packed: 0, 1, 2, 3 and four zeros.
+        let refers = |values| page(vec![2, 3, 0b1110_0100, 0], Encoding::RLE_DICTIONARY, values);
+        let checked = |values, len, physical| {
+            let mut pages = Pages { levels: (0, 0), physical, dictionary: None };
+            pages.check(&dictionary(len)).and_then(|()| pages.check(&refers(values)))
+        };
+        let fixed = Type::FIXED_LEN_BYTE_ARRAY;
+        assert_eq!((checked(4, 4, fixed), checked(3, 3, fixed)), (Ok(()), Ok(())));
+        assert_eq!(checked(4, 3, fixed), Err("a page refers to value 3 of a dictionary of 3".into()));
+        assert_eq!(checked(9, 4, fixed), Ok(()));
+        // Their decoder says it by itself.
+        assert_eq!(checked(4, 3, Type::INT32), Ok(()));
+    }
+
+    /// A page of levels of one bit, packed, with values behind them.
+    fn leveled(levels: &[u8], values: &[u8], encoding: Encoding, num_values: u32) -> Page {
+        let Page::DataPageV2 { num_nulls, num_rows, is_compressed, statistics, .. } =
+            page(Vec::new(), encoding, num_values)
+        else {
+            unreachable!("pages are of the second version")
+        };
+        let buf = [levels, values].concat().into();
+        let (def_levels_byte_len, rep_levels_byte_len) = (levels.len() as u32, 0);
+        Page::DataPageV2 {
+            buf,
+            num_values,
+            encoding,
+            num_nulls,
+            num_rows,
+            def_levels_byte_len,
+            rep_levels_byte_len,
+            is_compressed,
+            statistics,
+        }
+    }
+
+    #[test]
+    fn levels_that_are_packed_are_there() {
+        let page = |levels, num_values| leveled(levels, &[0; 64], Encoding::PLAIN, num_values);
+        assert_eq!(check(&page(&[5, 0xff, 0xff], 16), (0, 1)), Ok(()));
+        assert_eq!(check(&page(&[5, 0xff], 8), (0, 1)), Ok(()));
+        assert_eq!(check(&page(&[5, 0xff], 9), (0, 1)), Err("a page ends within a run of levels".into()));
+        assert_eq!(check(&page(&[5], 1), (0, 1)), Err("a page ends within a run of levels".into()));
+    }
+
+    #[test]
+    fn streams_of_bytes_hold_all_numbers_that_are_no_nulls() {
+        // Levels of eight values, of which three are there.
+        let levels = &[3, 0b0001_0011][..];
+        let page = |bytes: usize| leveled(levels, &vec![0; bytes], Encoding::BYTE_STREAM_SPLIT, 8);
+        assert_eq!(check(&page(12), (0, 1)), Ok(()));
+        assert_eq!(check(&page(11), (0, 1)), Err("a page of 3 numbers has bytes for 2".into()));
+        assert!(check(&page(12), (0, 0)).is_err());
     }
 
     #[test]
     fn a_dictionary_has_no_more_values_than_bytes() {
-        let page = |num_values| Page::DictionaryPage {
-            buf: vec![0; 8].into(),
-            num_values,
-            encoding: Encoding::PLAIN,
-            is_sorted: false,
-        };
-        assert_eq!(check(&page(8), (0, 0)), Ok(()));
-        assert!(check(&page(9), (0, 0)).unwrap_err().contains("9 values"));
+        assert_eq!(check(&dictionary(8), (0, 0)), Ok(()));
+        assert!(check(&dictionary(9), (0, 0)).unwrap_err().contains("9 values"));
     }
 }

@@ -12,10 +12,7 @@ use ::parquet::{
     },
 };
 
-use super::{
-    chunk::Chunk,
-    page::{check, check_dictionary},
-};
+use super::{chunk::Chunk, page::Pages};
 
 /// One column chunk of one row group, for the reader of record batches.
 #[derive(Debug)]
@@ -39,9 +36,8 @@ impl RowGroups for OneChunk<'_> {
     fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
         let described = self.row_group().column(column);
         let inner = SerializedPageReader::new(Arc::new(self.chunk.clone()), described, self.num_rows(), None)?;
-        let column = described.column_descr();
-        let levels = (column.max_rep_level(), column.max_def_level());
-        Ok(Box::new(Once(Some(CheckedPages { inner, levels, has_dictionary: false }))))
+        let seen = Pages::new(described.column_descr());
+        Ok(Box::new(Once(Some(CheckedPages { inner, seen }))))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
@@ -68,10 +64,7 @@ impl PageIterator for Once {}
 
 struct CheckedPages {
     inner: SerializedPageReader<Chunk>,
-    /// The largest repetition and definition level.
-    levels: (i16, i16),
-    /// Whether there was a dictionary.
-    has_dictionary: bool,
+    seen: Pages,
 }
 
 impl Iterator for CheckedPages {
@@ -85,10 +78,7 @@ impl Iterator for CheckedPages {
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let page = self.inner.get_next_page()?;
-        match page.as_ref().map(|page| {
-            check_dictionary(page, &mut self.has_dictionary)?;
-            check(page, self.levels)
-        }) {
+        match page.as_ref().map(|page| self.seen.check(page)) {
             Some(Err(reason)) => Err(ParquetError::General(reason)),
             Some(Ok(())) | None => Ok(page),
         }
