@@ -1,6 +1,12 @@
 //! Reading and decoding row groups.
 
-use std::{fmt, fs::File, path::Path, sync::Arc};
+use std::{
+    fmt,
+    fs::File,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::parquet::{
     arrow::{
@@ -33,6 +39,13 @@ pub(super) struct Group {
     pub(super) columns: Vec<Column>,
     /// The memory that it takes.
     pub(super) bytes: u64,
+}
+
+/// What reading took, without decoding.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Read {
+    pub(super) bytes: u64,
+    pub(super) took: Duration,
 }
 
 /// Opens a file and returns it with what it is known again by.
@@ -94,7 +107,7 @@ pub(super) struct Opened<'a> {
 }
 
 impl Opened<'_> {
-    /// Decodes the columns of a row group.
+    /// Decodes the columns of a row group, and returns with it what reading them took.
     ///
     /// # Errors
     /// A [`Failure`] that names the column. A panic becomes one too.
@@ -103,36 +116,40 @@ impl Opened<'_> {
         described: &ParquetFile,
         number: usize,
         columns: &[ParquetColumn],
-    ) -> Result<Group, Failure> {
+    ) -> Result<(Group, Read), Failure> {
         let rows = described.groups[number].rows as usize;
+        let mut read = Read::default();
         let mut decoded: Vec<Column> = Vec::with_capacity(columns.len());
         for column in columns {
             decoded.push(match &column.from {
-                ReadFrom::Column(path) => self.column(number, path, column, rows)?,
+                ReadFrom::Column(path) => self.column((number, path), column, rows, &mut read)?,
                 ReadFrom::Partition(at) => partition(described, *at, column)?,
                 ReadFrom::Validity(of) => Column::validity(&decoded[*of], rows),
             });
         }
         let bytes = decoded.iter().map(|column| column.bytes() as u64).sum();
-        Ok(Group { columns: decoded, bytes })
+        Ok((Group { columns: decoded, bytes }, read))
     }
 
-    /// Decodes the first `rows` rows of a column of a row group.
+    /// Decodes the first `rows` rows of a column of a row group, and adds to `read` what reading it took.
     ///
     /// # Errors
     /// A [`Failure`] that names the column. A panic becomes one too.
     pub(super) fn column(
         &self,
-        group: usize,
-        path: &[String],
+        (group, path): (usize, &[String]),
         column: &ParquetColumn,
         rows: usize,
+        read: &mut Read,
     ) -> Result<Column, Failure> {
         let failed = |reason| Failure::new(Stage::Decode, format!("column `{}`: {reason}", path.join(".")));
         let chunk = leaf(self.metadata, path).map(|leaf| self.metadata.metadata().row_group(group).column(leaf));
         let chunk = chunk.map_err(failed)?;
         let (start, bytes) = byte_range(chunk, self.size).map_err(failed)?;
+        let begun = Instant::now();
         let bytes = read_range(self.file, start, bytes).map_err(|error| Failure::io("", &error))?;
+        read.took += begun.elapsed();
+        read.bytes += bytes.len() as u64;
         let chunk = Chunk::new(start, bytes, Limits { bytes: self.most, values: chunk.num_values().max(0) as u64 });
         let decode = || {
             let (array, outer) = self.array(chunk, group, path, rows)?;

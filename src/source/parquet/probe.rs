@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     choose::{Chosen, type_at},
-    group::{self, Opened, leaf},
+    group::{self, Opened, Read, leaf},
     layout::Layout,
     request::{ParquetRequest, RequestedFile},
     spec::{ParquetColumn, ParquetFile, ParquetSpec, ReadFrom, RowGroup},
@@ -145,7 +145,7 @@ fn make_room(spec: &mut ParquetSpec) -> Result<()> {
         let longest = match (&column.field.kind, &column.from) {
             (Kind::Text(_) | Kind::List(_) | Kind::Bytes(_), ReadFrom::Column(path)) => {
                 // What is wrong there is told for the sample that it is wrong with.
-                let probed = opened.column(number, path, column, rows);
+                let probed = opened.column((number, path), column, rows, &mut Read::default());
                 probed.map_or(0, |probed| probed.longest(rows)) * 3 / 2
             }
             (Kind::Text(_), ReadFrom::Partition(at)) => {
