@@ -2,8 +2,6 @@
 
 use std::{
     fmt,
-    fs::File,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,7 +28,7 @@ use super::{
 use crate::{
     error::{Failure, Stage},
     panics,
-    source::{Stamp, file},
+    source::{Stamp, store::Stored},
 };
 
 /// The rows of a group, decoded: a column for each field.
@@ -48,12 +46,6 @@ pub(super) struct Read {
     pub(super) took: Duration,
 }
 
-/// Opens a file and returns it with what it is known again by.
-pub(super) fn open(path: &Path) -> Result<(File, Stamp), Failure> {
-    let (file, metadata) = file::open(path)?;
-    Ok((file, Stamp::of(&metadata)))
-}
-
 /// Says that a file is another one than it was.
 pub(super) fn changed(old: Stamp, new: Stamp) -> String {
     let what = if old.size == new.size {
@@ -68,7 +60,7 @@ pub(super) fn changed(old: Stamp, new: Stamp) -> String {
 ///
 /// # Errors
 /// What is wrong with it, a fragment.
-pub(super) fn footer(file: &File, size: u64) -> Result<ArrowReaderMetadata, String> {
+pub(super) fn footer(file: &dyn Stored) -> Result<ArrowReaderMetadata, String> {
     let options = || {
         ArrowReaderOptions::new()
             .with_page_index_policy(PageIndexPolicy::Skip)
@@ -77,7 +69,7 @@ pub(super) fn footer(file: &File, size: u64) -> Result<ArrowReaderMetadata, Stri
             .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
     };
     let load = || {
-        let metadata = ArrowReaderMetadata::load(&Footer { file, size }, options())?;
+        let metadata = ArrowReaderMetadata::load(&Footer(file), options())?;
         let schema = with_views(metadata.schema());
         ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options().with_schema(Arc::new(schema)))
     };
@@ -99,8 +91,7 @@ fn plainly(error: impl fmt::Display) -> String {
 /// A file with its footer, of which a row group is decoded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opened<'a> {
-    pub(super) file: &'a File,
-    pub(super) size: u64,
+    pub(super) file: &'a dyn Stored,
     pub(super) metadata: &'a ArrowReaderMetadata,
     /// The most bytes that a group's pages may take.
     pub(super) most: u64,
@@ -145,9 +136,9 @@ impl Opened<'_> {
         let failed = |reason| Failure::new(Stage::Decode, format!("column `{}`: {reason}", path.join(".")));
         let chunk = leaf(self.metadata, path).map(|leaf| self.metadata.metadata().row_group(group).column(leaf));
         let chunk = chunk.map_err(failed)?;
-        let (start, bytes) = byte_range(chunk, self.size).map_err(failed)?;
+        let (start, bytes) = byte_range(chunk, self.file.stamp().size).map_err(failed)?;
         let begun = Instant::now();
-        let bytes = read_range(self.file, start, bytes).map_err(|error| Failure::io("", &error))?;
+        let bytes = read_range(self.file, start, bytes)?;
         read.took += begun.elapsed();
         read.bytes += bytes.len() as u64;
         let chunk = Chunk::new(start, bytes, Limits { bytes: self.most, values: chunk.num_values().max(0) as u64 });

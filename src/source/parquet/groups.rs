@@ -14,7 +14,10 @@ use super::{
     group::{self, Group, Opened},
     spec::ParquetSpec,
 };
-use crate::error::{Failure, Stage};
+use crate::{
+    error::{Failure, Stage},
+    source::store,
+};
 
 /// Reading the columns of a row group waits for a device or a server where it takes so long, beside a second for each GB, which
 /// is what memory takes.
@@ -90,7 +93,8 @@ impl Groups {
     fn decode(&self, number: usize) -> Result<Group, Failure> {
         let (file, group) = (self.numbers[number].0 as usize, self.numbers[number].1 as usize);
         let described = &self.spec.files[file];
-        let (opened, stamp) = group::open(&described.path)?;
+        let opened = store::of(&described.path).open(&described.path)?;
+        let stamp = opened.stamp();
         if stamp != described.stamp {
             return Err(Failure::new(Stage::Read, group::changed(described.stamp, stamp)));
         }
@@ -98,13 +102,13 @@ impl Groups {
         let metadata = match known {
             Some(metadata) => metadata,
             None => {
-                let read = group::footer(&opened, stamp.size);
+                let read = group::footer(&*opened);
                 let metadata = read.map_err(|reason| Failure::new(Stage::Decode, reason))?;
                 locked(&self.footers).put(file, metadata.clone());
                 metadata
             }
         };
-        let opened = Opened { file: &opened, size: stamp.size, metadata: &metadata, most: self.spec.cache_bytes };
+        let opened = Opened { file: &*opened, metadata: &metadata, most: self.spec.cache_bytes };
         let (group, read) = opened.group(described, group, &self.spec.columns)?;
         let usual = Duration::from_nanos(read.bytes);
         self.are_slow.store(read.took.saturating_sub(usual) >= SLOW_READ, Ordering::Relaxed);
