@@ -92,6 +92,14 @@ pub(super) enum EpochOrder {
 }
 
 impl EpochOrder {
+    /// Tells whether samples at positions near each other lie near each other in the source.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Source | Self::Blocks(_) => true,
+            Self::Shuffled(_) => false,
+        }
+    }
+
     /// Returns the sample at a position.
     pub(super) fn get(&self, position: u64) -> u64 {
         match self {

@@ -161,6 +161,13 @@ impl Partition {
         self.order.get(position)
     }
 
+    /// Returns the sample that stands so many positions of the global order behind a row; none where the epoch ends before, or
+    /// where that says nothing about where in the source samples are read.
+    pub fn ahead(&self, batch: u64, row: u32, by: u64) -> Option<u64> {
+        let position = self.position(batch, row).checked_add(by).filter(|&position| position < self.sampler.len)?;
+        self.order.is_local().then(|| self.at(position))
+    }
+
     /// Returns the cursor at which an epoch goes on after `batches` batches on every rank, or on every one that has as many.
     pub fn cursor_after(&self, batches: u64) -> u64 {
         // Rank 0 has as many as any other one.
@@ -202,6 +209,20 @@ mod tests {
                 })
             })
             .collect()
+    }
+
+    #[test]
+    fn what_comes_is_known_where_the_order_goes_by_where_samples_lie() {
+        let ranks = Sampler { rank: 1, ..sampler(24, 3, 2, false, false) };
+        for sampler in [ranks.clone(), in_blocks(ranks.clone(), Some(4))] {
+            let partition = sampler.partition(5, 2);
+            // Row 0 of batch 1 stands at 2 + 3 * 2 + 1.
+            assert_eq!(partition.ahead(1, 0, 4), Some(partition.at(13)));
+            assert_eq!((partition.ahead(1, 0, 14), partition.ahead(1, 0, 15)), (Some(partition.at(23)), None));
+            assert_eq!(partition.ahead(1, 0, u64::MAX), None);
+        }
+        let shuffled = Sampler { order: Order::Shuffled, ..ranks };
+        assert_eq!(shuffled.partition(5, 2).ahead(1, 0, 4), None);
     }
 
     #[test]

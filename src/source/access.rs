@@ -69,6 +69,17 @@ pub trait Source: Debug + Send + Sync {
         self.does_io()
     }
 
+    /// Tells how many samples ahead it pays to say which one [comes](Self::soon), where the order is the source's own or by its
+    /// blocks; 0 where it does not.
+    fn looks_ahead(&self) -> u64 {
+        0
+    }
+
+    /// Tells that a sample will be read by this process, so that what it lies in can be got ready.
+    fn soon(&self, index: u64) {
+        let _ = index;
+    }
+
     /// Tells whether a sample takes so little that a run of a few would not be worth its message.
     fn is_quick(&self) -> bool {
         !self.does_io()

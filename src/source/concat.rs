@@ -77,6 +77,11 @@ impl Concat {
     }
 }
 
+/// Returns the least number that is none of zero; 0 where all are.
+pub(super) fn least(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.filter(|&number| number > 0).min().unwrap_or(0)
+}
+
 fn names(fields: &[Field]) -> String {
     fields.iter().map(|field| format!("`{}`", field.name)).collect::<Vec<_>>().join(", ")
 }
@@ -177,6 +182,15 @@ impl Source for Concat {
 
     fn waits(&self) -> bool {
         self.sources.iter().any(|source| source.waits())
+    }
+
+    fn looks_ahead(&self) -> u64 {
+        least(self.sources.iter().map(|source| source.looks_ahead()))
+    }
+
+    fn soon(&self, index: u64) {
+        let (number, index) = self.locate(index);
+        self.sources[number].soon(index);
     }
 
     fn is_quick(&self) -> bool {

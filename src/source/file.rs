@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, FileType, Metadata, OpenOptions},
-    io::{self, Read},
+    io,
     os::{
         fd::AsRawFd,
         unix::fs::{FileTypeExt, OpenOptionsExt},
@@ -10,6 +10,7 @@ use std::{
     path::Path,
 };
 
+use super::store;
 use crate::{
     descriptor::beyond_stdio,
     error::{Failure, Stage},
@@ -28,10 +29,10 @@ pub(crate) fn open(path: &Path) -> Result<(File, Metadata), Failure> {
     Ok((file, metadata))
 }
 
-/// Reads the file at `path` to the end of `record`, which is to become no longer than `most` bytes.
+/// Reads the file at `path`, of any store, to the end of `record`, which is to become no longer than `most` bytes.
 pub(super) fn append(path: &Path, record: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
-    let (file, metadata) = open(path)?;
-    let size = metadata.len();
+    let file = store::of(path).open(path)?;
+    let size = file.stamp().size;
     if size == 0 {
         return Err(Failure::new(Stage::Read, "the file is empty (0 bytes)"));
     }
@@ -41,9 +42,7 @@ pub(super) fn append(path: &Path, record: &mut Vec<u8>, most: u64) -> Result<(),
         let reason = format!("the file has {size} bytes{others}, and max_sample_bytes is {most}");
         return Err(Failure::new(Stage::Read, reason));
     }
-    // Not twice as much as before, which is what growing by parts takes.
-    record.reserve_exact(size as usize);
-    let read = file.take(size).read_to_end(record).map_err(|error| Failure::io("", &error))?;
+    let read = file.append(0, size as usize, record)?;
     if read as u64 != size {
         return Err(Failure::new(
             Stage::Read,

@@ -4,7 +4,7 @@ use std::{collections::HashSet, ffi::OsString, os::fd::RawFd, sync::Arc};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{access::Source, reader::Reader, record::Record};
+use super::{access::Source, concat::least, reader::Reader, record::Record};
 use crate::{
     error::{Error, Failure, Result},
     field::Field,
@@ -145,6 +145,14 @@ impl Source for Joined {
 
     fn waits(&self) -> bool {
         self.sources.iter().any(|source| source.waits())
+    }
+
+    fn looks_ahead(&self) -> u64 {
+        least(self.sources.iter().map(|source| source.looks_ahead()))
+    }
+
+    fn soon(&self, index: u64) {
+        self.sources.iter().for_each(|source| source.soon(index));
     }
 
     fn is_quick(&self) -> bool {

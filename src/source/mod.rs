@@ -20,6 +20,7 @@ mod record;
 mod select;
 mod spec;
 mod stamp;
+mod store;
 mod table;
 mod tokens;
 mod unpack;

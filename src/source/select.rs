@@ -151,6 +151,15 @@ impl Source for Select {
         self.source.waits()
     }
 
+    /// What comes next has nothing to do with where it lies.
+    fn looks_ahead(&self) -> u64 {
+        0
+    }
+
+    fn soon(&self, index: u64) {
+        self.source.soon(self.inner(index));
+    }
+
     fn is_quick(&self) -> bool {
         self.source.is_quick()
     }

@@ -114,6 +114,19 @@ impl Filler {
         task.key(index)
     }
 
+    /// Tells the source which samples come some time after that of a row, where it wants to know: as far ahead as it says, and
+    /// nearer ones, of which nobody has told it where an epoch begins.
+    fn look_ahead(&self, task: RowTask<'_>, row: &RowMut) {
+        let source = self.pipeline.source();
+        let mut by = source.looks_ahead();
+        while by > 0 {
+            if let Some(index) = task.partition.ahead(task.batch, row.row() as u32, by) {
+                source.soon(index);
+            }
+            by /= 2;
+        }
+    }
+
     /// Reads the record of a row's first candidate. A failure to read it is dealt with by [`fill`](Self::fill).
     pub fn fetch(
         &self,
@@ -123,6 +136,7 @@ impl Filler {
         report: &mut RunReport,
     ) -> Candidate {
         let key = self.take_in_hand(task, row);
+        self.look_ahead(task, row);
         let read = self.read(key, reader, record, report);
         row.mark(Progress::Fetched);
         Candidate { index: key.index, read }

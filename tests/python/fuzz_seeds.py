@@ -40,8 +40,6 @@ class Target:
     repair: Callable[[bytes], bytes] | None = None
     """Makes checksums right again, so that what is behind them is tried too."""
     repaired: float = 0.8
-    caught: tuple[str, ...] = ()
-    """What bad samples' errors say where a library has panicked and that is known."""
     packed: Callable[[Files], Files] | None = None
     """Makes the files that are opened of those that are damaged."""
 
@@ -208,11 +206,22 @@ def parquet() -> Target:
             _table(), file, compression=codec, data_page_version=version, row_group_size=3, use_dictionary=number < 3
         )
         seeds.append({"x.parquet": file.getvalue()})
+    more = {
+        "h": pa.array([1.5, None, 2.5, 0.0, 1.0], pa.float16()),
+        "fixed": pa.array([b"abc", b"def", None, b"abc", b"ghi"], pa.binary(3)),
+    }
+    table = pa.table(more | {name: _table()[name] for name in ("n", "f", "s", "v", "image")})
+    split: Any = dict.fromkeys(["n", "f", "h"], "BYTE_STREAM_SPLIT") | {"s": "DELTA_BYTE_ARRAY"}
+    for version in ["1.0", "2.0"]:
+        file = io.BytesIO()
+        pa.parquet.write_table(
+            table, file, data_page_version=version, row_group_size=3, use_dictionary=["fixed"], column_encoding=split
+        )
+        seeds.append({"x.parquet": file.getvalue()})
     return Target(
         seeds,
-        lambda folder: sh.Parquet(folder / "x.parquet", images=["image"], cache="4MiB"),
+        lambda folder: sh.Parquet(folder / "x.parquet", images=["image"], cache="4MiB", nulls="fill"),
         images=["image"],
-        caught=("offset + len out of bounds", "index out of bounds: the len is"),
     )
 
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use ::parquet::arrow::arrow_reader::ArrowReaderMetadata;
@@ -16,64 +16,95 @@ const FOOTERS: usize = 32;
 /// What came of decoding a row group: a broken one is not decoded again for each of its rows.
 pub(super) type Decoded = Result<Arc<Group>, Failure>;
 
-/// Row groups by number, and footers of files, those that were used last.
+/// A row group that is decoded, is being decoded or is to be.
+pub(super) type Kept = Arc<OnceLock<Decoded>>;
+
+/// Row groups by number, those that were used last.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    groups: HashMap<usize, (u64, Decoded)>,
+    groups: HashMap<usize, Entry>,
     /// The groups by when they were used.
     used: BTreeMap<u64, usize>,
     clock: u64,
     bytes: u64,
-    footers: Vec<(usize, ArrowReaderMetadata)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    used: u64,
+    kept: Kept,
+    /// What it counts for: until it is decoded, what it takes at most.
+    bytes: u64,
 }
 
 impl Cache {
-    /// Returns a row group that is kept.
-    pub(super) fn get(&mut self, number: usize) -> Option<Decoded> {
-        let (used, decoded) = self.groups.get_mut(&number)?;
-        self.used.remove(used);
-        self.clock += 1;
-        *used = self.clock;
-        self.used.insert(self.clock, number);
-        Some(decoded.clone())
+    /// Tells whether a row group is kept.
+    pub(super) fn has(&self, number: usize) -> bool {
+        self.groups.contains_key(&number)
     }
 
-    /// Makes room for so many bytes, and forgets the groups for that which were not used for longest.
-    pub(super) fn make_room(&mut self, bytes: u64, limit: u64) {
+    /// Returns a row group that is kept.
+    pub(super) fn get(&mut self, number: usize) -> Option<Kept> {
+        let entry = self.groups.get_mut(&number)?;
+        self.used.remove(&entry.used);
+        self.clock += 1;
+        entry.used = self.clock;
+        self.used.insert(self.clock, number);
+        Some(Arc::clone(&entry.kept))
+    }
+
+    /// Keeps a row group of at most so many bytes, unless it is kept, and forgets for that those that were not used for longest.
+    pub(super) fn keep(&mut self, number: usize, bytes: u64, limit: u64) -> Kept {
+        if let Some(kept) = self.get(number) {
+            return kept;
+        }
         while self.bytes.saturating_add(bytes) > limit
-            && let Some((_, number)) = self.used.pop_first()
+            && let Some((_, oldest)) = self.used.pop_first()
         {
-            if let Some((_, decoded)) = self.groups.remove(&number) {
-                self.bytes -= weight(&decoded);
+            if let Some(entry) = self.groups.remove(&oldest) {
+                self.bytes -= entry.bytes;
             }
         }
-    }
-
-    /// Keeps a row group that is not kept.
-    pub(super) fn put(&mut self, number: usize, decoded: Decoded) {
         self.clock += 1;
-        self.bytes += weight(&decoded);
+        self.bytes += bytes;
         self.used.insert(self.clock, number);
-        self.groups.insert(number, (self.clock, decoded));
+        let kept = Kept::default();
+        self.groups.insert(number, Entry { used: self.clock, kept: Arc::clone(&kept), bytes });
+        kept
     }
 
-    /// Returns the footer of a file, which is read where it is not kept.
-    pub(super) fn footer(
-        &mut self,
-        file: usize,
-        read: impl FnOnce() -> Result<ArrowReaderMetadata, Failure>,
-    ) -> Result<ArrowReaderMetadata, Failure> {
-        let kept = self.footers.iter().position(|(number, _)| *number == file);
-        let footer = if let Some(at) = kept { self.footers.remove(at) } else { (file, read()?) };
-        self.footers.truncate(FOOTERS - 1);
-        self.footers.insert(0, footer.clone());
-        Ok(footer.1)
+    /// Notes how many bytes a row group takes that has been decoded; none for one that is to be decoded again.
+    pub(super) fn settle(&mut self, number: usize, kept: &Kept, bytes: Option<u64>) {
+        // It may have been forgotten, and be kept again.
+        let Some(entry) = self.groups.get_mut(&number).filter(|entry| Arc::ptr_eq(&entry.kept, kept)) else { return };
+        self.bytes -= entry.bytes;
+        if let Some(bytes) = bytes {
+            self.bytes += bytes;
+            entry.bytes = bytes;
+        } else {
+            self.used.remove(&entry.used);
+            self.groups.remove(&number);
+        }
     }
 }
 
-/// What a group counts for; a broken one takes next to nothing.
-fn weight(decoded: &Decoded) -> u64 {
-    decoded.as_ref().map_or(0, |group| group.bytes)
+/// Footers of files by number, those that were used last.
+#[derive(Debug, Default)]
+pub(super) struct Footers(Vec<(usize, ArrowReaderMetadata)>);
+
+impl Footers {
+    /// Returns the footer of a file, where it is kept.
+    pub(super) fn get(&mut self, file: usize) -> Option<ArrowReaderMetadata> {
+        let at = self.0.iter().position(|(number, _)| *number == file)?;
+        self.0[..=at].rotate_right(1);
+        Some(self.0[0].1.clone())
+    }
+
+    /// Keeps the footer of a file.
+    pub(super) fn put(&mut self, file: usize, footer: ArrowReaderMetadata) {
+        self.0.truncate(FOOTERS - 1);
+        self.0.insert(0, (file, footer));
+    }
 }
 
 #[cfg(test)]
@@ -81,9 +112,10 @@ mod tests {
     use super::*;
     use crate::error::Stage;
 
+    /// Keeps a group that takes so many bytes.
     fn put(cache: &mut Cache, number: usize, bytes: u64) {
-        cache.make_room(bytes, 10);
-        cache.put(number, Ok(Arc::new(Group { columns: Vec::new(), bytes })));
+        let kept = cache.keep(number, bytes, 10);
+        kept.set(Ok(Arc::new(Group { columns: Vec::new(), bytes }))).unwrap();
     }
 
     #[test]
@@ -95,14 +127,31 @@ mod tests {
         put(&mut cache, 3, 5);
         assert_eq!([1, 2, 3].map(|number| cache.get(number).is_some()), [true, false, true]);
         put(&mut cache, 4, 100);
-        assert_eq!([1, 3, 4].map(|number| cache.get(number).is_some()), [false, false, true]);
+        assert_eq!([1, 3, 4].map(|number| cache.has(number)), [false, false, true]);
         assert_eq!((cache.bytes, cache.groups.len(), cache.used.len()), (100, 1, 1));
+    }
+
+    #[test]
+    fn a_group_counts_for_what_it_takes_once_it_is_decoded() {
+        let mut cache = Cache::default();
+        let first = cache.keep(1, 8, 10);
+        cache.settle(1, &first, Some(3));
+        assert!(Arc::ptr_eq(&cache.keep(1, 8, 10), &first));
+        cache.keep(2, 7, 10);
+        assert_eq!((cache.has(1), cache.bytes), (true, 10));
+        // One that could not be read is forgotten, and another one of its number is not.
+        let second = cache.get(2).unwrap();
+        cache.settle(2, &second, None);
+        assert_eq!((cache.has(2), cache.bytes, cache.used.len()), (false, 3, 1));
+        cache.keep(2, 7, 10);
+        cache.settle(2, &second, None);
+        assert_eq!((cache.has(2), cache.bytes), (true, 10));
     }
 
     #[test]
     fn a_broken_group_is_kept_as_such() {
         let mut cache = Cache::default();
-        cache.put(7, Err(Failure::new(Stage::Decode, "broken")));
-        assert_eq!(cache.get(7).unwrap().unwrap_err().reason, "broken");
+        cache.keep(7, 1, 10).set(Err(Failure::new(Stage::Decode, "broken"))).unwrap();
+        assert_eq!(cache.get(7).unwrap().get().unwrap().as_ref().unwrap_err().reason, "broken");
     }
 }

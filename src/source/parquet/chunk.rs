@@ -1,8 +1,7 @@
 //! Bytes of a file for the reader of pages, which may ask for no more than its footer promised.
 
 use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Read},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,29 +11,30 @@ use ::parquet::{
     file::reader::{ChunkReader, Length},
 };
 
-/// Reads a range of a file, whose offset it moves; the memory is not zeroed first.
-pub(super) fn read_range(mut file: &File, start: u64, bytes: usize) -> io::Result<Bytes> {
-    let mut buffer = Vec::with_capacity(bytes);
-    file.seek(SeekFrom::Start(start))?;
-    match file.take(bytes as u64).read_to_end(&mut buffer)? {
+use crate::{
+    error::{Failure, Stage},
+    source::store::Stored,
+};
+
+/// Reads a range of a file.
+pub(super) fn read_range(file: &dyn Stored, start: u64, bytes: usize) -> std::result::Result<Bytes, Failure> {
+    let mut buffer = Vec::new();
+    match file.append(start, bytes, &mut buffer)? {
         read if read == bytes => Ok(buffer.into()),
-        read => Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            format!("the file was cut short while it was read: {read} of {bytes} bytes at {start}"),
-        )),
+        read => {
+            let reason = format!("the file was cut short while it was read: {read} of {bytes} bytes at {start}");
+            Err(Failure::new(Stage::Read, reason))
+        }
     }
 }
 
 /// A file whose footer is read.
 #[derive(Debug)]
-pub(super) struct Footer<'a> {
-    pub(super) file: &'a File,
-    pub(super) size: u64,
-}
+pub(super) struct Footer<'a>(pub(super) &'a dyn Stored);
 
 impl Length for Footer<'_> {
     fn len(&self) -> u64 {
-        self.size
+        self.0.stamp().size
     }
 }
 
@@ -42,15 +42,15 @@ impl ChunkReader for Footer<'_> {
     type T = bytes::buf::Reader<Bytes>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        let rest = self.size.saturating_sub(start);
+        let rest = self.len().saturating_sub(start);
         Ok(self.get_bytes(start, rest as usize)?.reader())
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.size) {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file of {}", self.size)));
+        if start.checked_add(length as u64).is_none_or(|end| end > self.len()) {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file of {}", self.len())));
         }
-        Ok(read_range(self.file, start, length)?)
+        read_range(self.0, start, length).map_err(|failure| ParquetError::General(failure.reason))
     }
 }
 

@@ -1,6 +1,10 @@
 //! Reading and decoding row groups.
 
-use std::{fmt, fs::File, path::Path, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ::parquet::{
     arrow::{
@@ -24,7 +28,7 @@ use super::{
 use crate::{
     error::{Failure, Stage},
     panics,
-    source::{Stamp, file},
+    source::{Stamp, store::Stored},
 };
 
 /// The rows of a group, decoded: a column for each field.
@@ -35,10 +39,11 @@ pub(super) struct Group {
     pub(super) bytes: u64,
 }
 
-/// Opens a file and returns it with what it is known again by.
-pub(super) fn open(path: &Path) -> Result<(File, Stamp), Failure> {
-    let (file, metadata) = file::open(path)?;
-    Ok((file, Stamp::of(&metadata)))
+/// What reading took, without decoding.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Read {
+    pub(super) bytes: u64,
+    pub(super) took: Duration,
 }
 
 /// Says that a file is another one than it was.
@@ -55,7 +60,7 @@ pub(super) fn changed(old: Stamp, new: Stamp) -> String {
 ///
 /// # Errors
 /// What is wrong with it, a fragment.
-pub(super) fn footer(file: &File, size: u64) -> Result<ArrowReaderMetadata, String> {
+pub(super) fn footer(file: &dyn Stored) -> Result<ArrowReaderMetadata, String> {
     let options = || {
         ArrowReaderOptions::new()
             .with_page_index_policy(PageIndexPolicy::Skip)
@@ -64,7 +69,7 @@ pub(super) fn footer(file: &File, size: u64) -> Result<ArrowReaderMetadata, Stri
             .with_encoding_stats_policy(ParquetStatisticsPolicy::SkipAll)
     };
     let load = || {
-        let metadata = ArrowReaderMetadata::load(&Footer { file, size }, options())?;
+        let metadata = ArrowReaderMetadata::load(&Footer(file), options())?;
         let schema = with_views(metadata.schema());
         ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options().with_schema(Arc::new(schema)))
     };
@@ -86,15 +91,14 @@ fn plainly(error: impl fmt::Display) -> String {
 /// A file with its footer, of which a row group is decoded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opened<'a> {
-    pub(super) file: &'a File,
-    pub(super) size: u64,
+    pub(super) file: &'a dyn Stored,
     pub(super) metadata: &'a ArrowReaderMetadata,
     /// The most bytes that a group's pages may take.
     pub(super) most: u64,
 }
 
 impl Opened<'_> {
-    /// Decodes the columns of a row group.
+    /// Decodes the columns of a row group, and returns with it what reading them took.
     ///
     /// # Errors
     /// A [`Failure`] that names the column. A panic becomes one too.
@@ -103,36 +107,40 @@ impl Opened<'_> {
         described: &ParquetFile,
         number: usize,
         columns: &[ParquetColumn],
-    ) -> Result<Group, Failure> {
+    ) -> Result<(Group, Read), Failure> {
         let rows = described.groups[number].rows as usize;
+        let mut read = Read::default();
         let mut decoded: Vec<Column> = Vec::with_capacity(columns.len());
         for column in columns {
             decoded.push(match &column.from {
-                ReadFrom::Column(path) => self.column(number, path, column, rows)?,
+                ReadFrom::Column(path) => self.column((number, path), column, rows, &mut read)?,
                 ReadFrom::Partition(at) => partition(described, *at, column)?,
                 ReadFrom::Validity(of) => Column::validity(&decoded[*of], rows),
             });
         }
         let bytes = decoded.iter().map(|column| column.bytes() as u64).sum();
-        Ok(Group { columns: decoded, bytes })
+        Ok((Group { columns: decoded, bytes }, read))
     }
 
-    /// Decodes the first `rows` rows of a column of a row group.
+    /// Decodes the first `rows` rows of a column of a row group, and adds to `read` what reading it took.
     ///
     /// # Errors
     /// A [`Failure`] that names the column. A panic becomes one too.
     pub(super) fn column(
         &self,
-        group: usize,
-        path: &[String],
+        (group, path): (usize, &[String]),
         column: &ParquetColumn,
         rows: usize,
+        read: &mut Read,
     ) -> Result<Column, Failure> {
         let failed = |reason| Failure::new(Stage::Decode, format!("column `{}`: {reason}", path.join(".")));
         let chunk = leaf(self.metadata, path).map(|leaf| self.metadata.metadata().row_group(group).column(leaf));
         let chunk = chunk.map_err(failed)?;
-        let (start, bytes) = byte_range(chunk, self.size).map_err(failed)?;
-        let bytes = read_range(self.file, start, bytes).map_err(|error| Failure::io("", &error))?;
+        let (start, bytes) = byte_range(chunk, self.file.stamp().size).map_err(failed)?;
+        let begun = Instant::now();
+        let bytes = read_range(self.file, start, bytes)?;
+        read.took += begun.elapsed();
+        read.bytes += bytes.len() as u64;
         let chunk = Chunk::new(start, bytes, Limits { bytes: self.most, values: chunk.num_values().max(0) as u64 });
         let decode = || {
             let (array, outer) = self.array(chunk, group, path, rows)?;

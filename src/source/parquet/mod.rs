@@ -3,27 +3,25 @@
 //! Row groups are decoded as a whole, and kept as long as there is room, for the rows that follow. What a file is, and of
 //! which kinds its columns are, has been learned in the trainer, by [`ParquetRequest::probe`].
 
+mod ahead;
 mod cache;
 mod choose;
 mod chunk;
 mod column;
 mod group;
+mod groups;
 mod hugging_face;
 mod layout;
+mod page;
 mod pages;
 mod probe;
 mod request;
+mod runs;
 mod spec;
 
-use std::{
-    ffi::OsString,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{ffi::OsString, sync::Arc};
 
-use self::{
-    cache::{Cache, Decoded},
-    group::{Group, Opened},
-};
+use self::{ahead::Ahead, group::Group, groups::Groups};
 pub use self::{
     request::{Nulls, ParquetRequest, RequestedFile},
     spec::{ParquetColumn, ParquetFile, ParquetSpec, ReadFrom, RowGroup},
@@ -44,15 +42,13 @@ use crate::{
 /// Rows of Parquet files.
 #[derive(Debug)]
 pub struct Parquet {
-    spec: ParquetSpec,
+    groups: Arc<Groups>,
     fields: Vec<Field>,
     classes: Vec<OsString>,
-    /// Each row group: its file, and its number there.
-    groups: Vec<(u32, u32)>,
     blocks: Arc<Blocks>,
     /// Whether files of images are among the columns, so that reading ahead pays.
     does_io: bool,
-    cache: Mutex<Cache>,
+    ahead: Ahead,
 }
 
 impl Parquet {
@@ -61,7 +57,7 @@ impl Parquet {
     /// # Errors
     /// [`Config`](Error::Config) where there are no rows, or a file has changed; [`Sys`](Error::Sys) for one that is gone.
     pub fn open(spec: ParquetSpec) -> Result<Self> {
-        let (mut groups, mut ends, mut end, mut largest) = (Vec::new(), Vec::new(), 0_u64, 1);
+        let (mut numbers, mut ends, mut end, mut largest) = (Vec::new(), Vec::new(), 0_u64, 1);
         for (number, file) in spec.files.iter().enumerate() {
             let metadata = file.path.metadata().map_err(|error| Error::sys(file.path.display().to_string(), error))?;
             let stamp = Stamp::of(&metadata);
@@ -71,7 +67,7 @@ impl Parquet {
             for (group, described) in file.groups.iter().enumerate() {
                 end = end.checked_add(described.rows).ok_or_else(|| Error::config("the files have too many rows"))?;
                 ends.push(end);
-                groups.push((number as u32, group as u32));
+                numbers.push((number as u32, group as u32));
                 largest = largest.max(described.bytes);
             }
         }
@@ -82,15 +78,10 @@ impl Parquet {
         let does_io = fields.iter().any(|field| matches!(field.payload(), Ok(Payload::Encoded)));
         // Two windows fit, so that the next one can begin while rows of the last are still being read.
         let window = (spec.cache_bytes / 2 / largest).max(1);
-        Ok(Self {
-            fields,
-            classes: only_classes(&spec),
-            groups,
-            blocks: Arc::new(Blocks { ends, window }),
-            does_io,
-            cache: Mutex::default(),
-            spec,
-        })
+        let classes = only_classes(&spec);
+        let ahead = Ahead::new(window, window.saturating_mul(end) / numbers.len() as u64);
+        let groups = Arc::new(Groups::new(spec, numbers));
+        Ok(Self { groups, fields, classes, blocks: Arc::new(Blocks { ends, window }), does_io, ahead })
     }
 
     /// Returns which row group a sample lies in, and which row it is there.
@@ -99,36 +90,6 @@ impl Parquet {
         let group = ends.partition_point(|&end| end <= index);
         let start = group.checked_sub(1).map_or(0, |before| ends[before]);
         (group, (index - start) as usize)
-    }
-
-    /// Returns a row group, which is decoded where it is not kept.
-    fn group(&self, number: usize) -> Decoded {
-        // Threads that want the same group wait for it here. After a panic the cache is as it was.
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(decoded) = cache.get(number) {
-            return decoded;
-        }
-        let (file, group) = (self.groups[number].0 as usize, self.groups[number].1 as usize);
-        cache.make_room(self.spec.files[file].groups[group].bytes, self.spec.cache_bytes);
-        let decoded = self.decode(&mut cache, file, group).map(Arc::new);
-        // What the system could not do, it may do the next time.
-        if decoded.as_ref().map_or_else(|failure| failure.stage == Stage::Decode, |_| true) {
-            cache.put(number, decoded.clone());
-        }
-        decoded
-    }
-
-    fn decode(&self, cache: &mut Cache, number: usize, group: usize) -> Result<Group, Failure> {
-        let described = &self.spec.files[number];
-        let (file, stamp) = group::open(&described.path)?;
-        if stamp != described.stamp {
-            return Err(Failure::new(Stage::Read, group::changed(described.stamp, stamp)));
-        }
-        let size = stamp.size;
-        let metadata = cache
-            .footer(number, || group::footer(&file, size).map_err(|reason| Failure::new(Stage::Decode, reason)))?;
-        let opened = Opened { file: &file, size, metadata: &metadata, most: self.spec.cache_bytes };
-        opened.group(described, group, &self.spec.columns)
     }
 }
 
@@ -151,8 +112,8 @@ impl Source for Parquet {
 
     fn key(&self, index: u64) -> String {
         let (number, row) = self.locate(index);
-        let (file, group) = self.groups[number];
-        format!("{} row group {group}, row {row}", self.spec.files[file as usize].path.display())
+        let (path, group) = self.groups.find(number);
+        format!("{} row group {group}, row {row}", path.display())
     }
 
     fn classes(&self) -> &[OsString] {
@@ -170,6 +131,16 @@ impl Source for Parquet {
     /// A read decodes a row group, as a rule, and others wait for the same one.
     fn waits(&self) -> bool {
         false
+    }
+
+    fn looks_ahead(&self) -> u64 {
+        if self.groups.are_slow() { self.ahead.rows() } else { 0 }
+    }
+
+    fn soon(&self, index: u64) {
+        if self.groups.are_slow() {
+            self.ahead.decode(&self.groups, self.locate(index).0);
+        }
     }
 
     fn needs_record(&self, _field: usize) -> bool {
@@ -201,7 +172,7 @@ impl Reader for RowReader<'_> {
         let (number, row) = self.source.locate(key.index);
         let group = match self.last.take() {
             Some((last, group)) if last == number => group,
-            _ => self.source.group(number)?,
+            _ => self.source.groups.get(number)?,
         };
         for (column, field) in group.columns.iter().zip(&self.source.fields) {
             if let Some(fault) = column.fault(row) {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "the types are Arrow's: all others are no lists")]
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
 use ::parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use arrow_schema::DataType;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     choose::{Chosen, type_at},
-    group::{self, Opened, leaf},
+    group::{self, Opened, Read, leaf},
     layout::Layout,
     request::{ParquetRequest, RequestedFile},
     spec::{ParquetColumn, ParquetFile, ParquetSpec, ReadFrom, RowGroup},
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{Error, Failure, Result},
     field::Kind,
-    source::Stamp,
+    source::store::{self, Stored},
 };
 
 /// How many rows tell how long texts and lists are.
@@ -29,8 +29,7 @@ const VIEW_BYTES: u64 = 16;
 
 /// A file with its footer.
 struct Probed {
-    file: File,
-    stamp: Stamp,
+    file: Box<dyn Stored>,
     metadata: ArrowReaderMetadata,
 }
 
@@ -97,15 +96,15 @@ impl ParquetRequest {
             groups.push(RowGroup { rows, bytes });
         }
         let partitions = requested.partitions.iter().map(partition_bytes).collect();
-        Ok(ParquetFile { path: requested.path.clone(), stamp: probed.stamp, groups, partitions })
+        Ok(ParquetFile { path: requested.path.clone(), stamp: probed.file.stamp(), groups, partitions })
     }
 }
 
 impl Probed {
     fn of(path: &Path) -> Result<Self> {
-        let (file, stamp) = group::open(path).map_err(|failure| unread(path, failure))?;
-        let metadata = group::footer(&file, stamp.size).map_err(at(path))?;
-        Ok(Self { file, stamp, metadata })
+        let file = store::of(path).open(path).map_err(|failure| unread(path, failure))?;
+        let metadata = group::footer(&*file).map_err(at(path))?;
+        Ok(Self { file, metadata })
     }
 }
 
@@ -135,8 +134,8 @@ fn make_room(spec: &mut ParquetSpec) -> Result<()> {
     let Some(described) = spec.files.iter().find(|file| file.groups.iter().any(|group| group.rows > 0)) else {
         return Err(Error::config("Parquet: the files have no rows"));
     };
-    let Probed { file, stamp, metadata } = Probed::of(&described.path)?;
-    let opened = Opened { file: &file, size: stamp.size, metadata: &metadata, most: spec.cache_bytes };
+    let Probed { file, metadata } = Probed::of(&described.path)?;
+    let opened = Opened { file: &*file, metadata: &metadata, most: spec.cache_bytes };
     let (number, rows) = (0..)
         .zip(&described.groups)
         .find(|(_, group)| group.rows > 0)
@@ -145,7 +144,7 @@ fn make_room(spec: &mut ParquetSpec) -> Result<()> {
         let longest = match (&column.field.kind, &column.from) {
             (Kind::Text(_) | Kind::List(_) | Kind::Bytes(_), ReadFrom::Column(path)) => {
                 // What is wrong there is told for the sample that it is wrong with.
-                let probed = opened.column(number, path, column, rows);
+                let probed = opened.column((number, path), column, rows, &mut Read::default());
                 probed.map_or(0, |probed| probed.longest(rows)) * 3 / 2
             }
             (Kind::Text(_), ReadFrom::Partition(at)) => {

@@ -2,14 +2,7 @@
 
 #![expect(unsafe_code, reason = "maps files into a worker's memory")]
 
-use std::{
-    ffi::OsStr,
-    fs::File,
-    io,
-    os::unix::{ffi::OsStrExt, fs::FileExt},
-    path::Path,
-    sync::OnceLock,
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::OnceLock};
 
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
@@ -17,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::runs::{Part, RunsAt, check_runs, run, u64_at};
 use crate::{
     error::{Error, Failure, Result, Stage},
-    source::{file, stamp::Stamp},
+    source::{
+        stamp::Stamp,
+        store::{self, Stored},
+    },
 };
 
 /// Where the paths of shards lie, and what they were when their index was made.
@@ -85,9 +81,10 @@ impl Shards {
     }
 
     /// Opens a shard, which must be what it was.
-    fn file(&self, bytes: &[u8], shard: u32) -> Result<File, Failure> {
-        let (file, metadata) = file::open(self.path(bytes, shard))?;
-        let stamp = Stamp::of(&metadata);
+    fn file(&self, bytes: &[u8], shard: u32) -> Result<Box<dyn Stored>, Failure> {
+        let path = self.path(bytes, shard);
+        let file = store::of(path).open(path)?;
+        let stamp = file.stamp();
         let known = self.stamps[shard as usize];
         if stamp != known {
             let reason = format!(
@@ -104,9 +101,11 @@ impl Shards {
         let Some(map) = self.maps.get().and_then(|maps| maps.get(shard as usize)) else { return Ok(()) };
         if map.get().is_none() {
             let file = self.file(bytes, shard)?;
+            let file =
+                file.local().ok_or_else(|| Failure::new(Stage::Read, "the shard cannot be mapped where it lies"))?;
             // SAFETY: the map is only read. Where the file shrinks all the same, the process gets a signal and ends, and it is a
             // worker, which is replaced. Where its bytes change, those of samples do, and nothing else depends on them.
-            let mapped = unsafe { Mmap::map(&file) }.map_err(|error| Failure::io("map the shard", &error))?;
+            let mapped = unsafe { Mmap::map(file) }.map_err(|error| Failure::io("map the shard", &error))?;
             // Somebody else may have been first.
             let _ = map.set(mapped);
         }
@@ -125,7 +124,7 @@ const OPEN_SHARDS: usize = 8;
 
 /// Shards that one thread has open, the last one used first.
 #[derive(Debug, Default)]
-pub(super) struct OpenShards(Vec<(u32, File)>);
+pub(super) struct OpenShards(Vec<(u32, Box<dyn Stored>)>);
 
 impl OpenShards {
     /// Reads a part to the end of a record.
@@ -144,13 +143,10 @@ impl OpenShards {
                 self.0.insert(0, (part.shard, shards.file(bytes, part.shard)?));
             }
         }
-        let before = record.len();
-        record.resize(before + part.size as usize, 0);
-        self.0[0].1.read_exact_at(&mut record[before..], part.start).map_err(|error| {
-            if error.kind() == io::ErrorKind::UnexpectedEof {
-                return Failure::new(Stage::Read, "the shard was cut short after its index was made");
-            }
-            Failure::io("", &error)
-        })
+        let read = self.0[0].1.append(part.start, part.size as usize, record)?;
+        if read as u64 == part.size {
+            return Ok(());
+        }
+        Err(Failure::new(Stage::Read, "the shard was cut short after its index was made"))
     }
 }
