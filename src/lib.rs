@@ -46,6 +46,8 @@ pub mod geometry;
 #[doc(hidden)]
 pub mod panics;
 pub mod spec;
+#[doc(hidden)]
+pub mod stamp;
 
 #[doc(hidden)]
 pub mod pixel;

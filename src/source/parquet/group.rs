@@ -24,7 +24,8 @@ use super::{
 use crate::{
     error::{Failure, Stage},
     panics,
-    source::{Stamp, file},
+    source::file,
+    stamp::Stamp,
 };
 
 /// The rows of a group, decoded: a column for each field.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{Error, Failure, Result},
     field::Kind,
-    source::Stamp,
+    stamp::Stamp,
 };
 
 /// How many rows tell how long texts and lists are.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     field::Field,
-    source::{Stamp, path},
+    source::path,
+    stamp::Stamp,
 };
 
 /// Parquet files with what is to be read of them, as [`ParquetRequest::probe`](super::ParquetRequest::probe) returns it.

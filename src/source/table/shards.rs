@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::runs::{Part, RunsAt, check_runs, run, u64_at};
 use crate::{
     error::{Error, Failure, Result, Stage},
-    source::{file, stamp::Stamp},
+    source::file,
+    stamp::Stamp,
 };
 
 /// Where the paths of shards lie, and what they were when their index was made.
