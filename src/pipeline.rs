@@ -358,10 +358,9 @@ impl Pipeline {
     /// Names the field that failed, and its file, where the sample does not go by that.
     fn named(&self, mut failure: Failure, index: u64) -> Failure {
         let Some(at) = failure.field else { return failure };
-        let fields = self.source.fields();
-        let name = &fields[at].name;
-        let encoded = fields.iter().filter(|field| matches!(field.payload(), Ok(Payload::Encoded)));
-        match self.source.file(at, index) {
+        let name = &self.made()[at].name;
+        let encoded = self.source.fields().iter().filter(|field| matches!(field.payload(), Ok(Payload::Encoded)));
+        match self.source.file(self.compiled.origin(at), index) {
             Some(file) if file == self.source.key(index) => {}
             Some(file) => failure.reason = format!("{name} `{file}`: {}", failure.reason),
             None if encoded.count() > 1 => failure.reason = format!("{name}: {}", failure.reason),
