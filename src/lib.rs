@@ -69,6 +69,8 @@ pub mod protocol;
 
 pub mod decode;
 
+pub mod tokenizer;
+
 pub mod transform;
 
 pub mod field;
@@ -112,7 +114,7 @@ pub use crate::{
     sampler::{Audit, Even, Fault, RankShare, Shares, Shuffle},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
-    transform::{BatchTransform, BoxFormat, Mixing, Transform},
+    transform::{BatchTransform, BoxFormat, Mixing, TokenOutput, Transform},
 };
 
 /// The name of [`SharedSource`] when it held arrays alone.
