@@ -39,7 +39,7 @@ test: test-rust test-python ## Run the tests: Rust, Python, documentation, examp
 
 # In the release profile and with the packages of the extension module, so that every package is built once for the
 # module, its tests and the lints. The crate itself is built quickly, and with the assertions of a debug build.
-CHECKED := --release --features python-packages,parquet,audio $(foreach set,opt-level=0 debug-assertions=true overflow-checks=true, \
+CHECKED := --release --features python-packages,parquet,audio,tokenize $(foreach set,opt-level=0 debug-assertions=true overflow-checks=true, \
     --config profile.release.package.stokehold.$(set))
 # The interpreter's facts as maturin left them: with others, pyo3 would be built again.
 CARGO := PYO3_CONFIG_FILE="$$(ls $(CURDIR)/target/maturin/pyo3-config-*.txt)" cargo

@@ -46,6 +46,8 @@ pub mod geometry;
 #[doc(hidden)]
 pub mod panics;
 pub mod spec;
+#[doc(hidden)]
+pub mod stamp;
 
 #[doc(hidden)]
 pub mod pixel;
@@ -66,6 +68,8 @@ pub mod shm;
 pub mod protocol;
 
 pub mod decode;
+
+pub mod tokenizer;
 
 pub mod transform;
 
@@ -110,7 +114,7 @@ pub use crate::{
     sampler::{Audit, Even, Fault, RankShare, Shares, Shuffle},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
-    transform::{BatchTransform, BoxFormat, Mixing, Transform},
+    transform::{BatchTransform, BoxFormat, Mixing, TokenOutput, Transform},
 };
 
 /// The name of [`SharedSource`] when it held arrays alone.

@@ -12,7 +12,7 @@ pub use crate::field::{Scratch, Times};
 use crate::{
     budget::Budget,
     error::{Error, Failure, Result, Room, Stage},
-    field::{self, Compiled, Field, Payload, Recipe, Sample},
+    field::{self, Compiled, Field, Kind, Payload, Recipe, Sample},
     function::{Functions, Learned},
     panics,
     rng::Key,
@@ -228,8 +228,12 @@ impl Pipeline {
 
     /// Tells whether rows are nothing but copies of what lies in memory, or is made as quickly.
     pub fn copies_memory(&self) -> bool {
-        let copied = |field: &Field| !matches!(field.payload(), Ok(Payload::Encoded)) && field.image().is_none();
-        self.source.is_quick() && !self.calls() && self.source.fields().iter().all(copied)
+        let changes = |field: &Field| self.recipe.transforms.get(&field.name).is_some_and(|list| !list.is_empty());
+        let made = |field: &Field| {
+            let is_tokenized = matches!(field.kind, Kind::Text(_)) && changes(field);
+            is_tokenized || matches!(field.payload(), Ok(Payload::Encoded)) || field.image().is_some()
+        };
+        self.source.is_quick() && !self.calls() && !self.made().iter().any(made)
     }
 
     /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
@@ -358,10 +362,9 @@ impl Pipeline {
     /// Names the field that failed, and its file, where the sample does not go by that.
     fn named(&self, mut failure: Failure, index: u64) -> Failure {
         let Some(at) = failure.field else { return failure };
-        let fields = self.source.fields();
-        let name = &fields[at].name;
-        let encoded = fields.iter().filter(|field| matches!(field.payload(), Ok(Payload::Encoded)));
-        match self.source.file(at, index) {
+        let name = &self.made()[at].name;
+        let encoded = self.source.fields().iter().filter(|field| matches!(field.payload(), Ok(Payload::Encoded)));
+        match self.source.file(self.compiled.origin(at), index) {
             Some(file) if file == self.source.key(index) => {}
             Some(file) => failure.reason = format!("{name} `{file}`: {}", failure.reason),
             None if encoded.count() > 1 => failure.reason = format!("{name}: {}", failure.reason),

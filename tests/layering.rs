@@ -55,6 +55,7 @@ const DATA_BRANCH: &[&str] = &[
     "sampler",
     "function",
     "decode",
+    "tokenizer",
     "transform",
     "field",
     "source",

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Field, Kind, recipe::Recipe, relations::Relations};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    transform::{self, Numbered},
+};
 
 /// Refuses names that no field has. What draws as another field may name one that only views are made of.
 pub(super) fn names(recipe: &Recipe, relations: &Relations<'_>, source: &[Field]) -> Result<()> {
@@ -20,6 +23,23 @@ pub(super) fn names(recipe: &Recipe, relations: &Relations<'_>, source: &[Field]
         let known = known.join(", ");
         Err(Error::Config(format!("{argument}: there is no field `{unknown}` {what}; the source has {known}")))
     })
+}
+
+/// Refuses transforms of texts where a field is none.
+pub(super) fn texts(fields: &[Field], ops: &[Vec<Numbered>]) -> Result<()> {
+    for (field, ops) in fields.iter().zip(ops) {
+        let is_of_texts = |op: &&Numbered| matches!(op.role, transform::Role::Text(_));
+        if let Some(op) = ops.iter().find(is_of_texts)
+            && !matches!(field.kind, Kind::Text(_))
+        {
+            let Numbered { at, name, .. } = op;
+            return Err(Error::Config(format!(
+                "field `{}`: transform {at}: {name} takes texts, not {field}",
+                field.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses fills of fields that are neither the image that is transformed nor masks of it.

@@ -12,6 +12,7 @@ use super::{
     made::MadeFields,
     recipe::Recipe,
     relations::Relations,
+    tokens::TokensFill,
 };
 use crate::{
     error::{Failure, Result},
@@ -54,6 +55,7 @@ impl Compiled {
         let mosaic = relations.mosaic()?;
         checks::draws(fields, draws)?;
         checks::fills(fields, recipe)?;
+        checks::texts(fields, &ops)?;
         let (mut specs, mut roles) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
         for (at, field) in fields.iter().enumerate() {
             let image_ops = relations.image_ops(at, recipe)?;
@@ -148,6 +150,7 @@ impl Compiled {
 fn nested(roles: Vec<Role>, relations: &Relations<'_>, origins: &[usize]) -> Result<Vec<Box<dyn Fill>>> {
     let mut fills: Vec<Option<Box<dyn Fill>>> = roles.iter().map(|_| None).collect();
     let (mut images, mut boxes, mut followers, mut entries) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut tokens: Vec<(usize, TokensFill)> = Vec::new();
     for (at, role) in roles.into_iter().enumerate() {
         match role {
             Role::Alone(fill) => fills[at] = Some(fill),
@@ -155,6 +158,14 @@ fn nested(roles: Vec<Role>, relations: &Relations<'_>, origins: &[usize]) -> Res
             Role::Boxes(fill) => boxes.push((at, fill)),
             Role::Follower(fill) => followers.push((at, fill)),
             Role::Entries(fill) => entries.push((at, fill)),
+            Role::Tokens(fill) => {
+                let shared =
+                    tokens.iter_mut().find(|(other, shared)| origins[*other] == origins[at] && shared.takes(&fill));
+                match shared {
+                    Some((_, shared)) => shared.add(fill),
+                    None => tokens.push((at, fill)),
+                }
+            }
         }
     }
     for (at, fill) in entries {
@@ -179,6 +190,9 @@ fn nested(roles: Vec<Role>, relations: &Relations<'_>, origins: &[usize]) -> Res
         }
     }
     for (at, fill) in decoded {
+        fills[at] = Some(Box::new(fill));
+    }
+    for (at, fill) in tokens {
         fills[at] = Some(Box::new(fill));
     }
     Ok(fills.into_iter().flatten().collect())

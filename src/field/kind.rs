@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use super::fill::{Fill, Follow, GoWithBoxes, Sample};
+use super::{
+    fill::{Fill, Follow, GoWithBoxes, Sample},
+    tokens::TokensFill,
+};
 use crate::{
     decode::DecodeImage,
     error::{Error, Failure, Result},
@@ -87,6 +90,8 @@ pub(super) enum Role {
     Boxes(Box<dyn GoneWith>),
     /// By the boxes that it goes with.
     Entries(Box<dyn GoWithBoxes>),
+    /// With those of all fields that are made of the same tokens of a text.
+    Tokens(TokensFill),
 }
 
 /// An encoded image, which others can follow. It is decoded once for all fields that are made of it.

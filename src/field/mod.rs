@@ -16,6 +16,7 @@ mod mosaic;
 mod recipe;
 mod relations;
 mod scratch;
+mod tokens;
 
 use std::fmt;
 

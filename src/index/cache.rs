@@ -12,7 +12,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::{
     error::Result,
     loader::SharedSource,
-    source::{SourceSpec, Stamp, kept_file},
+    source::{SourceSpec, kept_file},
+    stamp::Stamp,
     sys::memory::SharedMemory,
 };
 

@@ -15,7 +15,8 @@ use rayon::{
 use super::Progress;
 use crate::{
     error::{Error, Result},
-    source::{Stamp, file},
+    source::file,
+    stamp::Stamp,
 };
 
 /// An open shard: its absolute path, the file, and what that is known again by.

@@ -20,7 +20,8 @@ use crate::{
     field::{Bytes, Field},
     loader::{Columns, Parts, Shards, SharedSource, Values},
     rng::Key,
-    source::{CRC_BYTES, Feature, HEAD_BYTES, Record, Stamp, features_of, masked_crc},
+    source::{CRC_BYTES, Feature, HEAD_BYTES, Record, features_of, masked_crc},
+    stamp::Stamp,
 };
 
 /// `TFRecord` files, whose records are `tf.train.Example`s.

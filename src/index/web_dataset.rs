@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Result},
     field::{Field, Payload},
     loader::{Columns, Parts, Runs, Shards, SharedSource, Values},
-    source::Stamp,
+    stamp::Stamp,
 };
 
 /// Tar files of samples.

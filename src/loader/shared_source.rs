@@ -16,9 +16,10 @@ use crate::{
     shm::SharedBytes,
     source::{
         BlocksAt, Bytes, Column, Concat, ExamplesSpec, Feature, Joined, PartsAt, RunsAt, ShardsAt, Source, SourceSpec,
-        Stamp, Stored, Table, TableSpec, TokensSpec, WindowsAt,
+        Stored, Table, TableSpec, TokensSpec, WindowsAt,
     },
     spec::{DType, FieldSpec},
+    stamp::Stamp,
     sys::{limits, memory::SharedMemory},
 };
 

@@ -22,7 +22,7 @@ use crate::{
     pipeline::{self, Scratch, Times},
     rng::Key,
     source::{Bytes, Record, SourceSpec},
-    spec::FieldSpec,
+    spec::{DType, FieldSpec},
     transform::Rows,
 };
 
@@ -99,9 +99,11 @@ impl Pipeline {
             self.arrays(key).map_err(|failure| Error::Sample(Box::new(failure.of(index, source.key(index)))))
         })?;
         let sample = PyDict::new(py);
-        for (array, field) in arrays.into_iter().zip(self.inner.made()) {
+        for ((array, field), spec) in arrays.into_iter().zip(self.inner.made()).zip(self.inner.fields()) {
             let array = array.into_bound(py);
             let value = match &field.kind {
+                // It is tokens, or what a function made of them.
+                Kind::Text(_) if spec.dtype != DType::UInt8 => array,
                 Kind::Text(_) => PyString::from_bytes(py, &bytes(&array)?)?.into_any(),
                 Kind::Bytes(_) => PyBytes::new(py, &bytes(&array)?).into_any(),
                 Kind::Image(_)

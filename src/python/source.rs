@@ -20,8 +20,9 @@ use crate::{
     field::Field,
     index::{Cache, Progress, Take, TfRecord, WebDataset},
     loader::{Columns, Parts, Runs, Shards, SharedSource, TokenWindows, Values},
-    source::{self, SourceSpec, Stamp},
+    source::{self, SourceSpec},
     spec::DType,
+    stamp::Stamp,
 };
 
 /// A column, and what holds it.

@@ -19,7 +19,6 @@ mod reader;
 mod record;
 mod select;
 mod spec;
-mod stamp;
 mod store;
 mod table;
 mod tokens;
@@ -41,7 +40,6 @@ pub use self::{
     record::{Payloads, Record},
     select::Select,
     spec::SourceSpec,
-    stamp::Stamp,
     table::{BlocksAt, Column, PartsAt, RunsAt, ShardsAt, Stored, Table, TableSpec, WindowsAt},
     tokens::{Tokens, TokensSpec},
     unpack::unpack_zstd,

@@ -11,8 +11,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{file, stamp::Stamp};
-use crate::error::Failure;
+use super::file;
+use crate::{error::Failure, stamp::Stamp};
 
 /// Where files lie.
 pub(crate) trait Store: Debug + Send + Sync {

@@ -297,8 +297,8 @@ mod tests {
     use super::*;
     use crate::{
         field::{Image, Kind, List, Mask, Tensor},
-        source::Stamp,
         spec::DType,
+        stamp::Stamp,
     };
 
     /// Lays runs of bytes out behind their ends.

@@ -38,6 +38,7 @@ mod sample;
 mod segment;
 mod tables;
 mod tile;
+mod tokenize;
 mod value;
 mod values;
 mod vector;
@@ -54,6 +55,7 @@ pub use self::{
     row::{Rows, SlotRows},
     segment::Workspace,
     tables::table_bytes,
+    tokenize::{TokenOutput, Tokenize},
     view::Region,
 };
 pub(crate) use self::{

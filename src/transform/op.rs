@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{boxes::BoxSteps, call::Call, elements::RowSteps, mosaic::Mosaic, plan::Plan};
+use super::{boxes::BoxSteps, call::Call, elements::RowSteps, mosaic::Mosaic, plan::Plan, tokenize::Tokenize};
 use crate::{
     decode::DecodeImage,
     geometry::Size,
@@ -38,6 +38,8 @@ pub(crate) enum Role {
     Boxes(Arc<dyn BoxOp>),
     /// To keypoints that have followed their image: whether those outside are moved to its nearest pixel.
     KeyPoints(KeyPointOp),
+    /// To texts, which it makes tokens of.
+    Text(Arc<Tokenize>),
 }
 
 impl std::fmt::Display for ImageShape {

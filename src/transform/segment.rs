@@ -229,6 +229,7 @@ fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, Str
         (Role::Pixels(_) | Role::Row(_), Some(before)) => {
             Err(format!("must stand before {before}: it takes pixels, height and width first"))
         }
+        (Role::Text(_), _) => Err("takes texts, and no images".to_owned()),
         (Role::Call(_), _) => Err("is called, and is none of these operations".to_owned()),
         (Role::Pixels(pixel_op), None) => Ok(Arc::clone(pixel_op)),
         (Role::Row(_), None) => Err("takes no pixels".to_owned()),

@@ -36,6 +36,10 @@ def listed(array: Any) -> Any:
     return array.tolist()
 
 
+def counted(sample: Any) -> dict[str, int]:
+    return {"count": len(sample["text"])}
+
+
 def nothing(array: Any) -> None:
     array += 1
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import random
 import struct
 import tarfile
 import zlib
@@ -21,6 +23,7 @@ from PIL import Image
 
 import stokehold as sh
 import tf_records
+import tokenizer_files
 
 Files: TypeAlias = Mapping[str, bytes]
 
@@ -35,6 +38,8 @@ class Target:
     open: Callable[[Path], sh.Source]
     images: Sequence[str] = ()
     """Fields that are images, which are cropped to one size."""
+    transforms: Callable[[Path], Mapping[str, Any]] = lambda _: {}
+    """Those of other fields."""
     kept: Sequence[str] = ()
     """Files that are not damaged."""
     repair: Callable[[bytes], bytes] | None = None
@@ -308,6 +313,49 @@ def tfrecord() -> Target:
     )
 
 
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """Returns where everything lies that is part of a value of JSON: in what, and under which key."""
+    keys: Any = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [found for key in keys for found in [(value, key), *_parts(value[key])]]
+
+
+def _reshaped(content: bytes, seeds: Sequence[bytes]) -> bytes:
+    """Returns JSON of which a few parts are others, where the content is none any more; a function of that."""
+    chance = random.Random(content)
+    try:
+        return json.dumps(json.loads(content)).encode()
+    except ValueError:
+        data = json.loads(chance.choice(seeds))
+    strings = ["", "a", "\u0301", "[CLS]", "(a|b)*c", "x" * 1000, "\u2581", "\0"]
+    numbers = [0, 1, -1, 2**31, 2**32 - 1, 2**64, 0.5, 1e308]
+    for _ in range(chance.choice([1, 1, 2, 4])):
+        # Most parts are those of the vocabulary.
+        places = _parts(data)
+        few = [(holder, key) for holder, key in places if isinstance(holder, dict) and len(holder) < 50]
+        holder, key = chance.choice(few if chance.random() < 0.8 and few else places)
+        others = [other[at] for other, at in chance.sample(places, min(4, len(places)))]
+        holder[key] = chance.choice([*strings, *numbers, None, True, [], {}, *copy.deepcopy(others)])
+    return json.dumps(data).encode()
+
+
+def tokenizer() -> Target:
+    rows = [*tokenizer_files.ODD, *tokenizer_files.texts()[:10]]
+    seeds = [{"x.json": make(130).to_str().encode()} for make in tokenizer_files.KINDS.values()]
+    contents = [seed["x.json"] for seed in seeds]
+
+    def transforms(folder: Path) -> Mapping[str, Any]:
+        path = folder / "x.json"
+        cut = sh.Tokenize(path, 6, padding="max_length", pad_token_id=0)
+        return {"text": [sh.Tokenize(path)], **cut.views("text")}
+
+    return Target(
+        seeds,
+        lambda _: sh.Table({"text": rows}),
+        transforms=transforms,
+        repair=lambda content: _reshaped(content, contents),
+    )
+
+
 TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "arrow": arrow,
     "csv": csv,
@@ -321,4 +369,5 @@ TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "safetensors": safetensors_files,
     "tar": tar,
     "tfrecord": tfrecord,
+    "tokenizer": tokenizer,
 }

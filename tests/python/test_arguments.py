@@ -70,6 +70,7 @@ NEEDED: dict[str, Any] = {
     "sharpness_factor": 2,
     "target_size": (8, 8),
     "threshold": 128,
+    "tokenizer": Path(__file__).parents[1] / "data" / "tokenizer.json",
     "transform": np.negative,
     "transforms": [sh.RandomHorizontalFlip()],
     "which": [True] * 6,

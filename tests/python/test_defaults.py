@@ -41,7 +41,9 @@ GIVEN: dict[str, dict[str, Any]] = {
 
 def test_defaults_of_transforms() -> None:
     kinds = [getattr(sh, name) for name in sh.__all__ if inspect.isclass(getattr(sh, name))]
-    kinds = [kind for kind in kinds if issubclass(kind, sh.Transform) and kind not in {sh.Transform, sh.Call}]
+    kinds = [
+        kind for kind in kinds if issubclass(kind, sh.Transform) and kind not in {sh.Transform, sh.Call, sh.Tokenize}
+    ]
     made = [kind(**GIVEN.get(kind.__name__, {})) for kind in kinds]
     described = {each["op"]: each for each in chains({"x": made}, [])["x"]}
     assert described == json.loads(FILE.read_text())

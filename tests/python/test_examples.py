@@ -23,6 +23,7 @@ NEEDS = {
     "manifest": ("sklearn",),
     "quickstart": ("sklearn",),
     "tf_record": ("sklearn", "tfrecord"),
+    "tokenize_text": ("tokenizers",),
     "train_torch": ("torch",),
     "web_dataset": ("sklearn",),
 }

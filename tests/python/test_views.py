@@ -267,3 +267,16 @@ def test_mistakes_are_named_at_once(paths: list[Path]) -> None:
     with pytest.raises(TypeError, match=r"transforms\['a'\]\[0\] must be a transform or a function, not 'Resize'"):
         loader(source, {"a": sh.View("image", ["Resize"])})  # type: ignore[list-item]
     assert repr(sh.View("mask", image="a")) == "View('mask', [], image='a')"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_view_that_cannot_be_made_is_named(paths: list[Path], workers: int) -> None:
+    small = sh.View("image", [sh.DecodeImage(max_pixels=1), sh.CenterCrop(4)])
+    views = {"whole": sh.View("image", [sh.CenterCrop(4)]), "small": small}
+    source = sh.Table({"image": sh.Images(paths[:1])})
+    with (
+        sh.Loader(source, num_workers=workers, transforms=views) as loader,
+        pytest.raises(sh.DecodeError, match="max_pixels") as caught,
+    ):
+        next(iter(loader))
+    assert caught.value.key == str(paths[0])

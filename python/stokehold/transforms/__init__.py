@@ -13,6 +13,8 @@ geometry of their own: `ToDtype` for masks; `ClampBoundingBoxes`, `SanitizeBound
 
 `RandomApply`, `RandomChoice` and `RandomOrder` are made of others; `Compose` is a list of them.
 
+`Tokenize` takes texts, and no images.
+
 A function of your own stands anywhere among them (`Call`), and one that gets whole samples between those of fields
 (`Map`).
 
@@ -30,6 +32,7 @@ from stokehold.transforms import (
     geometry,
     places,
     policies,
+    tokens,
     views,
 )
 from stokehold.transforms.base import Transform
@@ -43,6 +46,7 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.transforms.tokens import *
 from stokehold.transforms.views import *
 
 __all__ = ["Transform"]
@@ -56,4 +60,5 @@ __all__ += elements.__all__
 __all__ += geometry.__all__
 __all__ += places.__all__
 __all__ += policies.__all__
+__all__ += tokens.__all__
 __all__ += views.__all__

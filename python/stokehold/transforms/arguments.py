@@ -39,6 +39,7 @@ RANGES: Final = {
     "max_size": (1, MAX_EDGE),
     "min_size": (1, MAX_EDGE),
     "target_size": (1, MAX_EDGE),
+    "max_length": (1, LARGEST),
     "padding": (0, MAX_EDGE),
     "max_pixels": (1, 2**64 - 1),
     "num_classes": (1, LARGEST),

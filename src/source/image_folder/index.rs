@@ -15,7 +15,7 @@ use memchr::{memchr, memchr_iter};
 
 use crate::{
     error::{Error, Result},
-    source::Stamp,
+    stamp::Stamp,
 };
 
 /// torchvision's `IMG_EXTENSIONS`.

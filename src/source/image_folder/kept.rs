@@ -14,7 +14,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::index::{Index, Listed, is_below};
 use crate::{
     error::Result,
-    source::{Stamp, kept_file, path},
+    source::{kept_file, path},
+    stamp::Stamp,
 };
 
 /// What takes longer is kept: a million files of a local disk do not.

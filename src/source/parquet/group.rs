@@ -28,7 +28,8 @@ use super::{
 use crate::{
     error::{Failure, Stage},
     panics,
-    source::{Stamp, store::Stored},
+    source::store::Stored,
+    stamp::Stamp,
 };
 
 /// The rows of a group, decoded: a column for each field.

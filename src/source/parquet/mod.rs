@@ -30,13 +30,13 @@ use super::{
     access::Source,
     reader::Reader,
     record::{Payloads, Record},
-    stamp::Stamp,
 };
 use crate::{
     error::{Error, Failure, Result, Stage},
     field::{Field, Payload},
     rng::Key,
     sampler::Blocks,
+    stamp::Stamp,
 };
 
 /// Rows of Parquet files.

@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    field::Field,
-    source::{Stamp, path},
-};
+use crate::{field::Field, source::path, stamp::Stamp};
 
 /// Parquet files with what is to be read of them, as [`ParquetRequest::probe`](super::ParquetRequest::probe) returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

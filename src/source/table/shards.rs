@@ -10,10 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::runs::{Part, RunsAt, check_runs, run, u64_at};
 use crate::{
     error::{Error, Failure, Result, Stage},
-    source::{
-        stamp::Stamp,
-        store::{self, Stored},
-    },
+    source::store::{self, Stored},
+    stamp::Stamp,
 };
 
 /// Where the paths of shards lie, and what they were when their index was made.

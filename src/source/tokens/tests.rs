@@ -3,8 +3,9 @@ use std::{fs, sync::Arc};
 use super::*;
 use crate::{
     field::Tensor,
-    source::{BlocksAt, Column, RunsAt, ShardsAt, Stamp, TableSpec},
+    source::{BlocksAt, Column, RunsAt, ShardsAt, TableSpec},
     spec::DType,
+    stamp::Stamp,
 };
 
 /// Windows of four tokens of one file, each a token behind the last one.

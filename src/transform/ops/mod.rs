@@ -94,6 +94,7 @@ operations! {
     random_shortest_size { RandomShortestSize }
     random_zoom_out { RandomZoomOut }
     random_iou_crop { RandomIoUCrop }
+    tokenize { Tokenize }
 }
 
 pub use self::{auto_augment::AutoAugmentPolicy, construct::Several};
