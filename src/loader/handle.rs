@@ -218,7 +218,7 @@ impl Loader {
     /// [`Error::Config`] for a state of another version, seed, order or source, or with a cursor beyond its end.
     pub fn load_state(&self, state: &State) -> Result<()> {
         let own = State::new(&self.sampler, &self.facts, self.options.num_workers, (0, 0));
-        state.check(&own, self.sampler.len)?;
+        state.check(&own, self.sampler.positions())?;
         lock(&self.iterations).load(state.epoch, state.cursor);
         Ok(())
     }

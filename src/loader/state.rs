@@ -63,21 +63,21 @@ impl State {
         Self { version: VERSION, fingerprint, seed: sampler.seed, epoch, cursor }
     }
 
-    /// Checks that a loader whose state is `own` at its beginning, over so many samples, can go on here.
-    pub(super) fn check(&self, own: &Self, samples: u64) -> Result<()> {
+    /// Checks that a loader whose state is `own` at its beginning, and whose epochs have so many positions, can go on here.
+    pub(super) fn check(&self, own: &Self, positions: u64) -> Result<()> {
         let what = if self.version != own.version {
             format!("has version {}, and this stokehold reads version {}", self.version, own.version)
         } else if self.seed != own.seed {
             format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
-        } else if self.fingerprint != own.fingerprint && samples == ENDLESS {
+        } else if self.fingerprint != own.fingerprint && positions == ENDLESS {
             "was taken from another source, or with another number of workers, batch size, rank or world size, which \
              streams depend on"
                 .to_owned()
         } else if self.fingerprint != own.fingerprint {
             "was taken from another source, or with another value of shuffle (or, with \"blocks\", other blocks)"
                 .to_owned()
-        } else if self.cursor > samples {
-            format!("has cursor {}, and the source has {samples} samples", self.cursor)
+        } else if self.cursor > positions {
+            format!("has cursor {}, and an epoch has {positions} samples", self.cursor)
         } else if self.epoch == u64::MAX {
             format!("has epoch {}, and no epoch could follow it", self.epoch)
         } else {
@@ -281,9 +281,7 @@ mod tests {
         assert!(reason(State { version: 9, ..own.clone() }).contains("version 9"));
         assert!(reason(State { seed: 1, ..own.clone() }).contains("seed 1"));
         for cursor in [11, u64::MAX] {
-            assert!(
-                reason(State { cursor, ..own.clone() }).contains(&format!("cursor {cursor}, and the source has 10"))
-            );
+            assert!(reason(State { cursor, ..own.clone() }).contains(&format!("cursor {cursor}, and an epoch has 10")));
         }
         assert!(reason(State { epoch: u64::MAX, ..own.clone() }).contains("no epoch could follow"));
         let fewer = SourceFacts { classes: vec!["a".into()], ..facts.clone() };

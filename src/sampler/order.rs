@@ -73,6 +73,13 @@ pub enum Order {
 }
 
 impl Order {
+    /// Returns how many positions an epoch has over a source of so many samples.
+    pub(super) fn positions(&self, samples: u64) -> u64 {
+        match self {
+            Self::Source | Self::Shuffled | Self::Blocks(_) => samples,
+        }
+    }
+
     /// Returns the order of an epoch over `len` samples.
     pub(super) fn of_epoch(&self, len: u64, seed: u64, epoch: u64) -> EpochOrder {
         match self {
