@@ -2,6 +2,7 @@
 
 use super::{
     even::Even,
+    given::seed_of,
     order::{EpochOrder, Order},
 };
 
@@ -11,7 +12,7 @@ use super::{
 pub const ENDLESS: u64 = 1 << 62;
 
 /// Everything that decides which sample comes when: the order, and this rank's part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Sampler {
     /// The number of samples of the source.
     pub len: u64,
@@ -109,9 +110,16 @@ impl Partition {
         self.sampler.is_endless()
     }
 
-    /// Returns the seed of every random choice.
+    /// Returns the seed of every random choice about the epoch, and about its batches as a whole.
     pub fn seed(&self) -> u64 {
         self.sampler.seed
+    }
+
+    /// Returns the seed of every random choice about the sample of a row: the same, or, where the order may give a sample
+    /// more than once, one of the row's position.
+    pub fn seed_of(&self, batch: u64, row: u32) -> u64 {
+        let Sampler { seed, ref order, .. } = self.sampler;
+        if order.repeats() { seed_of(self.wrapped(self.position(batch, row)), seed, self.epoch) } else { seed }
     }
 
     fn rows_of(&self, rank: u32) -> u64 {
@@ -145,10 +153,34 @@ impl Partition {
     }
 
     /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
-    /// each one steps on to the next of the order.
+    /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one.
     pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
-        let position = self.position(batch, row).wrapping_add(u64::from(attempt));
-        self.at(if position < self.positions { position } else { position % self.positions })
+        let position = self.position(batch, row);
+        if attempt > 0 && self.sampler.order.repeats() {
+            return self.other(position, attempt);
+        }
+        self.at(self.wrapped(position.wrapping_add(u64::from(attempt))))
+    }
+
+    /// Returns the sample that is the `attempt`th other one from a position on, as far as there are so many nearby.
+    fn other(&self, position: u64, attempt: u32) -> u64 {
+        const NEARBY: u64 = 4096;
+        let mut found = vec![self.at(self.wrapped(position))];
+        for step in 1..=NEARBY.min(self.positions) {
+            let index = self.at(self.wrapped(position.wrapping_add(step)));
+            if !found.contains(&index) {
+                if found.len() as u64 == u64::from(attempt) {
+                    return index;
+                }
+                found.push(index);
+            }
+        }
+        found[attempt as usize % found.len()]
+    }
+
+    /// Returns a position of the order for one behind its end, where it begins again.
+    fn wrapped(&self, position: u64) -> u64 {
+        if position < self.positions { position } else { position % self.positions }
     }
 
     /// Returns where a row stands in the epoch's global order, or behind its end where the order begins again.
