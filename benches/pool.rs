@@ -12,7 +12,7 @@ use stokehold::{
     BatchTransform, DType, FieldSpec, Loader, Mixing, SharedSource,
     protocol::{Channel, Command, Incoming, Report},
     rng::Key,
-    sampler::Permutation,
+    sampler::{Even, Given, Order, OrderSpec, Partition, Permutation, Sampler, Table},
     shm::{Arena, GiveBack, SlotLayout},
     transform::{BatchChain, BatchRows},
 };
@@ -41,6 +41,49 @@ fn shuffled_index(bencher: Bencher<'_, '_>) {
         position = (position + 7919) % 1_000_003;
         black_box(order.get(position))
     });
+}
+
+/// An epoch of 10 million positions of an order, over as many samples.
+fn partition((spec, table): (OrderSpec, Vec<u8>)) -> Partition {
+    let order = Order::Given(Given::open(&spec, Some(Table::new(table)), POSITIONS).unwrap());
+    let (batch_size, drop_last, even) = (256, false, Even::Pad);
+    let sampler = Sampler { len: POSITIONS, order, seed: 1, batch_size, drop_last, even, rank: 0, world_size: 1 };
+    sampler.partition(2, 0)
+}
+
+const POSITIONS: u64 = 10_000_000;
+
+/// Which sample is at a position of an epoch that is drawn by weight.
+#[divan::bench]
+fn weighted_index(bencher: Bencher<'_, '_>) {
+    let weights: Vec<f64> = (0..POSITIONS).map(|at| (at % 97) as f64).collect();
+    let partition = partition(OrderSpec::weighted(&weights, None).unwrap());
+    let mut position = 0;
+    bencher.bench_local(|| {
+        position = (position + 7919) % POSITIONS;
+        black_box(partition.at(position))
+    });
+}
+
+/// Which sample is at a position of a mixture of 8 sources.
+#[divan::bench]
+fn mixture_index(bencher: Bencher<'_, '_>) {
+    let weights = [0.3, 0.2, 0.15, 0.1, 0.1, 0.08, 0.05, 0.02];
+    let partition = partition(OrderSpec::mixture(&weights, &[POSITIONS / 8; 8], None).unwrap());
+    let mut position = 0;
+    bencher.bench_local(|| {
+        position = (position + 7919) % POSITIONS;
+        black_box(partition.at(position))
+    });
+}
+
+/// Making the table of 10 million weights, and that of 10 million turns of 8 sources.
+#[divan::bench(args = ["weights", "turns"], sample_count = 3, sample_size = 1)]
+fn order_table(table: &str) -> (OrderSpec, Vec<u8>) {
+    match table {
+        "weights" => OrderSpec::weighted(&vec![0.5; POSITIONS as usize], None).unwrap(),
+        _ => OrderSpec::mixture(&[0.3, 0.2, 0.15, 0.1, 0.1, 0.08, 0.05, 0.02], &[POSITIONS / 8; 8], None).unwrap(),
+    }
 }
 
 /// Taking a slot and giving it back, without the message.

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
-    sampler::{Blocks, Even, Order, Partition, Sampler, Shuffle},
+    sampler::{Blocks, ENDLESS, Even, Given, Order, OrderSpec, Partition, Sampler, Shuffle, Table},
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -34,7 +34,8 @@ impl OnError {
         match self {
             Self::Replace if attempt > 0 => {
                 let index = partition.index(batch, row, 0);
-                let mut draws = Key { seed: partition.seed(), epoch: partition.epoch(), index }.rng(REPLACE_OP);
+                let seed = partition.seed_of(batch, row);
+                let mut draws = Key { seed, epoch: partition.epoch(), index }.rng(REPLACE_OP);
                 for _ in 1..attempt {
                     draws.below(partition.len());
                 }
@@ -65,6 +66,9 @@ pub struct Options {
     pub batch_size: u32,
     /// Whether each epoch has its own random order, and of what.
     pub shuffle: Shuffle,
+    /// Another order than those; its table, where it has one, lies in memory beside the description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderSpec>,
     /// The seed of every random choice.
     pub seed: u64,
     /// Whether samples that do not fill a batch on every rank are left out.
@@ -104,6 +108,7 @@ impl Default for Options {
         Self {
             batch_size: 1,
             shuffle: Shuffle::No,
+            order: None,
             seed: 0,
             drop_last: false,
             even: Even::Pad,
@@ -198,16 +203,26 @@ impl Options {
         max_sample_bytes.map_or(Budget::DEFAULT, |bytes| bytes.saturating_mul(threads))
     }
 
-    /// Returns the sampler over a source of `len` samples, which may have blocks.
+    /// Returns in how many pieces of shared memory the order comes.
+    pub fn tables(&self) -> usize {
+        usize::from(self.order.as_ref().is_some_and(OrderSpec::has_table))
+    }
+
+    /// Returns the sampler over a source of `len` samples, which may have blocks; `table` is the order's.
     ///
     /// # Errors
-    /// [`Error::Config`] where its blocks are to be shuffled and it has none.
-    pub fn sampler(&self, len: u64, blocks: Option<Arc<Blocks>>) -> Result<Sampler> {
+    /// [`Error::Config`] where its blocks are to be shuffled and it has none, or the order is none of such a source.
+    pub fn sampler(&self, len: u64, blocks: Option<Arc<Blocks>>, table: Option<Table>) -> Result<Sampler> {
         let Self { batch_size, shuffle, seed, drop_last, even, rank, world_size, .. } = *self;
-        let order = match shuffle {
-            Shuffle::No => Order::Source,
-            Shuffle::Samples => Order::Shuffled,
-            Shuffle::Blocks => Order::Blocks(blocks.ok_or_else(|| {
+        let order = match (&self.order, shuffle) {
+            (Some(order), Shuffle::No) if len != ENDLESS => Order::Given(Given::open(order, table, len)?),
+            (Some(_), Shuffle::No) => return Err(Error::config("order is for sources whose samples have numbers")),
+            (Some(_), Shuffle::Samples | Shuffle::Blocks) => {
+                return Err(Error::config("shuffle must be false where order says the order"));
+            }
+            (None, Shuffle::No) => Order::Source,
+            (None, Shuffle::Samples) => Order::Shuffled,
+            (None, Shuffle::Blocks) => Order::Blocks(blocks.ok_or_else(|| {
                 Error::config(
                     "shuffle=\"blocks\" is for sources that are read in blocks (Parquet); this one takes True",
                 )

@@ -108,8 +108,8 @@ pub use crate::{
     job::{OnError, Options},
     loader::{
         Batch, BoundingBoxes, Builder, Column, Columns, Description, Element, Entry, Images, Input, KeyPoints, Launch,
-        Lists, Loader, Masks, Parts, Ragged, Ranks, Runs, Shards, SharedSource, State, Stats, Table, Texts, Values,
-        init,
+        Lists, Loader, Masks, OrderState, Parts, Ragged, Ranks, Runs, Shards, SharedOrder, SharedSource, State, Stats,
+        Table, Texts, Values, init,
     },
     sampler::{Audit, Even, Fault, RankShare, Shares, Shuffle},
     source::{Source, SourceSpec},

@@ -44,6 +44,7 @@ _HOMES: Final = {
     ),
     "mds": ("Mds",),
     "mix": ("BatchTransform", "CutMix", "MixUp"),
+    "orders": ("Explicit", "Mixture", "Order", "Repeated", "Weighted"),
     "parquet": ("Parquet",),
     "sources": ("Source", "concat"),
     "table": ("Arrays", "Table"),

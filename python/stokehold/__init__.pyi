@@ -18,6 +18,7 @@ from stokehold.manifest.files import *
 from stokehold.manifest.kinds import *
 from stokehold.mds import Mds
 from stokehold.mix import BatchTransform, CutMix, MixUp
+from stokehold.orders import Explicit, Mixture, Order, Repeated, Weighted
 from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
@@ -65,6 +66,7 @@ __all__ = [
     "CocoDetection",
     "CutMix",
     "DecodeError",
+    "Explicit",
     "Feature",
     "FieldSpec",
     "HuggingFace",
@@ -77,10 +79,13 @@ __all__ = [
     "Mds",
     "Member",
     "MixUp",
+    "Mixture",
     "Npy",
     "Npz",
+    "Order",
     "Parquet",
     "Ragged",
+    "Repeated",
     "Safetensors",
     "SlotsExhaustedError",
     "Source",
@@ -90,6 +95,7 @@ __all__ = [
     "TorchVision",
     "Transform",
     "WebDataset",
+    "Weighted",
     "Windows",
     "WorkerError",
     "WorkerInfo",

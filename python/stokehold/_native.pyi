@@ -14,6 +14,7 @@ __all__ = [
     "Field",
     "Loader",
     "Memory",
+    "Order",
     "Payloads",
     "Pipeline",
     "Posture",
@@ -162,7 +163,20 @@ class Pipeline:
     def __new__(cls, description: str, memory: Sequence[npt.NDArray[np.uint8]], code: object) -> Pipeline:
         """Opens what a description says, in JSON; `code` has the functions that transforms call."""
     def __len__(self) -> int: ...
-    def sample(self, index: int, epoch: int) -> dict[str, Any]: ...
+    def sample(self, index: int, epoch: int, seed: int | None = None) -> dict[str, Any]: ...
+
+@final
+class Order:
+    """An order of the samples of an epoch, with its table where workers can see it."""
+
+    @staticmethod
+    def weighted(weights: npt.NDArray[np.float64], num_samples: int | None) -> Order: ...
+    @staticmethod
+    def repeated(times: int, num_samples: int | None) -> Order: ...
+    @staticmethod
+    def explicit(indices: npt.NDArray[np.uint64]) -> Order: ...
+    @staticmethod
+    def mixture(weights: Sequence[float], lengths: Sequence[int], num_samples: int | None) -> Order: ...
 
 @final
 class Memory(Buffer):
@@ -352,15 +366,20 @@ class Loader:
         code: tuple[Any, tuple[bytes, Sequence[memoryview]] | None] | None,
         coordinator: tuple[str, Sequence[str], str],
         report: Callable[[str], None],
+        order: Order | None,
     ) -> Loader:
         """Starts what a description says, in JSON, over a source, unless that is the dataset of `code`.
 
         `report` is called with each line that coordinator and workers report, while the loader is looked after.
+        `order` is the order of samples, where that is none of those that the description names.
         """
     @property
     def fields(self) -> list[tuple[str, str, list[int | None], int | None]]: ...
     @property
     def samples(self) -> int: ...
+    @property
+    def positions(self) -> int:
+        """The number of samples that an epoch gives, over all ranks."""
     @property
     def classes(self) -> list[str]: ...
     @property

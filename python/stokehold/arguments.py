@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from stokehold import _native
 from stokehold.batch import OUTPUTS
 from stokehold.checks import LARGEST, as_real, mapping, names, one_of, shown, truth, whole, word
 from stokehold.hints import table_hint
+from stokehold.orders import Order
 from stokehold.sizes import byte_count
 from stokehold.sources import Source
 from stokehold.user.streams import is_iterable
@@ -32,6 +34,7 @@ __all__ = [
     "duration",
     "field_names",
     "limits_of",
+    "ordered",
     "output_of",
     "shuffled",
     "state_text",
@@ -61,6 +64,25 @@ def shuffled(shuffle: Shuffle) -> Shuffle:
     except TypeError:
         kind = ValueError if isinstance(shuffle, str) else TypeError
         raise kind(f"Loader: shuffle must be True, False or 'blocks', not {shown(shuffle)}") from None
+
+
+def ordered(order: object, source: object, *, shuffle: Shuffle, is_stream: bool) -> _native.Order | None:
+    """Returns the order over a source, where one is given, or raises an error if it is none or cannot be."""
+    if order is None:
+        return None
+    if not isinstance(order, Order):
+        raise TypeError(
+            f"Loader: order must be a Weighted, Repeated, Explicit or Mixture, or None for that of shuffle, not "
+            f"{shown(order)}"
+        )
+    if shuffle:
+        raise ValueError(f"Loader: shuffle must be False, not {shuffle!r}, where order says the order: {order!r}")
+    if is_stream:
+        raise ValueError(
+            f"Loader: order must be None, not {order!r}, for {type(source).__name__}, which is iterable: the order of "
+            "its samples is its own"
+        )
+    return order.native(source)
 
 
 def check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:

@@ -58,7 +58,13 @@ def audited(native: _native.Loader, epoch: int) -> dict[str, Any]:
         raise RuntimeError(f"Loader.audit: epoch {epoch} has {count} faults: {'; '.join(faults)}")
     names = ("batches", "rows", "padding", "digest")
     shares = [dict(zip(names, rank, strict=True)) for rank in ranks]
-    return {"epoch": epoch, "samples": native.samples, "left_out": left_out, "ranks": shares}
+    return {
+        "epoch": epoch,
+        "samples": native.samples,
+        "positions": native.positions,
+        "left_out": left_out,
+        "ranks": shares,
+    }
 
 
 def places_of(native: _native.Loader, valid_field: str | None) -> dict[str, int | None]:

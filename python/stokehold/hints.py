@@ -18,7 +18,10 @@ Init = TypeVar("Init", bound=Callable[..., None])
 DROP_IN: Final = "stokehold.torch.DataLoader takes it as torch.utils.data.DataLoader does"
 
 LOADER: Final = {
-    "sampler": f"the order is shuffle= and seed=, and a part of the samples source.select(indices); {DROP_IN}",
+    "sampler": (
+        "the order is shuffle= and seed=, or order=, which takes Weighted(weights) and Explicit(indices), and a part "
+        f"of the samples source.select(indices); {DROP_IN}"
+    ),
     "batch_sampler": f"batches are batch_size=, shuffle= and drop_last=; {DROP_IN}",
     "collate_fn": (
         "a batch lies in its slot already; batch_transforms= takes functions of whole batches, and batch_type='tuple' "

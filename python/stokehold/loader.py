@@ -23,6 +23,7 @@ from stokehold.arguments import (
     duration,
     field_names,
     limits_of,
+    ordered,
     output_of,
     shuffled,
     state_text,
@@ -35,6 +36,7 @@ from stokehold.epoch import NOBODY_KNOWS, Epoch, audited, places_of, tuple_of
 from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
+from stokehold.orders import Order
 from stokehold.ranks import Ranks, local_world_size
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages, views_of
 from stokehold.sizes import byte_count
@@ -95,6 +97,11 @@ class Loader(Tellable):
             sources that are read in blocks, such as the row groups of `Parquet`: a random order of the blocks, and of
             the samples of a few blocks at a time, as many as the source's cache has room for. A `state_dict` belongs to
             the blocks and to their number.
+        order: Another order than those of `shuffle`, which then stays False: `Weighted` draws, `Repeated` samples, the
+            indices of an `Explicit` array, or a `Mixture` of the sources of a `concat`; see docs/orders.md. An epoch
+            has as many samples as the order says. Where it may give a sample more than once, transforms draw by the
+            sample's place in the epoch's order as well, so that no two are equal copies. A `state_dict` belongs to the
+            order.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller.
@@ -213,6 +220,7 @@ class Loader(Tellable):
         *,
         batch_size: int | None = 1,
         shuffle: Shuffle = False,
+        order: Order | None = None,
         seed: int = 0,
         drop_last: bool = False,
         transforms: Transforms | Sequence[Transforms | Map] | None = None,
@@ -246,14 +254,14 @@ class Loader(Tellable):
         on_error = one_of("Loader: on_error", on_error, get_args(OnError))
         output = output_of(output)
         batch_type = one_of("Loader: batch_type", batch_type, get_args(BatchType))
-        order = shuffled(shuffle)
-        is_stream = streams(source, fields, on_error, even, shuffle=order)
+        shuffle = shuffled(shuffle)
+        is_stream = streams(source, fields, on_error, even, shuffle=shuffle)
         batch_size = None if batch_size is None else counted("batch_size", batch_size)
         is_auto = isinstance(num_workers, str) and num_workers == "auto"
         num_workers = _native.auto_workers(local_world_size()) if is_auto else counted("num_workers", num_workers)
         options: dict[str, Any] = {
             "batch_size": batch_size or 1,
-            "shuffle": order,
+            "shuffle": shuffle,
             "seed": counted("seed", seed),
             "drop_last": truth("Loader: drop_last", drop_last),
             "even": even,
@@ -301,6 +309,7 @@ class Loader(Tellable):
             description,
             None if dataset is not None else source.native,
             code,
+            ordered(order, source, shuffle=shuffle, is_stream=is_stream),
             is_stream=is_stream,
             forks=start == "fork",
         )
@@ -309,10 +318,10 @@ class Loader(Tellable):
         self._native = making.loader(self._ranks)
         self._making, self._is_settled = making, given is not None
         self._counters: Mapping[str, int] = {} if is_code else source.counters
-        self._is_stream, self._shuffles, self.drop_last = is_stream, bool(order), options["drop_last"]
+        self._is_stream, self._shuffles = is_stream, bool(shuffle or order)
         self._is_mapped = bool(maps) and not is_code
         self._num_workers, self._rng = num_workers, rng
-        self.batch_size = batch_size
+        self.batch_size, self.drop_last = batch_size, options["drop_last"]
         self._even: Even = even
         self._positions = places_of(self._native, self._valid_field)
         self._ragged = frozenset(name for name, field in self.spec.items() if field.capacity is not None)
@@ -335,6 +344,8 @@ class Loader(Tellable):
     @property
     def samples(self) -> int:
         """The number of samples of the source, over all ranks; of an iterable dataset what its ``__len__`` says.
+
+        An `order` may give more in an epoch, or fewer: ``audit()["positions"]``.
 
         Raises:
             TypeError: It has none.
@@ -473,6 +484,8 @@ class Loader(Tellable):
     def audit(self, epoch: int | None = None) -> dict[str, Any]:
         """Proves that the ranks share out an epoch: each sample counts once, and is given to the rank whose turn it is.
 
+        With an `order`, it is each position of that which counts once.
+
         Nothing is read: it goes over the order of all ranks. Each trainer of a run has the same answer, so that one can
         compare with it what the others say they got.
 
@@ -480,7 +493,8 @@ class Loader(Tellable):
             epoch: The epoch's number; the current one by default.
 
         Returns:
-            ``epoch``; ``samples``: of the source; ``left_out``: those that no rank gets, because they cannot be shared
+            ``epoch``; ``samples``: of the source; ``positions``: of the epoch's order, which has one for each sample
+            where no `order` says otherwise; ``left_out``: those that no rank gets, because they cannot be shared
             out evenly or fill no batch; ``ranks``: of each, its ``batches``, its ``rows``, the ``padding`` among them,
             rows whose samples come again to even the ranks out, and a ``digest`` of its indices, which is
             ``xxhash.xxh3_64_intdigest`` of the bytes of all its ``batch.indices``.

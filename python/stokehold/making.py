@@ -25,6 +25,7 @@ class Making:
         description: dict[str, Any],
         source: _native.Source | None,
         code: Code | None,
+        order: _native.Order | None,
         *,
         is_stream: bool,
         forks: bool,
@@ -32,6 +33,7 @@ class Making:
         self._description = description
         self._source = source
         self._code = code
+        self._order = order
         self._is_stream = is_stream
         self._forks = forks
 
@@ -51,4 +53,5 @@ class Making:
             None if code is None else (code, packed),
             program(with_code=code is not None),
             tell,
+            self._order,
         )

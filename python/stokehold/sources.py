@@ -57,6 +57,11 @@ class Source:
         return samples
 
     @property
+    def lengths(self) -> Sequence[int]:
+        """How many samples each source has, of those that `concat` has put one after the other."""
+        return [len(self)]
+
+    @property
     def class_names(self) -> Mapping[str, Sequence[str]]:
         """For each field of labels that have names, the names of its classes, in the order of their numbers."""
         return {}
@@ -115,7 +120,7 @@ class Source:
         count = len(self)
         chosen = indices_of(indices, count)
         native = self.native.select(count, chosen)
-        return _Combined(native, len(chosen), [self], self.class_names, f"{self!r}.select({len(chosen)} of {count})")
+        return _Combined(native, [len(chosen)], [self], self.class_names, f"{self!r}.select({len(chosen)} of {count})")
 
     def filter(self, which: Predicate | Sequence[bool] | npt.NDArray[np.bool_], field: str | None = None) -> Source:
         """Returns the samples for which something is true.
@@ -172,7 +177,8 @@ class Source:
         if rows != len(self):
             raise ValueError(f"with_columns: the columns have {rows} rows, and the source {len(self)} samples")
         names = ", ".join(columns)
-        return _Combined(self.native.join(native), rows, [self], self.class_names, f"{self!r}.with_columns({names})")
+        name = f"{self!r}.with_columns({names})"
+        return _Combined(self.native.join(native), self.lengths, [self], self.class_names, name)
 
     def __add__(self, other: object) -> Source:
         """Returns the samples of this source and then those of another one; see `concat`."""
@@ -187,13 +193,13 @@ class _Combined(Source):
     def __init__(
         self,
         native: _native.Source,
-        count: int,
+        lengths: Sequence[int],
         sources: Sequence[Source],
         class_names: Mapping[str, Sequence[str]],
         name: str,
     ) -> None:
         self._native = native
-        self._count = count
+        self._lengths = list(lengths)
         self._name = name
         # What some of them have written out lasts as long as they do.
         self._sources = tuple(sources)
@@ -210,8 +216,13 @@ class _Combined(Source):
         """For each field of labels that have names, the names of its classes, in the order of their numbers."""
         return self._class_names
 
+    @property
+    def lengths(self) -> Sequence[int]:
+        """How many samples each source has, of those that `concat` has put one after the other."""
+        return self._lengths
+
     def __len__(self) -> int:
-        return self._count
+        return sum(self._lengths)
 
     def __repr__(self) -> str:
         return self._name
@@ -247,7 +258,8 @@ def concat(sources: Sequence[Source]) -> Source:
                     "LabelColumn(classes=[...]) gives labels the classes of all"
                 )
     name = " + ".join(map(repr, given))
-    return _Combined(native, sum(map(len, given)), given, first, f"({name})")
+    lengths = [length for source in given for length in source.lengths]
+    return _Combined(native, lengths, given, first, f"({name})")
 
 
 def _difference(one: Sequence[str], other: Sequence[str]) -> str:

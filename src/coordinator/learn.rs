@@ -28,15 +28,18 @@ pub(super) struct Asked {
     code: Vec<Arc<SharedMemory>>,
     /// The memory of a source that is no code.
     data: Vec<Arc<SharedMemory>>,
+    /// The memory of the order's table.
+    tables: Vec<Arc<SharedMemory>>,
     sample_bytes: u64,
 }
 
 impl Asked {
-    /// Receives what goes with a description; `functions` is the number of pieces of code beside a source that is none.
+    /// Receives what goes with a description; `functions` is the number of pieces of code beside a source that is none;
+    /// the memory of the order's table has been received.
     pub(super) fn receive(
         channel: &Channel<Reply, Request>,
         spec: PipelineSpec,
-        functions: usize,
+        (functions, tables): (usize, Vec<Arc<SharedMemory>>),
         options: &Options,
     ) -> Result<Self> {
         let PipelineSpec { source, recipe } = spec;
@@ -45,7 +48,7 @@ impl Asked {
         let code = pieces(channel, count)?;
         let data = pieces(channel, native.as_ref().map_or(0, SourceSpec::pieces))?;
         let question = Question { native, recipe, seed: options.seed };
-        Ok(Self { question, code, data, sample_bytes: options.sample_bytes() })
+        Ok(Self { question, code, data, tables, sample_bytes: options.sample_bytes() })
     }
 }
 
@@ -60,7 +63,7 @@ pub(super) struct Found {
 /// Opens code and learns what it is. Where workers are not to be forked, or cannot be, because the code has started
 /// threads, processes of their own open it instead.
 pub(super) fn find(code: &dyn OpenCode, asked: Asked, spawns: bool) -> Result<Found> {
-    let Asked { question, code: memory, data, sample_bytes } = asked;
+    let Asked { question, code: memory, data, tables, sample_bytes } = asked;
     let native = question.open(&data)?;
     if !spawns {
         let opened = code.open(&memory)?;
@@ -83,7 +86,7 @@ pub(super) fn find(code: &dyn OpenCode, asked: Asked, spawns: bool) -> Result<Fo
             threads - 1
         ));
     }
-    let posted = Posted::new(memory, data, question);
+    let posted = Posted::new(memory, data, tables, question);
     let Answer { facts, recipe } = posted.learn()?;
     let source: Arc<dyn Source> = native.map_or_else(|| code.known(&facts), Ok)?;
     let learned = Learned { fields: source.fields().to_vec(), recipe };

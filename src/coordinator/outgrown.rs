@@ -6,7 +6,7 @@
 use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use super::{
-    run::{Coordinator, sampler, schedule},
+    run::{Coordinator, schedule},
     supervisor::Supervisor,
 };
 use crate::{
@@ -42,8 +42,8 @@ impl Coordinator {
         let options = self.supervisor.options().clone();
         let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, self.pipeline.fields())?);
         arena.share(Arc::new(SharedMemory::open(segment)?));
-        let sampler = sampler(&self.pipeline, &options)?;
-        let (schedule, actions) = schedule(&self.pipeline, &options, &arena)?;
+        let sampler = self.supervisor.sampler().clone();
+        let (schedule, actions) = schedule(&self.pipeline, &options, sampler.clone(), &arena);
         let (pipeline, trainer) = (Arc::clone(&self.pipeline), Arc::clone(&self.trainer));
         let posted = self.supervisor.posted();
         self.supervisor = Supervisor::new(pipeline, options, sampler, (trainer, posted));

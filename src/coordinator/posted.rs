@@ -25,12 +25,19 @@ pub(super) struct Posted {
     code: Vec<Arc<SharedMemory>>,
     /// The memory of the source, where that is no code.
     data: Vec<Arc<SharedMemory>>,
+    /// The memory of the order's table.
+    tables: Vec<Arc<SharedMemory>>,
     question: Question,
 }
 
 impl Posted {
-    pub(super) fn new(code: Vec<Arc<SharedMemory>>, data: Vec<Arc<SharedMemory>>, question: Question) -> Self {
-        Self { code, data, question }
+    pub(super) fn new(
+        code: Vec<Arc<SharedMemory>>,
+        data: Vec<Arc<SharedMemory>>,
+        tables: Vec<Arc<SharedMemory>>,
+        question: Question,
+    ) -> Self {
+        Self { code, data, tables, question }
     }
 
     /// Starts a worker at the other end of this channel.
@@ -60,6 +67,9 @@ impl Posted {
             ours.send_with(&Command::Memory, mailbox.memory().as_fd())?;
             for segment in arena.segments() {
                 ours.send_with(&Command::Segment, segment.as_fd())?;
+            }
+            for table in &self.tables {
+                ours.send_with(&Command::Memory, table.as_fd())?;
             }
         }
         Ok((child, told))

@@ -22,7 +22,7 @@ use crate::{
     job::Options,
     pipeline::Pipeline,
     protocol::{Channel, Incoming, Reply, Request},
-    sampler::Sampler,
+    sampler::{Sampler, Table},
     shm::{Arena, Mailbox, Progress, SlotLayout},
     source::Source,
     sys::{poll::Watch, process::Parent, report::report, socket::Sent},
@@ -42,7 +42,12 @@ fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
 }
 
 /// Returns a schedule over the slots of an arena, and its first actions.
-pub(super) fn schedule(pipeline: &Pipeline, options: &Options, arena: &Arena) -> Result<(Schedule, Vec<Action>)> {
+pub(super) fn schedule(
+    pipeline: &Pipeline,
+    options: &Options,
+    sampler: Sampler,
+    arena: &Arena,
+) -> (Schedule, Vec<Action>) {
     let min_run = min_run(pipeline, arena.layout());
     let schedule_options = ScheduleOptions {
         on_error: options.on_error,
@@ -52,13 +57,7 @@ pub(super) fn schedule(pipeline: &Pipeline, options: &Options, arena: &Arena) ->
         overlaps: pipeline.overlaps(),
         threads: options.threads_per_worker,
     };
-    let sampler = sampler(pipeline, options)?;
-    Ok(Schedule::new(sampler, schedule_options, options.num_workers, arena.slots() as u32))
-}
-
-/// Returns the sampler over a pipeline's source.
-pub(super) fn sampler(pipeline: &Pipeline, options: &Options) -> Result<Sampler> {
-    options.sampler(pipeline.source().len(), pipeline.source().blocks())
+    Schedule::new(sampler, schedule_options, options.num_workers, arena.slots() as u32)
 }
 
 /// The coordinator of a pool.
@@ -91,9 +90,10 @@ impl Coordinator {
         (mailbox, arena): (Mailbox, Arena),
         trainer: Arc<Parent>,
         posted: Option<Arc<(Posted, String)>>,
+        table: Option<Table>,
     ) -> Result<Self> {
-        let sampler = sampler(&pipeline, &options)?;
-        let (schedule, actions) = schedule(&pipeline, &options, &arena)?;
+        let sampler = options.sampler(pipeline.source().len(), pipeline.source().blocks(), table)?;
+        let (schedule, actions) = schedule(&pipeline, &options, sampler.clone(), &arena);
         let num_workers = options.num_workers;
         let supervisor = Supervisor::new(Arc::clone(&pipeline), options, sampler, (Arc::clone(&trainer), posted));
         let stats = PoolStats { counters: Counters::of(Pipeline::counters()), ..PoolStats::default() };

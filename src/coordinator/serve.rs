@@ -19,6 +19,7 @@ use crate::{
     job::LoaderDescription,
     panics,
     protocol::{Channel, Incoming, Reply, Request},
+    sampler::Table,
     shm::{Arena, Mailbox, SharedBytes, SlotLayout},
     source::Bytes,
     sys::{
@@ -113,11 +114,15 @@ fn open(
 ) -> Result<Coordinator> {
     let LoaderDescription { pipeline: spec, functions, options } = serde_json::from_str(description)
         .map_err(|error| Error::Protocol(format!("the description of the loader is not one: {error}")))?;
+    // SAFETY: the trainer filled the memory before it sent the descriptors, and keeps no way to write to it.
+    let bytes = |memory| unsafe { SharedBytes::new(memory) };
+    let tables = pieces(channel, options.tables())?;
+    let table = tables.first().cloned().map(bytes).map(Table::new);
     let mut posted = None;
     let pipeline = match (given, spec) {
         (Begin::Forked(pipeline), _) => Arc::clone(pipeline),
         (Begin::Code(code), Some(spec)) => {
-            let asked = Asked::receive(channel, spec, functions, &options)?;
+            let asked = Asked::receive(channel, spec, (functions, tables), &options)?;
             let Found { pipeline, learned, posted: given } = find(*code, asked, options.spawns)?;
             posted = given;
             let learned = serde_json::to_string(&learned).map_err(|error| Error::Protocol(error.to_string()))?;
@@ -126,9 +131,7 @@ fn open(
         }
         (Begin::Described, Some(spec)) => {
             let memory = pieces(channel, spec.source.pieces())?;
-            // SAFETY: the trainer filled the memory before it sent the descriptors, and keeps no way to write to it.
-            let bytes = |memory| Arc::new(unsafe { SharedBytes::new(memory) }) as Bytes;
-            let memory: Vec<_> = memory.into_iter().map(bytes).collect();
+            let memory: Vec<_> = memory.into_iter().map(|memory| Arc::new(bytes(memory)) as Bytes).collect();
             Arc::new(spec.open(&memory)?.with_sample_bytes(options.sample_bytes()))
         }
         (Begin::Described | Begin::Code(_), None) => {
@@ -137,5 +140,5 @@ fn open(
     };
     let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
     arena.share(Arc::new(receive(channel, Request::Segment)?));
-    Coordinator::new(pipeline, options, (mailbox, arena), trainer, posted)
+    Coordinator::new(pipeline, options, (mailbox, arena), trainer, posted, table)
 }

@@ -65,6 +65,11 @@ impl Supervisor {
         &self.options
     }
 
+    /// Returns which sample belongs in which row.
+    pub(super) fn sampler(&self) -> &Sampler {
+        &self.sampler
+    }
+
     /// Returns what workers are given that are not forked.
     pub(super) fn posted(&self) -> Option<Arc<(Posted, String)>> {
         self.posted.clone()

@@ -10,6 +10,7 @@ use super::{
     launch::Launch,
     pool::{Pool, Slots},
     ranks::{Ranks, auto_workers, local_world_size},
+    shared_order::SharedOrder,
     shared_source::SharedSource,
     slots::{ArenaBudget, Growth, SlotPlan, WorkerMemory},
     tick::Tick,
@@ -45,6 +46,7 @@ pub struct Builder {
     input: Input,
     recipe: Recipe,
     options: Options,
+    order: Option<SharedOrder>,
     /// What is found out when the loader is built, since nobody has given it.
     finds: Finds,
     prefetch: usize,
@@ -85,6 +87,7 @@ impl Builder {
             input,
             recipe: Recipe::default(),
             options: Options::default(),
+            order: None,
             finds: Finds { ranks: true, workers: true },
             prefetch: 4,
             memory_limit: 2 << 30,
@@ -155,6 +158,14 @@ impl Builder {
     #[must_use]
     pub fn shuffle(mut self, shuffle: impl Into<Shuffle>) -> Self {
         self.options.shuffle = shuffle.into();
+        self
+    }
+
+    /// Sets another order of each epoch than those of [`shuffle`](Self::shuffle), which stays false. Default: none.
+    #[must_use]
+    pub fn order(mut self, order: SharedOrder) -> Self {
+        self.options.order = Some(order.spec().clone());
+        self.order = Some(order);
         self
     }
 
@@ -253,10 +264,10 @@ impl Builder {
         if self.prefetch == 0 {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
-        let Self { input, recipe, options, prefetch, memory_limit, launch, functions, .. } = self;
+        let Self { input, recipe, options, order, prefetch, memory_limit, launch, functions, .. } = self;
         let budget = ArenaBudget { prefetch, memory_limit };
         let (input, functions) = match WithCode::of(input, recipe.clone(), functions)? {
-            Ok(code) => return code.start(options, &launch, budget, tick),
+            Ok(code) => return code.start(options, order.as_ref(), &launch, budget, tick),
             Err(others) => others,
         };
         let opened = Opened::of(input, recipe, &options, functions)?;
@@ -277,12 +288,17 @@ impl Builder {
             let pipeline = if forked { Some(opened.pipeline()?) } else { None };
             let slots = Slots::Laid(opened.fields.clone(), layout, opened.growth(&options));
             // One that is forked has the pipeline, and the memory with it.
-            let memory = if forked { &[] } else { opened.memory() };
-            let (pool, facts, _) = Pool::start_up(&description, &launch, (pipeline, memory), slots, budget, tick)?;
+            let memory = with_table(order.as_ref(), if forked { &[] } else { opened.memory() });
+            let (pool, facts, _) = Pool::start_up(&description, &launch, (pipeline, &memory), slots, budget, tick)?;
             (Backend::Pool(Box::new(pool)), facts)
         };
-        Loader::new(opened.fields, options, facts, backend)
+        Loader::new(opened.fields, options, facts, order.as_ref(), backend)
     }
+}
+
+/// Returns the pieces of memory that a coordinator is sent: the order's, where it has some, before the others.
+fn with_table(order: Option<&SharedOrder>, memory: &[Arc<SharedMemory>]) -> Vec<Arc<SharedMemory>> {
+    order.and_then(SharedOrder::memory).into_iter().chain(memory).map(Arc::clone).collect()
 }
 
 impl Builder {
@@ -332,7 +348,14 @@ impl WithCode {
         Ok(Ok(Self { pipeline: PipelineSpec { source, recipe }, functions, memory }))
     }
 
-    fn start(self, options: Options, launch: &Launch, budget: ArenaBudget, tick: Tick<'_>) -> Result<Loader> {
+    fn start(
+        self,
+        options: Options,
+        order: Option<&SharedOrder>,
+        launch: &Launch,
+        budget: ArenaBudget,
+        tick: Tick<'_>,
+    ) -> Result<Loader> {
         let Self { pipeline, functions, memory } = self;
         check_threads(&options)?;
         if !matches!(pipeline.source, SourceSpec::Code { .. }) {
@@ -342,9 +365,10 @@ impl WithCode {
         let beside = WorkerMemory::of(&pipeline.source, &options);
         let plan = SlotPlan { recipe: pipeline.recipe.clone(), batch_size: options.batch_size as usize, beside };
         let description = LoaderDescription { pipeline: Some(pipeline), functions, options: options.clone() };
+        let memory = with_table(order, &memory);
         let given = (None, &memory[..]);
         let (pool, facts, fields) = Pool::start_up(&description, launch, given, Slots::Planned(plan), budget, tick)?;
-        Loader::new(fields, options, facts, Backend::Pool(Box::new(pool)))
+        Loader::new(fields, options, facts, order, Backend::Pool(Box::new(pool)))
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     lock::lock,
     pool::{Next, Pool},
     pool_handle::PoolHandle,
+    shared_order::SharedOrder,
     state::{Iterations, State},
     stats::{Stats, TrainerStats},
     tick::Tick,
@@ -67,11 +68,21 @@ enum NextBatch {
 }
 
 impl Loader {
-    pub(super) fn new(fields: Vec<FieldSpec>, options: Options, facts: SourceFacts, backend: Backend) -> Result<Self> {
+    pub(super) fn new(
+        fields: Vec<FieldSpec>,
+        options: Options,
+        facts: SourceFacts,
+        order: Option<&SharedOrder>,
+        backend: Backend,
+    ) -> Result<Self> {
         let handle = if let Backend::Pool(pool) = &backend { Some(pool.handle()) } else { None };
         Ok(Self {
             fields: fields.into(),
-            sampler: options.sampler(facts.len, facts.blocks.clone().map(Arc::new))?,
+            sampler: options.sampler(
+                facts.len,
+                facts.blocks.clone().map(Arc::new),
+                order.and_then(SharedOrder::table),
+            )?,
             options,
             facts,
             backend: Mutex::new(backend),
@@ -98,6 +109,11 @@ impl Loader {
     /// Returns the number of samples of the source.
     pub fn samples(&self) -> u64 {
         self.sampler.len
+    }
+
+    /// Returns how many samples an epoch gives, over all ranks: those of the source, unless the order says otherwise.
+    pub fn positions(&self) -> u64 {
+        self.sampler.positions()
     }
 
     /// Returns the names of the classes, where the source has any.
@@ -225,7 +241,7 @@ impl Loader {
     /// [`Error::Config`] for a state of another version, seed, order or source, or with a cursor beyond its end.
     pub fn load_state(&self, state: &State) -> Result<()> {
         let own = State::new(&self.sampler, &self.facts, self.options.num_workers, (0, 0));
-        state.check(&own, self.sampler.len)?;
+        state.check(&own, self.sampler.positions())?;
         lock(&self.iterations).load(state.epoch, state.cursor);
         Ok(())
     }

@@ -421,8 +421,15 @@ fn absolute(paths: Runs<'_>) -> Result<Paths<'_>> {
     Ok((bytes.into(), ends.into()))
 }
 
-fn bytes_of(memory: &Arc<SharedMemory>) -> Bytes {
-    // SAFETY: SharedSource writes the memory only before anybody else can see it.
+/// Copies bytes to memory of their own that workers can see.
+pub(super) fn shared(bytes: &[u8]) -> Result<Arc<SharedMemory>> {
+    let mut parts = Pieces::default();
+    parts.add(bytes.into());
+    parts.copy()
+}
+
+pub(super) fn bytes_of(memory: &Arc<SharedMemory>) -> Bytes {
+    // SAFETY: what is here writes the memory only before anybody else can see it.
     Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })
 }
 

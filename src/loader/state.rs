@@ -26,12 +26,34 @@ pub struct State {
     pub version: u32,
     /// A hash of what must not change: the source's length, classes and identity, and how it is ordered.
     pub fingerprint: String,
+    /// The order, where it is another one than those of `shuffle`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderState>,
     /// The seed.
     pub seed: u64,
     /// The epoch.
     pub epoch: u64,
     /// How many samples of the epoch's global order have been handed out, over all ranks.
     pub cursor: u64,
+}
+
+/// What a state says of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct OrderState {
+    /// Its name.
+    pub name: String,
+    /// A hash of its arguments, and so of its table.
+    pub digest: String,
+}
+
+impl OrderState {
+    fn of(order: &Order) -> Option<Self> {
+        let Order::Given(given) = order else { return None };
+        let (name, digest) = (given.spec().name().to_owned(), format!("{:016x}", given.spec().digest()));
+        Some(Self { name, digest })
+    }
 }
 
 impl State {
@@ -46,6 +68,8 @@ impl State {
                 hash.update(&blocks.window.to_le_bytes());
                 blocks.ends.iter().for_each(|end| hash.update(&end.to_le_bytes()));
             }
+            // It has a digest of its own.
+            Order::Given(_) => hash.update(&[3]),
         }
         for class in &facts.classes {
             hash.update(&(class.len() as u64).to_le_bytes());
@@ -60,30 +84,48 @@ impl State {
             }
         }
         let fingerprint = format!("{:032x}", hash.digest128());
-        Self { version: VERSION, fingerprint, seed: sampler.seed, epoch, cursor }
+        let order = OrderState::of(&sampler.order);
+        Self { version: VERSION, fingerprint, order, seed: sampler.seed, epoch, cursor }
     }
 
-    /// Checks that a loader whose state is `own` at its beginning, over so many samples, can go on here.
-    pub(super) fn check(&self, own: &Self, samples: u64) -> Result<()> {
+    /// Checks that a loader whose state is `own` at its beginning, and whose epochs have so many positions, can go on here.
+    pub(super) fn check(&self, own: &Self, positions: u64) -> Result<()> {
         let what = if self.version != own.version {
             format!("has version {}, and this stokehold reads version {}", self.version, own.version)
         } else if self.seed != own.seed {
             format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
-        } else if self.fingerprint != own.fingerprint && samples == ENDLESS {
+        } else if self.order != own.order {
+            Self::other_order(self.order.as_ref(), own.order.as_ref())
+        } else if self.fingerprint != own.fingerprint && positions == ENDLESS {
             "was taken from another source, or with another number of workers, batch size, rank or world size, which \
              streams depend on"
                 .to_owned()
         } else if self.fingerprint != own.fingerprint {
             "was taken from another source, or with another value of shuffle (or, with \"blocks\", other blocks)"
                 .to_owned()
-        } else if self.cursor > samples {
-            format!("has cursor {}, and the source has {samples} samples", self.cursor)
+        } else if self.cursor > positions {
+            format!("has cursor {}, and an epoch has {positions} samples", self.cursor)
         } else if self.epoch == u64::MAX {
             format!("has epoch {}, and no epoch could follow it", self.epoch)
         } else {
             return Ok(());
         };
         Err(Error::Config(format!("this state cannot be resumed: it {what}")))
+    }
+
+    /// Returns what is said of a state of another order.
+    fn other_order(given: Option<&OrderState>, own: Option<&OrderState>) -> String {
+        let named = |order: Option<&OrderState>| match order {
+            Some(order) => format!("order={}", order.name),
+            None => "no order= but shuffle=".to_owned(),
+        };
+        match (given, own) {
+            (Some(given), Some(own)) if given.name == own.name => format!(
+                "was taken with another {}: of the digest {}, and that of this loader has {}",
+                own.name, given.digest, own.digest
+            ),
+            _ => format!("was taken with {}, and this loader has {}", named(given), named(own)),
+        }
     }
 }
 
@@ -210,7 +252,7 @@ impl Iterations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampler::{Blocks, Even};
+    use crate::sampler::{Blocks, Even, Given, OrderSpec, Table};
 
     fn sampler() -> Sampler {
         let (order, even) = (Order::Shuffled, Even::Pad);
@@ -281,9 +323,7 @@ mod tests {
         assert!(reason(State { version: 9, ..own.clone() }).contains("version 9"));
         assert!(reason(State { seed: 1, ..own.clone() }).contains("seed 1"));
         for cursor in [11, u64::MAX] {
-            assert!(
-                reason(State { cursor, ..own.clone() }).contains(&format!("cursor {cursor}, and the source has 10"))
-            );
+            assert!(reason(State { cursor, ..own.clone() }).contains(&format!("cursor {cursor}, and an epoch has 10")));
         }
         assert!(reason(State { epoch: u64::MAX, ..own.clone() }).contains("no epoch could follow"));
         let fewer = SourceFacts { classes: vec!["a".into()], ..facts.clone() };
@@ -297,5 +337,26 @@ mod tests {
             assert!(reason(state.clone()).contains("shuffle"));
             assert!(states[..at].iter().all(|other| other.fingerprint != state.fingerprint));
         }
+    }
+
+    #[test]
+    fn a_state_of_another_order_says_which() {
+        let facts = SourceFacts { len: 10, classes: Vec::new(), blocks: None, identity: 0 };
+        let with = |made: Result<(OrderSpec, Vec<u8>)>| {
+            let (spec, table) = made.unwrap();
+            let order = Order::Given(Given::open(&spec, Some(Table::new(table)), 10).unwrap());
+            State::new(&Sampler { order, ..sampler() }, &facts, 0, (0, 30))
+        };
+        let (three, two) = (with(OrderSpec::repeated(3, None)), with(OrderSpec::repeated(2, None)));
+        let (listed, shuffled) = (with(OrderSpec::explicit(&[1, 2])), State::new(&sampler(), &facts, 0, (0, 0)));
+        let json = serde_json::to_string(&three).unwrap();
+        assert!(json.contains(r#""order":{"name":"Repeated","digest":""#) && json.len() < 300, "{json}");
+        assert!(serde_json::from_str::<State>(&json).unwrap().check(&three, 30).is_ok());
+        let reason = |state: &State, own: &State| state.check(own, 30).unwrap_err().to_string();
+        assert!(reason(&three, &two).contains("another Repeated"));
+        assert!(reason(&three, &listed).contains("with order=Repeated, and this loader has order=Explicit"));
+        assert!(reason(&three, &shuffled).contains("with order=Repeated, and this loader has no order="));
+        assert!(reason(&shuffled, &three).contains("with no order="));
+        assert!(!serde_json::to_string(&shuffled).unwrap().contains("order"));
     }
 }

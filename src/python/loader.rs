@@ -20,6 +20,7 @@ use super::{
     dataset::Dataset,
     forks,
     functions::UserFunctions,
+    order::Order,
     source::Source,
 };
 use crate::{
@@ -95,7 +96,8 @@ impl Loader {
     /// Starts what a description says, in JSON, over a source, unless that is the dataset of `code`. `code` is the
     /// loader's code, and what it is packed into where workers are to have it. `coordinator` is the interpreter, its
     /// arguments, and what to tell where that is no interpreter; `report` is
-    /// called with each line that coordinator and workers report, while the loader is looked after.
+    /// called with each line that coordinator and workers report, while the loader is looked after. `order` is the order of
+    /// samples, where that is none of those that the description names.
     #[new]
     fn new(
         py: Python<'_>,
@@ -104,6 +106,7 @@ impl Loader {
         code: Option<CodeArgs<'_>>,
         coordinator: (OsString, Vec<OsString>, String),
         report: Py<PyAny>,
+        order: Option<&Bound<'_, Order>>,
     ) -> PyResult<Self> {
         let description: Description = super::from_json("a loader's description", description)?;
         let source = source.map(|source| Input::Shared(source.get().0.clone()));
@@ -130,6 +133,9 @@ impl Loader {
         let mut builder =
             Builder::described(description, given.ok_or_else(|| Error::config("a loader needs a source"))?)
                 .launch(launched);
+        if let Some(order) = order {
+            builder = builder.order(order.get().0.clone());
+        }
         if let Some(code) = here {
             builder = builder.functions(Arc::new(UserFunctions::of(&code, true)?));
         } else if let Some(pieces) = pieces {
@@ -162,6 +168,12 @@ impl Loader {
     #[getter]
     fn samples(&self) -> u64 {
         self.loader.samples()
+    }
+
+    /// The number of samples that an epoch gives, over all ranks.
+    #[getter]
+    fn positions(&self) -> u64 {
+        self.loader.positions()
     }
 
     /// The names of the classes.

@@ -13,6 +13,7 @@ mod functions;
 mod images;
 mod loader;
 mod memory;
+mod order;
 mod payloads;
 mod pipeline;
 mod posture;
@@ -56,6 +57,7 @@ mod _native {
         init,
         loader::Loader,
         memory::{Memory, nameless_file},
+        order::Order,
         payloads::Payloads,
         pipeline::Pipeline,
         posture::Posture,

@@ -88,13 +88,15 @@ impl Pipeline {
         self.inner.source().len() as usize
     }
 
-    /// Returns a sample of an epoch: its fields by name, as arrays, texts and bytes.
-    fn sample<'py>(&self, py: Python<'py>, index: u64, epoch: u64) -> PyResult<Bound<'py, PyDict>> {
+    /// Returns a sample of an epoch: its fields by name, as arrays, texts and bytes. `seed` is that of its draws, by default
+    /// the description's.
+    #[pyo3(signature = (index, epoch, seed = None))]
+    fn sample<'py>(&self, py: Python<'py>, index: u64, epoch: u64, seed: Option<u64>) -> PyResult<Bound<'py, PyDict>> {
         let source = self.inner.source();
         if index >= source.len() {
             return Err(pyo3::exceptions::PyIndexError::new_err(format!("there is no sample {index}")));
         }
-        let key = Key { seed: self.seed, epoch, index };
+        let key = Key { seed: seed.unwrap_or(self.seed), epoch, index };
         let arrays = py.detach(|| {
             self.arrays(key).map_err(|failure| Error::Sample(Box::new(failure.of(index, source.key(index)))))
         })?;

@@ -1,4 +1,5 @@
-//! Proof that the ranks share out an epoch: every sample once, and to whom it belongs.
+//! Proof that the ranks share out an epoch: every sample once, and to whom it belongs; where an order gives other samples than
+//! each of the source once, every position of it.
 
 use std::fmt;
 
@@ -45,6 +46,18 @@ pub enum Fault {
         /// Its index.
         index: u64,
     },
+    /// A position that counts twice, of an order that gives other samples than each of the source once.
+    RepeatedPosition {
+        /// Where in the epoch's order it is.
+        position: u64,
+        /// The rank that has it once more.
+        rank: u32,
+    },
+    /// A position of such an order that no rank has, although it is not one of those that are left out.
+    MissingPosition {
+        /// Where in the epoch's order it is.
+        position: u64,
+    },
     /// A row that belongs to another rank.
     Swapped {
         /// Where it stands in the epoch's order.
@@ -68,6 +81,10 @@ impl fmt::Display for Fault {
         match self {
             Self::Repeated { index, rank } => write!(f, "rank {rank} has sample {index} once more"),
             Self::Missing { index } => write!(f, "no rank has sample {index}"),
+            Self::RepeatedPosition { position, rank } => {
+                write!(f, "rank {rank} has position {position} of the order once more")
+            }
+            Self::MissingPosition { position } => write!(f, "no rank has position {position} of the order"),
             Self::Swapped { position, rank, owner } => {
                 write!(f, "rank {rank} has position {position} of the order, which is rank {owner}'s")
             }
@@ -118,19 +135,33 @@ impl Sampler {
                 (0..partition.rows(batch)).map(row).collect::<Vec<_>>()
             })
         });
-        Some(audit(self.len, self.world_size, left_out, ranks))
+        let by = if self.order.is_permutation() { By::Index } else { By::Position(self.positions()) };
+        Some(audit((self.len, by), self.world_size, left_out, ranks))
     }
+}
+
+/// What is to come once.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// Each sample of the source.
+    Index,
+    /// Each of so many positions.
+    Position(u64),
 }
 
 /// Audits what each rank gets, batch by batch, of so many samples.
 fn audit(
-    len: u64,
+    (len, by): (u64, By),
     world_size: u32,
     left_out: u64,
     ranks: impl Iterator<Item = impl IntoIterator<Item = Vec<Row>>>,
 ) -> Audit {
     let mut audit = Audit { left_out, ..Audit::default() };
-    let mut seen = vec![0_u64; len.div_ceil(64) as usize];
+    let count = match by {
+        By::Index => len,
+        By::Position(positions) => positions,
+    };
+    let mut seen = vec![0_u64; count.div_ceil(64) as usize];
     for (rank, batches) in (0_u32..).zip(ranks) {
         let (mut share, mut hash) = (RankShare::default(), Xxh3::new());
         for batch in batches {
@@ -145,9 +176,13 @@ fn audit(
                 if row.index >= len {
                     audit.fault(Fault::Beyond { index: row.index, rank });
                 } else if row.is_valid {
-                    let (word, bit) = (&mut seen[(row.index / 64) as usize], 1 << (row.index % 64));
+                    let (number, repeated) = match by {
+                        By::Index => (row.index, Fault::Repeated { index: row.index, rank }),
+                        By::Position(_) => (row.position, Fault::RepeatedPosition { position: row.position, rank }),
+                    };
+                    let (word, bit) = (&mut seen[(number / 64) as usize], 1 << (number % 64));
                     if *word & bit != 0 {
-                        audit.fault(Fault::Repeated { index: row.index, rank });
+                        audit.fault(repeated);
                     }
                     *word |= bit;
                 } else {
@@ -160,9 +195,14 @@ fn audit(
     }
     let had: u64 = seen.iter().map(|word| u64::from(word.count_ones())).sum();
     // Which samples are left out is the order's business; how many is not.
-    if had + left_out < len {
-        let missing = (0..len).filter(|index| seen[(index / 64) as usize] >> (index % 64) & 1 == 0);
-        missing.for_each(|index| audit.fault(Fault::Missing { index }));
+    if had + left_out < count {
+        let missing = (0..count).filter(|number| seen[(number / 64) as usize] >> (number % 64) & 1 == 0);
+        missing.for_each(|number| {
+            audit.fault(match by {
+                By::Index => Fault::Missing { index: number },
+                By::Position(_) => Fault::MissingPosition { position: number },
+            });
+        });
     }
     audit
 }
@@ -172,9 +212,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::{
-        super::{Blocks, ENDLESS, Even, Order},
+        super::{Blocks, ENDLESS, Even, Given, Order, OrderSpec, Table},
         *,
     };
+
+    const EVENS: [Even; 3] = [Even::Pad, Even::Drop, Even::Uneven];
 
     fn sampler(len: u64, world_size: u32, even: Even, drop_last: bool, order: Order) -> Sampler {
         Sampler { len, order, seed: 3, batch_size: 3, drop_last, even, rank: 0, world_size }
@@ -183,7 +225,7 @@ mod tests {
     #[test]
     fn every_order_and_cut_shares_out_its_epoch() {
         for (len, world) in (1..30).flat_map(|len| [(len, 1), (len, 2), (len, 5)]) {
-            for even in [Even::Pad, Even::Drop, Even::Uneven] {
+            for even in EVENS {
                 let blocks = Arc::new(Blocks { ends: (1..=len).collect(), window: 2 });
                 for order in [Order::Source, Order::Shuffled, Order::Blocks(blocks)] {
                     for drop_last in [false, true] {
@@ -220,7 +262,11 @@ mod tests {
     }
 
     fn faults(ranks: Vec<Vec<Vec<Row>>>) -> Vec<Fault> {
-        audit(8, 2, 0, ranks.into_iter()).faults
+        audit((8, By::Index), 2, 0, ranks.into_iter()).faults
+    }
+
+    fn faults_by_position(ranks: Vec<Vec<Vec<Row>>>) -> Vec<Fault> {
+        audit((8, By::Position(8)), 2, 0, ranks.into_iter()).faults
     }
 
     #[test]
@@ -244,8 +290,47 @@ mod tests {
     }
 
     #[test]
+    fn positions_count_where_samples_may_come_again() {
+        let mut right = right();
+        right.iter_mut().flatten().flatten().for_each(|row| row.index /= 2);
+        assert_eq!(faults_by_position(right.clone()), []);
+        let mut repeat = right.clone();
+        repeat[1][0][1].position = 1;
+        assert_eq!(
+            faults_by_position(repeat),
+            [Fault::RepeatedPosition { position: 1, rank: 1 }, Fault::MissingPosition { position: 3 }]
+        );
+        let mut gap = right;
+        gap[0][1].pop();
+        assert_eq!(faults_by_position(gap), [Fault::MissingPosition { position: 6 }]);
+    }
+
+    #[test]
+    fn orders_of_other_lengths_share_out_their_positions() {
+        let explicit: Vec<u64> = (0..23).map(|at| at * at % 7).collect();
+        for (spec, table) in [
+            OrderSpec::weighted(&[1.0; 7], Some(23)).unwrap(),
+            OrderSpec::repeated(3, Some(20)).unwrap(),
+            OrderSpec::explicit(&explicit).unwrap(),
+            OrderSpec::explicit(&[5, 2]).unwrap(),
+            OrderSpec::mixture(&[1.0, 2.0], &[3, 4], Some(50)).unwrap(),
+        ] {
+            let order = Order::Given(Given::open(&spec, Some(Table::new(table)), 7).unwrap());
+            for (world, even) in [1, 2, 5].into_iter().flat_map(|world| EVENS.map(|even| (world, even))) {
+                for drop_last in [false, true] {
+                    let sampler = sampler(7, world, even, drop_last, order.clone());
+                    let found = sampler.audit(7).unwrap();
+                    assert_eq!((found.fault_count, &found.faults), (0, &vec![]), "{sampler:?}");
+                    let rows: u64 = found.ranks.iter().map(|rank| rank.rows - rank.padding).sum();
+                    assert_eq!(rows + found.left_out, sampler.positions());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_first_faults_are_told_and_all_are_counted() {
-        let found = audit(100, 1, 0, std::iter::once(Vec::<Vec<Row>>::new()));
+        let found = audit((100, By::Index), 1, 0, std::iter::once(Vec::<Vec<Row>>::new()));
         assert_eq!((found.faults.len(), found.fault_count), (16, 100));
     }
 }

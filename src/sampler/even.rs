@@ -18,13 +18,13 @@ pub enum Even {
 }
 
 impl Even {
-    /// Returns how many of so many samples a rank gets.
-    pub(super) fn share(self, samples: u64, rank: u32, world_size: u32) -> u64 {
+    /// Returns how many of so many positions a rank gets.
+    pub(super) fn share(self, positions: u64, rank: u32, world_size: u32) -> u64 {
         let (rank, world) = (u64::from(rank), u64::from(world_size));
         match self {
-            Self::Pad => samples.div_ceil(world),
-            Self::Drop => samples / world,
-            Self::Uneven => samples.saturating_sub(rank).div_ceil(world),
+            Self::Pad => positions.div_ceil(world),
+            Self::Drop => positions / world,
+            Self::Uneven => positions.saturating_sub(rank).div_ceil(world),
         }
     }
 }

@@ -5,17 +5,25 @@
 mod audit;
 mod blocks;
 mod even;
+mod given;
+mod mixture;
 mod order;
+mod order_spec;
 mod partition;
 mod permutation;
 mod shares;
+mod table;
+mod weighted;
 
 pub use self::{
     audit::{Audit, Fault, RankShare},
     blocks::Blocks,
     even::Even,
+    given::Given,
     order::{Order, Shuffle},
+    order_spec::OrderSpec,
     partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
     shares::Shares,
+    table::Table,
 };

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     blocks::{BlockOrder, Blocks},
+    given::{Given, GivenEpoch},
     permutation::Permutation,
 };
 
@@ -62,7 +63,7 @@ impl From<Shuffle> for Spelled {
 }
 
 /// How the samples of every epoch are ordered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Order {
     /// As the source has them.
     Source,
@@ -70,15 +71,42 @@ pub enum Order {
     Shuffled,
     /// Shuffled anew for each epoch, block by block.
     Blocks(Arc<Blocks>),
+    /// As somebody says.
+    Given(Given),
 }
 
 impl Order {
+    /// Returns how many positions an epoch has over a source of so many samples.
+    pub(super) fn positions(&self, samples: u64) -> u64 {
+        match self {
+            Self::Source | Self::Shuffled | Self::Blocks(_) => samples,
+            Self::Given(order) => order.positions(samples),
+        }
+    }
+
+    /// Tells whether an epoch has each sample of the source once.
+    pub(super) fn is_permutation(&self) -> bool {
+        match self {
+            Self::Source | Self::Shuffled | Self::Blocks(_) => true,
+            Self::Given(_) => false,
+        }
+    }
+
+    /// Tells whether a sample may come twice in an epoch.
+    pub(super) fn repeats(&self) -> bool {
+        match self {
+            Self::Source | Self::Shuffled | Self::Blocks(_) => false,
+            Self::Given(order) => order.repeats(),
+        }
+    }
+
     /// Returns the order of an epoch over `len` samples.
     pub(super) fn of_epoch(&self, len: u64, seed: u64, epoch: u64) -> EpochOrder {
         match self {
             Self::Source => EpochOrder::Source,
             Self::Shuffled => EpochOrder::Shuffled(Permutation::new(len, seed, epoch)),
             Self::Blocks(blocks) => EpochOrder::Blocks(BlockOrder::new(blocks, seed, epoch)),
+            Self::Given(order) => EpochOrder::Given(order.of_epoch(len, seed, epoch)),
         }
     }
 }
@@ -89,6 +117,7 @@ pub(super) enum EpochOrder {
     Source,
     Shuffled(Permutation),
     Blocks(BlockOrder),
+    Given(GivenEpoch),
 }
 
 impl EpochOrder {
@@ -106,6 +135,7 @@ impl EpochOrder {
             Self::Source => position,
             Self::Shuffled(order) => order.get(position),
             Self::Blocks(order) => order.get(position),
+            Self::Given(order) => order.get(position),
         }
     }
 }

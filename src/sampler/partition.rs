@@ -2,6 +2,7 @@
 
 use super::{
     even::Even,
+    given::seed_of,
     order::{EpochOrder, Order},
 };
 
@@ -11,7 +12,7 @@ use super::{
 pub const ENDLESS: u64 = 1 << 62;
 
 /// Everything that decides which sample comes when: the order, and this rank's part of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Sampler {
     /// The number of samples of the source.
     pub len: u64,
@@ -38,24 +39,29 @@ impl Sampler {
         self.len == ENDLESS
     }
 
+    /// Returns the length of an epoch: how many positions its global order has, over all ranks.
+    pub fn positions(&self) -> u64 {
+        self.order.positions(self.len)
+    }
+
     /// Returns the partition of an epoch from `cursor` on, a position in its global order.
     ///
     /// The cursor is all that a resumed epoch needs to know: rank r of W takes the positions cursor + r,
     /// cursor + r + W, and so on, whatever the number of ranks and the batch size were before.
     pub fn partition(&self, epoch: u64, cursor: u64) -> Partition {
-        let cursor = cursor.min(self.len);
+        let positions = self.positions();
         let order = self.order.of_epoch(self.len, self.seed, epoch);
-        Partition { sampler: self.clone(), order, epoch, cursor }
+        Partition { sampler: self.clone(), positions, order, epoch, cursor: cursor.min(positions) }
     }
 
-    /// Returns how many rows a rank gets, in all its batches, of so many samples.
-    pub(super) fn rows_of(&self, rank: u32, samples: u64) -> u64 {
+    /// Returns how many rows a rank gets, in all its batches, of so many positions.
+    pub(super) fn rows_of(&self, rank: u32, positions: u64) -> u64 {
         let batch = u64::from(self.batch_size);
         match (self.drop_last, self.even) {
-            (false, even) => even.share(samples, rank, self.world_size),
+            (false, even) => even.share(positions, rank, self.world_size),
             // Samples that do not fill a batch are left out, and none come again to fill it.
-            (true, Even::Pad | Even::Drop) => Even::Drop.share(samples, rank, self.world_size) / batch * batch,
-            (true, Even::Uneven) => Even::Uneven.share(samples, rank, self.world_size) / batch * batch,
+            (true, Even::Pad | Even::Drop) => Even::Drop.share(positions, rank, self.world_size) / batch * batch,
+            (true, Even::Uneven) => Even::Uneven.share(positions, rank, self.world_size) / batch * batch,
         }
     }
 }
@@ -65,6 +71,7 @@ impl Sampler {
 #[derive(Clone, Debug)]
 pub struct Partition {
     sampler: Sampler,
+    positions: u64,
     order: EpochOrder,
     epoch: u64,
     cursor: u64,
@@ -103,13 +110,20 @@ impl Partition {
         self.sampler.is_endless()
     }
 
-    /// Returns the seed of every random choice.
+    /// Returns the seed of every random choice about the epoch, and about its batches as a whole.
     pub fn seed(&self) -> u64 {
         self.sampler.seed
     }
 
+    /// Returns the seed of every random choice about the sample of a row: the same, or, where the order may give a sample
+    /// more than once, one of the row's position.
+    pub fn seed_of(&self, batch: u64, row: u32) -> u64 {
+        let Sampler { seed, ref order, .. } = self.sampler;
+        if order.repeats() { seed_of(self.wrapped(self.position(batch, row)), seed, self.epoch) } else { seed }
+    }
+
     fn rows_of(&self, rank: u32) -> u64 {
-        self.sampler.rows_of(rank, self.sampler.len - self.cursor)
+        self.sampler.rows_of(rank, self.positions - self.cursor)
     }
 
     /// Returns the number of batches.
@@ -128,21 +142,45 @@ impl Partition {
     /// is the one of this index. Else it evens out the ranks, or has the sample of another row in place of a bad one.
     pub fn is_valid(&self, batch: u64, row: u32, index: u64) -> bool {
         // Samples of streams have their numbers in turn, and stand in no other row.
-        self.is_endless() || (self.position(batch, row) < self.sampler.len && self.index(batch, row, 0) == index)
+        self.is_endless() || (self.position(batch, row) < self.positions && self.index(batch, row, 0) == index)
     }
 
     /// Returns how many of a batch's rows, its last ones, have samples that come again to even out the ranks.
     pub fn padding(&self, batch: u64) -> u32 {
         let rows = self.rows(batch);
-        let before_end = self.sampler.len.saturating_sub(self.position(batch, 0));
+        let before_end = self.positions.saturating_sub(self.position(batch, 0));
         rows - before_end.div_ceil(u64::from(self.sampler.world_size)).min(u64::from(rows)) as u32
     }
 
     /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
-    /// each one steps on to the next of the order.
+    /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one.
     pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
-        let position = self.position(batch, row).wrapping_add(u64::from(attempt));
-        self.at(if position < self.sampler.len { position } else { position % self.sampler.len })
+        let position = self.position(batch, row);
+        if attempt > 0 && self.sampler.order.repeats() {
+            return self.other(position, attempt);
+        }
+        self.at(self.wrapped(position.wrapping_add(u64::from(attempt))))
+    }
+
+    /// Returns the sample that is the `attempt`th other one from a position on, as far as there are so many nearby.
+    fn other(&self, position: u64, attempt: u32) -> u64 {
+        const NEARBY: u64 = 4096;
+        let mut found = vec![self.at(self.wrapped(position))];
+        for step in 1..=NEARBY.min(self.positions) {
+            let index = self.at(self.wrapped(position.wrapping_add(step)));
+            if !found.contains(&index) {
+                if found.len() as u64 == u64::from(attempt) {
+                    return index;
+                }
+                found.push(index);
+            }
+        }
+        found[attempt as usize % found.len()]
+    }
+
+    /// Returns a position of the order for one behind its end, where it begins again.
+    fn wrapped(&self, position: u64) -> u64 {
+        if position < self.positions { position } else { position % self.positions }
     }
 
     /// Returns where a row stands in the epoch's global order, or behind its end where the order begins again.
@@ -173,7 +211,7 @@ impl Partition {
         // Rank 0 has as many as any other one.
         let rows = batches.saturating_mul(u64::from(self.sampler.batch_size)).min(self.rows_of(0));
         let world = u64::from(self.sampler.world_size);
-        self.cursor.saturating_add(rows.saturating_mul(world)).min(self.sampler.len)
+        self.cursor.saturating_add(rows.saturating_mul(world)).min(self.positions)
     }
 }
 

@@ -13,6 +13,8 @@ const MIN_HALF_BITS: u32 = 4;
 const OP: u64 = u64::MAX;
 /// The same for parts of an epoch. Replacements of bad samples have the number in between.
 const PART_OP: u64 = u64::MAX - 2;
+/// The same for passes over a part of a source.
+const PASS_OP: u64 = u64::MAX - 5;
 
 /// An order of the numbers 0..n, any of which can be asked for on its own.
 #[derive(Clone, Debug)]
@@ -31,6 +33,11 @@ impl Permutation {
     /// Returns the order of 0..n that belongs to part `number` of an epoch whose parts are shuffled each by itself.
     pub(super) fn of_part(n: u64, seed: u64, epoch: u64, number: u64) -> Self {
         Self::keyed(n, Key { seed, epoch, index: number }, PART_OP)
+    }
+
+    /// Returns the order of 0..n in a pass over a part of a source; the key says which pass, and of which part.
+    pub(super) fn of_pass(n: u64, key: Key) -> Self {
+        Self::keyed(n, key, PASS_OP)
     }
 
     fn keyed(n: u64, key: Key, op: u64) -> Self {

@@ -22,14 +22,15 @@ impl Sampler {
         if self.is_endless() {
             return None;
         }
+        let positions = self.positions();
         let (world, batch) = (u64::from(self.world_size), u64::from(self.batch_size));
-        let (most, fewest) = (self.rows_of(0, self.len), self.rows_of(self.world_size - 1, self.len));
+        let (most, fewest) = (self.rows_of(0, positions), self.rows_of(self.world_size - 1, positions));
         // Ranks below this one have the larger share, where shares differ.
-        let larger = self.len % world;
+        let larger = positions % world;
         let rows = most * larger + fewest * (world - larger);
         Some(Shares {
-            padding: rows.saturating_sub(self.len),
-            left_out: self.len.saturating_sub(rows),
+            padding: rows.saturating_sub(positions),
+            left_out: positions.saturating_sub(rows),
             fewest_batches: fewest.div_ceil(batch),
             most_batches: most.div_ceil(batch),
         })

@@ -25,8 +25,9 @@ pub struct RowTask<'a> {
 }
 
 impl RowTask<'_> {
-    pub(super) fn key(&self, index: u64) -> Key {
-        Key { seed: self.partition.seed(), epoch: self.partition.epoch(), index }
+    /// Returns the key of what is drawn for a sample in a row.
+    pub(super) fn key(&self, row: u32, index: u64) -> Key {
+        Key { seed: self.partition.seed_of(self.batch, row), epoch: self.partition.epoch(), index }
     }
 }
 
@@ -108,10 +109,11 @@ impl Filler {
 
     /// Notes that a row is being made, and of which sample.
     fn take_in_hand(&self, task: RowTask<'_>, row: &mut RowMut) -> Key {
-        let index = self.candidate(task, row.row() as u32, task.attempt);
+        let number = row.row() as u32;
+        let index = self.candidate(task, number, task.attempt);
         row.set_index(index);
         row.mark(Progress::InHand);
-        task.key(index)
+        task.key(number, index)
     }
 
     /// Tells the source which samples come some time after that of a row, where it wants to know: as far ahead as it says, and
@@ -159,7 +161,7 @@ impl Filler {
         let Candidate { mut index, mut read } = candidate;
         loop {
             let made = read.and_then(|()| {
-                self.pipeline.fill(task.key(index), record, scratch, &mut row.fields(), &mut report.times)
+                self.pipeline.fill(task.key(number, index), record, scratch, &mut row.fields(), &mut report.times)
             });
             let Err(failure) = made else { break };
             attempt += 1;
@@ -174,7 +176,7 @@ impl Filler {
             }
             index = self.candidate(task, number, attempt);
             row.set_index(index);
-            read = self.read(task.key(index), reader, record, report);
+            read = self.read(task.key(number, index), reader, record, report);
         }
         record.settle();
         row.mark(Progress::Done);

@@ -43,7 +43,7 @@ impl Question {
     /// # Errors
     /// Those of [`SourceSpec::open`].
     pub fn open(&self, memory: &[Arc<SharedMemory>]) -> Result<Option<Arc<dyn Source>>> {
-        let memory: Vec<_> = memory.iter().map(shared).collect();
+        let memory: Vec<_> = memory.iter().map(|memory| Arc::new(shared_bytes(memory)) as Bytes).collect();
         self.native.as_ref().map(|spec| spec.open(&memory)).transpose()
     }
 
@@ -78,10 +78,10 @@ impl Question {
     }
 }
 
-/// Returns memory of a source as bytes.
-fn shared(memory: &Arc<SharedMemory>) -> Bytes {
+/// Returns memory of a source, or of the order's table, as bytes.
+pub(super) fn shared_bytes(memory: &Arc<SharedMemory>) -> SharedBytes {
     // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
-    Arc::new(unsafe { SharedBytes::new(Arc::clone(memory)) })
+    unsafe { SharedBytes::new(Arc::clone(memory)) }
 }
 
 /// What a process that was to learn something says of it.

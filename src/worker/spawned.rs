@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     code::OpenCode,
     fill::Filler,
-    learning::{Learning, Question},
+    learning::{Learning, Question, shared_bytes},
     serve::Worker,
     term::Term,
 };
@@ -21,6 +21,7 @@ use crate::{
     panics,
     pipeline::Pipeline,
     protocol::{Channel, Command, Incoming, Report},
+    sampler::Table,
     shm::{Arena, Mailbox, SlotLayout},
     sys::{
         memory::SharedMemory,
@@ -112,8 +113,10 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
     for _ in 0..segments {
         arena.share(Arc::new(receive(&channel, Command::Segment)?));
     }
+    let tables = received(options.tables())?;
+    let table = tables.first().map(shared_bytes).map(Table::new);
     process::be_expendable();
-    let sampler = options.sampler(pipeline.source().len(), pipeline.source().blocks())?;
+    let sampler = options.sampler(pipeline.source().len(), pipeline.source().blocks(), table)?;
     Ok(Some(Worker {
         channel,
         arena,

@@ -73,9 +73,10 @@ impl Filler {
         report: &mut RunReport,
     ) -> Result<(), Failure> {
         row.mark(Progress::InHand);
+        let key = task.key(row.row() as u32, index);
         // A stream that begins anew: what became of these samples is told already.
         let mut is_told = false;
-        while let Some(earlier) = reader.behind(task.key(index)) {
+        while let Some(earlier) = reader.behind(key) {
             if !std::mem::replace(&mut is_told, true) && self.worker.is_some() {
                 let (from, to) = (self.pipeline.source().key(earlier.index), self.pipeline.source().key(index));
                 report::report(&format!("a worker makes {from} to {to} again, to get where its stream was"));
@@ -84,9 +85,8 @@ impl Filler {
             self.read(earlier, reader, record, report).ok();
         }
         row.set_index(index);
-        let read = self.read(task.key(index), reader, record, report);
-        let made = read
-            .and_then(|()| self.pipeline.fill(task.key(index), record, scratch, &mut row.fields(), &mut report.times));
+        let read = self.read(key, reader, record, report);
+        let made = read.and_then(|()| self.pipeline.fill(key, record, scratch, &mut row.fields(), &mut report.times));
         record.settle();
         row.mark(Progress::Done);
         made

@@ -62,6 +62,7 @@ NEEDED: dict[str, Any] = {
     "shape": (3,),
     "size": 8,
     "sizes": [1.0],
+    "weights": [1.0] * 6,
     "source": sh.Arrays({"x": np.arange(6)}),
     "sources": [sh.Arrays({"x": np.arange(6)})],
     "state_dict": {},

@@ -192,7 +192,7 @@ def test_a_state_of_another_order_or_source_is_refused(arrays: sh.Arrays, folder
 @pytest.mark.parametrize("cursor", [LEN + 1, 2 * LEN, 2**63, 2**64 - 1])
 def test_a_cursor_beyond_the_end_is_refused(cursor: int, workers: int) -> None:
     with loader(num_workers=workers) as second:
-        with pytest.raises(ValueError, match=f"has cursor {cursor}, and the source has {LEN} samples"):
+        with pytest.raises(ValueError, match=f"has cursor {cursor}, and an epoch has {LEN} samples"):
             second.load_state_dict(second.state_dict() | {"cursor": cursor})
         # The end itself is where a loader is after its last batch.
         second.load_state_dict(second.state_dict() | {"cursor": LEN})

@@ -39,9 +39,9 @@ class NativeSamples:
     def __len__(self) -> int:
         return len(self.open())
 
-    def sample_of_epoch(self, index: int, epoch: int) -> dict[str, Any]:
-        """Returns a sample, with the random crops and so on that it has in this epoch."""
-        return self.open().sample(index, epoch)
+    def sample_of_epoch(self, index: int, epoch: int, seed: int | None = None) -> dict[str, Any]:
+        """Returns a sample, with the random crops and so on that it has in this epoch; `seed` is that of its draws."""
+        return self.open().sample(index, epoch, seed)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}
@@ -62,14 +62,14 @@ class Mapped:
     def __getitem__(self, index: int) -> Any:
         return self.sample_of_epoch(index, 0)
 
-    def sample_of_epoch(self, index: int, epoch: int) -> Mapping[str, Any]:
-        """Returns a sample of an epoch as the functions give it.
+    def sample_of_epoch(self, index: int, epoch: int, seed: int | None = None) -> Mapping[str, Any]:
+        """Returns a sample of an epoch as the functions give it; `seed` is that of its draws, by default the loader's.
 
         Raises:
             TypeError: A function gives something else than a dict.
         """
         if isinstance(self.samples, NativeSamples):
-            return self._changed(self.samples.sample_of_epoch(index, epoch))
+            return self._changed(self.samples.sample_of_epoch(index, epoch, seed))
         return self.changed(self.samples[index])
 
     def changed(self, sample: Any) -> Mapping[str, Any]:

@@ -78,7 +78,7 @@ impl Schedule {
                 self.runs_to_redo
                     .push_back(PlannedRun { sharing: Sharing::Alone, ..PlannedRun::fill(run, planned.attempt) });
             } else {
-                self.poison(*hand, ended, actions);
+                self.poison(*hand, planned.attempt, ended, actions);
             }
         }
         self.redo(planned, begun, first_row + rows);
@@ -101,16 +101,16 @@ impl Schedule {
         *deaths
     }
 
-    /// Gives a sample up: its row fails, or gets the next candidate.
-    fn poison(&mut self, hand: RowInHand, ended: &str, actions: &mut Vec<Action>) {
+    /// Gives a sample up, which was not come to before so many others: its row fails, or gets the next candidate.
+    fn poison(&mut self, hand: RowInHand, others: u32, ended: &str, actions: &mut Vec<Action>) {
         let RowInHand { slot, row, index } = hand;
         let SlotState::Filling(batch) = &self.slots[slot as usize] else { return };
         let (number, epoch) = (batch.number, batch.epoch);
         let Some(epoch) = self.epoch(epoch) else { return };
         let error = worker_error(index, format!("it ended {POISON_DEATHS} workers, the last one {ended}"));
         // The worker may have come to this sample by giving up others.
-        let tried =
-            (0..MAX_ATTEMPTS).find(|&tried| self.on_error.candidate(&epoch.partition, number, row, tried) == index);
+        let tried = (others..MAX_ATTEMPTS)
+            .find(|&tried| self.on_error.candidate(&epoch.partition, number, row, tried) == index);
         let attempt = tried.map_or(MAX_ATTEMPTS, |tried| tried + 1);
         let run = Run { slot, first_row: row, rows: 1 };
         actions.push(Action::Quarantine(error.clone()));
@@ -200,7 +200,7 @@ impl Schedule {
         for (row, (index, ended)) in given_up.rows {
             self.hand_out_again(slot, begun, row);
             begun = row + 1;
-            self.poison(RowInHand { slot, row, index }, &ended, actions);
+            self.poison(RowInHand { slot, row, index }, 0, &ended, actions);
         }
         self.hand_out_again(slot, begun, rows);
     }

@@ -133,7 +133,7 @@ impl Samples {
         }
         let dataset = self.dataset.bind(py);
         match self.call {
-            Call::Epoch => dataset.call_method1(intern!(py, "sample_of_epoch"), (key.index, key.epoch)),
+            Call::Epoch => dataset.call_method1(intern!(py, "sample_of_epoch"), (key.index, key.epoch, key.seed)),
             Call::Item => dataset.get_item(key.index),
             Call::Items => dataset.call_method1(intern!(py, "__getitems__"), ([key.index],))?.get_item(0),
         }

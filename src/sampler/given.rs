@@ -1,0 +1,187 @@
+//! Orders that are given as such, over a source: which sample stands where.
+
+use std::sync::Arc;
+
+use super::{
+    mixture,
+    order_spec::{OrderKind, OrderSpec},
+    permutation::Permutation,
+    table::Table,
+    weighted,
+};
+use crate::{
+    error::{Error, Result},
+    rng::Key,
+};
+
+/// Sets the seeds of positions apart from all other draws.
+const PLACE_OP: u64 = u64::MAX - 4;
+
+/// An order over a source, with its table.
+#[derive(Clone, Debug)]
+pub struct Given {
+    spec: Arc<OrderSpec>,
+    table: Table,
+}
+
+impl Given {
+    /// Returns the order over a source of so many samples; `table` is its table, where it has one.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it is no order of such a source.
+    pub fn open(spec: &OrderSpec, table: Option<Table>, samples: u64) -> Result<Self> {
+        spec.check(samples)?;
+        let table = table.unwrap_or_else(|| Table::new([]));
+        if (table.bytes().len() as u64) < spec.table_bytes() {
+            return Err(Error::Config(format!("Loader: the table of order {} is not all there", spec.name())));
+        }
+        Ok(Self { spec: Arc::new(spec.clone()), table })
+    }
+
+    /// Returns the order as data.
+    pub fn spec(&self) -> &OrderSpec {
+        &self.spec
+    }
+
+    /// Returns how many positions an epoch has over so many samples.
+    pub(super) fn positions(&self, samples: u64) -> u64 {
+        match &self.spec.kind {
+            OrderKind::Weighted { num_samples, .. } => *num_samples,
+            OrderKind::Repeated { times, num_samples } => num_samples.unwrap_or(samples.saturating_mul(*times)),
+            OrderKind::Explicit { indices, .. } => *indices,
+            OrderKind::Mixture { counts, .. } => counts.iter().sum(),
+        }
+    }
+
+    /// Tells whether a sample may come twice in an epoch.
+    pub(super) fn repeats(&self) -> bool {
+        match self.spec.kind {
+            OrderKind::Weighted { .. } | OrderKind::Mixture { .. } => true,
+            OrderKind::Repeated { times, .. } => times > 1,
+            OrderKind::Explicit { repeats, .. } => repeats,
+        }
+    }
+
+    /// Returns the order of an epoch over so many samples.
+    pub(super) fn of_epoch(&self, samples: u64, seed: u64, epoch: u64) -> GivenEpoch {
+        let permutation = match self.spec.kind {
+            OrderKind::Repeated { .. } => Some(Permutation::new(samples, seed, epoch)),
+            OrderKind::Weighted { .. } | OrderKind::Explicit { .. } | OrderKind::Mixture { .. } => None,
+        };
+        GivenEpoch { given: self.clone(), samples, seed, epoch, permutation }
+    }
+}
+
+/// The order of one epoch.
+#[derive(Clone, Debug)]
+pub(super) struct GivenEpoch {
+    given: Given,
+    samples: u64,
+    seed: u64,
+    epoch: u64,
+    /// Of an order that repeats samples of a shuffled one.
+    permutation: Option<Permutation>,
+}
+
+impl GivenEpoch {
+    /// Returns the sample at a position.
+    pub(super) fn get(&self, position: u64) -> u64 {
+        let (table, at) = (&self.given.table, (self.epoch, position));
+        match &self.given.spec.kind {
+            OrderKind::Weighted { .. } => weighted::draw(table, self.samples, self.seed, at),
+            OrderKind::Repeated { times, .. } => {
+                let position = position / times;
+                self.permutation.as_ref().map_or(position, |order| order.get(position))
+            }
+            OrderKind::Explicit { .. } => table.word(position),
+            OrderKind::Mixture { lengths, counts } => mixture::draw(table, (lengths, counts), self.seed, at),
+        }
+    }
+}
+
+/// Returns the seed of the sample at a position, where an order may give it at another one as well: with the loader's seed both
+/// would be equal copies.
+pub(super) fn seed_of(position: u64, seed: u64, epoch: u64) -> u64 {
+    Key { seed, epoch, index: position }.rng(PLACE_OP).below(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type WithTable = Result<(OrderSpec, Vec<u8>)>;
+
+    fn given((spec, table): (OrderSpec, Vec<u8>), samples: u64) -> Given {
+        Given::open(&spec, Some(Table::new(table)), samples).unwrap()
+    }
+
+    fn order(given: &Given, samples: u64, epoch: u64) -> Vec<u64> {
+        let order = given.of_epoch(samples, 3, epoch);
+        (0..given.positions(samples)).map(|position| order.get(position)).collect()
+    }
+
+    fn refused(made: WithTable, samples: u64) -> String {
+        made.and_then(|(spec, table)| Given::open(&spec, Some(Table::new(table)), samples)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn repeated_samples_come_in_a_row_of_a_shuffled_order() {
+        let repeated = given(OrderSpec::repeated(3, None).unwrap(), 10);
+        let shuffled = Permutation::new(10, 3, 2);
+        let expected: Vec<u64> = (0..30).map(|position| shuffled.get(position / 3)).collect();
+        assert_eq!(order(&repeated, 10, 2), expected);
+        let cut = given(OrderSpec::repeated(3, Some(8)).unwrap(), 10);
+        assert_eq!(order(&cut, 10, 2), expected[..8]);
+    }
+
+    #[test]
+    fn an_explicit_order_is_its_indices_in_every_epoch() {
+        let explicit = given(OrderSpec::explicit(&[4, 0, 4, 2]).unwrap(), 5);
+        assert_eq!((order(&explicit, 5, 0), order(&explicit, 5, 9)), (vec![4, 0, 4, 2], vec![4, 0, 4, 2]));
+        let repeats = |indices: &[u64]| given(OrderSpec::explicit(indices).unwrap(), 1 << 40).repeats();
+        assert!(repeats(&[4, 0, 4, 2]) && repeats(&[0, 0]) && repeats(&[1 << 39, 3, 1 << 39]));
+        assert!(!repeats(&[4, 0, 2]) && !repeats(&[0]) && !repeats(&[1 << 39, 3, (1 << 39) - 1]));
+    }
+
+    #[test]
+    fn orders_are_named_where_they_cannot_be() {
+        let weights = |weights: &[f64]| refused(OrderSpec::weighted(weights, None), 3);
+        assert_eq!(weights(&[1.0, -1.0, 1.0]), "Weighted: weights[1] must be a finite number, 0 or more, not -1");
+        assert!(weights(&[1.0, f64::NAN, 1.0]).contains("weights[1]") && weights(&[f64::INFINITY]).contains("inf"));
+        assert!(weights(&[0.0; 3]).contains("all are 0") && weights(&[]).contains("there is none"));
+        assert!(weights(&[1.0; 4]).contains("4 weights, and the source has 3 samples"));
+        assert!(refused(OrderSpec::weighted(&[1.0], Some(0)), 1).contains("num_samples"));
+        assert!(refused(OrderSpec::repeated(0, None), 3).contains("times"));
+        assert!(refused(OrderSpec::repeated(2, Some(7)), 3).contains("num_samples=7"));
+        assert!(refused(OrderSpec::explicit(&[]), 3).contains("at least one index"));
+        assert!(refused(OrderSpec::explicit(&[0, 3]), 3).contains("index 3"));
+        let mixture = |weights: &[f64], lengths: &[u64]| refused(OrderSpec::mixture(weights, lengths, None), 6);
+        assert!(mixture(&[1.0, 0.0], &[3, 3]).contains("weights[1]") && mixture(&[1.0], &[3, 3]).contains("2, not 1"));
+        assert!(mixture(&[1.0, 1.0], &[3, 0]).contains("lengths[1]") && mixture(&[], &[]).contains("1 to 256"));
+        assert!(
+            mixture(&[1.0, 1.0], &[3, 4]).contains("7 samples together")
+                && mixture(&[1.0; 257], &[1; 257]).contains("257")
+        );
+        let (spec, table) = OrderSpec::explicit(&[0, 1]).unwrap();
+        assert!(
+            Given::open(&spec, Some(Table::new(table[..8].to_vec())), 2).unwrap_err().to_string().contains("table")
+        );
+    }
+
+    #[test]
+    fn digests_tell_orders_apart() {
+        let all = [
+            OrderSpec::weighted(&[1.0, 2.0], None),
+            OrderSpec::weighted(&[1.0, 3.0], None),
+            OrderSpec::weighted(&[1.0, 2.0], Some(5)),
+            OrderSpec::repeated(2, None),
+            OrderSpec::repeated(3, None),
+            OrderSpec::explicit(&[0, 1]),
+            OrderSpec::explicit(&[1, 0]),
+            OrderSpec::mixture(&[1.0, 2.0], &[1, 1], None),
+            OrderSpec::mixture(&[1.0, 2.0], &[1, 1], Some(9)),
+        ];
+        let digests: std::collections::HashSet<u64> = all.into_iter().map(|made| made.unwrap().0.digest()).collect();
+        assert_eq!(digests.len(), 9);
+    }
+}
