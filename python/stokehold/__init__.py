@@ -100,6 +100,7 @@ _HOMES: Final = {
         "SanitizeBoundingBoxes",
     ),
     "transforms.policies": ("AugMix", "AutoAugment", "RandAugment", "TrivialAugmentWide"),
+    "transforms.sound": ("AmplitudeToDB", "FrequencyMasking", "MelSpectrogram", "Spectrogram", "TimeMasking"),
     "transforms.views": ("View",),
     "user.streams": ("WorkerInfo", "get_worker_info"),
     "web_dataset": ("Member", "WebDataset"),

@@ -35,6 +35,7 @@ from stokehold.transforms import (
     geometry,
     places,
     policies,
+    sound,
     views,
 )
 from stokehold.transforms.calls import *
@@ -47,6 +48,7 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.transforms.sound import *
 from stokehold.transforms.views import *
 from stokehold.user.streams import WorkerInfo, get_worker_info
 from stokehold.web_dataset import Member, WebDataset
@@ -109,4 +111,5 @@ __all__ += geometry.__all__
 __all__ += kinds.__all__
 __all__ += places.__all__
 __all__ += policies.__all__
+__all__ += sound.__all__
 __all__ += views.__all__

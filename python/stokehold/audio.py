@@ -27,7 +27,8 @@ class Audio(_Encoded):
 
     Their field is a waveform, ``float32`` of shape (samples,), or (samples, channels) where `channels` is more than 1.
     Integers of a file become numbers from -1 to 1. Without `samples` every clip keeps its own length and the field is
-    ragged: give the loader its ``capacity``, in samples. The field takes no transforms.
+    ragged: give the loader its ``capacity``, in samples. It takes `Spectrogram`,
+    `MelSpectrogram` and what goes with these, and functions, which get its array.
 
     Files of another rate are resampled as ``torchaudio.functional.resample`` does with its defaults (a sinc of 6 zeros
     in a Hann window, and a roll-off of 0.99), with weights and sums of ``float64``, and equal bytes on every machine.

@@ -58,7 +58,8 @@ fn moves(op: &Numbered) -> bool {
         transform::Role::Decoding(_)
         | transform::Role::Row(_)
         | transform::Role::Boxes(_)
-        | transform::Role::KeyPoints(_) => false,
+        | transform::Role::KeyPoints(_)
+        | transform::Role::Sound(_) => false,
     }
 }
 

@@ -69,7 +69,8 @@ impl<'a> Relations<'a> {
             | transform::Role::Row(_)
             | transform::Role::Call(_)
             | transform::Role::Boxes(_)
-            | transform::Role::KeyPoints(_) => None,
+            | transform::Role::KeyPoints(_)
+            | transform::Role::Sound(_) => None,
         };
         let mut all =
             self.ops.iter().enumerate().flat_map(|(at, ops)| ops.iter().filter_map(samples).map(move |op| (at, op)));
