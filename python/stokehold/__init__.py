@@ -22,7 +22,7 @@ _HOMES: Final = {
     "array_files": ("Npy", "Npz", "Safetensors"),
     "arrow.hugging_face": ("HuggingFace",),
     "arrow.ipc": ("Arrow",),
-    "audio": ("Audio",),
+    "audio": ("Audio", "Waveform"),
     "batch": ("Batch", "Ragged"),
     "coco": ("CocoDetection",),
     "encoded": ("Images", "Masks"),

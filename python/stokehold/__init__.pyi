@@ -5,7 +5,7 @@ from stokehold.adapters import Albumentations, TorchVision
 from stokehold.array_files import Npy, Npz, Safetensors
 from stokehold.arrow.hugging_face import HuggingFace
 from stokehold.arrow.ipc import Arrow
-from stokehold.audio import Audio
+from stokehold.audio import Audio, Waveform
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
@@ -89,6 +89,7 @@ __all__ = [
     "TokenBin",
     "TorchVision",
     "Transform",
+    "Waveform",
     "WebDataset",
     "Windows",
     "WorkerError",

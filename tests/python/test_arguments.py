@@ -80,6 +80,7 @@ NEEDED: dict[str, Any] = {
 
 OF: dict[str, dict[str, Any]] = {
     "Audio": {"rows": ["x"], "sample_rate": 8000},
+    "Waveform": {"sample_rate": 8000},
     "BoundingBoxes": {"rows": [[[1, 2, 3, 4]]]},
     "Images": {"rows": ["x"]},
     "KeyPoints": {"rows": [[[1, 2]]]},

@@ -20,11 +20,12 @@ __all__ = [
 class Spectrogram(Transform):
     """Makes a spectrogram of a waveform, as ``torchaudio.transforms.Spectrogram``.
 
-    Takes a field of `Audio`, (samples,) or (samples, channels), and gives ``float32`` of shape (frames, n_fft // 2 + 1),
-    with the channels as a third axis where there are several: the transpose of torchaudio's. Frames are as many as
-    torchaudio's, and where the column has ``samples`` they are the same for all; else the field is ragged in the frames,
-    and the loader's ``capacity`` counts these. The window is Hann's, periodic. Sums are in ``float64`` and rounded once,
-    so that the result is nearer to the true one than ``float32`` arithmetic is, with equal bytes on every machine.
+    Takes a field of `Audio`, (samples,) or (samples, channels), and gives ``float32`` of shape (frames, n_fft // 2 +
+    1), with the channels as a third axis where there are several: the transpose of torchaudio's. Frames are as many as
+    torchaudio's, and where the column has ``samples`` they are the same for all; else the field is ragged in the
+    frames, and the loader's ``capacity`` counts these. The window is Hann's, periodic. Sums are in ``float64`` and
+    rounded once, so that the result is nearer to the true one than ``float32`` arithmetic is, with equal bytes on every
+    machine.
 
     Args:
         n_fft: The samples of a frame, 1 to 65536; 400 by default. Lengths whose prime factors are small are fast.
@@ -58,10 +59,10 @@ class Spectrogram(Transform):
 class MelSpectrogram(Transform):
     """Makes a spectrogram on a mel scale, as ``torchaudio.transforms.MelSpectrogram``.
 
-    Takes a field of `Audio`, (samples,) or (samples, channels), and gives ``float32`` of shape (frames, n_mels), with the
-    channels as a third axis where there are several: the transpose of torchaudio's. All else is as for `Spectrogram`.
-    Filters are triangles on the mel scale, those of ``torchaudio.functional.melscale_fbanks``. One that lies between two
-    frequencies of a frame is 0: torchaudio warns of such, which too many filters for an `n_fft` make.
+    Takes a field of `Audio`, (samples,) or (samples, channels), and gives ``float32`` of shape (frames, n_mels), with
+    the channels as a third axis where there are several: the transpose of torchaudio's. All else is as for
+    `Spectrogram`. Filters are triangles on the mel scale, those of ``torchaudio.functional.melscale_fbanks``. One that
+    lies between two frequencies of a frame is 0: torchaudio warns of such, which too many filters for an `n_fft` make.
 
     Args:
         sample_rate: Samples a second, 16000 by default; it must be that of the `Audio` column.
@@ -81,8 +82,8 @@ class MelSpectrogram(Transform):
             logarithmic above.
 
     Raises:
-        ValueError: An argument out of range, or an `f_min` that is not below `f_max`; by the loader, a `sample_rate` that
-            is not that of the waveform.
+        ValueError: An argument out of range, or an `f_min` that is not below `f_max`; by the loader, a `sample_rate`
+            that is not that of the waveform.
     """
 
     sample_rate: int = 16_000
@@ -105,13 +106,13 @@ class MelSpectrogram(Transform):
 class AmplitudeToDB(Transform):
     """Turns a spectrogram to decibels, as ``torchaudio.transforms.AmplitudeToDB``.
 
-    Takes what `Spectrogram` or `MelSpectrogram` makes and keeps its shape. A value x becomes 10 log10(max(x, 1e-10)), or
-    20 log10 of it for magnitudes.
+    Takes what `Spectrogram` or `MelSpectrogram` makes and keeps its shape. A value x becomes 10 log10(max(x, 1e-10)),
+    or 20 log10 of it for magnitudes.
 
     Args:
         stype: What the values are: ``"power"`` (the default), squares of magnitudes, or ``"magnitude"``.
-        top_db: How far below the sample's greatest value others may lie, in decibels, 0 or more; smaller ones are raised
-            to that. None, the default, leaves them.
+        top_db: How far below the sample's greatest value others may lie, in decibels, 0 or more; smaller ones are
+            raised to that. None, the default, leaves them.
 
     Raises:
         ValueError: Another word, or a negative `top_db`.

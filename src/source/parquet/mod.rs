@@ -50,7 +50,7 @@ pub struct Parquet {
     /// Each row group: its file, and its number there.
     groups: Vec<(u32, u32)>,
     blocks: Arc<Blocks>,
-    /// Whether files of images are among the columns, so that reading ahead pays.
+    /// Whether files of images or sound are among the columns, so that reading ahead pays.
     does_io: bool,
     cache: Mutex<Cache>,
 }
