@@ -5,7 +5,7 @@ from stokehold.adapters import Albumentations, TorchVision
 from stokehold.array_files import Npy, Npz, Safetensors
 from stokehold.arrow.hugging_face import HuggingFace
 from stokehold.arrow.ipc import Arrow
-from stokehold.audio import Audio
+from stokehold.audio import Audio, Waveform
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
 from stokehold.encoded import Images, Masks
@@ -36,6 +36,7 @@ from stokehold.transforms import (
     geometry,
     places,
     policies,
+    sound,
     tokens,
     views,
 )
@@ -49,6 +50,7 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.transforms.sound import *
 from stokehold.transforms.tokens import *
 from stokehold.transforms.views import *
 from stokehold.user.streams import WorkerInfo, get_worker_info
@@ -94,6 +96,7 @@ __all__ = [
     "TokenBin",
     "TorchVision",
     "Transform",
+    "Waveform",
     "WebDataset",
     "Weighted",
     "Windows",
@@ -117,5 +120,6 @@ __all__ += geometry.__all__
 __all__ += kinds.__all__
 __all__ += places.__all__
 __all__ += policies.__all__
+__all__ += sound.__all__
 __all__ += tokens.__all__
 __all__ += views.__all__

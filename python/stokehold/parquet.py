@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
 from stokehold import _native
+from stokehold.audio import Waveform, waveforms
 from stokehold.checks import extents, mapping, one_of, printable, shown, text
 from stokehold.checks import names as names_of
 from stokehold.checks import paths as listed_paths
@@ -45,8 +46,8 @@ class Parquet(Source):
     - lists of a fixed length: tensors. Lists: ragged fields. Lists of lists of a fixed length: ragged fields whose
       entries have that shape. Lists of lists whose lengths the file does not fix need `shapes`.
     - strings: texts, which are lists of their UTF-8 bytes. Binaries: lists of bytes; or images, where `images` says so.
-    - what Hugging Face ``datasets`` has written, by the features in its files: images (their bytes), sound (as bytes),
-      and class labels, whose names are `classes`.
+    - what Hugging Face ``datasets`` has written, by the features in its files: images (their bytes), sound (as bytes,
+      or as waveforms where `audio` says so), and class labels, whose names are `classes`.
 
     Decimals, maps, and lists of texts or images are refused by name; choose other columns. Texts and lists have room
     for half as much again as the longest of the first 1000 rows takes; a longer one gets more room, which costs a
@@ -61,6 +62,7 @@ class Parquet(Source):
         columns: The columns to read, in this order; a mapping renames them: fields to columns. A column within a struct
             is ``"struct.column"``. None reads all. Nothing else is read from the disk.
         images: Fields that hold image files: columns of binaries, or of structs with a column ``bytes``.
+        audio: Fields that hold audio files, in such columns, and the `Waveform` that each becomes.
         shapes: For fields that are lists, their shape: ``(768,)`` makes a tensor of lists of 768 values, ``(None, 4)``
             a ragged field of lists of lists of 4. A row of another shape is a bad sample.
         nulls: ``"error"`` makes a row with a null in a chosen column a bad sample; ``"fill"`` puts 0, an empty text or
@@ -86,6 +88,7 @@ class Parquet(Source):
         *,
         columns: Sequence[str] | Mapping[str, str] | None = None,
         images: Sequence[str] = (),
+        audio: Mapping[str, Waveform] | None = None,
         shapes: Mapping[str, Sequence[int | None]] | None = None,
         nulls: Literal["error", "fill", "mask"] = "error",
         fill: Mapping[str, Fill] | None = None,
@@ -107,6 +110,7 @@ class Parquet(Source):
             "partitions": names,
             "columns": None if columns is None else _renamed(columns),
             "images": names_of("Parquet: images", images, "a sequence of names"),
+            "audio": {name: waveform.spec() for name, waveform in waveforms("Parquet", audio).items()},
             "shapes": {
                 name: extents(f"Parquet: shapes[{name!r}]", shape, least=1, varies=True)
                 for name, shape in rooms.items()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from stokehold import _native
+from stokehold.audio import Waveform
 from stokehold.cache import cache_folder
 from stokehold.checks import dtype_name, extents, mapping, one_of, shown, text, truth
 from stokehold.shards import Paths, Progress, shard_paths
@@ -16,6 +17,8 @@ from stokehold.sources import Source
 __all__ = ["Feature", "TFRecord"]
 
 Take = Literal["image", "mask", "text", "bytes", "raw", "label", "numbers"]
+
+_OTHER: Final = ", a Waveform, or None"
 
 
 class Feature:
@@ -27,7 +30,7 @@ class Feature:
             ``"bytes"`` what lies there, ``"raw"`` numbers of ``dtype`` without a header. Of numbers: ``"label"`` is a
             class's number, ``"numbers"`` what is there. By default ``"numbers"`` where ``dtype`` or ``shape`` is given,
             and else what the first record says: numbers; a byte string that begins as an image file does is an image,
-            and any other is bytes.
+            and any other is bytes. A `Waveform` makes waveforms of audio files.
         of: For a mask, the field of the image that it follows.
         dtype: NumPy's name of the dtype. For ``"raw"``, what the bytes are. For ``"numbers"``, an integer type, which
             every value of an ``int64_list`` must fit; by default ``int64``, and ``float32`` for a ``float_list``. Masks
@@ -43,25 +46,25 @@ class Feature:
     def __init__(
         self,
         name: str,
-        take: Take | None = None,
+        take: Take | Waveform | None = None,
         *,
         of: str = "image",
         dtype: str | None = None,
         shape: Sequence[int | None] | None = None,
     ) -> None:
         text("Feature: name", name)
-        if take is None and (dtype is not None or shape is not None):
-            take = "numbers"
-        if take is not None:
-            take = one_of("Feature: take", take, get_args(Take), other=", or None")
-        if dtype is not None and take not in {"raw", "numbers", "mask"}:
-            raise ValueError(f"Feature: dtype goes with raw, numbers and mask, not with {take}")
-        if shape is not None and take not in {"raw", "numbers"}:
-            raise ValueError(f"Feature: shape goes with raw and numbers, not with {take}")
-        if take == "raw" and dtype is None:
+        self.waveform = take if isinstance(take, Waveform) else None
+        self.take: Take | Literal["audio"] | None = "audio"
+        if not isinstance(take, Waveform):
+            taken = "numbers" if take is None and (dtype is not None or shape is not None) else take
+            self.take = None if taken is None else one_of("Feature: take", taken, get_args(Take), other=_OTHER)
+        if dtype is not None and self.take not in {"raw", "numbers", "mask"}:
+            raise ValueError(f"Feature: dtype goes with raw, numbers and mask, not with {self.take}")
+        if shape is not None and self.take not in {"raw", "numbers"}:
+            raise ValueError(f"Feature: shape goes with raw and numbers, not with {self.take}")
+        if self.take == "raw" and dtype is None:
             raise ValueError("Feature: raw numbers need their dtype")
         self.name = name
-        self.take = take
         self.of = text("Feature: of", of, "the name of a field")
         self.dtype = None if dtype is None else dtype_name("Feature: dtype", dtype)
         self.shape = None if shape is None else extents("Feature: shape", shape, least=1)
@@ -77,7 +80,7 @@ class Feature:
             return "class"
         if self.take == "numbers":
             return {"numbers": {"dtype": self.dtype, "shape": self.shape}}
-        kind: dict[str, Any] = {"kind": self.take}
+        kind: dict[str, Any] = {"kind": self.take} if self.waveform is None else self.waveform.spec()
         if self.take == "raw":
             shape = self.shape or []
             varies = shape[:1] == [None]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
 from stokehold import _native
+from stokehold.audio import Waveform
 from stokehold.cache import cache_folder
 from stokehold.checks import dtype_name, extents, mapping, one_of, printable, shown, text
 from stokehold.shards import Paths, Progress, shard_paths
@@ -31,7 +32,8 @@ class Member:
             ``"text"`` UTF-8, ``"bytes"`` what lies there, ``"numpy"`` an array in NumPy's format, ``"raw"`` numbers of
             ``dtype`` without a header, ``"json"`` one value in JSON. By default the suffix says it: images by their
             formats' names, ``cls``, ``id`` and ``index`` are labels, ``txt`` and ``json`` texts, ``npy`` arrays,
-            everything else is bytes.
+            everything else is bytes. A `Waveform` makes waveforms of audio files, which are bytes without one: nobody
+            else knows their rate.
         of: For a mask, the field of the image that it follows.
         value: For ``"json"``, where the value is: keys and positions, separated by ``/``.
         dtype: For ``"raw"`` and ``"json"``, NumPy's name of the dtype; without one, a value in JSON is a text. Masks
@@ -47,7 +49,7 @@ class Member:
     def __init__(
         self,
         suffixes: str,
-        take: Take | None = None,
+        take: Take | Waveform | None = None,
         *,
         of: str = "image",
         value: str | None = None,
@@ -60,8 +62,11 @@ class Member:
         self.suffixes = [suffix.strip().removeprefix(".").lower() for suffix in suffixes.split(";")]
         if not all(self.suffixes):
             raise ValueError(f"Member: suffixes must be some, separated by `;`, not {suffixes!r}")
-        self.take = _of_suffixes(self.suffixes, value) if take is None else take
-        self.take = one_of("Member: take", self.take, get_args(Take), other=", or None")
+        self.waveform = take if isinstance(take, Waveform) else None
+        self.take: Take | Literal["audio"] = "audio"
+        if not isinstance(take, Waveform):
+            taken = _of_suffixes(self.suffixes, value) if take is None else take
+            self.take = one_of("Member: take", taken, get_args(Take), other=", a Waveform, or None")
         if (value is not None) != (self.take == "json"):
             raise ValueError(f'Member: value goes with take="json", which needs it, not with {self.take!r}')
         if dtype is not None and self.take not in {"raw", "json", "mask"}:
@@ -89,7 +94,7 @@ class Member:
         if self.take == "json":
             pointer = "/" + str(self.value).strip("/")
             return {"json": {"pointer": pointer, "dtype": self.dtype, "is_list": varies}}
-        kind: dict[str, Any] = {"kind": self.take}
+        kind: dict[str, Any] = {"kind": self.take} if self.waveform is None else self.waveform.spec()
         if self.take == "raw":
             kind = {"kind": "list", "shape": shape[1:]} if varies else {"kind": "tensor", "shape": shape}
         if self.take == "mask":

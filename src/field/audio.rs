@@ -5,10 +5,13 @@ use serde::{Deserialize, Serialize};
 use super::kind::{FieldKind, Payload, Request, Role};
 use crate::{
     error::Result,
+    function::ArraySpec,
     spec::{DType, FieldSpec, Ragged},
+    transform::{self, Between, CallInput, Calls, SoundChain, SoundShape, UNBOUNDED},
 };
 
-/// An audio file's bytes, decoded to `float32` (samples,), or (samples, channels) where there are several.
+/// An audio file's bytes, decoded to `float32` (samples,), or (samples, channels) where there are several; transforms make
+/// spectrograms of that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audio {
     /// Samples a second, to which files of another rate are resampled.
@@ -30,14 +33,32 @@ pub struct Audio {
 pub(super) const COUNTERS: &[&str] = &[];
 
 impl Audio {
-    fn spec(&self, name: &str, capacity: usize) -> FieldSpec {
-        let channels = (self.channels > 1).then_some(self.channels);
-        if self.samples > 0 {
-            let shape: Vec<usize> = [self.samples].into_iter().chain(channels).collect();
-            return FieldSpec::new(name, DType::Float32, shape);
+    /// Returns what a clip is before there are transforms.
+    fn waveform(&self) -> SoundShape {
+        let rows = (self.samples > 0).then_some(self.samples);
+        SoundShape { rate: self.sample_rate, channels: self.channels, rows, bins: None }
+    }
+
+    /// Returns what rows of such sound look like.
+    fn rows(&self, request: Request<'_>, sound: SoundShape) -> Result<FieldSpec> {
+        let name = request.name;
+        if let Some(rows) = sound.rows {
+            request.without_capacity()?;
+            let shape: Vec<usize> = [rows].into_iter().chain(sound.entry()).collect();
+            return Ok(FieldSpec::new(name, DType::Float32, shape));
         }
-        let spec = FieldSpec::new(name, DType::Float32, channels.into_iter().collect::<Vec<_>>());
-        FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..spec }
+        // That of the field counts samples.
+        let own = (self.capacity > 0 && sound.bins.is_none()).then_some(self.capacity);
+        let unbounded = request.unbounded.then_some(UNBOUNDED);
+        let Some(capacity) = request.capacity.or(own).or(unbounded) else {
+            let what = if sound.bins.is_some() { "frames" } else { "samples" };
+            return Err(request.refused(format!(
+                "its clips keep their own lengths: give the loader capacity={{{name:?}: the most {what} of one}}, or the \
+                 column samples="
+            )));
+        };
+        let spec = FieldSpec::new(name, DType::Float32, sound.entry());
+        Ok(FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..spec })
     }
 }
 
@@ -58,24 +79,24 @@ impl FieldKind for Audio {
 
     fn compile(&self, request: Request<'_>) -> Result<(FieldSpec, Role)> {
         request.alone("it is audio")?;
-        request.without_ops("takes images, not audio")?;
         if self.sample_rate == 0 || self.channels == 0 {
             return Err(request.refused("audio has one channel and one sample a second, or more"));
         }
-        if self.samples > 0 {
-            request.without_capacity()?;
+        let end = request.ops.iter().position(|op| matches!(op.role, transform::Role::Call(_)));
+        let (ops, called) = request.ops.split_at(end.unwrap_or(request.ops.len()));
+        let chain = SoundChain::compile(request.name, self.waveform(), ops)?;
+        let sound = chain.output();
+        if called.is_empty() {
+            let spec = self.rows(request, sound)?;
+            spec.row_bytes()?;
+            return filled(self, request, chain, (spec.clone(), Row::Values(spec)));
         }
-        let capacity = request.capacity.unwrap_or(self.capacity);
-        if self.samples == 0 && capacity == 0 {
-            return Err(request.refused(format!(
-                "its clips keep their own lengths: give the loader capacity={{{:?}: the most samples of one}}, or the \
-                 column samples=",
-                request.name
-            )));
-        }
-        let spec = self.spec(request.name, capacity);
-        spec.row_bytes()?;
-        filled(self, request, spec)
+        let shape = [sound.rows].into_iter().chain(sound.entry().into_iter().map(Some)).collect();
+        let given = Between { spec: ArraySpec { dtype: DType::Float32, shape }, layout: None };
+        let Request { name, capacity, unbounded, .. } = request;
+        let (calls, spec) =
+            Calls::compile(CallInput { name, capacity, unbounded, is_followed: false }, given, called)?;
+        filled(self, request, chain, (spec, Row::Called(calls)))
     }
 
     fn describe(&self, name: &str) -> String {
@@ -83,16 +104,27 @@ impl FieldKind for Audio {
     }
 }
 
+/// What becomes of sound that all transforms have been done to.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "audio"), expect(dead_code, reason = "nothing fills rows of audio then"))]
+enum Row {
+    /// It is written to rows that look so.
+    Values(FieldSpec),
+    /// A function gets it.
+    Called(Calls),
+}
+
 /// Returns what fills the rows.
 #[cfg(feature = "audio")]
 #[expect(clippy::unnecessary_wraps, reason = "it fails where audio is not built in")]
-fn filled(audio: &Audio, request: Request<'_>, spec: FieldSpec) -> Result<(FieldSpec, Role)> {
-    let fill = fill::AudioFill { at: request.at, audio: audio.clone(), spec: spec.clone() };
+fn filled(audio: &Audio, request: Request<'_>, chain: SoundChain, rows: (FieldSpec, Row)) -> Result<(FieldSpec, Role)> {
+    let (spec, row) = rows;
+    let fill = fill::AudioFill { at: request.at, audio: audio.clone(), chain, row };
     Ok((spec, Role::Alone(Box::new(fill))))
 }
 
 #[cfg(not(feature = "audio"))]
-fn filled(_audio: &Audio, request: Request<'_>, _spec: FieldSpec) -> Result<(FieldSpec, Role)> {
+fn filled(_: &Audio, request: Request<'_>, _: SoundChain, _: (FieldSpec, Row)) -> Result<(FieldSpec, Role)> {
     Err(request.refused("this program was built without the feature `audio`"))
 }
 
@@ -100,12 +132,13 @@ fn filled(_audio: &Audio, request: Request<'_>, _spec: FieldSpec) -> Result<(Fie
 mod fill {
     use std::time::Instant;
 
-    use super::Audio;
+    use super::{Audio, Row};
     use crate::{
         decode::audio::{Clip, Kernel},
         error::{Failure, Stage},
         field::fill::{Fill, Sample},
-        spec::FieldSpec,
+        spec::DType,
+        transform::{Sound, SoundChain, Workspace},
     };
 
     /// What a draw for a crop is keyed with beside the field: a number that no operation has.
@@ -115,7 +148,8 @@ mod fill {
     pub(super) struct AudioFill {
         pub(super) at: usize,
         pub(super) audio: Audio,
-        pub(super) spec: FieldSpec,
+        pub(super) chain: SoundChain,
+        pub(super) row: Row,
     }
 
     impl Fill for AudioFill {
@@ -133,7 +167,9 @@ mod fill {
             sample.times.decode += until - start;
             *sample.stage = Stage::Transform;
             let planes = self.resampled(clip, sample)?;
-            self.write(&planes, sample)?;
+            let waveform = Sound { bins: None, planes: self.cut(planes, sample)? };
+            let sound = self.chain.run(waveform, sample.key, &mut sample.budget)?;
+            self.write(&sound, sample)?;
             sample.times.transform += until.elapsed();
             Ok(())
         }
@@ -155,27 +191,45 @@ mod fill {
             Ok(resampled)
         }
 
-        fn write(&self, planes: &[Vec<f32>], sample: &mut Sample<'_>) -> Result<(), Failure> {
-            let len = planes.first().map_or(0, Vec::len);
+        /// Returns the part of a clip that is wanted, or the clip with silence behind it.
+        fn cut(&self, mut planes: Vec<Vec<f32>>, sample: &mut Sample<'_>) -> Result<Vec<Vec<f32>>, Failure> {
             let Audio { samples, random_crop, .. } = self.audio;
-            let rows = if samples > 0 { samples } else { len };
-            let spare = len.saturating_sub(rows) as u64;
+            let spare = planes.first().map_or(0, Vec::len).saturating_sub(samples) as u64;
+            if samples == 0 {
+                return Ok(planes);
+            }
+            if spare == 0 {
+                sample.take((samples * planes.len() * size_of::<f32>()) as u64, "the silence behind a clip")?;
+            }
             let first = if random_crop && spare > 0 {
                 sample.key.rng(CROP + self.at as u64).below(spare + 1) as usize
             } else {
                 0
             };
-            let taken = rows.min(len - first);
-            let shape = if planes.len() > 1 { vec![rows, planes.len()] } else { vec![rows] };
-            let row = sample.begin(self.at, &self.spec, &shape)?;
-            let (values, silence) = row.split_at_mut(taken * planes.len() * size_of::<f32>());
-            silence.fill(0);
-            for (position, frame) in values.chunks_exact_mut(planes.len() * size_of::<f32>()).enumerate() {
-                for (place, plane) in frame.chunks_exact_mut(size_of::<f32>()).zip(planes) {
-                    place.copy_from_slice(&plane[first + position].to_ne_bytes());
+            for plane in &mut planes {
+                plane.drain(..first);
+                plane.resize(samples, 0.0);
+            }
+            Ok(planes)
+        }
+
+        fn write(&self, sound: &Sound, sample: &mut Sample<'_>) -> Result<(), Failure> {
+            match &self.row {
+                Row::Values(spec) => {
+                    sound.write(sample.begin(self.at, spec, &sound.shape())?);
+                    Ok(())
+                }
+                Row::Called(calls) => {
+                    let mut space = sample.scratch.take::<Workspace>();
+                    let mut target = sample.target(self.at);
+                    let called = target.array(DType::Float32, &sound.shape()).and_then(|mut array| {
+                        sound.write(array.bytes_mut());
+                        calls.run(array, &mut space, &mut target)
+                    });
+                    sample.scratch.put(space);
+                    called
                 }
             }
-            Ok(())
         }
     }
 }

@@ -59,6 +59,7 @@ fn moves(op: &Numbered) -> bool {
         | transform::Role::Row(_)
         | transform::Role::Boxes(_)
         | transform::Role::KeyPoints(_)
+        | transform::Role::Sound(_)
         | transform::Role::Text(_) => false,
     }
 }

@@ -70,6 +70,7 @@ impl<'a> Relations<'a> {
             | transform::Role::Call(_)
             | transform::Role::Boxes(_)
             | transform::Role::KeyPoints(_)
+            | transform::Role::Sound(_)
             | transform::Role::Text(_) => None,
         };
         let mut all =

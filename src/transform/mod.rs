@@ -36,6 +36,7 @@ mod render;
 mod row;
 mod sample;
 mod segment;
+mod sound;
 mod tables;
 mod tile;
 mod tokenize;
@@ -54,6 +55,7 @@ pub use self::{
     pixels::Pixels,
     row::{Rows, SlotRows},
     segment::Workspace,
+    sound::{MelScale, Sound, SoundChain, SoundPadding, SoundShape},
     tables::table_bytes,
     tokenize::{TokenOutput, Tokenize},
     view::Region,
@@ -68,7 +70,7 @@ pub(crate) use self::{
     moves::Moves,
     numbered::Numbered,
     op::{ImageShape, KeyPointOp, OnMask, Role},
-    output::no_capacity,
+    output::{UNBOUNDED, no_capacity},
     segment::ImageInput,
     tile::{Collage, Tile},
 };

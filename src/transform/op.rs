@@ -4,8 +4,17 @@ use std::{fmt::Debug, sync::Arc};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{boxes::BoxSteps, call::Call, elements::RowSteps, mosaic::Mosaic, plan::Plan, tokenize::Tokenize};
+use super::{
+    boxes::BoxSteps,
+    call::Call,
+    elements::RowSteps,
+    mosaic::Mosaic,
+    plan::Plan,
+    sound::{Sound, SoundShape},
+    tokenize::Tokenize,
+};
 use crate::{
+    budget::Budget,
     decode::DecodeImage,
     geometry::Size,
     pixel::{Depth, PixelType},
@@ -40,6 +49,8 @@ pub(crate) enum Role {
     KeyPoints(KeyPointOp),
     /// To texts, which it makes tokens of.
     Text(Arc<Tokenize>),
+    /// To waveforms, or to spectrograms.
+    Sound(Arc<dyn SoundOp>),
 }
 
 impl std::fmt::Display for ImageShape {
@@ -153,6 +164,21 @@ pub(crate) trait BoxOp: Debug + Send + Sync {
 pub(crate) enum KeyPointOp {
     /// Moves those outside of their image to its nearest pixel.
     Clamp,
+}
+
+/// An operation on sound.
+pub(crate) trait SoundOp: Debug + Send + Sync {
+    /// Returns what sound becomes.
+    ///
+    /// # Errors
+    /// The reason why the operation cannot take such sound.
+    fn output(&self, input: SoundShape) -> Result<SoundShape, String>;
+
+    /// Draws what is random and does it to one sample.
+    ///
+    /// # Errors
+    /// The reason why the operation cannot take this sample's sound, or that there is no budget for it.
+    fn apply(&self, sound: Sound, key: OpKey, budget: &mut Budget) -> Result<Sound, String>;
 }
 
 /// Whose randomness: that of one operation on one sample.

@@ -10,7 +10,7 @@ use crate::{
 const MOST_CHANNELS: usize = 4;
 
 /// The capacity of rows that are as large as they must be.
-pub(super) const UNBOUNDED: usize = 1 << 32;
+pub(crate) const UNBOUNDED: usize = 1 << 32;
 
 /// Returns what the rows look like: of fixed shape, or ragged.
 pub(super) fn output(input: ImageInput<'_>, shape: ImageShape, row: &RowSteps) -> Result<FieldSpec> {

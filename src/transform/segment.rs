@@ -225,6 +225,7 @@ fn pixels(op: &Numbered, ended_by: Option<&str>) -> Result<Arc<dyn PixelOp>, Str
             Err("goes with an encoded image, and stands before all other transforms but DecodeImage".to_owned())
         }
         (Role::Boxes(_), _) => Err("goes with the field of the boxes, not of an image".to_owned()),
+        (Role::Sound(_), _) => Err("takes sound, not images".to_owned()),
         (Role::KeyPoints(_), _) => Err("goes with the field of the keypoints, not of an image".to_owned()),
         (Role::Pixels(_) | Role::Row(_), Some(before)) => {
             Err(format!("must stand before {before}: it takes pixels, height and width first"))

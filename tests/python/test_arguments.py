@@ -49,6 +49,7 @@ NEEDED: dict[str, Any] = {
     "epoch": 1,
     "field": "x",
     "format": "XYWH",
+    "freq_mask_param": 8,
     "function": np.negative,
     "image": "image",
     "indices": [0],
@@ -71,6 +72,7 @@ NEEDED: dict[str, Any] = {
     "sharpness_factor": 2,
     "target_size": (8, 8),
     "threshold": 128,
+    "time_mask_param": 8,
     "tokenizer": Path(__file__).parents[1] / "data" / "tokenizer.json",
     "transform": np.negative,
     "transforms": [sh.RandomHorizontalFlip()],
@@ -80,6 +82,7 @@ NEEDED: dict[str, Any] = {
 
 OF: dict[str, dict[str, Any]] = {
     "Audio": {"rows": ["x"], "sample_rate": 8000},
+    "Waveform": {"sample_rate": 8000},
     "BoundingBoxes": {"rows": [[[1, 2, 3, 4]]]},
     "Images": {"rows": ["x"]},
     "KeyPoints": {"rows": [[[1, 2]]]},

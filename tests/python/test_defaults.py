@@ -16,6 +16,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "Compose": {"transforms": [sh.RandomHorizontalFlip()]},
     "ConvertBoundingBoxFormat": {"format": "XYWH"},
     "FiveCrop": {"size": 8},
+    "FrequencyMasking": {"freq_mask_param": 8},
     "GaussianBlur": {"kernel_size": 3},
     "Mosaic": {"size": 8},
     "Normalize": {"mean": [0.5], "std": [0.25]},
@@ -34,6 +35,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "Resize": {"size": 8},
     "ScaleJitter": {"target_size": [8, 9]},
     "TenCrop": {"size": 8},
+    "TimeMasking": {"time_mask_param": 8},
     "ToDtype": {"dtype": "float32"},
     "ToLayout": {"layout": "CHW"},
 }

@@ -9,8 +9,9 @@ import numpy as np
 
 from stokehold.arrow.building import Builder, FixedBuilder, RunsBuilder
 from stokehold.arrow.chunks import NULL, Fixed, fixed, nulls_of, of_shape, runs
-from stokehold.arrow.files import FilesBuilder
+from stokehold.arrow.files import Encoded, FilesBuilder, spec_of
 from stokehold.arrow.types import Leaf, Shape, dtype_of, is_bytes, is_list, leaves, pyarrow, refusal, varying_shape
+from stokehold.audio import Waveform
 from stokehold.columns import field_name
 
 __all__ = ["Choice", "Field", "Fill", "Nulls", "fields_of"]
@@ -25,6 +26,7 @@ class Choice(NamedTuple):
     owner: str
     columns: Sequence[str] | Mapping[str, str] | None
     images: Sequence[str]
+    audio: Mapping[str, Waveform]
     shapes: Mapping[str, Shape]
     nulls: Nulls
     fill: Mapping[str, Fill]
@@ -61,7 +63,7 @@ def fields_of(choice: Choice, schema: Any, hints: Mapping[str, Any]) -> dict[str
     renamed = columns if isinstance(columns, Mapping) else None if columns is None else {name: name for name in columns}
     if columns is not None and len(renamed or {}) < len(columns):
         raise ValueError(f"{choice.owner}: columns has a name more than once: {list(columns)}")
-    whole = [name if renamed is None else renamed.get(name, name) for name in choice.images]
+    whole = [name if renamed is None else renamed.get(name, name) for name in (*choice.images, *choice.audio)]
     if renamed is not None:
         # A struct that is asked for by its own name stands for a file.
         whole += list(renamed.values())
@@ -70,7 +72,12 @@ def fields_of(choice: Choice, schema: Any, hints: Mapping[str, Any]) -> dict[str
     except ValueError as error:
         raise ValueError(f"{choice.owner}: the schema {error}") from error
     wanted = {name: name for name in found} if renamed is None else renamed
-    for argument, given in (("images", choice.images), ("shapes", choice.shapes), ("fill", choice.fill)):
+    for argument, given in (
+        ("images", choice.images),
+        ("audio", choice.audio),
+        ("shapes", choice.shapes),
+        ("fill", choice.fill),
+    ):
         for name in given:
             if name not in wanted:
                 raise ValueError(f"{choice.owner}: {argument} names `{name}`, and the fields are {', '.join(wanted)}")
@@ -90,23 +97,27 @@ def _field(name: str, leaf: Leaf, choice: Choice) -> Field:
     fills = choice.nulls != "error" or name in choice.fill
     fill = choice.fill.get(name)
     is_image = name in choice.images or (leaf.hint is not None and leaf.hint.kind == "image")
+    encoded: Encoded | None = choice.audio.get(name, "image" if is_image else None)
     if pa.types.is_struct(leaf.type):
-        files = FilesBuilder(leaf.name, "image" if is_image else "bytes", choice.root)
+        files = FilesBuilder(leaf.name, encoded, choice.root)
         return Field(leaf, files, files.add)
     is_dictionary = pa.types.is_dictionary(leaf.type)
     kind = leaf.type.value_type if is_dictionary else leaf.type
     if is_bytes(kind) or pa.types.is_fixed_size_binary(kind):
-        return _bytes_field(leaf, kind, (fills and not is_image, fill), is_image)
-    if is_image:
-        raise ValueError(f"{choice.owner}: column `{leaf.name}` is a {leaf.type}, and no image file")
+        return _bytes_field(leaf, kind, (fills and encoded is None, fill), encoded)
+    if encoded is not None:
+        file = "image" if is_image else "audio"
+        raise ValueError(f"{choice.owner}: column `{leaf.name}` is a {leaf.type}, and no {file} file")
     return _numbers_field(name, leaf, shape, (fills, fill), choice.owner)
 
 
-def _bytes_field(leaf: Leaf, kind: Any, policy: tuple[bool, Fill | None], is_image: bool) -> Field:
+def _bytes_field(leaf: Leaf, kind: Any, policy: tuple[bool, Fill | None], encoded: Encoded | None) -> Field:
     is_text = "string" in str(kind)
-    if is_text and is_image:
-        raise ValueError(f"images: column `{leaf.name}` is a {leaf.type}, which holds no image files")
-    spec = {"kind": "image" if is_image else "text" if is_text else "bytes"}
+    if is_text and encoded is not None:
+        files = "image" if encoded == "image" else "audio"
+        argument = "images" if encoded == "image" else "audio"
+        raise ValueError(f"{argument}: column `{leaf.name}` is a {leaf.type}, which holds no {files} files")
+    spec = {"kind": "text"} if is_text else spec_of(encoded)
     fills, fill = policy
     if not isinstance(fill, str | bytes | None):
         raise TypeError(f"fill of `{leaf.name}`, a {leaf.type}, must be a text or bytes, not {type(fill).__name__}")

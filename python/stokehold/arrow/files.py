@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,20 +13,31 @@ from stokehold.arrow.building import Builder, RunsBuilder, Storage
 from stokehold.arrow.chunks import NULL, nulls_of, runs
 from stokehold.arrow.places import Places
 from stokehold.arrow.types import is_bytes
+from stokehold.audio import Audio, Waveform
 from stokehold.columns import Column, Runs
 from stokehold.encoded import Images
 
-__all__ = ["FilesBuilder"]
+__all__ = ["Encoded", "FilesBuilder", "spec_of"]
+
+Encoded: TypeAlias = Waveform | Literal["image"]
+"""What files are that are decoded."""
+
+
+def spec_of(encoded: Encoded | None) -> dict[str, Any]:
+    """Returns the field of such files, or of bytes, as plain data."""
+    if isinstance(encoded, Waveform):
+        return encoded.spec()
+    return {"kind": "bytes" if encoded is None else encoded}
 
 
 class FilesBuilder(Builder):
     """Makes a column of files."""
 
-    def __init__(self, name: str, kind: Literal["image", "bytes"], root: str | None) -> None:
+    def __init__(self, name: str, encoded: Encoded | None, root: str | None) -> None:
         super().__init__(name, fills=False)
-        self._kind = kind
+        self._encoded = encoded
         self._root = root
-        self._bytes = RunsBuilder(f"{name}.bytes", False, {"kind": kind})
+        self._bytes = RunsBuilder(f"{name}.bytes", False, spec_of(encoded))
         self._paths = RunsBuilder(f"{name}.path", False, {"kind": "text"})
         self._is_lost: list[npt.NDArray[np.bool_]] = []
         """Which rows have neither bytes nor a path."""
@@ -65,8 +76,8 @@ class FilesBuilder(Builder):
             row = storage.name_row(int(lost.argmax()))
             raise ValueError(f"{row}: column `{self.name}` is null, and nothing can stand for a file")
         where = f"{storage.name_row(int(missing.argmax()))}: column `{self.name}` has only the path of a file"
-        if self._kind != "image" or not missing.all():
-            have = "other rows have the bytes" if self._kind == "image" else "only bytes are read"
+        if self._encoded is None or not missing.all():
+            have = "only bytes are read" if self._encoded is None else "other rows have the bytes"
             raise ValueError(f"{where}, and {have}; save_to_disk puts files into the dataset")
         if self._root is None:
             raise ValueError(f"{where}: HuggingFace takes root=, the folder that such files lie in")
@@ -84,4 +95,7 @@ class FilesBuilder(Builder):
                 where = f"{storage.name_row(row)}: column `{self.name}`"
                 raise ValueError(f"{where} has the path {name!r}, which does not lead below {root}")
             paths.append(path)
-        return Images(Runs(paths))
+        if not isinstance(encoded := self._encoded, Waveform):
+            return Images(Runs(paths))
+        samples, channels, crop = encoded.samples, encoded.channels, encoded.crop
+        return Audio(Runs(paths), encoded.sample_rate, channels=channels, samples=samples, crop=crop)

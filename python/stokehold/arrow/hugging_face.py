@@ -17,6 +17,7 @@ from stokehold.arrow.ipc import batches_of, opened
 from stokehold.arrow.places import mapped_regions
 from stokehold.arrow.source import ArrowTable, chosen
 from stokehold.arrow.types import pyarrow
+from stokehold.audio import Waveform
 from stokehold.checks import path, shown
 
 __all__ = ["HuggingFace"]
@@ -38,19 +39,21 @@ class HuggingFace(ArrowTable):
 
     Features become fields: ``Image`` an image, decoded by the pool as one of an image folder: what ``datasets`` does
     besides, which is to turn it as its EXIF orientation says and to convert it to the feature's ``mode``, are arguments
-    of `DecodeImage`; ``Audio`` bytes; ``ClassLabel`` an ``int64`` label, whose names are `classes`
-    (-1, where a label is not known, stays); ``Array2D`` to ``Array5D`` tensors, or ragged fields where their first
-    extent is None; all else by its type in Arrow, as `Arrow` lists it. What has no kind of field is refused by name.
+    of `DecodeImage`; ``Audio`` bytes, or waveforms where `audio` says so; ``ClassLabel`` an ``int64`` label, whose
+    names are `classes` (-1, where a label is not known, stays); ``Array2D`` to ``Array5D`` tensors, or ragged fields
+    where their first extent is None; all else by its type in Arrow, as `Arrow` lists it. What has no kind of field is
+    refused by name.
 
     Args:
         dataset: The dataset, or the folder.
         columns: As `Arrow` takes it.
         images: As `Arrow` takes it, for images that no feature tells of.
+        audio: As `Arrow` takes it.
         shapes: As `Arrow` takes it.
         nulls: As `Arrow` takes it. Only rows that have been chosen count.
         fill: As `Arrow` takes it.
-        root: The folder that image files lie in where the dataset has only their paths, which then must lead to
-            somewhere below it. By default such images are refused.
+        root: The folder that image and audio files lie in where the dataset has only their paths, which then must lead
+            to somewhere below it. By default such images are refused.
 
     Raises:
         ImportError: pyarrow is not installed.
@@ -66,6 +69,7 @@ class HuggingFace(ArrowTable):
         *,
         columns: Sequence[str] | Mapping[str, str] | None = None,
         images: Sequence[str] = (),
+        audio: Mapping[str, Waveform] | None = None,
         shapes: Mapping[str, Sequence[int | None]] | None = None,
         nulls: Nulls = "error",
         fill: Mapping[str, Fill] | None = None,
@@ -73,7 +77,9 @@ class HuggingFace(ArrowTable):
     ) -> None:
         owner = "HuggingFace"
         allowed = None if root is None else os.fspath(path("HuggingFace: root", root))
-        choice = chosen(owner, columns=columns, images=images, shapes=shapes, nulls=nulls, fill=fill, root=allowed)
+        choice = chosen(
+            owner, columns=columns, images=images, audio=audio, shapes=shapes, nulls=nulls, fill=fill, root=allowed
+        )
         pyarrow()
         if isinstance(dataset, str | os.PathLike):
             folder = path("HuggingFace: dataset", dataset)

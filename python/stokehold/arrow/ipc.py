@@ -15,6 +15,7 @@ from stokehold.arrow.fields import Fill, Nulls
 from stokehold.arrow.places import Region
 from stokehold.arrow.source import ArrowTable, chosen
 from stokehold.arrow.types import Hint, damage, pyarrow
+from stokehold.audio import Waveform
 from stokehold.checks import paths as listed_paths
 from stokehold.columns import Shard
 
@@ -55,6 +56,7 @@ class Arrow(ArrowTable):
         paths: A file, or a list of files, all of the same columns.
         columns: The columns to read, in this order; a mapping renames them: fields to columns. None reads all.
         images: Fields that hold image files: columns of binaries, or of structs with a column ``bytes``.
+        audio: Fields that hold audio files, in such columns, and the `Waveform` that each becomes.
         shapes: For fields that are lists, their shape: ``(768,)`` makes a tensor of lists of 768 values, ``(None, 4)``
             a ragged field of lists of lists of 4.
         nulls: ``"error"``, the default, raises where a chosen column has a null. ``"fill"`` puts 0, an empty text or an
@@ -77,11 +79,12 @@ class Arrow(ArrowTable):
         *,
         columns: Sequence[str] | Mapping[str, str] | None = None,
         images: Sequence[str] = (),
+        audio: Mapping[str, Waveform] | None = None,
         shapes: Mapping[str, Sequence[int | None]] | None = None,
         nulls: Nulls = "error",
         fill: Mapping[str, Fill] | None = None,
     ) -> None:
-        choice = chosen("Arrow", columns=columns, images=images, shapes=shapes, nulls=nulls, fill=fill)
+        choice = chosen("Arrow", columns=columns, images=images, audio=audio, shapes=shapes, nulls=nulls, fill=fill)
         files = opened("Arrow", listed_paths("Arrow: paths", paths))
         schema = files[0].schema
         regions = [file.region for file in files]

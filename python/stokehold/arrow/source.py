@@ -12,6 +12,7 @@ from stokehold.arrow.building import Storage
 from stokehold.arrow.fields import Choice, Field, Fill, Nulls, fields_of
 from stokehold.arrow.places import Places, Region, Spool
 from stokehold.arrow.types import Hint, damage
+from stokehold.audio import Waveform, waveforms
 from stokehold.checks import extents, mapping, names, one_of, shown, text
 from stokehold.columns import Column, Rows
 from stokehold.copied import copied
@@ -101,6 +102,7 @@ def chosen(
     *,
     columns: Sequence[str] | Mapping[str, str] | None,
     images: Sequence[str],
+    audio: Mapping[str, Waveform] | None,
     shapes: Mapping[str, Sequence[int | None]] | None,
     nulls: Nulls,
     fill: Mapping[str, Fill] | None,
@@ -126,4 +128,4 @@ def chosen(
     found = mapping(f"{owner}: shapes", {} if shapes is None else shapes, "a mapping of fields to shapes")
     rooms = {name: tuple(extents(f"{owner}: shapes[{name!r}]", shape, least=1)) for name, shape in found.items()}
     filled = mapping(f"{owner}: fill", {} if fill is None else fill, "a mapping of fields to values")
-    return Choice(owner, columns, listed, rooms, nulls, filled, root)
+    return Choice(owner, columns, listed, waveforms(owner, audio), rooms, nulls, filled, root)

@@ -1,15 +1,18 @@
 """Transforms, under torchvision's names and with its defaults.
 
-A transform here is a description: the work is done by the workers, in Rust. All but `RandomErasing`, `Normalize`,
-`ToDtype` and `ToLayout` take pixels, (H, W, C) or (H, W), and stand before those four. Images have 1 to 4 channels;
-with 2 or 4, the last is alpha. Geometry and `GaussianBlur` treat each channel alike and take ``uint8``, ``uint16`` and
-``float32``; what changes colours takes ``uint8`` and leaves alpha as it is. Crops, flips and paddings that follow each
-other cost one pass over the pixels, or none. Pixels are those of torchvision's v2 kernels for ``uint8`` tensors;
-resizing is Pillow's, of each channel by itself; grey is that of Pillow's mode "L".
+A transform here is a description: the work is done by the workers, in Rust. Of images, all but `RandomErasing`,
+`Normalize`, `ToDtype` and `ToLayout` take pixels, (H, W, C) or (H, W), and stand before those four. Images have 1 to 4
+channels; with 2 or 4, the last is alpha. Geometry and `GaussianBlur` treat each channel alike and take ``uint8``,
+``uint16`` and ``float32``; what changes colours takes ``uint8`` and leaves alpha as it is. Crops, flips and paddings
+that follow each other cost one pass over the pixels, or none. Pixels are those of torchvision's v2 kernels for
+``uint8`` tensors; resizing is Pillow's, of each channel by itself; grey is that of Pillow's mode "L".
 
 Masks, boxes and keypoints of a `Table` take the geometry of their image, with the same draws, and only what changes no
 geometry of their own: `ToDtype` for masks; `ClampBoundingBoxes`, `SanitizeBoundingBoxes` and
 `ConvertBoundingBoxFormat` for boxes; `ClampKeyPoints` for keypoints.
+
+`Spectrogram`, `MelSpectrogram`, `AmplitudeToDB`, `TimeMasking` and `FrequencyMasking` take sound, a field of `Audio`,
+under torchaudio's names.
 
 `RandomApply`, `RandomChoice` and `RandomOrder` are made of others; `Compose` is a list of them.
 
@@ -32,6 +35,7 @@ from stokehold.transforms import (
     geometry,
     places,
     policies,
+    sound,
     tokens,
     views,
 )
@@ -46,6 +50,7 @@ from stokehold.transforms.elements import *
 from stokehold.transforms.geometry import *
 from stokehold.transforms.places import *
 from stokehold.transforms.policies import *
+from stokehold.transforms.sound import *
 from stokehold.transforms.tokens import *
 from stokehold.transforms.views import *
 
@@ -60,5 +65,6 @@ __all__ += elements.__all__
 __all__ += geometry.__all__
 __all__ += places.__all__
 __all__ += policies.__all__
+__all__ += sound.__all__
 __all__ += tokens.__all__
 __all__ += views.__all__

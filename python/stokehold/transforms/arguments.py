@@ -34,6 +34,9 @@ DTypeLike: TypeAlias = npt.DTypeLike | Any
 MAX_EDGE: Final = 65_535
 """The longest edge of an image; as long as that of a JPEG may be."""
 
+MAX_FRAME: Final = 65_536
+"""The most samples of a spectrogram's frame, and the most filters."""
+
 RANGES: Final = {
     "size": (1, MAX_EDGE),
     "max_size": (1, MAX_EDGE),
@@ -43,6 +46,12 @@ RANGES: Final = {
     "padding": (0, MAX_EDGE),
     "max_pixels": (1, 2**64 - 1),
     "num_classes": (1, LARGEST),
+    "sample_rate": (1, 768_000),
+    "n_fft": (1, MAX_FRAME),
+    "win_length": (1, MAX_FRAME),
+    "hop_length": (1, 1 << 24),
+    "pad": (0, 1 << 24),
+    "n_mels": (1, MAX_FRAME),
 }
 """What whole numbers of these names may be; those of others go to 2**32 - 1."""
 

@@ -59,9 +59,13 @@ impl ParquetRequest {
         (mut path, mut data_type): (Vec<String>, DataType),
         feature: Option<&Feature>,
     ) -> Result<Chosen, String> {
-        let is_image = self.images.contains(&name) || feature == Some(&Feature::Image);
+        let encoded = match self.audio.get(&name) {
+            Some(audio) => Some(audio.clone().into()),
+            None if self.images.contains(&name) || feature == Some(&Feature::Image) => Some(Image::default().into()),
+            None => None,
+        };
         if let DataType::Struct(fields) = &data_type
-            && (is_image || feature == Some(&Feature::Audio))
+            && (encoded.is_some() || feature == Some(&Feature::Audio))
             && let Some(bytes) = fields.iter().find(|field| field.name() == "bytes")
         {
             path.push("bytes".to_owned());
@@ -70,13 +74,14 @@ impl ParquetRequest {
         let layout = Layout::of(&data_type)?;
         let is_binary = layout == Layout { axes: Vec::new(), element: Element::Binary }
             || matches!(data_type, DataType::FixedSizeBinary(_));
-        let kind = match (is_image, is_binary) {
-            (true, true) => Image::default().into(),
-            (true, false) => {
-                return Err(format!("is {data_type}, and images are binaries, or structs that have `bytes`"));
+        let kind = match (encoded, is_binary) {
+            (Some(kind), true) => kind,
+            (Some(kind), false) => {
+                let files = if matches!(kind, Kind::Image(_)) { "images" } else { "audio files" };
+                return Err(format!("is {data_type}, and {files} are binaries, or structs that have `bytes`"));
             }
-            (false, true) => Bytes { capacity: 0 }.into(),
-            (false, false) => self.kind(&name, &layout, feature)?,
+            (None, true) => Bytes { capacity: 0 }.into(),
+            (None, false) => self.kind(&name, &layout, feature)?,
         };
         let fill = self.fill(&name, &kind, layout.element)?;
         let column = ParquetColumn { field: Field::new(name, kind), from: ReadFrom::Column(path.clone()), fill };
@@ -108,11 +113,11 @@ impl ParquetRequest {
 
     /// Returns what stands for a null element of a field; none where a null is a bad sample.
     fn fill(&self, name: &str, kind: &Kind, element: Element) -> Result<Option<Vec<u8>>, String> {
-        let is_image = matches!(kind, Kind::Image(_));
+        let is_file = matches!(kind, Kind::Image(_) | Kind::Audio(_));
         match self.fill.get(name) {
-            Some(_) if is_image => Err("is of images, and nothing stands for one that is null".to_owned()),
+            Some(_) if is_file => Err("is of image or audio files, and nothing stands for one that is null".to_owned()),
             Some(value) => element_bytes(value, element).map(Some),
-            None if self.nulls == Nulls::Error || is_image => Ok(None),
+            None if self.nulls == Nulls::Error || is_file => Ok(None),
             None => Ok(Some(vec![0; element.dtype().map_or(0, DType::size)])),
         }
     }
@@ -124,6 +129,7 @@ impl ParquetRequest {
         };
         let all = [
             given("images", self.images.iter().collect()),
+            given("audio", self.audio.keys().collect()),
             given("shapes", self.shapes.keys().collect()),
             given("fill", self.fill.keys().collect()),
         ];

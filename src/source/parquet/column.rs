@@ -67,7 +67,9 @@ impl Expected<'_> {
         match kind {
             Kind::Tensor(tensor) => Some(Expected { is_list: false, shape: &tensor.shape, is_label: false }),
             Kind::List(list) => Some(Expected { is_list: true, shape: &list.shape, is_label: false }),
-            Kind::Bytes(_) | Kind::Image(_) => Some(Expected { is_list: true, shape: &[], is_label: false }),
+            Kind::Bytes(_) | Kind::Image(_) | Kind::Audio(_) => {
+                Some(Expected { is_list: true, shape: &[], is_label: false })
+            }
             Kind::Label(_) => Some(Expected { is_list: false, shape: &[], is_label: true }),
             Kind::Text(_)
             | Kind::Mask(_)
@@ -75,7 +77,6 @@ impl Expected<'_> {
             | Kind::BoundingBoxes(_)
             | Kind::KeyPoints(_)
             | Kind::Varying(_)
-            | Kind::Audio(_)
             | Kind::Object(_) => None,
         }
     }

@@ -46,7 +46,7 @@ pub struct Parquet {
     fields: Vec<Field>,
     classes: Vec<OsString>,
     blocks: Arc<Blocks>,
-    /// Whether files of images are among the columns, so that reading ahead pays.
+    /// Whether files of images or sound are among the columns, so that reading ahead pays.
     does_io: bool,
     ahead: Ahead,
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::layout::Element;
-use crate::{source::path, spec::DType};
+use crate::{field::Audio, source::path, spec::DType};
 
 /// Parquet files, and what is to be read of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct ParquetRequest {
     pub columns: Option<Vec<(String, String)>>,
     /// Fields that are the files of images.
     pub images: Vec<String>,
+    /// Fields that are audio files, and what each becomes.
+    pub audio: BTreeMap<String, Audio>,
     /// For fields that are lists, their extents; none for a first axis that varies.
     pub shapes: BTreeMap<String, Vec<Option<usize>>>,
     /// What becomes of nulls.

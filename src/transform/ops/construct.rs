@@ -6,14 +6,16 @@ use super::{
     super::{
         args::{Interpolation, Layout, PaddingMode},
         boxes::BoxFormat,
+        sound::{MelScale, SoundPadding},
     },
-    AugMix, AutoAugment, AutoAugmentPolicy, ByField, CenterCrop, ClampBoundingBoxes, ClampKeyPoints, ColorJitter,
-    Compose, ConvertBoundingBoxFormat, DecodeImage, ElasticTransform, FiveCrop, GaussianBlur, Grayscale, Mosaic,
-    Normalize, Pad, RandAugment, RandomAdjustSharpness, RandomAffine, RandomApply, RandomAutocontrast, RandomChoice,
-    RandomCrop, RandomEqualize, RandomErasing, RandomGrayscale, RandomHorizontalFlip, RandomInvert, RandomIoUCrop,
-    RandomOrder, RandomPerspective, RandomPosterize, RandomResizedCrop, RandomRotation, RandomShortestSize,
-    RandomSolarize, RandomVerticalFlip, RandomZoomOut, Resize, SanitizeBoundingBoxes, ScaleJitter, TenCrop, ToDtype,
-    ToLayout, Transform, TrivialAugmentWide,
+    AmplitudeToDB, AmplitudeType, AugMix, AutoAugment, AutoAugmentPolicy, ByField, CenterCrop, ClampBoundingBoxes,
+    ClampKeyPoints, ColorJitter, Compose, ConvertBoundingBoxFormat, DecodeImage, ElasticTransform, FiveCrop,
+    FrequencyMasking, GaussianBlur, Grayscale, MelNorm, MelSpectrogram, Mosaic, Normalize, Normalized, Pad,
+    RandAugment, RandomAdjustSharpness, RandomAffine, RandomApply, RandomAutocontrast, RandomChoice, RandomCrop,
+    RandomEqualize, RandomErasing, RandomGrayscale, RandomHorizontalFlip, RandomInvert, RandomIoUCrop, RandomOrder,
+    RandomPerspective, RandomPosterize, RandomResizedCrop, RandomRotation, RandomShortestSize, RandomSolarize,
+    RandomVerticalFlip, RandomZoomOut, Resize, SanitizeBoundingBoxes, ScaleJitter, Spectrogram, TenCrop, TimeMasking,
+    ToDtype, ToLayout, Transform, TrivialAugmentWide,
 };
 use crate::{
     decode::{Corrupt, Mode, Truncated},
@@ -288,6 +290,43 @@ constructors! {
         labels: [many String] = vec!["labels".into()],
     }
     convert_bounding_box_format: ConvertBoundingBoxFormat(format: BoxFormat) { format: format } {}
+    spectrogram: Spectrogram() {} {
+        n_fft: [u32] = 400,
+        win_length: [some u32] = None,
+        hop_length: [some u32] = None,
+        pad: [u32] = 0,
+        power: [f64] = 2.0,
+        normalized: [Normalized] = Normalized::Flag(false),
+        center: [bool] = true,
+        pad_mode: [SoundPadding] = SoundPadding::Reflect,
+    }
+    mel_spectrogram: MelSpectrogram() {} {
+        sample_rate: [u32] = 16_000,
+        n_fft: [u32] = 400,
+        win_length: [some u32] = None,
+        hop_length: [some u32] = None,
+        f_min: [f64] = 0.0,
+        f_max: [some f64] = None,
+        pad: [u32] = 0,
+        n_mels: [u32] = 128,
+        power: [f64] = 2.0,
+        normalized: [Normalized] = Normalized::Flag(false),
+        center: [bool] = true,
+        pad_mode: [SoundPadding] = SoundPadding::Reflect,
+        norm: [some MelNorm] = None,
+        mel_scale: [MelScale] = MelScale::Htk,
+    }
+    amplitude_to_db: AmplitudeToDB() {} {
+        stype: [AmplitudeType] = AmplitudeType::Power,
+        top_db: [some f64] = None,
+    }
+    time_masking: TimeMasking(time_mask_param: u32) { time_mask_param: time_mask_param } {
+        iid_masks: [bool] = false,
+        p: [f64] = 1.0,
+    }
+    frequency_masking: FrequencyMasking(freq_mask_param: u32) { freq_mask_param: freq_mask_param } {
+        iid_masks: [bool] = false,
+    }
 }
 
 impl ByField {
@@ -341,6 +380,11 @@ mod tests {
     fn made() -> Vec<Transform> {
         let flip = || [Transform::random_horizontal_flip()];
         vec![
+            Transform::amplitude_to_db(),
+            Transform::frequency_masking(8),
+            Transform::mel_spectrogram(),
+            Transform::spectrogram(),
+            Transform::time_masking(8),
             Transform::aug_mix(),
             Transform::mosaic(8),
             Transform::random_iou_crop(),

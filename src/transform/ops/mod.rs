@@ -94,10 +94,18 @@ operations! {
     random_shortest_size { RandomShortestSize }
     random_zoom_out { RandomZoomOut }
     random_iou_crop { RandomIoUCrop }
+    spectrogram { Spectrogram, MelSpectrogram }
+    amplitude_to_db { AmplitudeToDB }
+    masking { TimeMasking, FrequencyMasking }
     tokenize { Tokenize }
 }
 
-pub use self::{auto_augment::AutoAugmentPolicy, construct::Several};
+pub use self::{
+    amplitude_to_db::AmplitudeType,
+    auto_augment::AutoAugmentPolicy,
+    construct::Several,
+    spectrogram::{MelNorm, Normalized, NormalizedBy},
+};
 
 impl Transform {
     /// Checks the arguments, as far as they can be checked without knowing what they are applied to.

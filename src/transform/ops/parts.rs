@@ -77,6 +77,7 @@ pub(super) fn check(transforms: &[Transform]) -> Result<(), String> {
             Role::Boxes(_) | Role::KeyPoints(_) => {
                 return Err(refused("goes with boxes or keypoints, not with an image"));
             }
+            Role::Sound(_) => return Err(refused("takes sound, not pixels")),
             Role::Text(_) => return Err(refused("takes texts, and no images")),
         }
     }
