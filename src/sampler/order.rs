@@ -125,7 +125,7 @@ impl EpochOrder {
     pub(super) fn is_local(&self) -> bool {
         match self {
             Self::Source | Self::Blocks(_) => true,
-            Self::Shuffled(_) => false,
+            Self::Shuffled(_) | Self::Given(_) => false,
         }
     }
 

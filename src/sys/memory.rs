@@ -170,16 +170,16 @@ fn create_file(name: &str, size: i64) -> Result<(File, bool)> {
 /// The fallback for a sandbox that refuses memfds: a file that never gets a name, where there is room for it.
 fn unlinked_file(size: i64) -> Result<File> {
     let temp = std::env::temp_dir();
-    let mut refused = String::new();
+    let mut refused = Vec::new();
     for dir in ["/dev/shm".as_ref(), &*temp] {
         match file_in(dir, size) {
             Ok(file) => return Ok(file),
-            Err(error) => refused += &format!("; in {}: {error}", dir.display()),
+            Err(error) => refused.push(format!("in {}: {error}", dir.display())),
         }
     }
-    let size = ByteSize(size.unsigned_abs());
+    let (size, refused) = (ByteSize(size.unsigned_abs()), refused.join("; "));
     Err(Error::Memory(format!(
-        "memfd_create was refused, and there is no room for {size} of shared memory in a file{refused}; allow \
+        "memfd_create was refused, and there is no room for {size} of shared memory in a file ({refused}); allow \
          memfd_create, enlarge /dev/shm (docker: --shm-size), or set TMPDIR"
     )))
 }

@@ -416,7 +416,7 @@ impl HeldSignals {
     /// Holds back those that a coordinator is deaf to. A process that is forked meanwhile holds them until it calls
     /// [`reset_signals`].
     pub fn hold() -> Self {
-        Self(SigSet::from_iter(DEAF_TO).thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap_or(SigSet::empty()))
+        Self(SigSet::from_iter(DEAF_TO).thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap_or_else(|_| SigSet::empty()))
     }
 }
 

@@ -19,7 +19,6 @@ use crate::{
     error::{Error, Failure, Result},
     field::Kind,
     source::store::{self, Stored},
-    stamp::Stamp,
 };
 
 /// How many rows tell how long texts and lists are.

@@ -56,6 +56,7 @@ impl SoundChain {
                 | Role::Call(_)
                 | Role::Boxes(_)
                 | Role::KeyPoints(_) => return Err(refused("takes images, not audio")),
+                Role::Text(_) => return Err(refused("takes texts, not audio")),
             };
             output = sound_op.output(output).map_err(|what| refused(&what))?;
             steps.push(Step { name: op.name, op: op.op, sound_op });
