@@ -96,8 +96,9 @@ def read(target: Target, folder: Path) -> str:
     """Opens a source and reads all of it; returns how that ended, for a count."""
     source = target.open(folder)
     bad = 0
-    transforms: Any = {name: [sh.CenterCrop(8)] for name in target.images}
+    transforms: Any = {name: [sh.CenterCrop(8)] for name in target.images} | dict(target.transforms)
     options: dict[str, Any] = {"memory_limit": "64MiB", "max_sample_bytes": SAMPLE_BYTES, "transforms": transforms}
+    options["capacity"] = dict(target.capacity)
     with sh.Loader(source, batch_size=2, num_workers=0, **options) as loader:
         batches = iter(loader)
         for _ in range(BATCHES):
