@@ -129,7 +129,7 @@ impl Spectrum {
     /// of them.
     pub(in crate::transform) fn run(&self, samples: &[f32], frames: usize, mel: Option<&MelBank>) -> Vec<f32> {
         let padded = self.padded(samples);
-        let rows = mel.map_or(self.bins(), MelBank::len);
+        let rows = mel.map_or_else(|| self.bins(), MelBank::len);
         let mut space = Space {
             signals: vec![Complex::default(); self.fourier.len()],
             spare: vec![Complex::default(); self.fourier.len()],
