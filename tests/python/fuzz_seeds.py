@@ -10,7 +10,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -40,6 +40,7 @@ class Target:
     """Fields that are images, which are cropped to one size."""
     transforms: Callable[[Path], Mapping[str, Any]] = lambda _: {}
     """Those of other fields."""
+    capacity: Mapping[str, int] = field(default_factory=dict)
     kept: Sequence[str] = ()
     """Files that are not damaged."""
     repair: Callable[[bytes], bytes] | None = None
@@ -356,9 +357,58 @@ def tokenizer() -> Target:
     )
 
 
+def _pages_summed(content: bytes) -> bytes:
+    """Makes the checksums of an Ogg file's pages right; other files stay."""
+    data, at = bytearray(content), 0
+    while data[at : at + 4] == b"OggS" and at + 27 <= len(data):
+        sizes = data[at + 27 : at + 27 + data[at + 26]]
+        end = min(len(data), at + 27 + len(sizes) + sum(sizes))
+        data[at + 22 : at + 26] = bytes(4)
+        checksum = 0
+        for byte in data[at:end]:
+            checksum ^= byte << 24
+            for _ in range(8):
+                checksum = (checksum << 1) ^ (0x104C11DB7 if checksum >> 31 else 0)
+        data[at + 22 : at + 26] = struct.pack("<I", checksum)
+        at = end
+    return bytes(data)
+
+
+def audio() -> Target:
+    """Sound of all formats, whole and to spectrograms."""
+    files = [(DATA / "audio" / f"tone.{suffix}").read_bytes() for suffix in ("flac", "mp3", "ogg")]
+    wave = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 1660, b"WAVE", b"fmt ", 16, 1, 2, 8000, 32_000, 4, 16)
+    notes = struct.pack("<4sI4s4sI4s", b"LIST", 16, b"INFO", b"INAM", 4, b"tone")
+    files.append(wave + notes + struct.pack("<4sI", b"data", 1600) + bytes(range(200)) * 8)
+    return Target(
+        [{"x": file} for file in files],
+        lambda folder: sh.Table(
+            {"x": sh.Audio([folder / "x"], 8000), "y": sh.Audio([folder / "x"], 16_000, samples=2000)}
+        ),
+        transforms=lambda _: {"y": [sh.MelSpectrogram(n_mels=20), sh.AmplitudeToDB(top_db=80)]},
+        capacity={"x": 20_000},
+        repair=_pages_summed,
+    )
+
+
+def idx() -> Target:
+    """The index of a Megatron corpus, beside its tokens."""
+    seeds: list[Files] = []
+    for code, dtype in ((8, np.uint16), (4, np.int32)):
+        tokens = np.arange(60, dtype=dtype)
+        lengths = np.array([10, 0, 25, 25], np.int32)
+        places = np.cumsum([0, *lengths[:-1].tolist()], dtype=np.int64) * tokens.itemsize
+        header = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, code, 4, 5)
+        index = header + lengths.tobytes() + places.tobytes() + np.arange(5, dtype=np.int64).tobytes()
+        seeds.append({"x.idx": index, "x.bin": tokens.tobytes()})
+    return Target(seeds, lambda folder: sh.TokenBin(folder / "x.idx", 7), kept=["x.bin"])
+
+
 TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "arrow": arrow,
+    "audio": audio,
     "csv": csv,
+    "idx": idx,
     "images": images,
     "jsonl": jsonl,
     "mds": mds,

@@ -98,6 +98,7 @@ def read(target: Target, folder: Path) -> str:
     bad = 0
     transforms: Any = {**{name: [sh.CenterCrop(8)] for name in target.images}, **target.transforms(folder)}
     options: dict[str, Any] = {"memory_limit": "64MiB", "max_sample_bytes": SAMPLE_BYTES, "transforms": transforms}
+    options["capacity"] = dict(target.capacity)
     with sh.Loader(source, batch_size=2, num_workers=0, **options) as loader:
         batches = iter(loader)
         for _ in range(BATCHES):

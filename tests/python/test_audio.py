@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import struct
+import subprocess
+import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import numpy.typing as npt
 import pytest
 
 import stokehold as sh
+from support import PROGRAM_SECONDS
 
 WORKERS = pytest.mark.parametrize("workers", [0, 1, 2])
 DATA = Path(__file__).parent.parent / "data" / "audio"
@@ -197,3 +201,79 @@ def test_wrong_arguments_are_named(options: dict[str, Any], kind: type[Exception
         sh.Audio(["a.wav"], **options)
     with pytest.raises(TypeError, match="Audio: row 0 must be a path or the bytes of an audio file"):
         sh.Audio([np.zeros(5, np.float32)], RATE)  # type: ignore[list-item]
+
+
+def bits(*numbers: tuple[int, int]) -> bytes:
+    """Numbers of so many bits each, from the lowest one of each byte on."""
+    value = place = 0
+    for number, width in numbers:
+        value |= number << place
+        place += width
+    return value.to_bytes((place + 7) // 8, "little")
+
+
+def ogg(*packets: bytes) -> bytes:
+    """A page for each packet of less than 255 * 255 bytes."""
+    pages = b""
+    for number, packet in enumerate(packets):
+        sizes = bytes([255] * (len(packet) // 255) + [len(packet) % 255])
+        flags = {0: 2, len(packets) - 1: 4}.get(number, 0)
+        head = struct.pack("<4sBBqIII", b"OggS", 0, flags, 0, 7, number, 0) + bytes([len(sizes)]) + sizes
+        checksum = 0
+        for byte in head + packet:
+            checksum ^= byte << 24
+            for _ in range(8):
+                checksum = (checksum << 1) ^ (0x104C11DB7 if checksum >> 31 else 0)
+        pages += head[:22] + struct.pack("<I", checksum) + head[26:] + packet
+    return pages
+
+
+IDENTIFICATION = struct.pack("<7sIBIiiiBB", b"\x01vorbis", 0, 1, RATE, 0, 0, 0, 0xB8, 1)
+COMMENTS = b"\x03vorbis" + struct.pack("<II", 0, 0) + b"\1"
+ENTRIES = (1 << 24) - 1
+
+
+def setup(dimensions: int) -> bytes:
+    """One codebook, of as many words of 24 bits as there may be, and as little of all else."""
+    words = [(0x564342, 24), (dimensions, 16), (ENTRIES, 24), (1, 1), (22, 5), (1, 24), (ENTRIES - 1, 24)]
+    lookup = [(1, 4), (0, 32), (0, 32), (7, 4), (0, 1), (1, 8), (2, 8)]
+    times, floors = [(0, 6), (0, 16)], [(0, 6), (1, 16), (0, 5), (0, 2), (0, 4)]
+    residues = [(0, 6), (0, 16), (0, 24), (0, 24), (0, 24), (0, 6), (0, 8), (0, 4)]
+    mappings, modes = [(0, 6), (0, 16), (0, 4), (0, 24)], [(0, 6), (0, 1), (0, 32), (0, 8)]
+    return b"\x05vorbis\0" + bits(*words, *lookup, *times, *floors, *residues, *mappings, *modes, (1, 1))
+
+
+def greedy() -> dict[str, bytes]:
+    """Small files whose headers say that something in them takes gigabytes."""
+    flac = (DATA / "tone.flac").read_bytes()
+    info, samples = flac[4:42], flac[42:]
+    assert info[:4] == b"\0\0\0\x22"
+    comment = struct.pack("<III", 0, 1, 2**32 - 1)
+    picture = struct.pack(">II", 3, 2**32 - 1)
+    file = wav(noise(100))
+    note = struct.pack("<4sI4s4sI", b"LIST", 2**32 - 128, b"INFO", b"INAM", 2**32 - 256)
+    return {
+        "codebook": ogg(IDENTIFICATION, COMMENTS, setup(23), b"\0\0"),
+        "comment": ogg(IDENTIFICATION, b"\x03vorbis" + comment, setup(1), b"\0\0"),
+        "flac comment": b"fLaC" + info + b"\4\0\0\x0c" + comment + samples,
+        "flac picture": b"fLaC" + info + b"\6\0\0\x08" + picture + samples,
+        "wav note": b"RIFF" + b"\xff" * 4 + file[8:36] + note + file[36:],
+    }
+
+
+@pytest.mark.parametrize("name", greedy())
+def test_no_header_makes_a_decoder_take_gigabytes(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x").write_bytes(greedy()[name])
+    code = (
+        "import resource, sys, stokehold as sh\n"
+        f"source = sh.Table({{'audio': sh.Audio([sys.argv[1]], {RATE})}})\n"
+        "loader = sh.Loader(source, batch_size=1, num_workers=0, capacity={'audio': 9000}, max_sample_bytes='64MiB')\n"
+        "mapped = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (mapped + (256 << 20),) * 2)\n"
+        "try: print(len(next(iter(loader))['audio']))\n"
+        "except sh.DecodeError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "x")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_SECONDS, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "cannot decode sample 0" in ended.stdout or ended.stdout == "1\n"

@@ -60,6 +60,9 @@ def _tried(call: Callable[..., Any], *values: Any, **named: Any) -> Any:
     return None
 
 
+DATA = Path(__file__).parents[1] / "data"
+
+
 def _picture() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -71,6 +74,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Compose": {"transforms": [sh.RandomInvert()]},
     "ConvertBoundingBoxFormat": {"format": "XYWH"},
     "FiveCrop": {"size": 8},
+    "FrequencyMasking": {"freq_mask_param": 8},
     "GaussianBlur": {"kernel_size": 3},
     "Mosaic": {"size": 8, "labels": ()},
     "Normalize": {"mean": [0.5] * 3, "std": [0.5] * 3},
@@ -89,6 +93,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "Resize": {"size": 8},
     "ScaleJitter": {"target_size": (8, 9)},
     "TenCrop": {"size": 8},
+    "TimeMasking": {"time_mask_param": 8},
     "ToDtype": {"dtype": "float32"},
     "ToLayout": {"layout": "CHW"},
     "Tokenize": {"tokenizer": Path(__file__).parents[1] / "data" / "tokenizer.json"},
@@ -123,13 +128,17 @@ def test_transforms_never_panic(name: str, tmp_path: Path) -> None:
         columns["boxes"] = sh.BoundingBoxes([[[3, 3, 20, 15]]])
     if name == "Tokenize":
         columns["image"] = ["one two"]
+    is_sound = name in sh.transforms.sound.__all__
+    if is_sound:
+        columns["image"] = sh.Audio([DATA / "audio" / "tone.flac"], 16_000)
     source, runs = sh.Table(columns), 0
     for arguments in _variants(name, 100):
         made = _tried(getattr(sh, name), **arguments)
         if made is None:
             continue
         # By itself, and behind what gives all images one size.
-        chains = [[made]] if name == "DecodeImage" else [[made], [sh.CenterCrop(12), made]]
+        before = sh.Spectrogram(64) if is_sound else sh.CenterCrop(12)
+        chains = [[made]] if name == "DecodeImage" else [[made], [before, made]]
         for chain, capacity in itertools.product(chains, (None, {"image": 20_000})):
             if _tried(_run, source, chain, capacity):
                 runs += 1

@@ -1,4 +1,4 @@
-"""docs/transforms.md: its tables name what there is, and differ from torchvision's arguments where they say so."""
+"""docs/transforms.md: its tables name what there is, and tell where arguments differ from those of other libraries."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_every_transform_of_torchvision_has_its_line() -> None:
 
 
 def test_every_name_in_the_second_column_is_ours() -> None:
-    for heading in ("torchvision", "Albumentations"):
+    for heading in ("torchvision", "torchaudio", "Albumentations"):
         for first, ours, _ in table(heading):
             for name in names(ours):
                 assert hasattr(sh, name), f"{first}: {name}"
@@ -79,6 +79,24 @@ def test_arguments_and_defaults_differ_where_the_table_says_so() -> None:
             assert argument not in here, f"{name} has {argument}"
         compared += 1
     assert compared > 35
+
+
+def test_arguments_differ_from_those_of_torchaudio_where_the_table_says_so() -> None:
+    theirs = pytest.importorskip("torchaudio.transforms")
+    compared = 0
+    for first, ours, differs in table("torchaudio"):
+        (name,) = names(first)
+        there = arguments(getattr(theirs, name))
+        if ours != first:
+            assert not hasattr(sh, name), f"there is a {name}"
+            continue
+        here = arguments(getattr(sh, name))
+        assert list(here) == [argument for argument in there if argument in here], name
+        for argument in there:
+            if argument not in here or there[argument] != here[argument]:
+                assert f"`{argument}`" in differs, f"{name}: {argument} is to be told"
+        compared += 1
+    assert compared == 5
 
 
 def test_the_transforms_of_albumentations_are_its_own(albumentations: Any) -> None:

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use symphonia::{
     core::{
         audio::{AudioBufferRef, SampleBuffer, SignalSpec},
-        codecs::{CODEC_TYPE_VORBIS, DecoderOptions},
+        codecs::DecoderOptions,
         errors::Error,
         formats::{FormatOptions, FormatReader},
         io::{MediaSourceStream, MediaSourceStreamOptions},
@@ -16,7 +16,7 @@ use symphonia::{
     },
 };
 
-use super::MAX_RATE;
+use super::{MAX_RATE, headers};
 use crate::{
     budget::Budget,
     error::{Failure, Stage},
@@ -105,16 +105,12 @@ fn failure(reason: String) -> Failure {
 }
 
 fn decode(format: Format, file: &[u8], channels: usize, budget: &mut Budget) -> Result<Clip, String> {
-    // Its first packet says what is in an Ogg file; it lies in the first page, whose header is 28 bytes or little more.
-    if format == Format::Ogg && file.get(..64.min(file.len())).is_some_and(|page| holds(page, b"OpusHead")) {
-        return Err("Opus cannot be decoded: convert the file to FLAC, WAV, MP3 or Ogg Vorbis".into());
+    if format == Format::Ogg {
+        budget.take(headers::vorbis_bytes(file)?, "codebooks")?;
     }
     let mut reader = open(format, file).map_err(|error| told(&error))?;
     let track = reader.tracks().first().ok_or("it has no track")?;
     let (id, parameters) = (track.id, track.codec_params.clone());
-    if format == Format::Ogg && parameters.codec != CODEC_TYPE_VORBIS {
-        return Err("it holds something other than Vorbis, which is all that is decoded of Ogg".into());
-    }
     let promised = parameters.n_frames.filter(|_| format.counts());
     let mut taken = Taken { channels, spec: None, planes: vec![Vec::new(); channels], left: budget.left() };
     if let Some(frames) = promised {
@@ -145,12 +141,13 @@ fn decode(format: Format, file: &[u8], channels: usize, budget: &mut Budget) -> 
     Ok(Clip { rate: spec.rate, planes: taken.planes })
 }
 
-fn holds(bytes: &[u8], what: &[u8]) -> bool {
-    bytes.windows(what.len()).any(|window| window == what)
-}
-
 fn open(format: Format, file: &[u8]) -> Result<Box<dyn FormatReader>, Error> {
-    let stream = MediaSourceStream::new(Box::new(Cursor::new(file.to_vec())), MediaSourceStreamOptions::default());
+    let bytes = match format {
+        Format::Wav => headers::bare_wav(file),
+        Format::Flac => headers::bare_flac(file),
+        Format::Mp3 | Format::Ogg => file.to_vec(),
+    };
+    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
     let options = FormatOptions { enable_gapless: true, ..FormatOptions::default() };
     Ok(match format {
         Format::Wav => Box::new(WavReader::try_new(stream, &options)?),
@@ -263,7 +260,7 @@ mod tests {
         assert!(reason(&wav(1, 4_000_000_000, &[1; 9]), 1, 1 << 20).contains("4000000000 samples a second"));
         assert!(reason(b"no audio", 1, 100).starts_with("it is no audio file"));
         assert!(reason(b"", 1, 100).starts_with("it is no audio file"));
-        let opus = [&b"OggS"[..], &[0; 24], b"OpusHead", &[0; 30]].concat();
+        let opus = [&b"OggS"[..], &[0; 22], b"\x01\x13OpusHead", &[0; 11]].concat();
         assert!(reason(&opus, 1, 1 << 20).starts_with("Ogg: Opus cannot be decoded"));
         Clip::decode(&wav(0, 8000, &[1; 9]), 1, &mut Budget::new(1 << 20)).unwrap_err();
     }

@@ -4,6 +4,7 @@
 //! a file that cannot be decoded whole is an error: there is no half of a clip.
 
 mod clip;
+mod headers;
 mod resample;
 
 pub use self::{clip::Clip, resample::Kernel};

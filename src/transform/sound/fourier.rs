@@ -230,8 +230,9 @@ mod tests {
         let (mut re, mut im) = (0.0, 0.0);
         for (at, signal) in signals.iter().enumerate() {
             let angle = TAU * (at * number % len) as f64 / len as f64;
-            re += signal.re[lane] * angle.cos() + signal.im[lane] * angle.sin();
-            im += signal.im[lane] * angle.cos() - signal.re[lane] * angle.sin();
+            let (cos, sin) = (libm::cos(angle), libm::sin(angle));
+            re += signal.re[lane] * cos + signal.im[lane] * sin;
+            im += signal.im[lane] * cos - signal.re[lane] * sin;
         }
         (re, im)
     }
