@@ -17,20 +17,33 @@ NOBODY_KNOWS: Final = "nobody knows how many batches of an iterable dataset are 
 class Epoch(Iterator[Any]):
     """One epoch's batches. Goes on after an error in a batch."""
 
-    __slots__ = ("__weakref__", "_given", "_is_endless", "_is_untouched", "_iteration", "_native")
+    __slots__ = ("__weakref__", "_given", "_is_endless", "_is_untouched", "_iteration", "_listed", "_native")
 
-    def __init__(self, native: _native.Loader, given: Callable[[_native.Batch], Any], *, is_endless: bool) -> None:
+    def __init__(
+        self,
+        native: _native.Loader,
+        given: Callable[[_native.Batch], Any],
+        listed: Callable[[_native.Loader, int], None],
+        *,
+        is_endless: bool,
+    ) -> None:
         self._native = native
         self._given = given
+        self._listed = listed
         self._is_endless = is_endless
         self._is_untouched = True
-        self._iteration = native.begin()
+        self._iteration = self._begun()
         register()
 
     def begin_anew(self) -> None:
         """Begins the epoch that has been set in the meantime, unless something has been taken of this one."""
         if self._is_untouched:
-            self._iteration = self._native.begin()
+            self._iteration = self._begun()
+
+    def _begun(self) -> int:
+        """Begins the next epoch, of which the order is to be known."""
+        self._listed(self._native, self._native.upcoming)
+        return self._native.begin()
 
     def __next__(self) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
         self._is_untouched = False

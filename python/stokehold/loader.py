@@ -30,7 +30,7 @@ from stokehold.arguments import (
     streams,
 )
 from stokehold.batch import Batch, Output, SlotFields
-from stokehold.checks import one_of, text, truth
+from stokehold.checks import as_integer, one_of, text, truth
 from stokehold.coordinator import FROZEN
 from stokehold.epoch import NOBODY_KNOWS, Epoch, audited, places_of, tuple_of
 from stokehold.hints import LOADER, hinted
@@ -320,7 +320,7 @@ class Loader(Tellable):
         self._counters: Mapping[str, int] = {} if is_code else source.counters
         self._is_stream, self._shuffles = is_stream, bool(shuffle or order)
         self._is_mapped = bool(maps) and not is_code
-        self._num_workers, self._rng = num_workers, rng
+        self._num_workers, self._rng, self._order = num_workers, rng, order
         self.batch_size, self.drop_last = batch_size, options["drop_last"]
         self._even: Even = even
         self._positions = places_of(self._native, self._valid_field)
@@ -405,9 +405,15 @@ class Loader(Tellable):
         An iteration of this loader that was still going on ends; its iterator raises ``RuntimeError``.
         """
         self._settle()
-        epoch = Epoch(self._native, self._given, is_endless=self._is_stream)
+        epoch = Epoch(self._native, self._given, self._listed, is_endless=self._is_stream)
         self._begun = weakref.ref(epoch)
         return epoch
+
+    def _listed(self, native: _native.Loader, epoch: int) -> None:
+        """Gives the indices of an epoch, where the order has others in each."""
+        indices = None if self._order is None else self._order.listed(epoch)
+        if indices is not None:
+            native.give(epoch, indices)
 
     def _given(self, native: _native.Batch) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
         """Returns a batch as it was asked for."""
@@ -478,7 +484,11 @@ class Loader(Tellable):
             TypeError: It is no mapping.
         """
         self._settle()
-        self._native.load_state(state_text(state_dict))
+        state = state_text(state_dict)
+        epoch = as_integer(state_dict.get("epoch"))
+        if epoch is not None and 0 <= epoch < 2**64 - 1:
+            self._listed(self._native, epoch)
+        self._native.load_state(state)
         self._loads += 1
 
     def audit(self, epoch: int | None = None) -> dict[str, Any]:
@@ -505,7 +515,16 @@ class Loader(Tellable):
         """
         epoch = self.epoch if epoch is None else counted("epoch", epoch, of="Loader.audit")
         self._settle()
-        return audited(self._native, epoch)
+        indices = None if self._order is None else self._order.listed(epoch)
+        if indices is None:
+            return audited(self._native, epoch)
+        # The epoch that is going on keeps its own.
+        native = self._making.loader(self._ranks, alone=True)
+        try:
+            native.give(epoch, indices)
+            return audited(native, epoch)
+        finally:
+            native.close()
 
     def replay(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
         """Makes a batch again, in this process, with the bytes that it had: to look at what was in it when a loss rose.
@@ -535,11 +554,10 @@ class Loader(Tellable):
         if batch >= self._native.batches:
             raise ValueError(f"Loader.replay: batch must be below len(loader), {self._native.batches}, not {batch}")
         before = batch * (self.batch_size or 1) * self._ranks.world_size
-        state = json.loads(self._native.state()) | {"epoch": epoch, "cursor": before}
         native = self._making.loader(self._ranks, alone=True)
         try:
-            native.load_state(json.dumps(state))
-            return next(Epoch(native, self._given, is_endless=False))
+            native.go_to(epoch, before)
+            return next(Epoch(native, self._given, self._listed, is_endless=False))
         finally:
             native.close()
 

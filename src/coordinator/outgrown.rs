@@ -46,7 +46,8 @@ impl Coordinator {
         let (schedule, actions) = schedule(&self.pipeline, &options, sampler.clone(), &arena);
         let (pipeline, trainer) = (Arc::clone(&self.pipeline), Arc::clone(&self.trainer));
         let posted = self.supervisor.posted();
-        self.supervisor = Supervisor::new(pipeline, options, sampler, (trainer, posted));
+        let supervisor = Supervisor::new(pipeline, options, sampler, (trainer, posted));
+        self.supervisor = supervisor.with_indices_of(&self.supervisor);
         (self.arena, self.schedule, self.is_outgrown) = (arena, schedule, false);
         self.act(actions);
         Ok(())

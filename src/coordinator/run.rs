@@ -25,7 +25,7 @@ use crate::{
     sampler::{Sampler, Table},
     shm::{Arena, Mailbox, Progress, SlotLayout},
     source::Source,
-    sys::{poll::Watch, process::Parent, report::report, socket::Sent},
+    sys::{memory::SharedMemory, poll::Watch, process::Parent, report::report, socket::Sent},
 };
 
 /// How long the workers may take to end once the loader does.
@@ -265,12 +265,22 @@ impl Coordinator {
                     self.supervisor.share(&self.arena);
                     Event::Grown { slots }
                 }
+                (Incoming::Message(Request::Indices { epoch }), Some(fd)) => {
+                    self.supervisor.give(epoch, Arc::new(SharedMemory::open(fd)?))?;
+                    continue;
+                }
                 (Incoming::Message(Request::Stats), _) => {
                     self.tell_stats()?;
                     continue;
                 }
                 (
-                    Incoming::Message(Request::Boot { .. } | Request::Bytes | Request::Segment | Request::Grow { .. })
+                    Incoming::Message(
+                        Request::Boot { .. }
+                        | Request::Bytes
+                        | Request::Segment
+                        | Request::Grow { .. }
+                        | Request::Indices { .. },
+                    )
                     | Incoming::Closed,
                     _,
                 ) => {

@@ -1,9 +1,9 @@
 //! All workers as processes: forks them, watches them, finds those that make no progress.
 
-#![expect(unsafe_code, reason = "forks, and cleans rows before it hands them out")]
+#![expect(unsafe_code, reason = "forks, cleans rows before it hands them out, and reads what the trainer has written")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt::Write,
     os::fd::{AsFd, AsRawFd},
     sync::Arc,
@@ -21,10 +21,11 @@ use crate::{
     job::Options,
     pipeline::Pipeline,
     protocol::{Channel, Command, Fill, Report, Run},
-    sampler::Sampler,
-    shm::{Arena, Mailbox, Progress},
+    sampler::{Sampler, Table},
+    shm::{Arena, Mailbox, Progress, SharedBytes},
     sys::{
         limits,
+        memory::SharedMemory,
         poll::{Watch, WatchKey},
         process::{self, Child, Parent},
         report,
@@ -45,6 +46,8 @@ pub(super) struct Supervisor {
     /// What workers are given that are not forked, and what is known of the source.
     posted: Option<Arc<(Posted, String)>>,
     workers: BTreeMap<u32, WorkerProcess>,
+    /// The indices of the epochs that were given last, for workers that are not forked.
+    indices: VecDeque<(u64, Arc<SharedMemory>)>,
     oom_kills: u64,
     last_check: Instant,
 }
@@ -57,7 +60,28 @@ impl Supervisor {
         (trainer, posted): (Arc<Parent>, Option<Arc<(Posted, String)>>),
     ) -> Self {
         let (workers, oom_kills, last_check) = (BTreeMap::new(), limits::oom_kills(), Instant::now());
-        Self { pipeline, options, sampler, trainer, posted, workers, oom_kills, last_check }
+        let indices = VecDeque::new();
+        Self { pipeline, options, sampler, trainer, posted, workers, indices, oom_kills, last_check }
+    }
+
+    /// Returns the same supervisor with the indices that another one had.
+    pub(super) fn with_indices_of(self, other: &Self) -> Self {
+        Self { indices: other.indices.clone(), ..self }
+    }
+
+    /// Takes the indices of an epoch, and passes them on to all workers.
+    pub(super) fn give(&mut self, epoch: u64, memory: Arc<SharedMemory>) -> Result<()> {
+        // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
+        let bytes = unsafe { SharedBytes::new(Arc::clone(&memory)) };
+        // The schedule's sampler has them with this one.
+        self.sampler.give(epoch, Table::new(bytes))?;
+        self.workers.values().for_each(|worker| worker.give(epoch, memory.as_fd()));
+        if self.posted.is_some() {
+            self.indices.retain(|(given, _)| *given != epoch);
+            self.indices.push_back((epoch, memory));
+            self.indices.drain(..self.indices.len().saturating_sub(2));
+        }
+        Ok(())
     }
 
     /// Returns how samples become batches.
@@ -94,7 +118,9 @@ impl Supervisor {
             }
             None => self.fork(seat, theirs, &mailbox, arena)?,
         };
-        self.workers.insert(worker, WorkerProcess::new(seat, child, ours, mailbox));
+        let hired = WorkerProcess::new(seat, child, ours, mailbox);
+        self.indices.iter().for_each(|(epoch, memory)| hired.give(*epoch, memory.as_fd()));
+        self.workers.insert(worker, hired);
         Ok(())
     }
 

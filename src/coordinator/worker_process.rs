@@ -83,6 +83,11 @@ impl WorkerProcess {
         let _ = self.channel.send_with(&Command::Segment, segment);
     }
 
+    /// Sends the indices of an epoch.
+    pub(super) fn give(&self, epoch: u64, memory: BorrowedFd<'_>) {
+        let _ = self.channel.send_with(&Command::Indices { epoch }, memory);
+    }
+
     /// Has the worker report what its code is doing, and gives it a moment for that.
     pub(super) fn ask(&self, signal: i32) {
         process::ask(&self.child, signal);

@@ -17,6 +17,7 @@ use super::{
     pool::{Next, Pool},
     pool_handle::PoolHandle,
     shared_order::SharedOrder,
+    shared_source::{bytes_of, shared},
     state::{Iterations, State},
     stats::{Stats, TrainerStats},
     tick::Tick,
@@ -25,10 +26,10 @@ use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
     job::{OnError, Options},
-    sampler::{Audit, Sampler, Shares},
+    sampler::{Audit, Order, Sampler, Shares, Table},
     shm::SlotRef,
     spec::FieldSpec,
-    sys::report,
+    sys::{memory::SharedMemory, report},
 };
 
 /// How a batch is made.
@@ -55,6 +56,8 @@ pub struct Loader {
     reported: Mutex<Vec<String>>,
     closed: AtomicBool,
     iterations: Mutex<Iterations>,
+    /// The epoch whose indices were given last, and these, where each epoch has others.
+    indices: Mutex<Option<(u64, Arc<SharedMemory>)>>,
     stats: Mutex<TrainerStats>,
     /// The process that made the loader; a fork of it must not touch its sockets.
     owner: u32,
@@ -90,6 +93,7 @@ impl Loader {
             reported: Mutex::default(),
             closed: AtomicBool::new(false),
             iterations: Mutex::default(),
+            indices: Mutex::default(),
             stats: Mutex::default(),
             owner: std::process::id(),
         })
@@ -137,17 +141,54 @@ impl Loader {
         self.sampler.audit(epoch)
     }
 
+    /// Takes the indices of an epoch, of an order that has others in each, before it begins or a state of it is loaded; see
+    /// [`SharedOrder::listed`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another number of them than the order has, for one that no sample has, or an order that takes none;
+    /// [`Error::Memory`] where they do not fit under a limit of this process.
+    pub fn give(&self, epoch: u64, indices: &[u64]) -> Result<()> {
+        let Order::Given(order) = &self.sampler.order else {
+            return Err(Error::config("the order takes no indices"));
+        };
+        order.check_indices(epoch, indices)?;
+        let memory = shared(bytemuck::cast_slice(indices))?;
+        order.give(epoch, Table::over(bytes_of(&memory)))?;
+        *lock(&self.indices) = Some((epoch, memory));
+        Ok(())
+    }
+
+    /// Makes the next iteration begin at a position of an epoch.
+    pub fn go_to(&self, epoch: u64, position: u64) {
+        lock(&self.iterations).load(epoch, position);
+    }
+
+    /// Returns the epoch that the next iteration begins with.
+    pub fn upcoming(&self) -> u64 {
+        lock(&self.iterations).upcoming().0
+    }
+
     /// Begins an epoch: the one that was set, else the one after the last. An iteration that was still going on ends; one
     /// of which nothing has come does not count, so that it begins again.
     ///
     /// Returns the iteration's number, for [`next`](Self::next).
     ///
     /// # Errors
-    /// [`Error::Usage`] where the loader is closed or belongs to another process.
+    /// [`Error::Usage`] where the loader is closed or belongs to another process, or nobody has given the indices of the epoch.
     pub fn begin(&self) -> Result<u64> {
         self.check_usable()?;
         let mut backend = lock(&self.backend);
         let mut iterations = lock(&self.iterations);
+        let (epoch, _) = iterations.upcoming();
+        if !self.sampler.is_known(epoch) {
+            return Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")));
+        }
+        if let Backend::Pool(pool) = &mut *backend
+            && let Some((given, memory)) = &*lock(&self.indices)
+            && *given == epoch
+        {
+            pool.give(epoch, Arc::clone(memory))?;
+        }
         let (generation, partition) = iterations.begin(&self.sampler);
         match &mut *backend {
             Backend::Inline(_) => {}
@@ -240,7 +281,8 @@ impl Loader {
     /// # Errors
     /// [`Error::Config`] for a state of another version, seed, order or source, or with a cursor beyond its end.
     pub fn load_state(&self, state: &State) -> Result<()> {
-        let own = State::new(&self.sampler, &self.facts, self.options.num_workers, (0, 0));
+        let place = (state.epoch, state.cursor);
+        let own = State::new(&self.sampler, &self.facts, self.options.num_workers, place);
         state.check(&own, self.sampler.positions())?;
         lock(&self.iterations).load(state.epoch, state.cursor);
         Ok(())

@@ -344,6 +344,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Gives the indices of an epoch, before it is started.
+    pub(super) fn give(&mut self, epoch: u64, indices: Arc<SharedMemory>) -> Result<()> {
+        self.send(Request::Indices { epoch }, Some(indices))
+    }
+
     fn discard(&mut self, reply: Reply) -> Result<()> {
         match reply {
             Reply::Ready { slot, .. } | Reply::Failed { slot, .. } => drop(self.take(slot, 0)?),

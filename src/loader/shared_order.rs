@@ -56,6 +56,15 @@ impl SharedOrder {
         Self::over(OrderSpec::explicit(indices)?)
     }
 
+    /// Gives the samples of so many indices, which are others in each epoch: [`Loader::give`](super::Loader::give) takes them,
+    /// before an epoch begins.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) where there are none.
+    pub fn listed(indices: u64) -> Result<Self> {
+        Self::over(OrderSpec::listed(indices)?)
+    }
+
     /// Mixes parts of a source, which lie one after the other and are so long, by weight. The first n positions of an epoch
     /// have within 1 of n times its weight of each part; its samples come in passes over the part, shuffled each by itself,
     /// which go on from epoch to epoch. An epoch has `num_samples` positions, by default as many as there are samples.

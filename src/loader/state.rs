@@ -49,9 +49,11 @@ pub struct OrderState {
 }
 
 impl OrderState {
-    fn of(order: &Order) -> Option<Self> {
+    /// Returns what there is to say of an order in an epoch; of one that has not begun, only what holds for all of them.
+    fn of(order: &Order, (epoch, cursor): (u64, u64)) -> Option<Self> {
         let Order::Given(given) = order else { return None };
-        let (name, digest) = (given.spec().name().to_owned(), format!("{:016x}", given.spec().digest()));
+        let digest = if cursor == 0 { given.spec().digest() } else { given.digest_of(epoch) };
+        let (name, digest) = (given.spec().name().to_owned(), format!("{digest:016x}"));
         Some(Self { name, digest })
     }
 }
@@ -84,7 +86,7 @@ impl State {
             }
         }
         let fingerprint = format!("{:032x}", hash.digest128());
-        let order = OrderState::of(&sampler.order);
+        let order = OrderState::of(&sampler.order, (epoch, cursor));
         Self { version: VERSION, fingerprint, order, seed: sampler.seed, epoch, cursor }
     }
 
@@ -164,10 +166,16 @@ impl CurrentIteration {
 }
 
 impl Iterations {
+    /// Returns where the next iteration begins.
+    pub(super) fn upcoming(&self) -> (u64, u64) {
+        let after = || self.current.as_ref().map_or((0, 0), CurrentIteration::follower);
+        self.next.unwrap_or_else(after)
+    }
+
     /// Begins an iteration and returns its number and partition.
     pub(super) fn begin(&mut self, sampler: &Sampler) -> (u64, Arc<Partition>) {
-        let after = self.current.as_ref().map_or((0, 0), CurrentIteration::follower);
-        let (epoch, cursor) = self.next.take().unwrap_or(after);
+        let (epoch, cursor) = self.upcoming();
+        self.next = None;
         let partition = Arc::new(sampler.partition(epoch, cursor));
         self.generation += 1;
         self.current = Some(CurrentIteration { partition: Arc::clone(&partition), delivered: 0, finished: false });

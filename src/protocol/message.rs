@@ -134,6 +134,11 @@ pub enum Command {
     },
     /// A descriptor of memory that the posting speaks of comes with this message.
     Memory,
+    /// A descriptor of the indices that an epoch has comes with this message.
+    Indices {
+        /// The epoch.
+        epoch: u64,
+    },
 }
 
 /// Worker to coordinator.
@@ -206,6 +211,11 @@ pub enum Request {
     },
     /// The descriptor of the source's shared bytes comes with this message.
     Bytes,
+    /// A descriptor of the indices that an epoch has comes with this message.
+    Indices {
+        /// The epoch.
+        epoch: u64,
+    },
 }
 
 /// Coordinator to trainer.
@@ -295,6 +305,7 @@ impl Wire for Command {
             Self::Segment => Frame { kind: 2, ..Frame::default() },
             Self::Post { len } => Frame { kind: 4, n: len, ..Frame::default() },
             Self::Memory => Frame { kind: 5, ..Frame::default() },
+            Self::Indices { epoch } => Frame { kind: 6, a: epoch, ..Frame::default() },
         }
     }
 
@@ -313,6 +324,7 @@ impl Wire for Command {
             2 => Some(Self::Segment),
             4 => Some(Self::Post { len: n }),
             5 => Some(Self::Memory),
+            6 => Some(Self::Indices { epoch: a }),
             _ => None,
         }
     }
@@ -360,6 +372,7 @@ impl Wire for Request {
                 Frame { kind: 25, n: len, a: u64::from(by_main_thread), ..Frame::default() }
             }
             Self::Bytes => Frame { kind: 26, ..Frame::default() },
+            Self::Indices { epoch } => Frame { kind: 28, a: epoch, ..Frame::default() },
         }
     }
 
@@ -373,6 +386,7 @@ impl Wire for Request {
             25 => Some(Self::Boot { len: n, by_main_thread: a != 0 }),
             26 => Some(Self::Bytes),
             27 => Some(Self::Grow { field: n, places: a }),
+            28 => Some(Self::Indices { epoch: a }),
             _ => None,
         }
     }
@@ -481,6 +495,8 @@ mod tests {
             round_trip(Command::Segment);
             round_trip(Command::Post { len: n });
             round_trip(Command::Memory);
+            round_trip(Command::Indices { epoch: a });
+            round_trip(Request::Indices { epoch: a });
             round_trip(Report::Learned { len: n });
             round_trip(Report::Up);
             let (read, decode, transform) = (Duration::from_nanos(a), Duration::from_nanos(b), Duration::from_nanos(c));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use pyo3::{
-    buffer::PyUntypedBuffer,
+    buffer::{PyBuffer, PyUntypedBuffer},
     exceptions::PyValueError,
     prelude::*,
     pybacked::PyBackedBytes,
@@ -212,6 +212,23 @@ impl Loader {
     /// Returns how many batches of an iteration are still to come.
     fn remaining_of(&self, py: Python<'_>, iteration: u64) -> u64 {
         py.detach(|| self.loader.remaining_of(iteration))
+    }
+
+    /// Takes the indices of an epoch, of an order that has others in each.
+    fn give(&self, py: Python<'_>, epoch: u64, indices: PyBuffer<u64>) -> PyResult<()> {
+        let indices = indices.to_vec(py)?;
+        Ok(py.detach(|| self.loader.give(epoch, &indices))?)
+    }
+
+    /// Makes the next iteration begin at a position of an epoch.
+    fn go_to(&self, py: Python<'_>, epoch: u64, position: u64) {
+        py.detach(|| self.loader.go_to(epoch, position));
+    }
+
+    /// The epoch that the next iteration begins with.
+    #[getter]
+    fn upcoming(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.loader.upcoming())
     }
 
     /// Begins an epoch and returns the iteration's number.

@@ -35,6 +35,12 @@ impl Order {
         made(py, || SharedOrder::explicit(&indices))
     }
 
+    /// Gives the samples of so many indices, which each epoch has of its own.
+    #[staticmethod]
+    fn listed(py: Python<'_>, indices: u64) -> PyResult<Self> {
+        made(py, || SharedOrder::listed(indices))
+    }
+
     /// Mixes parts of a source, of these lengths, by weight.
     #[staticmethod]
     fn mixture(py: Python<'_>, weights: Vec<f64>, lengths: Vec<u64>, num_samples: Option<u64>) -> PyResult<Self> {

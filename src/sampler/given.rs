@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    lists::Lists,
     mixture,
     order_spec::{OrderKind, OrderSpec},
     permutation::Permutation,
@@ -22,6 +23,9 @@ const PLACE_OP: u64 = u64::MAX - 4;
 pub struct Given {
     spec: Arc<OrderSpec>,
     table: Table,
+    samples: u64,
+    /// Where each epoch has indices of its own.
+    lists: Lists,
 }
 
 impl Given {
@@ -35,7 +39,7 @@ impl Given {
         if (table.bytes().len() as u64) < spec.table_bytes() {
             return Err(Error::Config(format!("Loader: the table of order {} is not all there", spec.name())));
         }
-        Ok(Self { spec: Arc::new(spec.clone()), table })
+        Ok(Self { spec: Arc::new(spec.clone()), table, samples, lists: Lists::default() })
     }
 
     /// Returns the order as data.
@@ -43,12 +47,70 @@ impl Given {
         &self.spec
     }
 
+    /// Takes the indices of an epoch, as a table of `u64`s. All clones of this value have them then, as long as no more than two
+    /// other epochs come after.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the order has no indices of its own in each epoch, or takes another number of them.
+    pub fn give(&self, epoch: u64, table: Table) -> Result<()> {
+        let OrderKind::Listed { indices } = self.spec.kind else {
+            return Err(Error::Config(format!("order {} has the same indices in every epoch", self.spec.name())));
+        };
+        if (table.bytes().len() as u64) < indices * size_of::<u64>() as u64 {
+            return Err(Error::Config(format!("Loader: the indices of epoch {epoch} are not all there")));
+        }
+        self.lists.give(epoch, table);
+        Ok(())
+    }
+
+    /// Checks that indices which are to be given are as many as an epoch has, of samples that there are.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where they are more or fewer, or for the largest one, where that is too large.
+    pub fn check_indices(&self, epoch: u64, indices: &[u64]) -> Result<()> {
+        let (count, positions) = (indices.len() as u64, self.positions(self.samples));
+        if count != positions {
+            return Err(Error::Config(format!(
+                "Explicit: indices of epoch {epoch} must be {positions}, as many as those of epoch 0, not {count}"
+            )));
+        }
+        match indices.iter().max() {
+            Some(largest) if *largest >= self.samples => Err(Error::Config(format!(
+                "Explicit: indices of epoch {epoch} have {largest}, and the source has {} samples, from 0",
+                self.samples
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Tells whether it is known which samples an epoch has.
+    pub(super) fn is_known(&self, epoch: u64) -> bool {
+        match self.spec.kind {
+            OrderKind::Listed { .. } => self.lists.table(epoch).is_some(),
+            OrderKind::Weighted { .. }
+            | OrderKind::Repeated { .. }
+            | OrderKind::Explicit { .. }
+            | OrderKind::Mixture { .. } => true,
+        }
+    }
+
+    /// Returns what tells an epoch that has begun from that of another order.
+    pub fn digest_of(&self, epoch: u64) -> u64 {
+        match self.spec.kind {
+            OrderKind::Listed { .. } => self.lists.digest(epoch).unwrap_or(0) ^ self.spec.digest(),
+            OrderKind::Weighted { .. }
+            | OrderKind::Repeated { .. }
+            | OrderKind::Explicit { .. }
+            | OrderKind::Mixture { .. } => self.spec.digest(),
+        }
+    }
+
     /// Returns how many positions an epoch has over so many samples.
     pub(super) fn positions(&self, samples: u64) -> u64 {
         match &self.spec.kind {
             OrderKind::Weighted { num_samples, .. } => *num_samples,
             OrderKind::Repeated { times, num_samples } => num_samples.unwrap_or(samples.saturating_mul(*times)),
-            OrderKind::Explicit { indices, .. } => *indices,
+            OrderKind::Explicit { indices, .. } | OrderKind::Listed { indices } => *indices,
             OrderKind::Mixture { counts, .. } => counts.iter().sum(),
         }
     }
@@ -56,7 +118,7 @@ impl Given {
     /// Tells whether a sample may come twice in an epoch.
     pub(super) fn repeats(&self) -> bool {
         match self.spec.kind {
-            OrderKind::Weighted { .. } | OrderKind::Mixture { .. } => true,
+            OrderKind::Weighted { .. } | OrderKind::Listed { .. } | OrderKind::Mixture { .. } => true,
             OrderKind::Repeated { times, .. } => times > 1,
             OrderKind::Explicit { repeats, .. } => repeats,
         }
@@ -66,16 +128,21 @@ impl Given {
     pub(super) fn of_epoch(&self, samples: u64, seed: u64, epoch: u64) -> GivenEpoch {
         let permutation = match self.spec.kind {
             OrderKind::Repeated { .. } => Some(Permutation::new(samples, seed, epoch)),
-            OrderKind::Weighted { .. } | OrderKind::Explicit { .. } | OrderKind::Mixture { .. } => None,
+            OrderKind::Weighted { .. }
+            | OrderKind::Explicit { .. }
+            | OrderKind::Listed { .. }
+            | OrderKind::Mixture { .. } => None,
         };
-        GivenEpoch { given: self.clone(), samples, seed, epoch, permutation }
+        let table = self.lists.table(epoch).unwrap_or_else(|| self.table.clone());
+        GivenEpoch { spec: Arc::clone(&self.spec), table, samples, seed, epoch, permutation }
     }
 }
 
 /// The order of one epoch.
 #[derive(Clone, Debug)]
 pub(super) struct GivenEpoch {
-    given: Given,
+    spec: Arc<OrderSpec>,
+    table: Table,
     samples: u64,
     seed: u64,
     epoch: u64,
@@ -86,14 +153,14 @@ pub(super) struct GivenEpoch {
 impl GivenEpoch {
     /// Returns the sample at a position.
     pub(super) fn get(&self, position: u64) -> u64 {
-        let (table, at) = (&self.given.table, (self.epoch, position));
-        match &self.given.spec.kind {
+        let (table, at) = (&self.table, (self.epoch, position));
+        match &self.spec.kind {
             OrderKind::Weighted { .. } => weighted::draw(table, self.samples, self.seed, at),
             OrderKind::Repeated { times, .. } => {
                 let position = position / times;
                 self.permutation.as_ref().map_or(position, |order| order.get(position))
             }
-            OrderKind::Explicit { .. } => table.word(position),
+            OrderKind::Explicit { .. } | OrderKind::Listed { .. } => table.word(position),
             OrderKind::Mixture { lengths, counts } => mixture::draw(table, (lengths, counts), self.seed, at),
         }
     }
@@ -144,6 +211,25 @@ mod tests {
     }
 
     #[test]
+    fn each_epoch_has_its_list_once_it_is_given() {
+        let listed = given(OrderSpec::listed(3).unwrap(), 5);
+        let table = |indices: &[u64]| Table::new(bytemuck::cast_slice::<u64, u8>(indices).to_vec());
+        assert!(!listed.is_known(0) && listed.repeats());
+        let clone = listed.clone();
+        clone.give(0, table(&[4, 4, 0])).unwrap();
+        clone.give(1, table(&[1, 2, 3])).unwrap();
+        assert!(listed.is_known(0) && listed.is_known(1) && !listed.is_known(2));
+        assert_eq!((order(&listed, 5, 0), order(&listed, 5, 1)), (vec![4, 4, 0], vec![1, 2, 3]));
+        assert_ne!(listed.digest_of(0), listed.digest_of(1));
+        assert!(listed.give(2, table(&[1])).unwrap_err().to_string().contains("epoch 2 are not all there"));
+        let refused = |indices: &[u64]| listed.check_indices(2, indices).unwrap_err().to_string();
+        assert!(refused(&[1]).contains("epoch 2 must be 3, as many as those of epoch 0, not 1"));
+        assert!(refused(&[0, 5, 1]).contains("epoch 2 have 5, and the source has 5 samples"));
+        let fixed = given(OrderSpec::explicit(&[1]).unwrap(), 5);
+        assert!(fixed.is_known(7) && fixed.give(0, table(&[1])).unwrap_err().to_string().contains("every epoch"));
+    }
+
+    #[test]
     fn orders_are_named_where_they_cannot_be() {
         let weights = |weights: &[f64]| refused(OrderSpec::weighted(weights, None), 3);
         assert_eq!(weights(&[1.0, -1.0, 1.0]), "Weighted: weights[1] must be a finite number, 0 or more, not -1");
@@ -153,6 +239,7 @@ mod tests {
         assert!(refused(OrderSpec::weighted(&[1.0], Some(0)), 1).contains("num_samples"));
         assert!(refused(OrderSpec::repeated(0, None), 3).contains("times"));
         assert!(refused(OrderSpec::repeated(2, Some(7)), 3).contains("num_samples=7"));
+        assert!(refused(OrderSpec::listed(0), 3).contains("at least one index"));
         assert!(refused(OrderSpec::explicit(&[]), 3).contains("at least one index"));
         assert!(refused(OrderSpec::explicit(&[0, 3]), 3).contains("index 3"));
         let mixture = |weights: &[f64], lengths: &[u64]| refused(OrderSpec::mixture(weights, lengths, None), 6);

@@ -6,6 +6,7 @@ mod audit;
 mod blocks;
 mod even;
 mod given;
+mod lists;
 mod mixture;
 mod order;
 mod order_spec;

@@ -92,6 +92,14 @@ impl Order {
         }
     }
 
+    /// Tells whether it is known which samples an epoch has.
+    pub(super) fn is_known(&self, epoch: u64) -> bool {
+        match self {
+            Self::Source | Self::Shuffled | Self::Blocks(_) => true,
+            Self::Given(order) => order.is_known(epoch),
+        }
+    }
+
     /// Tells whether a sample may come twice in an epoch.
     pub(super) fn repeats(&self) -> bool {
         match self {

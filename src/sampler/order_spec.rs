@@ -22,6 +22,8 @@ pub(super) enum OrderKind {
     Repeated { times: u64, num_samples: Option<u64> },
     /// The samples of a list.
     Explicit { indices: u64, largest: u64, repeats: bool },
+    /// The samples of a list of so many indices that each epoch has of its own.
+    Listed { indices: u64 },
     /// Parts of the source in turn, by weight.
     Mixture { lengths: Vec<u64>, counts: Vec<u64> },
 }
@@ -80,6 +82,17 @@ impl OrderSpec {
         Ok((Self::new(kind, &table), table))
     }
 
+    /// Gives the samples of so many indices, which are to be given for each epoch; see [`Given::give`](super::Given::give).
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there are none.
+    pub fn listed(indices: u64) -> Result<(Self, Vec<u8>)> {
+        if indices == 0 {
+            return Err(Error::config("Explicit: indices must have at least one index"));
+        }
+        Ok((Self::new(OrderKind::Listed { indices }, &[]), Vec::new()))
+    }
+
     /// Mixes parts of a source, which lie one after the other and are so long, by weight, over `num_samples` positions; by
     /// default as many as the source has samples.
     ///
@@ -118,7 +131,7 @@ impl OrderSpec {
         match self.kind {
             OrderKind::Weighted { .. } => "Weighted",
             OrderKind::Repeated { .. } => "Repeated",
-            OrderKind::Explicit { .. } => "Explicit",
+            OrderKind::Explicit { .. } | OrderKind::Listed { .. } => "Explicit",
             OrderKind::Mixture { .. } => "Mixture",
         }
     }
@@ -131,7 +144,7 @@ impl OrderSpec {
     /// Tells whether it has a table.
     pub fn has_table(&self) -> bool {
         match self.kind {
-            OrderKind::Repeated { .. } => false,
+            OrderKind::Repeated { .. } | OrderKind::Listed { .. } => false,
             OrderKind::Weighted { .. } | OrderKind::Explicit { .. } | OrderKind::Mixture { .. } => true,
         }
     }
@@ -139,7 +152,7 @@ impl OrderSpec {
     /// Returns the bytes of its table.
     pub(super) fn table_bytes(&self) -> u64 {
         match &self.kind {
-            OrderKind::Repeated { .. } => 0,
+            OrderKind::Repeated { .. } | OrderKind::Listed { .. } => 0,
             OrderKind::Weighted { weights, .. } => weights * 16,
             OrderKind::Explicit { indices, .. } => indices * 8,
             OrderKind::Mixture { lengths, counts } => Turns::bytes(lengths.len(), counts.iter().sum()),
@@ -168,6 +181,7 @@ impl OrderSpec {
             OrderKind::Weighted { .. }
             | OrderKind::Repeated { .. }
             | OrderKind::Explicit { .. }
+            | OrderKind::Listed { .. }
             | OrderKind::Mixture { .. } => return Ok(()),
         };
         Err(Error::Config(format!("Loader: order is {what}")))

@@ -4,7 +4,9 @@ use super::{
     even::Even,
     given::seed_of,
     order::{EpochOrder, Order},
+    table::Table,
 };
+use crate::error::{Error, Result};
 
 /// The length of a source whose samples come as streams, one for each worker: nobody knows how many there are.
 ///
@@ -42,6 +44,22 @@ impl Sampler {
     /// Returns the length of an epoch: how many positions its global order has, over all ranks.
     pub fn positions(&self) -> u64 {
         self.order.positions(self.len)
+    }
+
+    /// Tells whether it is known which samples an epoch has: indices that each epoch has of its own have been given.
+    pub fn is_known(&self, epoch: u64) -> bool {
+        self.order.is_known(epoch)
+    }
+
+    /// Takes the indices of an epoch, of an order that has others in each. All clones of the sampler have them then.
+    ///
+    /// # Errors
+    /// Those of [`Given::give`](super::Given::give), and [`Error::Config`] where the order is none of those.
+    pub fn give(&self, epoch: u64, table: Table) -> Result<()> {
+        match &self.order {
+            Order::Given(order) => order.give(epoch, table),
+            Order::Source | Order::Shuffled | Order::Blocks(_) => Err(Error::config("the order takes no indices")),
+        }
     }
 
     /// Returns the partition of an epoch from `cursor` on, a position in its global order.

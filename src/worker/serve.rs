@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 use super::{
     fill::{Filler, RowTask},
     in_flight::InFlight,
+    learning::shared_bytes,
     reads::{Fetched, Reads, ToRead},
     report::RunReport,
     running::Running,
@@ -16,7 +17,7 @@ use crate::{
     error::{Error, Result},
     pipeline::Scratch,
     protocol::{Channel, Command, Fill, Incoming, Report, Work},
-    sampler::{Partition, Sampler},
+    sampler::{Partition, Sampler, Table},
     shm::{Arena, Mailbox, SlotMut},
     source::{Reader, Record},
     sys::{
@@ -115,24 +116,40 @@ struct Partitions {
 }
 
 impl Partitions {
-    fn get(&mut self, fill: &Fill) -> Arc<Partition> {
+    fn get(&mut self, fill: &Fill) -> Result<Arc<Partition>> {
         let key = (fill.epoch, fill.cursor);
+        if !self.sampler.is_known(fill.epoch) {
+            return Err(Error::Protocol(format!("nobody has given the indices of epoch {}", fill.epoch)));
+        }
         if self.known.len() > 2 && !self.known.contains_key(&key) {
             self.known.clear();
         }
         let new = || Arc::new(self.sampler.partition(fill.epoch, fill.cursor));
-        Arc::clone(self.known.entry(key).or_insert_with(new))
+        Ok(Arc::clone(self.known.entry(key).or_insert_with(new)))
+    }
+
+    /// Takes the indices of an epoch, in place of those that it had.
+    fn give(&mut self, epoch: u64, memory: SharedMemory) -> Result<()> {
+        self.known.retain(|(known, _), _| *known != epoch);
+        self.sampler.give(epoch, Table::new(shared_bytes(&Arc::new(memory))))
     }
 }
 
 /// Waits for the next run; none when the coordinator is gone.
-fn next_fill(channel: &Channel<Report, Command>, arena: &mut Arena) -> Result<Option<Fill>> {
+fn next_fill(
+    channel: &Channel<Report, Command>,
+    arena: &mut Arena,
+    partitions: &mut Partitions,
+) -> Result<Option<Fill>> {
     loop {
         match channel.recv_with(true)? {
             (Incoming::Message(Command::Fill(fill)), _) => return Ok(Some(fill)),
             (Incoming::Message(Command::Segment), Some(fd)) => drop(arena.adopt(fd)?),
-            (Incoming::Message(Command::Segment), None) => {
-                return Err(Error::Protocol("a segment came without its descriptor".into()));
+            (Incoming::Message(Command::Indices { epoch }), Some(fd)) => {
+                partitions.give(epoch, SharedMemory::open(fd)?)?;
+            }
+            (Incoming::Message(Command::Segment | Command::Indices { .. }), None) => {
+                return Err(Error::Protocol("memory came without its descriptor".into()));
             }
             (Incoming::Message(Command::Post { .. } | Command::Memory), _) => {
                 return Err(Error::Protocol("a worker is posted once".into()));
@@ -164,8 +181,8 @@ fn serve_inline(worker: Worker) -> Result<i32> {
     let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
     let mut scratch = filler.pipeline().scratch();
     channel.send(&Report::Up)?;
-    while let Some(fill) = next_fill(&channel, &mut arena)? {
-        let partition = partitions.get(&fill);
+    while let Some(fill) = next_fill(&channel, &mut arena, &mut partitions)? {
+        let partition = partitions.get(&fill)?;
         let row_task = RowTask { partition: &partition, batch: fill.batch, attempt: fill.attempt };
         let mut run = RunReport::default();
         let rows = rows_of(&arena, &fill)?;
@@ -238,8 +255,8 @@ fn serve_ahead(worker: Worker) -> Result<i32> {
     let mut reads = Reads::new(filler.clone(), (spare, in_flight), pass_on);
     let mut partitions = Partitions { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
-    while let Some(fill) = next_fill(&channel, &mut arena)? {
-        let (partition, rows) = (partitions.get(&fill), rows_of(&arena, &fill)?);
+    while let Some(fill) = next_fill(&channel, &mut arena, &mut partitions)? {
+        let (partition, rows) = (partitions.get(&fill)?, rows_of(&arena, &fill)?);
         if fill.work == Work::Finish {
             to_decode.send(Task::Batch(fill, partition, rows)).map_err(gone)?;
             continue;

@@ -26,17 +26,24 @@ LEN = 23
 SOURCE = sh.Arrays({"x": np.arange(LEN)})
 LENGTHS = [5, 2, 16]
 
+
+def listed(epoch: int) -> list[int]:
+    """Other indices in each epoch."""
+    return [(epoch * 7 + at * at) % LEN for at in range(19)]
+
+
 ORDERS: dict[str, Callable[[], sh.Order]] = {
     "weighted": lambda: sh.Weighted(np.arange(LEN) % 4, num_samples=31),
     "balanced": lambda: sh.Weighted.balanced([0] * 20 + [1, 1, 2]),
     "repeated": lambda: sh.Repeated(3),
     "cut": lambda: sh.Repeated(2, num_samples=29),
     "explicit": lambda: sh.Explicit([5, 1, 1, 22, 0, 7, 5, 9, 11]),
+    "listed": lambda: sh.Explicit(listed),
     "subset": lambda: sh.Explicit([21, 4, 7, 0, 13]),
     "mixture": lambda: sh.Mixture([0.2, 0.5, 0.3], num_samples=40, lengths=LENGTHS),
     "counts": lambda: sh.Mixture.of_counts([3, 9, 4], lengths=LENGTHS),
 }
-REPEAT = {"weighted", "balanced", "repeated", "cut", "explicit", "mixture", "counts"}
+REPEAT = {"listed", "weighted", "balanced", "repeated", "cut", "explicit", "mixture", "counts"}
 
 
 class Drawn:
@@ -263,12 +270,93 @@ def test_the_lengths_of_sources_are_those_of_the_concat() -> None:
     assert (list((one + two).select(range(9)).lengths), list(SOURCE.lengths)) == ([9], [LEN])
 
 
+def test_a_function_is_asked_for_each_epoch() -> None:
+    asked = []
+
+    def chosen(epoch: int) -> list[int]:
+        asked.append(epoch)
+        return listed(epoch)
+
+    with sh.Loader(SOURCE, batch_size=4, order=sh.Explicit(chosen), num_workers=2) as given:
+        assert [order(given) for _ in range(3)] == [listed(epoch) for epoch in range(3)]
+        given.set_epoch(7)
+        assert order(given) == listed(7)
+        # It has begun, and begins anew: frameworks tell the epoch when there is an iterator.
+        batches = iter(given)
+        given.set_epoch(9)
+        assert order(batches) == listed(9)
+    assert asked[1:] == [0, 1, 2, 7, 8, 9]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_that_replace_others_have_the_indices_of_the_epoch(workers: int) -> None:
+    with loader("listed", Drawn(), num_workers=workers, start="spawn" if workers else "forkserver") as given:
+        expected = bytes_of(loader("listed", Drawn()), epochs=3)
+        found = []
+        for _ in range(3):
+            batches = iter(given)
+            if workers:
+                os.kill(given.stats()["workers"][0]["pid"], signal.SIGKILL)
+            found += [(b.indices.tolist(), b.valid.tolist(), {n: r.tobytes() for n, r in b.items()}) for b in batches]
+        assert found == expected
+
+
+def test_an_epoch_whose_indices_are_others_is_not_gone_on_with() -> None:
+    shift = 0
+    given = sh.Loader(
+        SOURCE, batch_size=4, order=sh.Explicit(lambda epoch: [(i + shift) % LEN for i in listed(epoch)]), num_workers=0
+    )
+    next(iter(given))
+    state = given.state_dict()
+    given.load_state_dict(state)
+    shift = 1
+    with pytest.raises(ValueError, match="it was taken with another Explicit"):
+        given.load_state_dict(state)
+    shift = 0
+    assert order(given) == listed(0)[4:]
+    # At the end of an epoch nothing is left of it: the next one may have any indices.
+    state = given.state_dict()
+    shift = 1
+    given.load_state_dict(state)
+    assert order(given) == [(i + 1) % LEN for i in listed(1)]
+
+
+def test_an_audit_of_another_epoch_leaves_that_which_goes_on() -> None:
+    with loader("listed", num_workers=1, prefetch=1) as given:
+        batches = iter(given)
+        first = order([next(batches)])
+        for epoch in range(5, 10):
+            given.audit(epoch)
+        assert given.state_dict()["cursor"] == 4
+        assert first + order(batches) == listed(0)
+
+
+def test_what_a_function_returns_is_checked() -> None:
+    def later(what: Any) -> sh.Loader:
+        return sh.Loader(SOURCE, order=sh.Explicit(lambda epoch: what if epoch else [1, 2]), num_workers=0)
+
+    for what, error, message in [
+        ([1], ValueError, "indices of epoch 1 must be 2, as many as those of epoch 0, not 1"),
+        ([1, LEN], ValueError, f"indices of epoch 1 have {LEN}, and the source has {LEN} samples"),
+        ([1, -1], ValueError, "indices must be 0 or more, not -1"),
+        ("ab", TypeError, "indices must be whole numbers"),
+        (None, TypeError, "indices must be whole numbers"),
+    ]:
+        given = later(what)
+        assert order(given) == [1, 2]
+        with pytest.raises(error, match=message):
+            iter(given)
+    with pytest.raises(ValueError, match="Explicit: indices must be whole numbers, and there is none"):
+        sh.Loader(SOURCE, order=sh.Explicit(lambda _: []), num_workers=0)
+
+
 def test_a_state_of_another_order_is_refused() -> None:
     states = {name: loader(name).state_dict() for name in ORDERS}
     states["shuffle"] = loader("cut", order=None, shuffle=True).state_dict()
     for name, make in ORDERS.items():
         own = loader(name)
         for other, state in states.items():
+            # Of a list, only an epoch that has begun is told apart.
             if other == name:
                 own.load_state_dict(state)
                 continue

@@ -40,7 +40,7 @@ impl Schedule {
         let Some(last) = self.epochs.back() else { return };
         if last.generation.is_some() && last.is_handed_out() {
             let Some(epoch) = last.partition.epoch().checked_add(1) else { return };
-            if self.sampler.partition(epoch, 0).batches() > 0 {
+            if self.sampler.is_known(epoch) && self.sampler.partition(epoch, 0).batches() > 0 {
                 self.begin(None, (epoch, 0), 0);
             }
         }
