@@ -99,14 +99,13 @@ impl Groups {
             return Err(Failure::new(Stage::Read, group::changed(described.stamp, stamp)));
         }
         let known = locked(&self.footers).get(file);
-        let metadata = match known {
-            Some(metadata) => metadata,
-            None => {
-                let read = group::footer(&*opened);
-                let metadata = read.map_err(|reason| Failure::new(Stage::Decode, reason))?;
-                locked(&self.footers).put(file, metadata.clone());
-                metadata
-            }
+        let metadata = if let Some(metadata) = known {
+            metadata
+        } else {
+            let read = group::footer(&*opened);
+            let metadata = read.map_err(|reason| Failure::new(Stage::Decode, reason))?;
+            locked(&self.footers).put(file, metadata.clone());
+            metadata
         };
         let opened = Opened { file: &*opened, metadata: &metadata, most: self.spec.cache_bytes };
         let (group, read) = opened.group(described, group, &self.spec.columns)?;

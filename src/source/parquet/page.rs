@@ -142,14 +142,14 @@ impl Pages {
 
 /// Checks the lengths of values that are written as deltas: a decoder that adds a negative one panics, and one that shares more
 /// with the value before than that has would give other bytes.
-fn check_lengths(parts: &Parts, shares: bool) -> Result<(), String> {
+fn check_lengths(parts: &Parts, has_prefixes: bool) -> Result<(), String> {
     let mut rest = &parts.values[..];
     // A page in which all values are null need not have any.
     if rest.is_empty() {
         return Ok(());
     }
     let mut lengths = || deltas(&mut rest, parts.count, true);
-    let shared = if shares { lengths()? } else { Vec::new() };
+    let shared = if has_prefixes { lengths()? } else { Vec::new() };
     let mut before = 0;
     for (number, own) in lengths()?.into_iter().enumerate() {
         let shared = shared.get(number).copied().unwrap_or(0);
