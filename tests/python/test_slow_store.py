@@ -80,7 +80,8 @@ def write(folder: Path) -> int:
     )
     groups = pq.ParquetFile(folder / "photos.parquet").metadata
     # A view takes 16 bytes beside its bytes.
-    return 4 * max(groups.row_group(number).total_byte_size + 16 * GROUP for number in range(groups.num_row_groups))
+    largest: int = max(groups.row_group(number).total_byte_size + 16 * GROUP for number in range(groups.num_row_groups))
+    return 4 * largest
 
 
 COMPILER = shutil.which("cc")

@@ -12,7 +12,7 @@ use ::parquet::{
 
 use super::{
     chunk::{varint, zigzag},
-    runs::Runs,
+    runs::{Runs, unpacked},
 };
 
 /// The pages of a column chunk, as far as they were looked at.
@@ -80,8 +80,11 @@ impl Pages {
         match parts.encoding {
             Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => self.check_indices(&parts),
             Encoding::BYTE_STREAM_SPLIT => self.check_streams(&parts),
-            Encoding::DELTA_BINARY_PACKED | Encoding::DELTA_LENGTH_BYTE_ARRAY => check_deltas(&parts, 1),
-            Encoding::DELTA_BYTE_ARRAY => check_deltas(&parts, 2),
+            // A page in which all values are null need not have any.
+            Encoding::DELTA_BINARY_PACKED if parts.values.is_empty() => Ok(()),
+            Encoding::DELTA_BINARY_PACKED => deltas(&mut &parts.values[..], parts.count, false).map(drop),
+            Encoding::DELTA_LENGTH_BYTE_ARRAY => check_lengths(&parts, false),
+            Encoding::DELTA_BYTE_ARRAY => check_lengths(&parts, true),
             Encoding::PLAIN | Encoding::RLE | Encoding::BIT_PACKED | Encoding::ALP => Ok(()),
         }
     }
@@ -137,18 +140,24 @@ impl Pages {
     }
 }
 
-/// Checks that lists of deltas are no longer than their page.
-fn check_deltas(parts: &Parts, lists: usize) -> Result<(), String> {
+/// Checks the lengths of values that are written as deltas: a decoder that adds a negative one panics, and one that shares more
+/// with the value before than that has would give other bytes.
+fn check_lengths(parts: &Parts, has_prefixes: bool) -> Result<(), String> {
     let mut rest = &parts.values[..];
-    for list in 0..lists {
-        // A page in which all values are null need not have any.
-        if rest.is_empty() && list == 0 {
-            break;
+    // A page in which all values are null need not have any.
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let mut lengths = || deltas(&mut rest, parts.count, true);
+    let shared = if has_prefixes { lengths()? } else { Vec::new() };
+    let mut before = 0;
+    for (number, own) in lengths()?.into_iter().enumerate() {
+        let shared = shared.get(number).copied().unwrap_or(0);
+        let len = i64::from(shared) + i64::from(own);
+        if own < 0 || shared < 0 || i64::from(shared) > before {
+            return Err(format!("a page says that a value has {own} bytes, after {shared} of one of {before}"));
         }
-        let found = pass_deltas(&mut rest).ok_or("a page ends within its deltas")?;
-        if found > u64::from(parts.count) {
-            return Err(format!("a page of {} values says that it has {found} deltas", parts.count));
-        }
+        before = len;
     }
     Ok(())
 }
@@ -177,29 +186,49 @@ fn take_levels(values: &mut Bytes, level: i16, encoding: Encoding, count: u32) -
     Ok(start.map(|start| levels.slice(start..)))
 }
 
-/// Passes over numbers that are packed as deltas, and returns how many there are by their own count.
-fn pass_deltas(bytes: &mut &[u8]) -> Option<u64> {
-    let (block, minis, count) = (varint(bytes)?, varint(bytes)?, varint(bytes)?);
-    let (mut left, in_mini) = (count.saturating_sub(1), block.checked_div(minis)?);
-    zigzag(varint(bytes)?);
-    if in_mini == 0 {
-        return None;
+const ENDS_IN_DELTAS: &str = "a page ends within its deltas";
+
+/// Passes over numbers that are packed as deltas, of a page of so many values, and returns them where they are to be kept: they
+/// have 32 bits.
+fn deltas(bytes: &mut &[u8], values: u32, keep: bool) -> Result<Vec<i32>, String> {
+    let mut number = || varint(bytes).ok_or(ENDS_IN_DELTAS);
+    let (block, minis, count) = (number()?, number()?, number()?);
+    let mut value = zigzag(number()?) as i32;
+    let in_mini = block.checked_div(minis).filter(|&in_mini| in_mini > 0).ok_or(ENDS_IN_DELTAS)?;
+    if count > u64::from(values) {
+        return Err(format!("a page of {values} values says that it has {count} deltas"));
     }
+    let mut kept = Vec::new();
+    kept.extend((keep && count > 0).then_some(value));
+    let mut left = count.saturating_sub(1);
     while left > 0 {
-        zigzag(varint(bytes)?);
-        let (widths, rest) = bytes.split_at_checked(usize::try_from(minis).ok()?)?;
+        let least = zigzag(varint(bytes).ok_or(ENDS_IN_DELTAS)?) as i32;
+        let minis = usize::try_from(minis).unwrap_or(usize::MAX);
+        let (widths, rest) = bytes.split_at_checked(minis).ok_or(ENDS_IN_DELTAS)?;
         *bytes = rest;
         for &width in widths {
             if left == 0 {
                 break;
             }
-            let packed = usize::try_from(in_mini.checked_mul(u64::from(width))? / 8).ok()?;
+            let packed = in_mini.checked_mul(u64::from(width)).and_then(|bits| usize::try_from(bits / 8).ok());
             // The last ones may be cut short.
-            *bytes = bytes.get(packed..).unwrap_or_default();
-            left = left.saturating_sub(in_mini);
+            let (mini, rest) = bytes.split_at_checked(packed.ok_or(ENDS_IN_DELTAS)?).unwrap_or((bytes, &[]));
+            let used = in_mini.min(left);
+            if keep {
+                let bits = u32::from(width);
+                if bits > i32::BITS {
+                    return Err(format!("a page has lengths of {bits} bits"));
+                }
+                kept.extend(unpacked(mini, bits, used).map(|delta| {
+                    value = value.wrapping_add(least).wrapping_add(delta as u32 as i32);
+                    value
+                }));
+            }
+            *bytes = rest;
+            left -= used;
         }
     }
-    Some(count)
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -211,9 +240,9 @@ mod tests {
         Pages { levels, physical: Type::INT32, dictionary: None }.check(page)
     }
 
-    /// Blocks of 128 in 4 parts; so many numbers, the first of which is 7; no bits for each delta.
+    /// Blocks of 128 in 4 parts; so many numbers, all zero; no bits for each delta.
     fn deltas(count: u8) -> Vec<u8> {
-        let header = [0x80, 0x01, 4, count, 14];
+        let header = [0x80, 0x01, 4, count, 0];
         let blocks = usize::from(count.saturating_sub(1)).div_ceil(128);
         header.into_iter().chain([0, 0, 0, 0, 0].repeat(blocks)).collect()
     }
@@ -246,6 +275,29 @@ mod tests {
         let cut = page(vec![0x80, 1, 4], Encoding::DELTA_BINARY_PACKED, 5);
         assert_eq!(check(&cut, (0, 0)), Err("a page ends within its deltas".into()));
         assert_eq!(check(&page(Vec::new(), Encoding::DELTA_BINARY_PACKED, 5), (0, 0)), Ok(()));
+    }
+
+    #[test]
+    fn lengths_are_of_what_there_is() {
+        // So many numbers, one block of 128 in 4 parts: the first one, and what each is more than the one before.
+        let list = |first: u8, more: u8, count: u8| vec![0x80, 0x01, 4, count, first, more, 0, 0, 0, 0];
+        let check = |lists: &[Vec<u8>], encoding| check(&page(lists.concat(), encoding, 3), (0, 0));
+        // Zigzag: 2 is one, 1 is minus one.
+        assert_eq!(check(&[list(4, 1, 3)], Encoding::DELTA_LENGTH_BYTE_ARRAY), Ok(()));
+        let failed = check(&[list(2, 1, 3)], Encoding::DELTA_LENGTH_BYTE_ARRAY);
+        assert_eq!(failed, Err("a page says that a value has -1 bytes, after 0 of one of 0".into()));
+        // Shared with the value before: 0, 1, 2; own: 1 each.
+        assert_eq!(check(&[list(0, 2, 3), list(2, 0, 3)], Encoding::DELTA_BYTE_ARRAY), Ok(()));
+        let failed = check(&[list(0, 4, 3), list(2, 0, 3)], Encoding::DELTA_BYTE_ARRAY);
+        assert_eq!(failed, Err("a page says that a value has 1 bytes, after 2 of one of 1".into()));
+    }
+
+    #[test]
+    fn numbers_are_the_sums_of_their_deltas() {
+        // Five numbers: 7, and 1 + (2, 0, 3, 1) of two bits each.
+        let mut bytes = &[0x80, 0x01, 4, 5, 14, 2, 2, 0, 0, 0, 0b0111_0010, 0, 0, 0, 0, 0, 0, 0, 9][..];
+        assert_eq!(super::deltas(&mut bytes, 5, true), Ok(vec![7, 10, 11, 15, 17]));
+        assert_eq!(bytes, [9]);
     }
 
     #[test]

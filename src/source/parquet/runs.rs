@@ -77,7 +77,7 @@ impl<'a> Runs<'a> {
 }
 
 /// Returns the numbers that are packed, the lowest bits first.
-fn unpacked(bytes: &[u8], bits: u32, count: u64) -> impl Iterator<Item = u64> {
+pub(super) fn unpacked(bytes: &[u8], bits: u32, count: u64) -> impl Iterator<Item = u64> {
     let (mut held, mut have, mut rest) = (0_u64, 0, bytes.iter());
     (0..count).map(move |_| {
         while have < bits {
