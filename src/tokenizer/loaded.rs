@@ -252,7 +252,7 @@ mod tests {
     fn what_is_no_tokenizer_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let refused = |json: &str| ids(&written(folder.path(), json), None, true, "a").unwrap_err();
-        for json in ["", "{}", "[1]", "\"tokenizer\"", &WORDS[..700], &WORDS.replace("1.0", "2.0")] {
+        for json in ["", "{}", "[1]", "\"tokenizer\"", &WORDS[..400], &WORDS.replace("1.0", "2.0")] {
             let message = refused(json);
             assert!(message.contains("is no tokenizer that can be read: "), "{message}");
         }
