@@ -118,6 +118,7 @@ mod tests {
 
         fn append(&self, start: u64, size: usize, bytes: &mut Vec<u8>) -> Result<usize, Failure> {
             let rest = &self[self.len().min(start as usize)..];
+            bytes.reserve_exact(rest.len().min(size));
             bytes.extend_from_slice(&rest[..rest.len().min(size)]);
             Ok(rest.len().min(size))
         }
