@@ -14,7 +14,8 @@ use std::{
 const KERNEL_FILES: &[&str] = &["sys/"];
 
 /// Who may name constants of `libc`: open flags, so that a FIFO among the images cannot hang a worker, and errnos.
-const CONSTANT_FILES: &[&str] = &["source/file.rs", "source/image_folder.rs", "source/image_folder/"];
+const CONSTANT_FILES: &[&str] =
+    &["source/file.rs", "source/store.rs", "source/image_folder.rs", "source/image_folder/"];
 
 /// Who may contain `unsafe`: the two layers that own memory and processes, each file that takes a right from them on the
 /// strength of a message or of having just made the thing, and vector instructions.

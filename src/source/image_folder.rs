@@ -12,9 +12,9 @@ use std::{
 use self::index::Index;
 use super::{
     access::Source,
-    file,
     reader::{BytesReader, Reader},
     record::Record,
+    whole_file,
 };
 use crate::{
     error::{Failure, Result},
@@ -69,7 +69,7 @@ impl ImageFolder {
 
     fn fetch(&self, index: u64, bytes: &mut Vec<u8>, most: u64) -> Result<(), Failure> {
         bytes.clear();
-        file::append(&self.path(index), bytes, most)
+        whole_file::append(&self.path(index), bytes, most)
     }
 }
 

@@ -24,6 +24,7 @@ mod table;
 mod tokens;
 mod unpack;
 mod values;
+mod whole_file;
 
 pub(crate) use self::examples::{CRC_BYTES, FeatureFound, HEAD_BYTES, features_of, masked_crc};
 #[cfg(feature = "parquet")]

@@ -27,9 +27,9 @@ use self::{
 };
 use super::{
     access::{Bytes, Source},
-    file,
     reader::Reader,
     record::Record,
+    whole_file,
 };
 use crate::{
     error::{Error, Failure, Result, Stage},
@@ -166,7 +166,7 @@ impl Table {
                     failure
                 })?;
             } else if let Some(path) = self.path(column, index) {
-                file::append(path, record, most).map_err(|mut failure| {
+                whole_file::append(path, record, most).map_err(|mut failure| {
                     if number > 0 {
                         // The sample goes by the name of its first file.
                         failure.reason = format!("{} `{}`: {}", column.field.name, path.display(), failure.reason);

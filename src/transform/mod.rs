@@ -37,6 +37,7 @@ mod row;
 mod sample;
 mod segment;
 mod sound;
+mod sound_chain;
 mod tables;
 mod tile;
 mod tokenize;
@@ -55,7 +56,8 @@ pub use self::{
     pixels::Pixels,
     row::{Rows, SlotRows},
     segment::Workspace,
-    sound::{MelScale, Sound, SoundChain, SoundPadding, SoundShape},
+    sound::{MelScale, Sound, SoundPadding, SoundShape},
+    sound_chain::SoundChain,
     tables::table_bytes,
     tokenize::{TokenOutput, Tokenize},
     view::Region,

@@ -9,6 +9,9 @@ use std::f64::consts::TAU;
 /// How many complex signals are transformed at once.
 pub(super) const LANES: usize = 4;
 
+/// How many real signals are transformed at once: one in the real part of each lane, one in the imaginary part.
+pub(super) const FRAMES: usize = 2 * LANES;
+
 /// A number of each signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Complex {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::vector::vectorised, spectrum::FRAMES};
+use super::{super::vector::vectorised, fourier::FRAMES};
 
 /// How hertz become mels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

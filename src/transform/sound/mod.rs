@@ -4,18 +4,17 @@
 //! sine, the cosine and the logarithm are those of `libm`, and each number is rounded once, when it is stored: the result
 //! has the same bits on every machine.
 
-mod chain;
 mod fourier;
 mod mel;
 mod spectrum;
 
 use bytemuck::cast_slice;
 
-pub use self::{chain::SoundChain, mel::MelScale, spectrum::SoundPadding};
 pub(super) use self::{
     mel::MelBank,
     spectrum::{Power, Spectrum},
 };
+pub use self::{mel::MelScale, spectrum::SoundPadding};
 
 /// Sound: a waveform, or a spectrogram, of one channel or several.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,12 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::vector::vectorised,
-    fourier::{Complex, Fourier, LANES},
+    fourier::{Complex, FRAMES, Fourier, LANES},
     mel::MelBank,
 };
-
-/// How many frames are computed at once: one in the real part of each lane, one in the imaginary part.
-pub(super) const FRAMES: usize = 2 * LANES;
 
 /// Where a frame's index beyond an end of the waveform leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

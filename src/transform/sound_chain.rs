@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::{Sound, SoundShape};
 use crate::{
     budget::Budget,
     error::{Error, Failure, Result},
@@ -12,6 +11,7 @@ use crate::{
         numbered::Numbered,
         op::{OpKey, Role, SoundOp},
         ops::Transform,
+        sound::{Sound, SoundShape},
     },
 };
 
