@@ -9,7 +9,7 @@ from typing import Any, Final
 from stokehold import _native
 from stokehold.trees import register
 
-__all__ = ["NOBODY_KNOWS", "Epoch", "audited", "places_of", "tuple_of"]
+__all__ = ["NOBODY_KNOWS", "Epoch", "places_of", "tuple_of"]
 
 NOBODY_KNOWS: Final = "nobody knows how many batches of an iterable dataset are still to come"
 
@@ -57,27 +57,6 @@ class Epoch(Iterator[Any]):
         if self._is_endless:
             raise TypeError(NOBODY_KNOWS)
         return self._native.remaining_of(self._iteration)
-
-
-def audited(native: _native.Loader, epoch: int) -> dict[str, Any]:
-    """Returns what each rank gets of an epoch, or raises an error where the ranks do not share it out."""
-    found = native.audit(epoch)
-    if found is None:
-        raise TypeError(
-            "Loader: audit needs a dataset with __getitem__; nobody knows the samples of one that is iterated"
-        )
-    ranks, left_out, count, faults = found
-    if count:
-        raise RuntimeError(f"Loader.audit: epoch {epoch} has {count} faults: {'; '.join(faults)}")
-    names = ("batches", "rows", "padding", "digest")
-    shares = [dict(zip(names, rank, strict=True)) for rank in ranks]
-    return {
-        "epoch": epoch,
-        "samples": native.samples,
-        "positions": native.positions,
-        "left_out": left_out,
-        "ranks": shares,
-    }
 
 
 def places_of(native: _native.Loader, valid_field: str | None) -> dict[str, int | None]:

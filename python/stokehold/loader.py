@@ -32,13 +32,14 @@ from stokehold.arguments import (
 from stokehold.batch import Batch, Output, SlotFields
 from stokehold.checks import as_integer, one_of, text, truth
 from stokehold.coordinator import FROZEN
-from stokehold.epoch import NOBODY_KNOWS, Epoch, audited, places_of, tuple_of
+from stokehold.epoch import NOBODY_KNOWS, Epoch, places_of, tuple_of
 from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
 from stokehold.orders import Order
 from stokehold.ranks import Ranks, local_world_size
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages, views_of
+from stokehold.review import Reviewable
 from stokehold.sizes import byte_count
 from stokehold.sources import Source
 from stokehold.told import Tellable
@@ -71,7 +72,7 @@ class FieldSpec(NamedTuple):
     values of one whose channels vary too."""
 
 
-class Loader(Tellable):
+class Loader(Tellable, Reviewable):
     """Feeds a training loop with batches that worker processes make.
 
     Each iteration is one epoch. What a batch holds depends on ``seed``, the epoch and the samples' indices alone (and
@@ -491,76 +492,6 @@ class Loader(Tellable):
         self._native.load_state(state)
         self._loads += 1
 
-    def audit(self, epoch: int | None = None) -> dict[str, Any]:
-        """Proves that the ranks share out an epoch: each sample counts once, and is given to the rank whose turn it is.
-
-        With an `order`, it is each position of that which counts once.
-
-        Nothing is read: it goes over the order of all ranks. Each trainer of a run has the same answer, so that one can
-        compare with it what the others say they got.
-
-        Args:
-            epoch: The epoch's number; the current one by default.
-
-        Returns:
-            ``epoch``; ``samples``: of the source; ``positions``: of the epoch's order, which has one for each sample
-            where no `order` says otherwise; ``left_out``: those that no rank gets, because they cannot be shared
-            out evenly or fill no batch; ``ranks``: of each, its ``batches``, its ``rows``, the ``padding`` among them,
-            rows whose samples come again to even the ranks out, and a ``digest`` of its indices, which is
-            ``xxhash.xxh3_64_intdigest`` of the bytes of all its ``batch.indices``.
-
-        Raises:
-            TypeError: `epoch` is no number; or the dataset is iterable, and nobody knows its samples.
-            RuntimeError: A sample is missing, counts twice, or is another rank's: the message names the first ones.
-        """
-        epoch = self.epoch if epoch is None else counted("epoch", epoch, of="Loader.audit")
-        self._settle()
-        indices = None if self._order is None else self._order.listed(epoch)
-        if indices is None:
-            return audited(self._native, epoch)
-        # The epoch that is going on keeps its own.
-        native = self._making.loader(self._ranks, alone=True)
-        try:
-            native.give(epoch, indices)
-            return audited(native, epoch)
-        finally:
-            native.close()
-
-    def replay(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
-        """Makes a batch again, in this process, with the bytes that it had: to look at what was in it when a loss rose.
-
-        The loader goes on as if nothing had been asked, and may be closed. A dataset of Python, and functions, are
-        called here as with ``num_workers=0``; the bytes are those of then if what they give depends on the index and
-        on the generators that are seeded for each sample alone.
-
-        Args:
-            epoch: The epoch's number.
-            batch: Which batch of this rank, from 0 on, counted from the beginning of the whole epoch, also if it was
-                resumed in its middle, and with this loader's batch size and world size.
-
-        Raises:
-            TypeError: A number is none; or the dataset is iterable, and has no batch without those before it.
-            ValueError: There is no such batch; or ``rng="worker"``, with which bytes depend on the workers.
-        """
-        if self._is_stream:
-            raise TypeError("Loader: replay needs a dataset with __getitem__; one that is iterated begins at its start")
-        if self._rng == "worker":
-            raise ValueError(
-                "Loader: replay needs rng='sample'; with 'worker', bytes depend on what a worker did before"
-            )
-        epoch = counted("epoch", epoch, of="Loader.replay")
-        batch = counted("batch", batch, of="Loader.replay")
-        self._settle()
-        if batch >= self._native.batches:
-            raise ValueError(f"Loader.replay: batch must be below len(loader), {self._native.batches}, not {batch}")
-        before = batch * (self.batch_size or 1) * self._ranks.world_size
-        native = self._making.loader(self._ranks, alone=True)
-        try:
-            native.go_to(epoch, before)
-            return next(Epoch(native, self._given, self._listed, is_endless=False))
-        finally:
-            native.close()
-
     def stats(self) -> dict[str, Any]:
         """Returns what the loader has done since it was made.
 
@@ -587,7 +518,10 @@ class Loader(Tellable):
         }
 
     def close(self) -> None:
-        """Ends the workers, within two seconds. Batches that are held stay valid. May be called again."""
+        """Ends the workers, within two seconds, and gives memory back.
+
+        Batches that are held stay valid, and keep what they lie in. May be called again.
+        """
         self._native.close()
 
     def __enter__(self) -> Self:

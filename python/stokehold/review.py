@@ -1,0 +1,138 @@
+"""What a loader's epochs had in them: who got what, and a batch again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stokehold._native import Batch as NativeBatch
+from stokehold._native import Loader as NativeLoader
+from stokehold.arguments import counted
+from stokehold.epoch import Epoch
+from stokehold.making import Making
+from stokehold.orders import Order
+from stokehold.ranks import Ranks
+from stokehold.user.code import Rng
+
+__all__ = ["Reviewable"]
+
+
+class Reviewable:
+    """A loader whose epochs can be looked at, while it goes on as if nothing had been asked."""
+
+    batch_size: int | None
+    _native: NativeLoader
+    _making: Making
+    _ranks: Ranks
+    _order: Order | None
+    _rng: Rng
+    _is_stream: bool
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, or the next one if none is going on."""
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        raise NotImplementedError
+
+    def _given(self, native: NativeBatch) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
+        raise NotImplementedError
+
+    def _listed(self, native: NativeLoader, epoch: int) -> None:
+        raise NotImplementedError
+
+    @contextmanager
+    def _aside(self) -> Iterator[NativeLoader]:
+        """Gives a loader beside this one, which makes batches in this process."""
+        native = self._making.loader(self._ranks, alone=True)
+        try:
+            yield native
+        finally:
+            native.close()
+
+    def audit(self, epoch: int | None = None) -> dict[str, Any]:
+        """Proves that the ranks share out an epoch: each sample counts once, and is given to the rank whose turn it is.
+
+        With an `order`, it is each position of that which counts once.
+
+        Nothing is read: it goes over the order of all ranks. Each trainer of a run has the same answer, so that one can
+        compare with it what the others say they got.
+
+        Args:
+            epoch: The epoch's number; the current one by default.
+
+        Returns:
+            ``epoch``; ``samples``: of the source; ``positions``: of the epoch's order, which has one for each sample
+            where no `order` says otherwise; ``left_out``: those that no rank gets, because they cannot be shared
+            out evenly or fill no batch; ``ranks``: of each, its ``batches``, its ``rows``, the ``padding`` among them,
+            rows whose samples come again to even the ranks out, and a ``digest`` of its indices, which is
+            ``xxhash.xxh3_64_intdigest`` of the bytes of all its ``batch.indices``.
+
+        Raises:
+            TypeError: `epoch` is no number; or the dataset is iterable, and nobody knows its samples.
+            RuntimeError: A sample is missing, counts twice, or is another rank's: the message names the first ones.
+        """
+        epoch = self.epoch if epoch is None else counted("epoch", epoch, of="Loader.audit")
+        self._settle()
+        indices = None if self._order is None else self._order.listed(epoch)
+        if indices is None:
+            return _audited(self._native, epoch)
+        # The epoch that is going on keeps its own.
+        with self._aside() as native:
+            native.give(epoch, indices)
+            return _audited(native, epoch)
+
+    def replay(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
+        """Makes a batch again, in this process, with the bytes that it had: to look at what was in it when a loss rose.
+
+        The loader goes on as if nothing had been asked, and may be closed. A dataset of Python, and functions, are
+        called here as with ``num_workers=0``; the bytes are those of then if what they give depends on the index and
+        on the generators that are seeded for each sample alone.
+
+        Args:
+            epoch: The epoch's number.
+            batch: Which batch of this rank, from 0 on, counted from the beginning of the whole epoch, also if it was
+                resumed in its middle, and with this loader's batch size and world size.
+
+        Raises:
+            TypeError: A number is none; or the dataset is iterable, and has no batch without those before it.
+            ValueError: There is no such batch; or ``rng="worker"``, with which bytes depend on the workers.
+        """
+        if self._is_stream:
+            raise TypeError("Loader: replay needs a dataset with __getitem__; one that is iterated begins at its start")
+        if self._rng == "worker":
+            raise ValueError(
+                "Loader: replay needs rng='sample'; with 'worker', bytes depend on what a worker did before"
+            )
+        epoch = counted("epoch", epoch, of="Loader.replay")
+        batch = counted("batch", batch, of="Loader.replay")
+        self._settle()
+        if batch >= self._native.batches:
+            raise ValueError(f"Loader.replay: batch must be below len(loader), {self._native.batches}, not {batch}")
+        before = batch * (self.batch_size or 1) * self._ranks.world_size
+        with self._aside() as native:
+            native.go_to(epoch, before)
+            return next(Epoch(native, self._given, self._listed, is_endless=False))
+
+
+def _audited(native: NativeLoader, epoch: int) -> dict[str, Any]:
+    """Returns what each rank gets of an epoch, or raises an error where the ranks do not share it out."""
+    found = native.audit(epoch)
+    if found is None:
+        raise TypeError(
+            "Loader: audit needs a dataset with __getitem__; nobody knows the samples of one that is iterated"
+        )
+    ranks, left_out, count, faults = found
+    if count:
+        raise RuntimeError(f"Loader.audit: epoch {epoch} has {count} faults: {'; '.join(faults)}")
+    names = ("batches", "rows", "padding", "digest")
+    shares = [dict(zip(names, rank, strict=True)) for rank in ranks]
+    return {
+        "epoch": epoch,
+        "samples": native.samples,
+        "positions": native.positions,
+        "left_out": left_out,
+        "ranks": shares,
+    }
