@@ -256,6 +256,15 @@ mod tests {
     }
 
     #[test]
+    fn each_position_has_a_seed_of_its_own() {
+        let places =
+            (0..20).flat_map(|position| (0..3).flat_map(move |seed| (0..3).map(move |at| (position, seed, at))));
+        let seeds: std::collections::HashSet<u64> =
+            places.map(|(position, seed, epoch)| seed_of(position, seed, epoch)).collect();
+        assert_eq!(seeds.len(), 180);
+    }
+
+    #[test]
     fn digests_tell_orders_apart() {
         let all = [
             OrderSpec::weighted(&[1.0, 2.0], None),
