@@ -3,20 +3,14 @@
 //! Sources name files by path and read them by way of a store, so that other ones than this system's need a file here and a line
 //! in [`of`].
 
-use std::{
-    fmt::Debug,
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    path::Path,
-    sync::{Mutex, PoisonError},
-};
+use std::{fmt::Debug, fs::File, io::ErrorKind, os::unix::fs::FileExt, path::Path};
 
 use super::file;
 use crate::{error::Failure, stamp::Stamp};
 
 /// Where files lie.
 pub(crate) trait Store: Debug + Send + Sync {
-    /// Opens a file. Threads that read much open it each for themselves: one may wait for another.
+    /// Opens a file.
     ///
     /// # Errors
     /// A [`Failure`] of the read stage, with the errno where there is one: what is no file to be read is none.
@@ -51,15 +45,13 @@ struct Local;
 impl Store for Local {
     fn open(&self, path: &Path) -> Result<Box<dyn Stored>, Failure> {
         let (file, metadata) = file::open(path)?;
-        Ok(Box::new(LocalFile { file, at: Mutex::new(0), stamp: Stamp::of(&metadata) }))
+        Ok(Box::new(LocalFile { file, stamp: Stamp::of(&metadata) }))
     }
 }
 
 #[derive(Debug)]
 struct LocalFile {
     file: File,
-    /// Where the next read begins, unless it is told otherwise. `read` is what fills memory that is not zeroed first.
-    at: Mutex<u64>,
     stamp: Stamp,
 }
 
@@ -69,21 +61,22 @@ impl Stored for LocalFile {
     }
 
     fn append(&self, start: u64, size: usize, bytes: &mut Vec<u8>) -> Result<usize, Failure> {
-        // Growing by parts would take up to twice as much.
+        // One call, also for a large file, since each may take long.
+        let size = size.min(usize::try_from(self.stamp.size.saturating_sub(start)).unwrap_or(usize::MAX));
+        let before = bytes.len();
         bytes.reserve_exact(size);
-        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut read = || -> io::Result<usize> {
-            let mut file = &self.file;
-            if *at != start {
-                file.seek(SeekFrom::Start(start))?;
+        bytes.resize(before + size, 0);
+        let mut read = 0;
+        while read < size {
+            match self.file.read_at(&mut bytes[before + read..], start + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::io("", &error)),
             }
-            // It is known again once it is known how much was read.
-            *at = u64::MAX;
-            let read = file.take(size as u64).read_to_end(bytes)?;
-            *at = start + read as u64;
-            Ok(read)
-        };
-        read().map_err(|error| Failure::io("", &error))
+        }
+        bytes.truncate(before + read);
+        Ok(read)
     }
 
     fn local(&self) -> Option<&File> {
@@ -93,7 +86,7 @@ impl Stored for LocalFile {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, fs, path::PathBuf, sync::Arc};
+    use std::{collections::HashMap, fs, io, path::PathBuf, sync::Arc};
 
     use proptest::prelude::*;
 
@@ -168,6 +161,26 @@ mod tests {
             let memory = Memory([(path.clone(), content.clone().into())].into());
             check(&memory, (&path, &content), &missing, &reads);
         }
+    }
+
+    /// How often this thread has read from any file, where the kernel counts that.
+    fn reads() -> Option<u64> {
+        let counts = fs::read_to_string("/proc/thread-self/io").ok()?;
+        counts.lines().find_map(|line| line.strip_prefix("syscr: "))?.parse().ok()
+    }
+
+    #[test]
+    fn a_large_file_is_read_by_one_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        fs::write(&path, vec![7; 1 << 20]).unwrap();
+        let file = of(&path).open(&path).unwrap();
+        let mut bytes = Vec::new();
+        let counted = (reads(), reads(), file.append(0, 1 << 20, &mut bytes).unwrap(), reads());
+        let (Some(first), Some(before), read, Some(after)) = counted else { return };
+        assert_eq!(read, 1 << 20);
+        // Counting reads too, as often each time.
+        assert_eq!(after - before, before - first + 1);
     }
 
     #[test]
