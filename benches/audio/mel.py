@@ -99,8 +99,8 @@ def main() -> None:
     """Prints what each delivers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--clips", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--clips", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=4)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths = write(Path(folder), given.clips)
