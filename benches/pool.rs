@@ -47,7 +47,8 @@ fn shuffled_index(bencher: Bencher<'_, '_>) {
 fn partition((spec, table): (OrderSpec, Vec<u8>)) -> Partition {
     let order = Order::Given(Given::open(&spec, Some(Table::new(table)), POSITIONS).unwrap());
     let (batch_size, drop_last, even) = (256, false, Even::Pad);
-    let sampler = Sampler { len: POSITIONS, order, seed: 1, batch_size, drop_last, even, rank: 0, world_size: 1 };
+    let sampler =
+        Sampler { len: POSITIONS, order, cut: None, seed: 1, batch_size, drop_last, even, rank: 0, world_size: 1 };
     sampler.partition(2, 0)
 }
 

@@ -1,15 +1,18 @@
 //! What a loader is to do, as data: it crosses from the trainer to the coordinator as JSON.
 
+mod cut;
+
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::cut::{CutFields, MarkedField, PaddedField};
 use crate::{
     budget::Budget,
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
-    sampler::{Blocks, ENDLESS, Even, Given, Order, OrderSpec, Partition, Sampler, Shuffle, Table},
+    sampler::{Blocks, Cut, CutSpec, ENDLESS, Even, Given, Order, OrderSpec, Partition, Sampler, Shuffle, Table},
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -62,8 +65,11 @@ const MAX_THREADS: u64 = 4096;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Options {
-    /// Rows of a batch.
+    /// Rows of a batch; with a cut, its groups of samples.
     pub batch_size: u32,
+    /// How samples of known lengths become batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<CutSpec>,
     /// Whether each epoch has its own random order, and of what.
     pub shuffle: Shuffle,
     /// Another order than those; its table, where it has one, lies in memory beside the description.
@@ -107,6 +113,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             batch_size: 1,
+            cut: None,
             shuffle: Shuffle::No,
             order: None,
             seed: 0,
@@ -164,6 +171,7 @@ impl Options {
             return Err(Error::Config(format!("rank {} is not below world_size {}", self.rank, self.world_size)));
         }
         self.validate_threads()?;
+        self.validate_cut()?;
         if self.max_sample_bytes == Some(0) {
             return Err(Error::config("max_sample_bytes must be at least 1, not 0"));
         }
@@ -211,7 +219,8 @@ impl Options {
     /// Returns the sampler over a source of `len` samples, which may have blocks; `table` is the order's.
     ///
     /// # Errors
-    /// [`Error::Config`] where its blocks are to be shuffled and it has none, or the order is none of such a source.
+    /// [`Error::Config`] where its blocks are to be shuffled and it has none, or the order or the cut is none of such a
+    /// source.
     pub fn sampler(&self, len: u64, blocks: Option<Arc<Blocks>>, table: Option<Table>) -> Result<Sampler> {
         let Self { batch_size, shuffle, seed, drop_last, even, rank, world_size, .. } = *self;
         let order = match (&self.order, shuffle) {
@@ -228,7 +237,14 @@ impl Options {
                 )
             })?),
         };
-        Ok(Sampler { len, order, seed, batch_size, drop_last, even, rank, world_size })
+        let cut = match &self.cut {
+            Some(cut) if len == ENDLESS => {
+                return Err(Error::Config(format!("{} is for sources whose samples have numbers", cut.name())));
+            }
+            Some(cut) => Some(Cut::open(cut, len)?),
+            None => None,
+        };
+        Ok(Sampler { len, order, cut, seed, batch_size, drop_last, even, rank, world_size })
     }
 }
 

@@ -108,10 +108,13 @@ pub use crate::{
     job::{OnError, Options},
     loader::{
         Batch, BoundingBoxes, Builder, Column, Columns, Description, Element, Entry, Images, Input, KeyPoints, Launch,
-        Lists, Loader, Masks, OrderState, Parts, Ragged, Ranks, Runs, Shards, SharedOrder, SharedSource, State, Stats,
-        Table, Texts, Values, init,
+        Lists, Loader, Masks, OrderState, Parts, Ragged, Ranks, Runs, Shards, SharedCut, SharedOrder, SharedSource,
+        State, Stats, Table, Texts, Values, init,
     },
-    sampler::{Audit, Even, Fault, RankShare, Shares, Shuffle},
+    sampler::{
+        Audit, CutField, CutOptions, Even, Fault, Filling, Grouping, Mark, MarkField, RankShare, Shares, Shuffle, Span,
+        TooLong,
+    },
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
     transform::{BatchTransform, BoxFormat, Mixing, TokenOutput, Transform},

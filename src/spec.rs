@@ -79,6 +79,33 @@ impl DType {
         matches!(self, Self::Float16 | Self::BFloat16 | Self::Float32 | Self::Float64)
     }
 
+    /// Returns the bytes of an element of this value, in native byte order; none where it has none such: whole numbers are
+    /// kept exactly, others as nearly as may be.
+    pub fn encoded(self, value: f64) -> Option<Vec<u8>> {
+        // What is no whole number has a fraction, or none that is a number.
+        let whole = (value.fract() == 0.0).then_some(value as i128);
+        macro_rules! whole {
+            ($type:ty) => {
+                whole.and_then(|whole| <$type>::try_from(whole).ok()).map(|whole| whole.to_ne_bytes().to_vec())
+            };
+        }
+        match self {
+            Self::Bool => [0.0, 1.0].contains(&value).then(|| vec![value as u8]),
+            Self::UInt8 => whole!(u8),
+            Self::Int8 => whole!(i8),
+            Self::UInt16 => whole!(u16),
+            Self::Int16 => whole!(i16),
+            Self::UInt32 => whole!(u32),
+            Self::Int32 => whole!(i32),
+            Self::UInt64 => whole!(u64),
+            Self::Int64 => whole!(i64),
+            Self::Float16 => Some(half::f16::from_f64(value).to_ne_bytes().to_vec()),
+            Self::BFloat16 => Some(half::bf16::from_f64(value).to_ne_bytes().to_vec()),
+            Self::Float32 => Some((value as f32).to_ne_bytes().to_vec()),
+            Self::Float64 => Some(value.to_ne_bytes().to_vec()),
+        }
+    }
+
     /// Returns the dtype with this name.
     ///
     /// # Errors
@@ -241,6 +268,20 @@ mod tests {
 
     fn boxes(capacity: usize) -> FieldSpec {
         FieldSpec { ragged: Some(Ragged { axes: 1, capacity }), ..FieldSpec::new("boxes", DType::Float32, [4]) }
+    }
+
+    #[test]
+    fn values_are_encoded_where_a_dtype_has_them() {
+        assert_eq!(DType::Int16.encoded(-100.0), Some((-100_i16).to_ne_bytes().to_vec()));
+        assert_eq!(DType::Float32.encoded(0.5), Some(0.5_f32.to_ne_bytes().to_vec()));
+        assert_eq!(DType::Bool.encoded(1.0), Some(vec![1]));
+        for (dtype, value) in [(DType::UInt8, -100.0), (DType::UInt8, 256.0), (DType::Int64, 0.5), (DType::Bool, 2.0)] {
+            assert_eq!(dtype.encoded(value), None, "{dtype} {value}");
+        }
+        for dtype in DType::ALL {
+            assert_eq!(dtype.encoded(1.0).map(|bytes| bytes.len()), Some(dtype.size()));
+            assert_eq!(dtype.encoded(f64::NAN).is_some(), dtype.is_float());
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ _HOMES: Final = {
     "audio": ("Audio", "Waveform"),
     "batch": ("Batch", "Ragged"),
     "coco": ("CocoDetection",),
+    "cuts": ("Buckets", "Cut", "Packing", "TokenBudget"),
     "encoded": ("Images", "Masks"),
     "image_folder": ("ImageFolder",),
     "images": ("decode_jpeg",),

@@ -8,6 +8,7 @@ from stokehold.arrow.ipc import Arrow
 from stokehold.audio import Audio, Waveform
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
+from stokehold.cuts import Buckets, Cut, Packing, TokenBudget
 from stokehold.encoded import Images, Masks
 from stokehold.image_folder import ImageFolder
 from stokehold.images import decode_jpeg
@@ -65,7 +66,9 @@ __all__ = [
     "Batch",
     "BatchTransform",
     "BoundingBoxes",
+    "Buckets",
     "CocoDetection",
+    "Cut",
     "CutMix",
     "DecodeError",
     "Explicit",
@@ -85,6 +88,7 @@ __all__ = [
     "Npy",
     "Npz",
     "Order",
+    "Packing",
     "Parquet",
     "Ragged",
     "Repeated",
@@ -94,6 +98,7 @@ __all__ = [
     "TFRecord",
     "Table",
     "TokenBin",
+    "TokenBudget",
     "TorchVision",
     "Transform",
     "Waveform",

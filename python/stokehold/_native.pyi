@@ -181,6 +181,13 @@ class Order:
     def mixture(weights: Sequence[float], lengths: Sequence[int], num_samples: int | None) -> Order: ...
 
 @final
+class Cut:
+    """How samples of known lengths become batches."""
+
+    def __new__(cls, options: str, lengths: npt.NDArray[np.uint32]) -> Cut:
+        """Takes what is asked for, in JSON, and the length of each sample."""
+
+@final
 class Memory(Buffer):
     """Memory that several processes map, writable, for as long as this object or a view of it lives."""
 
@@ -358,6 +365,15 @@ class Batch:
     def field(self, position: int) -> Field: ...
     def row(self, position: int, row: int) -> Field: ...
     def shapes(self, position: int) -> list[list[int]]: ...
+    def is_ragged(self, position: int) -> bool: ...
+    def spans(self) -> list[tuple[int, int, int]] | None:
+        """Where the rows lie among the values of the fields that are cut; None where there is no cut.
+
+        Of each: its first value, how many it has, and its number in its row.
+        """
+    @property
+    def values(self) -> int:
+        """How many values, padding included, a field that is cut has; 0 where there is no cut."""
 
 @final
 class Loader:
@@ -368,12 +384,13 @@ class Loader:
         code: tuple[Any, tuple[bytes, Sequence[memoryview]] | None] | None,
         coordinator: tuple[str, Sequence[str], str],
         report: Callable[[str], None],
-        order: Order | None,
+        plan: tuple[Order | None, Cut | None],
     ) -> Loader:
         """Starts what a description says, in JSON, over a source, unless that is the dataset of `code`.
 
         `report` is called with each line that coordinator and workers report, while the loader is looked after.
-        `order` is the order of samples, where that is none of those that the description names.
+        Of `plan`, the order is that of samples, where that is none of those that the description names; the cut says
+        how they become batches, where their lengths decide that.
         """
     @property
     def fields(self) -> list[tuple[str, str, list[int | None], int | None]]: ...
@@ -386,6 +403,8 @@ class Loader:
     def classes(self) -> list[str]: ...
     @property
     def batches(self) -> int: ...
+    def batches_of(self, epoch: int) -> int:
+        """Returns the number of batches of an epoch; 0 where its indices were to be given and are not."""
     @property
     def shares(self) -> tuple[int, int, int, int] | None:
         """Of all ranks in a whole epoch: rows that come again, samples left out, the fewest and the most batches."""

@@ -10,16 +10,17 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from stokehold import _native
-from stokehold.batch import OUTPUTS
 from stokehold.checks import LARGEST, as_real, mapping, names, one_of, shown, truth, whole, word
+from stokehold.cuts import Cut
 from stokehold.hints import table_hint
 from stokehold.orders import Order
+from stokehold.outputs import OUTPUTS
 from stokehold.sizes import byte_count
 from stokehold.sources import Source
 from stokehold.user.streams import is_iterable
 
 if TYPE_CHECKING:
-    from stokehold.batch import Output
+    from stokehold.outputs import Output
     from stokehold.user.code import Rng, Start
 
 __all__ = [
@@ -83,6 +84,22 @@ def ordered(order: object, source: object, *, shuffle: Shuffle, is_stream: bool)
             "its samples is its own"
         )
     return order.native(source)
+
+
+def cut_of(cut: object, source: object, batch_size: object, *, is_stream: bool) -> _native.Cut | None:
+    """Returns the cut of a source, where one is given, or raises an error if it is none or cannot be."""
+    if cut is None:
+        return None
+    if not isinstance(cut, Cut):
+        raise TypeError(f"Loader: cut must be a Packing, a TokenBudget or Buckets, or None, not {shown(cut)}")
+    if is_stream:
+        raise ValueError(
+            f"Loader: cut must be None, not {cut!r}, for {type(source).__name__}, which is iterable: nobody knows its "
+            "samples before they come"
+        )
+    if batch_size is None:
+        raise ValueError(f"Loader: batch_size must be a number, not None, where cut says what a batch has: {cut!r}")
+    return cut.native(source)
 
 
 def check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:

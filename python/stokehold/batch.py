@@ -3,90 +3,18 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from stokehold import _native
 from stokehold.checks import items, shown
+from stokehold.outputs import OUTPUTS, Output, is_tensor, turned
+from stokehold.rows import DenseRows, SlotRows
 
-__all__ = ["OUTPUTS", "Batch", "Output", "Ragged"]
-
-Output: TypeAlias = Literal["numpy", "torch", "jax"]
-"""The library whose arrays a batch gives."""
-
-
-def _to_numpy(field: _native.Field) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.asarray(field)
-    if field.dtype == "bfloat16":
-        import ml_dtypes  # noqa: PLC0415: NumPy has no bfloat16 of its own; this package comes with JAX.
-
-        return array.view(ml_dtypes.bfloat16)
-    return array
-
-
-def _to_torch(field: _native.Field) -> Any:
-    import torch  # noqa: PLC0415: optional, and slow to import.
-
-    return torch.from_dlpack(field)
-
-
-def _to_jax(field: _native.Field) -> Any:
-    import jax  # noqa: PLC0415: optional, and slow to import.
-
-    return jax.dlpack.from_dlpack(field)
-
-
-OUTPUTS: Final[dict[Output, Callable[[_native.Field], Any]]] = {
-    "numpy": _to_numpy,
-    "torch": _to_torch,
-    "jax": _to_jax,
-}
-
-
-def _is_tensor(value: object) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _turned(value: Any, output: Output) -> Any:
-    """Returns an array of any library as one of this one."""
-    if output == "numpy":
-        return np.asarray(value.cpu() if _is_tensor(value) else value)
-    if output == "torch":
-        import torch  # noqa: PLC0415: optional, and slow to import.
-
-        return torch.as_tensor(value)
-    import jax  # noqa: PLC0415: optional, and slow to import.
-
-    return jax.numpy.asarray(value.numpy(force=True) if _is_tensor(value) else value)
-
-
-class SlotRows(Sequence[Any]):
-    """The rows of a ragged field, as they lie in a slot: an array for each, made when it is asked for."""
-
-    __slots__ = ("_native", "_output", "_position", "shapes")
-
-    def __init__(self, native: _native.Batch, position: int, output: Output) -> None:
-        self._native = native
-        self._position = position
-        self._output = output
-        self.shapes = [tuple(shape) for shape in native.shapes(position)]
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def __getitem__(self, row: Any) -> Any:
-        if isinstance(row, slice):
-            return [self[at] for at in range(*row.indices(len(self)))]
-        return OUTPUTS[self._output](self._native.row(self._position, range(len(self))[row]))
-
-    def turned(self, output: Output) -> SlotRows:
-        """Returns the same rows as arrays of this library."""
-        return SlotRows(self._native, self._position, output)
+__all__ = ["Batch", "Ragged"]
 
 
 class Ragged(Sequence[Any]):
@@ -100,7 +28,8 @@ class Ragged(Sequence[Any]):
 
     def __init__(self, rows: Iterable[Any] = ()) -> None:
         # Whoever walks trees puts anything into the place of arrays, so they are not looked at.
-        self._rows = rows if isinstance(rows, SlotRows) else items("Ragged: rows", rows, "a sequence of arrays")
+        is_ours = isinstance(rows, SlotRows | DenseRows)
+        self._rows: Any = rows if is_ours else items("Ragged: rows", rows, "a sequence of arrays")
 
     def __len__(self) -> int:
         """Returns the number of rows."""
@@ -120,19 +49,60 @@ class Ragged(Sequence[Any]):
 
     def turned(self, output: Output) -> Ragged:
         """Returns the same rows as arrays of this library; views where they can be."""
-        rows = self._rows
-        return Ragged(rows.turned(output) if isinstance(rows, SlotRows) else [_turned(row, output) for row in rows])
+        rows = self._own
+        return Ragged([turned(row, output) for row in self._rows] if rows is None else rows.turned(output))
+
+    @property
+    def _own(self) -> Any:
+        """The rows, where they lie in a slot."""
+        return self._rows if isinstance(self._rows, SlotRows | DenseRows) else None
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of each row."""
-        rows = self._rows
-        return list(rows.shapes) if isinstance(rows, SlotRows) else [tuple(row.shape) for row in rows]
+        rows = self._own
+        return [tuple(row.shape) for row in self._rows] if rows is None else list(rows.shapes)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """The first extent of each row, of shape (rows,)."""
         return np.array([shape[0] for shape in self.shapes], dtype=np.int64)
+
+    @property
+    def values(self) -> Any:
+        """The values of all rows, one after the other: of shape (values, ...), an array of the rows' library.
+
+        It is a view of the slot with a `cut` that pads nothing; else a copy, as there is room between rows.
+        """
+        if isinstance(self._rows, DenseRows):
+            return self._rows.values
+        rows = list(self.turned("numpy"))
+        joined = np.concatenate(rows) if rows else np.empty(0)
+        first = self[0] if rows else joined
+        if is_tensor(first):
+            return turned(joined, "torch").to(first.device)
+        return joined if isinstance(first, np.ndarray) else turned(joined, "jax")
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """Where in `values` each row begins, and where the last one ends: of shape (rows + 1,)."""
+        if isinstance(self._rows, DenseRows):
+            return self._rows.offsets
+        return np.concatenate(([0], np.cumsum(self.lengths, dtype=np.int64)))
+
+    def mapped(self, function: Callable[[Any], Any]) -> Ragged:
+        """Returns what a function makes of the arrays: of all values together, where they lie one after the other."""
+        if isinstance(self._rows, DenseRows):
+            return Ragged(DenseRows(function(self._rows.values), self._rows.offsets))
+        return Ragged(map(function, self))
+
+    def nested(self) -> Any:
+        """Returns a nested tensor of PyTorch's in the layout ``torch.jagged``, over `values` and `offsets`."""
+        import torch  # noqa: PLC0415: optional, and slow to import.
+
+        values = turned(self.values, "torch")
+        offsets = torch.from_numpy(self.offsets).to(values.device)
+        return torch.nested.nested_tensor_from_jagged(values, offsets)
 
     def padded(self, fill: float = 0, *, shape: Sequence[int] | None = None) -> Any:
         """Returns a copy as one array of the rows' library, each row at the start of its axes.
@@ -157,16 +127,17 @@ class Ragged(Sequence[Any]):
         for row, place in zip(rows, dense, strict=True):
             place[tuple(map(slice, row.shape))] = row
         first = self[0]
-        if _is_tensor(first):
+        if is_tensor(first):
             import torch  # noqa: PLC0415: optional, and slow to import.
 
             if dense.dtype.name == "bfloat16":
                 return torch.from_numpy(dense.view(np.int16)).view(torch.bfloat16).to(first.device)
             return torch.from_numpy(dense).to(first.device)
-        return dense if isinstance(first, np.ndarray) else _turned(dense, "jax")
+        return dense if isinstance(first, np.ndarray) else turned(dense, "jax")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Ragged, ([_copied(row) for row in self],)
+        copied = self.mapped(_copied)
+        return Ragged, (copied._rows if isinstance(self._rows, DenseRows) else list(copied),)  # noqa: SLF001 (its own)
 
     def __repr__(self) -> str:
         return f"Ragged({len(self)} rows of {', '.join(map(str, self.shapes))})"
@@ -175,8 +146,8 @@ class Ragged(Sequence[Any]):
 def _copied(value: Any) -> Any:
     """Returns an array in memory of its own."""
     if isinstance(value, Ragged):
-        return Ragged([_copied(row) for row in value])
-    if _is_tensor(value):
+        return value.mapped(_copied)
+    if is_tensor(value):
         return value.clone()
     return value.copy() if isinstance(value, np.ndarray) else value
 
@@ -189,6 +160,14 @@ class Facts(NamedTuple):
     indices: list[int]
     repeats: list[int]
     """The rows that are not valid."""
+    spread: list[tuple[int, int, int]] | None = None
+    """With a cut, where each row begins among the values, how many it has, and its number in its row."""
+    values: int = 0
+    """With a cut, how many values a field has, padding included."""
+
+    def spans(self) -> list[tuple[int, int, int]] | None:
+        """Returns where the rows lie among the values of fields that are cut."""
+        return self.spread
 
 
 def _mask(told: Facts | _native.Batch) -> npt.NDArray[np.bool_]:
@@ -236,9 +215,11 @@ class SlotFields(Mapping[str, Any]):
         """Returns a field as an array of this library."""
         position = self._positions[name]
         if position is None:
-            return _turned(_mask(self.native), output)
+            return turned(_mask(self.native), output)
         if name in self._ragged:
-            return Ragged(SlotRows(self.native, position, output))
+            native = self.native
+            is_apart = native.is_ragged(position)
+            return Ragged((SlotRows if is_apart else DenseRows.of)(native, position, output))
         return OUTPUTS[output](self.native.field(position))
 
     def field(self, name: str) -> Any:
@@ -288,7 +269,7 @@ class Batch(Mapping[str, Any]):
         if isinstance(self._fields, SlotFields):
             return self._fields.turned(name, output)
         value = self[name]
-        return value.turned(output) if isinstance(value, Ragged) else _turned(value, output)
+        return value.turned(output) if isinstance(value, Ragged) else turned(value, output)
 
     def _no_field(self, name: object) -> KeyError:
         return KeyError(f"no field {name!r}; the batch has {', '.join(self._fields)}")
@@ -315,7 +296,7 @@ class Batch(Mapping[str, Any]):
         if not isinstance(self._fields, SlotFields):
             return self._facts
         native = self._fields.native
-        return Facts(native.rows, native.epoch, native.indices, native.repeats)
+        return Facts(native.rows, native.epoch, native.indices, native.repeats, native.spans(), native.values)
 
     def _told(self, name: str, advice: str = "ask the one that the loader gave") -> Facts | _native.Batch:
         told = self._fields.native if isinstance(self._fields, SlotFields) else self._facts
@@ -325,7 +306,7 @@ class Batch(Mapping[str, Any]):
 
     @property
     def rows(self) -> int:
-        """The number of rows: ``batch_size``, or less at the end of an epoch."""
+        """The number of rows: ``batch_size``, or less at the end of an epoch; with a `cut`, the number of samples."""
         if self._facts is None and not isinstance(self._fields, SlotFields):
             return len(next(iter(self.values()), ()))
         return self._told("rows").rows
@@ -361,6 +342,47 @@ class Batch(Mapping[str, Any]):
             AttributeError: The batch was made of arrays.
         """
         return _mask(self._told("valid", 'ask the one that the loader gave, or its field valid_field="..."'))
+
+    def _spans(self, name: str) -> npt.NDArray[np.int64]:
+        """Returns where each row begins among the values of fields that are cut, and how many it has."""
+        spans = self._told(name).spans()
+        if spans is None:
+            raise AttributeError(f"this batch has no {name}: its loader has no cut")
+        return np.array(spans, np.int64).reshape(-1, 3)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """With a `cut`: how many values each sample has in the batch, of shape (rows,).
+
+        Raises:
+            AttributeError: The loader has no cut, or the batch was made of arrays.
+        """
+        return self._spans("lengths")[:, 1]
+
+    @property
+    def cu_seqlens(self) -> npt.NDArray[np.int32]:
+        """With a `cut`: where each sample begins among all values of a field, as ``field.reshape(-1, ...)`` has them.
+
+        Between samples there may be padding, which then is a sequence of its own; the last number is that of all
+        values. So it is what flash-attention's functions for sequences of other lengths take, which attend to nothing
+        beyond a sequence. It is of shape (sequences + 1,).
+
+        Raises:
+            AttributeError: As for `lengths`.
+        """
+        spans = self._spans("cu_seqlens")
+        ends = spans[:, 0] + spans[:, 1]
+        total = self._told("cu_seqlens").values
+        return np.unique(np.concatenate(([0], spans[:, 0], ends, [total]))).astype(np.int32)
+
+    @property
+    def max_seqlen(self) -> int:
+        """With a `cut`: the longest sequence of `cu_seqlens`.
+
+        Raises:
+            AttributeError: As for `lengths`.
+        """
+        return int(np.diff(self.cu_seqlens).max(initial=0))
 
     def field(self, name: str) -> Any:
         """Returns a field itself, for any library that takes DLPack, the array interface or the buffer protocol.
@@ -419,7 +441,7 @@ class Batch(Mapping[str, Any]):
 
     def _mapped(self, function: Callable[[Any], Any]) -> Batch:
         def of(value: Any) -> Any:
-            return Ragged(map(function, value)) if isinstance(value, Ragged) else function(value)
+            return value.mapped(function) if isinstance(value, Ragged) else function(value)
 
         return Batch({name: of(array) for name, array in self.torch().items()}, self._known())
 

@@ -20,6 +20,7 @@ from stokehold.arguments import (
     check_callable,
     check_no_code,
     counted,
+    cut_of,
     duration,
     field_names,
     limits_of,
@@ -29,14 +30,16 @@ from stokehold.arguments import (
     state_text,
     streams,
 )
-from stokehold.batch import Batch, Output, SlotFields
+from stokehold.batch import Batch, SlotFields
 from stokehold.checks import as_integer, one_of, text, truth
 from stokehold.coordinator import FROZEN
+from stokehold.cuts import Cut
 from stokehold.epoch import NOBODY_KNOWS, Epoch, places_of, tuple_of
 from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
 from stokehold.orders import Order
+from stokehold.outputs import Output
 from stokehold.ranks import Ranks, local_world_size
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages, views_of
 from stokehold.review import Reviewable
@@ -72,6 +75,12 @@ class FieldSpec(NamedTuple):
     values of one whose channels vary too."""
 
 
+def ragged_of(spec: Mapping[str, FieldSpec], cut: Cut | None) -> frozenset[str]:
+    """Returns the fields each row of which is an array of its own."""
+    dense = () if cut is None or cut.padding else cut.made
+    return frozenset(dense).union(name for name, field in spec.items() if field.capacity is not None)
+
+
 class Loader(Tellable, Reviewable):
     """Feeds a training loop with batches that worker processes make.
 
@@ -103,6 +112,11 @@ class Loader(Tellable, Reviewable):
             has as many samples as the order says. Where it may give a sample more than once, transforms draw by the
             sample's place in the epoch's order as well, so that no two are equal copies. A `state_dict` belongs to the
             order.
+        cut: How samples whose lengths are known become batches: `Packing` puts several into each row, of which a batch
+            then has ``batch_size``; `TokenBudget` makes batches of so many values, `Buckets` of samples of like
+            lengths, and ``batch_size`` is left out. Samples are written to their spans in the batch; see
+            docs/batches.md. An epoch's number of batches may differ from that of another one. A `state_dict` belongs to
+            the cut, and ``on_error`` must be ``"raise"``. None makes batches of ``batch_size`` samples.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller.
@@ -222,6 +236,7 @@ class Loader(Tellable, Reviewable):
         batch_size: int | None = 1,
         shuffle: Shuffle = False,
         order: Order | None = None,
+        cut: Cut | None = None,
         seed: int = 0,
         drop_last: bool = False,
         transforms: Transforms | Sequence[Transforms | Map] | None = None,
@@ -249,12 +264,10 @@ class Loader(Tellable, Reviewable):
         worker_init: Callable[[int], object] | None = None,
     ) -> None:
         is_code = not isinstance(source, Source)
-        rng = one_of("Loader: rng", rng, get_args(Rng))
-        start = one_of("Loader: start", start, get_args(Start))
+        rng, start = one_of("Loader: rng", rng, get_args(Rng)), one_of("Loader: start", start, get_args(Start))
         even = one_of("Loader: even", even, get_args(Even))
         on_error = one_of("Loader: on_error", on_error, get_args(OnError))
-        output = output_of(output)
-        batch_type = one_of("Loader: batch_type", batch_type, get_args(BatchType))
+        output, batch_type = output_of(output), one_of("Loader: batch_type", batch_type, get_args(BatchType))
         shuffle = shuffled(shuffle)
         is_stream = streams(source, fields, on_error, even, shuffle=shuffle)
         batch_size = None if batch_size is None else counted("batch_size", batch_size)
@@ -279,6 +292,9 @@ class Loader(Tellable, Reviewable):
         self._valid_field = None if valid_field is None else text("Loader: valid_field", valid_field, "a str, or None")
         rooms, drawn = by_field("capacity", capacity, "a mapping of fields to numbers"), draws_of(draws)
         check_callable("worker_init", worker_init)
+        planned = cut_of(cut, source, batch_size, is_stream=is_stream)
+        # The first axis of these varies, whatever samples are tried.
+        rooms = rooms if cut is None or not is_code else dict.fromkeys(cut.fields, cut.longest) | rooms
         functions: list[Function] = []
         before, maps, chosen = stages(transforms)
         dataset = source if is_code else None
@@ -311,13 +327,14 @@ class Loader(Tellable, Reviewable):
             None if dataset is not None else source.native,
             code,
             ordered(order, source, shuffle=shuffle, is_stream=is_stream),
+            planned,
             is_stream=is_stream,
             forks=start == "fork",
         )
         given = Ranks.given(rank, world_size)
         self._ranks = given or Ranks.found(may_come=True)
         self._native = making.loader(self._ranks)
-        self._making, self._is_settled = making, given is not None
+        self._making, self._is_settled, self._cut = making, given is not None, cut
         self._counters: Mapping[str, int] = {} if is_code else source.counters
         self._is_stream, self._shuffles = is_stream, bool(shuffle or order)
         self._is_mapped = bool(maps) and not is_code
@@ -325,13 +342,16 @@ class Loader(Tellable, Reviewable):
         self.batch_size, self.drop_last = batch_size, options["drop_last"]
         self._even: Even = even
         self._positions = places_of(self._native, self._valid_field)
-        self._ragged = frozenset(name for name, field in self.spec.items() if field.capacity is not None)
+        self._ragged = ragged_of(self.spec, cut)
         self._tuple: Any = tuple_of(self._positions) if batch_type == "tuple" else None
 
     @property
     def spec(self) -> dict[str, FieldSpec]:
         """The dtype and the shape of one row of each field, known before the first sample is read."""
         fields = {name: FieldSpec(dtype, tuple(shape), room) for name, dtype, shape, room in self._native.fields}
+        if (cut := self._cut) is not None:
+            for name in cut.made:
+                fields[name] = FieldSpec(fields[name].dtype, (*cut.extents, *fields[name].shape[1:]))
         return fields if self._valid_field is None else {**fields, self._valid_field: FieldSpec("bool", ())}
 
     @property
@@ -371,7 +391,7 @@ class Loader(Tellable, Reviewable):
         return self._ranks
 
     def __len__(self) -> int:
-        """Returns the number of batches that this rank gets in a whole epoch.
+        """Returns the number of batches that this rank gets in a whole epoch; with a `cut`, in the current or next one.
 
         With ``even="uneven"``, others may get one more, or one less. Of an iterable dataset it is what its ``__len__``
         comes to, as in PyTorch; workers whose shares do not fill their last batches make more.
@@ -386,7 +406,13 @@ class Loader(Tellable, Reviewable):
         if self._is_stream:
             size = self.batch_size or 1
             return len(self.source) // size if self.drop_last else -(-len(self.source) // size)
-        return self._native.batches
+        return self._batches_of(self._native.epoch) if self._cut is not None else self._native.batches
+
+    def _batches_of(self, epoch: int) -> int:
+        """Returns how many batches this rank gets in an epoch."""
+        if self._cut is not None:
+            self._listed(self._native, epoch)
+        return self._native.batches_of(epoch)
 
     def _settle(self) -> None:
         """Asks for the last time which of several trainers this is: a process group may have begun since."""
@@ -469,7 +495,8 @@ class Loader(Tellable, Reviewable):
         """Returns where the loader is, as a small dict that JSON can hold.
 
         Batches handed out so far are behind it. It does not depend on the number of workers, the batch size or the
-        world size, and is the same on every rank that has had the same number of batches. With ``even="uneven"``, save
+        world size (with a `Packing`; other cuts say themselves what a batch is), and is the same on every rank that has
+        had the same number of batches. With ``even="uneven"``, save
         that of rank 0, which is the last one to come to an epoch's end.
         """
         self._settle()

@@ -26,6 +26,7 @@ class Making:
         source: _native.Source | None,
         code: Code | None,
         order: _native.Order | None,
+        cut: _native.Cut | None,
         *,
         is_stream: bool,
         forks: bool,
@@ -34,6 +35,7 @@ class Making:
         self._source = source
         self._code = code
         self._order = order
+        self._cut = cut
         self._is_stream = is_stream
         self._forks = forks
 
@@ -53,5 +55,5 @@ class Making:
             None if code is None else (code, packed),
             program(with_code=code is not None),
             tell,
-            self._order,
+            (self._order, self._cut),
         )

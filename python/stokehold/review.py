@@ -40,6 +40,9 @@ class Reviewable:
     def _given(self, native: NativeBatch) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
         raise NotImplementedError
 
+    def _batches_of(self, epoch: int) -> int:
+        raise NotImplementedError
+
     def _listed(self, native: NativeLoader, epoch: int) -> None:
         raise NotImplementedError
 
@@ -109,8 +112,9 @@ class Reviewable:
         epoch = counted("epoch", epoch, of="Loader.replay")
         batch = counted("batch", batch, of="Loader.replay")
         self._settle()
-        if batch >= self._native.batches:
-            raise ValueError(f"Loader.replay: batch must be below len(loader), {self._native.batches}, not {batch}")
+        batches = self._batches_of(epoch)
+        if batch >= batches:
+            raise ValueError(f"Loader.replay: batch must be below {batches}, the batches of epoch {epoch}, not {batch}")
         before = batch * (self.batch_size or 1) * self._ranks.world_size
         with self._aside() as native:
             native.go_to(epoch, before)

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result, Room},
     protocol::Reply,
-    shm::{Arena, SlotLayout},
+    shm::Arena,
     sys::{memory::SharedMemory, report::report},
 };
 
@@ -40,14 +40,14 @@ impl Coordinator {
         report(&format!("rows of field `{}` get room for {places}: a sample needs more than was guessed", room.field));
         self.pipeline = Arc::new(self.pipeline.with_room(&room)?);
         let options = self.supervisor.options().clone();
-        let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, self.pipeline.fields())?);
+        let mut arena = Arena::new(options.layout(self.pipeline.fields())?);
         arena.share(Arc::new(SharedMemory::open(segment)?));
         let sampler = self.supervisor.sampler().clone();
         let (schedule, actions) = schedule(&self.pipeline, &options, sampler.clone(), &arena);
         let (pipeline, trainer) = (Arc::clone(&self.pipeline), Arc::clone(&self.trainer));
         let posted = self.supervisor.posted();
         let supervisor = Supervisor::new(pipeline, options, sampler, (trainer, posted));
-        self.supervisor = supervisor.with_indices_of(&self.supervisor);
+        self.supervisor = supervisor.with_tables_of(&self.supervisor);
         (self.arena, self.schedule, self.is_outgrown) = (arena, schedule, false);
         self.act(actions);
         Ok(())

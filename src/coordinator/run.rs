@@ -31,13 +31,14 @@ use crate::{
 /// How long the workers may take to end once the loader does.
 const END_GRACE: Duration = Duration::from_millis(800);
 
-/// Returns how many rows are worth a message: copies from memory go so fast that a few of them are not.
-fn min_run(pipeline: &Pipeline, layout: &SlotLayout) -> u32 {
+/// Returns how many rows are worth a message, of batches of so many: copies from memory go so fast that a few of them are
+/// not.
+fn min_run(pipeline: &Pipeline, layout: &SlotLayout, rows: u32) -> u32 {
     const WORTH_A_MESSAGE: usize = 256 << 10;
     if !pipeline.copies_memory() {
         return 1;
     }
-    let row: usize = layout.fields().iter().map(|field| field.row_bytes).sum();
+    let row: usize = layout.fields().iter().map(|field| field.region.row_bytes(rows as usize)).sum();
     u32::try_from(WORTH_A_MESSAGE / row.max(1)).unwrap_or(u32::MAX).max(1)
 }
 
@@ -48,7 +49,7 @@ pub(super) fn schedule(
     sampler: Sampler,
     arena: &Arena,
 ) -> (Schedule, Vec<Action>) {
-    let min_run = min_run(pipeline, arena.layout());
+    let min_run = min_run(pipeline, arena.layout(), sampler.usual_rows());
     let schedule_options = ScheduleOptions {
         on_error: options.on_error,
         min_run,
@@ -265,8 +266,8 @@ impl Coordinator {
                     self.supervisor.share(&self.arena);
                     Event::Grown { slots }
                 }
-                (Incoming::Message(Request::Indices { epoch }), Some(fd)) => {
-                    self.supervisor.give(epoch, Arc::new(SharedMemory::open(fd)?))?;
+                (Incoming::Message(Request::Table { epoch, of }), Some(fd)) => {
+                    self.supervisor.give((epoch, of), Arc::new(SharedMemory::open(fd)?))?;
                     continue;
                 }
                 (Incoming::Message(Request::Stats), _) => {
@@ -279,7 +280,7 @@ impl Coordinator {
                         | Request::Bytes
                         | Request::Segment
                         | Request::Grow { .. }
-                        | Request::Indices { .. },
+                        | Request::Table { .. },
                     )
                     | Incoming::Closed,
                     _,

@@ -20,7 +20,7 @@ use crate::{
     panics,
     protocol::{Channel, Incoming, Reply, Request},
     sampler::Table,
-    shm::{Arena, Mailbox, SharedBytes, SlotLayout},
+    shm::{Arena, Mailbox, SharedBytes},
     source::Bytes,
     sys::{
         process::{self, Parent},
@@ -138,7 +138,7 @@ fn open(
             return Err(Error::Protocol("the description of the loader has no pipeline".into()));
         }
     };
-    let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
+    let mut arena = Arena::new(options.layout(pipeline.fields())?);
     arena.share(Arc::new(receive(channel, Request::Segment)?));
     Coordinator::new(pipeline, options, (mailbox, arena), trainer, posted, table)
 }

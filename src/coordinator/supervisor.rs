@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Result},
     job::Options,
     pipeline::Pipeline,
-    protocol::{Channel, Command, Fill, Report, Run},
+    protocol::{Channel, Command, Fill, Report, Run, TableOf},
     sampler::{Sampler, Table},
     shm::{Arena, Mailbox, Progress, SharedBytes},
     sys::{
@@ -30,7 +30,7 @@ use crate::{
         process::{self, Child, Parent},
         report,
     },
-    worker::{Filler, MOST_LANES, Place, Term, Worker},
+    worker::{Filler, MOST_LANES, Place, Term, Worker, take_in},
 };
 
 /// The room for the text of a run's report. Pages that are never written cost nothing.
@@ -46,8 +46,8 @@ pub(super) struct Supervisor {
     /// What workers are given that are not forked, and what is known of the source.
     posted: Option<Arc<(Posted, String)>>,
     workers: BTreeMap<u32, WorkerProcess>,
-    /// The indices of the epochs that were given last, for workers that are not forked.
-    indices: VecDeque<(u64, Arc<SharedMemory>)>,
+    /// The tables of the epochs that were given last, for workers that are not forked.
+    tables: VecDeque<((u64, TableOf), Arc<SharedMemory>)>,
     oom_kills: u64,
     last_check: Instant,
 }
@@ -60,26 +60,27 @@ impl Supervisor {
         (trainer, posted): (Arc<Parent>, Option<Arc<(Posted, String)>>),
     ) -> Self {
         let (workers, oom_kills, last_check) = (BTreeMap::new(), limits::oom_kills(), Instant::now());
-        let indices = VecDeque::new();
-        Self { pipeline, options, sampler, trainer, posted, workers, indices, oom_kills, last_check }
+        let tables = VecDeque::new();
+        Self { pipeline, options, sampler, trainer, posted, workers, tables, oom_kills, last_check }
     }
 
-    /// Returns the same supervisor with the indices that another one had.
-    pub(super) fn with_indices_of(self, other: &Self) -> Self {
-        Self { indices: other.indices.clone(), ..self }
+    /// Returns the same supervisor with the tables of epochs that another one had.
+    pub(super) fn with_tables_of(self, other: &Self) -> Self {
+        Self { tables: other.tables.clone(), ..self }
     }
 
-    /// Takes the indices of an epoch, and passes them on to all workers.
-    pub(super) fn give(&mut self, epoch: u64, memory: Arc<SharedMemory>) -> Result<()> {
+    /// Takes a table of an epoch, and passes it on to all workers.
+    pub(super) fn give(&mut self, of: (u64, TableOf), memory: Arc<SharedMemory>) -> Result<()> {
         // SAFETY: the trainer filled the memory before it sent the descriptor, and keeps no way to write to it.
         let bytes = unsafe { SharedBytes::new(Arc::clone(&memory)) };
-        // The schedule's sampler has them with this one.
-        self.sampler.give(epoch, Table::new(bytes))?;
-        self.workers.values().for_each(|worker| worker.give(epoch, memory.as_fd()));
+        // The schedule's sampler has it with this one.
+        take_in(&self.sampler, of, Table::new(bytes))?;
+        self.workers.values().for_each(|worker| worker.give(of, memory.as_fd()));
         if self.posted.is_some() {
-            self.indices.retain(|(given, _)| *given != epoch);
-            self.indices.push_back((epoch, memory));
-            self.indices.drain(..self.indices.len().saturating_sub(2));
+            self.tables.retain(|(given, _)| *given != of);
+            self.tables.push_back((of, memory));
+            // Of two epochs, each of which may have both kinds.
+            self.tables.drain(..self.tables.len().saturating_sub(4));
         }
         Ok(())
     }
@@ -119,13 +120,14 @@ impl Supervisor {
             None => self.fork(seat, theirs, &mailbox, arena)?,
         };
         let hired = WorkerProcess::new(seat, child, ours, mailbox);
-        self.indices.iter().for_each(|(epoch, memory)| hired.give(*epoch, memory.as_fd()));
+        self.tables.iter().for_each(|(of, memory)| hired.give(*of, memory.as_fd()));
         self.workers.insert(worker, hired);
         Ok(())
     }
 
     fn fork(&self, seat: u32, theirs: Channel<Report, Command>, mailbox: &Mailbox, arena: &Arena) -> Result<Child> {
         let parent = process::own_pid();
+        let filler = Filler::new(Arc::clone(&self.pipeline), &self.options, Some(seat))?;
         // SAFETY: the coordinator has one thread, this one.
         unsafe {
             process::fork_child(|| {
@@ -147,7 +149,7 @@ impl Supervisor {
                     channel: theirs,
                     arena: slots,
                     mailbox: mailbox.clone(),
-                    filler: Filler::new(Arc::clone(&self.pipeline), self.options.on_error, Some(seat)),
+                    filler,
                     sampler: self.sampler.clone(),
                     threads: self.options.threads_per_worker,
                     term: Term::of(&self.options),

@@ -7,7 +7,7 @@ use std::{
 
 use super::event::Event;
 use crate::{
-    protocol::{Channel, Command, Fill, Incoming, Report},
+    protocol::{Channel, Command, Fill, Incoming, Report, TableOf},
     shm::Mailbox,
     sys::{
         poll::{Watch, WatchKey},
@@ -83,9 +83,9 @@ impl WorkerProcess {
         let _ = self.channel.send_with(&Command::Segment, segment);
     }
 
-    /// Sends the indices of an epoch.
-    pub(super) fn give(&self, epoch: u64, memory: BorrowedFd<'_>) {
-        let _ = self.channel.send_with(&Command::Indices { epoch }, memory);
+    /// Sends a table of an epoch.
+    pub(super) fn give(&self, (epoch, of): (u64, TableOf), memory: BorrowedFd<'_>) {
+        let _ = self.channel.send_with(&Command::Table { epoch, of }, memory);
     }
 
     /// Has the worker report what its code is doing, and gives it a moment for that.

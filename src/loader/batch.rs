@@ -7,8 +7,8 @@ use ndarray::{ArrayView, Dimension, IxDyn};
 
 use crate::{
     error::{Error, Result},
-    sampler::Partition,
-    shm::SlotRef,
+    sampler::{Partition, Span},
+    shm::{Region, SlotRef},
     spec::{DType, FieldSpec},
 };
 
@@ -105,9 +105,46 @@ impl Batch {
     }
 
     /// Returns the shape of a field of this batch: its rows, then the shape of one row. Of a ragged field, what does not
-    /// vary.
+    /// vary. Of one that is cut, rows and values of each (or all values, where they lie one after the other) stand before
+    /// that.
     pub fn shape(&self, field: usize) -> Vec<usize> {
-        [&[self.rows()][..], &self.fields()[field].shape].concat()
+        let leading = self.extents(field).unwrap_or_else(|| vec![self.rows()]);
+        [&leading[..], &self.fields()[field].shape].concat()
+    }
+
+    /// Returns the leading axes of a field whose values have spans of their own.
+    fn extents(&self, field: usize) -> Option<Vec<usize>> {
+        match self.slot.layout().fields()[field].region {
+            Region::Rows { .. } => None,
+            Region::Values { .. } => self.turn.partition.extents(self.turn.number),
+        }
+    }
+
+    /// Tells whether each row of a field is an array of its own.
+    pub fn is_ragged(&self, field: usize) -> bool {
+        match self.slot.layout().fields()[field].region {
+            Region::Rows { .. } => self.fields()[field].ragged.is_some(),
+            Region::Values { .. } => false,
+        }
+    }
+
+    /// Returns where the samples of all rows lie among the values of the fields that are cut; none where there is no cut.
+    pub fn spans(&self) -> Option<Vec<Span>> {
+        self.turn.partition.spans(self.turn.number)
+    }
+
+    /// Returns how many values, padding included, a field that is cut has; none where there is no cut.
+    pub fn values(&self) -> usize {
+        self.turn.partition.extents(self.turn.number).map_or(0, |extents| extents.iter().product())
+    }
+
+    /// Returns how many bytes a field has, all rows together.
+    pub fn field_bytes(&self, field: usize) -> usize {
+        let spec = &self.fields()[field];
+        match self.extents(field) {
+            None => self.slot.field_parts(field).1,
+            Some(extents) => extents.iter().product::<usize>() * spec.entry_bytes(),
+        }
     }
 
     /// Returns the bytes of a field.
@@ -116,10 +153,10 @@ impl Batch {
     /// [`Error::Config`] for a name that no field has, or a ragged field.
     pub fn bytes(&self, name: &str) -> Result<&[u8]> {
         let field = self.position(name)?;
-        if self.fields()[field].ragged.is_some() {
+        if self.is_ragged(field) {
             return Err(Error::Config(format!("field `{name}` is ragged: ask for it with ragged()")));
         }
-        Ok(self.slot.field(field))
+        Ok(&self.slot.field(field)[..self.field_bytes(field)])
     }
 
     /// Returns the shape of a row of a ragged field, and where its bytes lie among those of the field's rows.
@@ -128,10 +165,12 @@ impl Batch {
     /// [`Error::Config`] for a field that is not ragged, or a row that the batch does not have.
     pub fn ragged_row(&self, field: usize, row: usize) -> Result<(Vec<usize>, Range<usize>)> {
         let spec = &self.fields()[field];
+        let Region::Rows { row_bytes } = self.slot.layout().fields()[field].region else {
+            return Err(Error::Config(format!("field `{}` is cut, and has no ragged rows", spec.name)));
+        };
         if spec.ragged.is_none() || row >= self.rows() {
             return Err(Error::Config(format!("field `{}` has no ragged row {row}", spec.name)));
         }
-        let row_bytes = self.slot.layout().fields()[field].row_bytes;
         let start = row * row_bytes;
         let (shape, values) = spec.read_row(&self.slot.field(field)[start..start + row_bytes]);
         Ok((shape, start + values.start..start + values.end))
@@ -145,7 +184,7 @@ impl Batch {
     pub fn ragged<T: Element, D: Dimension>(&self, name: &str) -> Result<Ragged<'_, T, D>> {
         let field = self.position(name)?;
         let spec = &self.fields()[field];
-        let Some(ragged) = spec.ragged else {
+        let Some(ragged) = spec.ragged.filter(|_| self.is_ragged(field)) else {
             return Err(Error::Config(format!("field `{name}` is not ragged: ask for it with view()")));
         };
         let axes = ragged.axes + spec.shape.len();

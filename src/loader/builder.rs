@@ -10,6 +10,7 @@ use super::{
     launch::Launch,
     pool::{Pool, Slots},
     ranks::{Ranks, auto_workers, local_world_size},
+    shared_cut::SharedCut,
     shared_order::SharedOrder,
     shared_source::SharedSource,
     slots::{ArenaBudget, Growth, SlotPlan, WorkerMemory},
@@ -24,8 +25,7 @@ use crate::{
     learn::learn,
     pipeline::{Pipeline, PipelineSpec},
     rng::Key,
-    sampler::{Even, Shuffle},
-    shm::SlotLayout,
+    sampler::{CutField, Even, Shuffle},
     source::SourceSpec,
     spec::FieldSpec,
     sys::memory::SharedMemory,
@@ -47,6 +47,7 @@ pub struct Builder {
     recipe: Recipe,
     options: Options,
     order: Option<SharedOrder>,
+    cut: Option<SharedCut>,
     /// What is found out when the loader is built, since nobody has given it.
     finds: Finds,
     prefetch: usize,
@@ -88,6 +89,7 @@ impl Builder {
             recipe: Recipe::default(),
             options: Options::default(),
             order: None,
+            cut: None,
             finds: Finds { ranks: true, workers: true },
             prefetch: 4,
             memory_limit: 2 << 30,
@@ -166,6 +168,15 @@ impl Builder {
     pub fn order(mut self, order: SharedOrder) -> Self {
         self.options.order = Some(order.spec().clone());
         self.order = Some(order);
+        self
+    }
+
+    /// Sets how samples of known lengths become batches. Then [`batch_size`](Self::batch_size) is the number of rows that are
+    /// packed, or 1. Default: none, for batches of so many samples.
+    #[must_use]
+    pub fn cut(mut self, cut: SharedCut) -> Self {
+        self.options.cut = Some(cut.spec().clone());
+        self.cut = Some(cut);
         self
     }
 
@@ -264,21 +275,37 @@ impl Builder {
         if self.prefetch == 0 {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
-        let Self { input, recipe, options, order, prefetch, memory_limit, launch, functions, .. } = self;
+        let Self { input, mut recipe, options, order, cut, prefetch, memory_limit, launch, functions, .. } = self;
+        if let Some(cut) = &options.cut {
+            if !recipe.batch_transforms.is_empty() {
+                let name = cut.name();
+                return Err(Error::Config(format!(
+                    "{name}: batch_transforms are for batches of rows that are all alike"
+                )));
+            }
+            // Lengths say how much room there must be.
+            let known = input.field_names();
+            let is_known = |field: &&CutField| known.as_ref().is_none_or(|known| known.contains(&field.name));
+            for field in cut.options().fields.iter().filter(is_known) {
+                recipe.capacity.entry(field.name.clone()).or_insert_with(|| cut.longest() as usize);
+            }
+        }
+        let given = (order.as_ref(), cut.as_ref());
         let budget = ArenaBudget { prefetch, memory_limit };
         let (input, functions) = match WithCode::of(input, recipe.clone(), functions)? {
-            Ok(code) => return code.start(options, order.as_ref(), &launch, budget, tick),
+            Ok(code) => return code.start(options, given, &launch, budget, tick),
             Err(others) => others,
         };
         let opened = Opened::of(input, recipe, &options, functions)?;
-        let layout = SlotLayout::new(options.batch_size as usize, &opened.fields)?;
+        let layout = options.layout(&opened.fields)?;
+        let fields = layout.specs().to_vec();
         budget.check(&layout)?;
         budget.check_beside(&layout, opened.beside(&options))?;
         let (backend, facts) = if options.num_workers == 0 {
             let pipeline = opened.pipeline()?;
             let facts = SourceFacts::of(pipeline.source());
-            let filler = Filler::new(pipeline, options.on_error, None);
-            (Backend::Inline(Box::new(Inline::new(filler, layout, budget, options.threads_per_worker)?)), facts)
+            let filler = Filler::new(pipeline, &options, None)?;
+            (Backend::Inline(Box::new(Inline::new(filler, layout, budget, &options)?)), facts)
         } else {
             let description = LoaderDescription { pipeline: opened.spec(), functions: 0, options: options.clone() };
             let forked = matches!(launch, Launch::Fork);
@@ -286,13 +313,13 @@ impl Builder {
                 return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
             }
             let pipeline = if forked { Some(opened.pipeline()?) } else { None };
-            let slots = Slots::Laid(opened.fields.clone(), layout, opened.growth(&options));
+            let slots = Slots::Laid(fields.clone(), layout, opened.growth(&options));
             // One that is forked has the pipeline, and the memory with it.
             let memory = with_table(order.as_ref(), if forked { &[] } else { opened.memory() });
             let (pool, facts, _) = Pool::start_up(&description, &launch, (pipeline, &memory), slots, budget, tick)?;
             (Backend::Pool(Box::new(pool)), facts)
         };
-        Loader::new(opened.fields, options, facts, order.as_ref(), backend)
+        Loader::new(fields, options, facts, given, backend)
     }
 }
 
@@ -351,7 +378,7 @@ impl WithCode {
     fn start(
         self,
         options: Options,
-        order: Option<&SharedOrder>,
+        order: (Option<&SharedOrder>, Option<&SharedCut>),
         launch: &Launch,
         budget: ArenaBudget,
         tick: Tick<'_>,
@@ -363,9 +390,9 @@ impl WithCode {
             pipeline.fields()?;
         }
         let beside = WorkerMemory::of(&pipeline.source, &options);
-        let plan = SlotPlan { recipe: pipeline.recipe.clone(), batch_size: options.batch_size as usize, beside };
+        let plan = SlotPlan { recipe: pipeline.recipe.clone(), options: options.clone(), beside };
         let description = LoaderDescription { pipeline: Some(pipeline), functions, options: options.clone() };
-        let memory = with_table(order, &memory);
+        let memory = with_table(order.0, &memory);
         let given = (None, &memory[..]);
         let (pool, facts, fields) = Pool::start_up(&description, launch, given, Slots::Planned(plan), budget, tick)?;
         Loader::new(fields, options, facts, order, Backend::Pool(Box::new(pool)))
@@ -454,7 +481,7 @@ impl Opened {
     /// Returns how slots are laid out anew where the source has guessed how much room its samples need.
     fn growth(&self, options: &Options) -> Option<Growth> {
         let PipelineSpec { source, recipe } = self.spec()?;
-        let plan = SlotPlan { recipe, batch_size: options.batch_size as usize, beside: WorkerMemory::default() };
+        let plan = SlotPlan { recipe, options: options.clone(), beside: WorkerMemory::default() };
         Some(Growth { plan, fields: source.fields() })
     }
 

@@ -16,6 +16,7 @@ use super::{
     lock::lock,
     pool::{Next, Pool},
     pool_handle::PoolHandle,
+    shared_cut::{Planner, SharedCut},
     shared_order::SharedOrder,
     shared_source::{bytes_of, shared},
     state::{Iterations, State},
@@ -26,6 +27,7 @@ use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
     job::{OnError, Options},
+    protocol::TableOf,
     sampler::{Audit, Order, Sampler, Shares, Table},
     shm::SlotRef,
     spec::FieldSpec,
@@ -58,6 +60,8 @@ pub struct Loader {
     iterations: Mutex<Iterations>,
     /// The epoch whose indices were given last, and these, where each epoch has others.
     indices: Mutex<Option<(u64, Arc<SharedMemory>)>>,
+    /// What makes the groups of epochs, where there is a cut.
+    planner: Option<Planner>,
     stats: Mutex<TrainerStats>,
     /// The process that made the loader; a fork of it must not touch its sockets.
     owner: u32,
@@ -75,7 +79,7 @@ impl Loader {
         fields: Vec<FieldSpec>,
         options: Options,
         facts: SourceFacts,
-        order: Option<&SharedOrder>,
+        (order, cut): (Option<&SharedOrder>, Option<&SharedCut>),
         backend: Backend,
     ) -> Result<Self> {
         let handle = if let Backend::Pool(pool) = &backend { Some(pool.handle()) } else { None };
@@ -94,6 +98,7 @@ impl Loader {
             closed: AtomicBool::new(false),
             iterations: Mutex::default(),
             indices: Mutex::default(),
+            planner: cut.map(Planner::new),
             stats: Mutex::default(),
             owner: std::process::id(),
         })
@@ -125,19 +130,50 @@ impl Loader {
         &self.facts.classes
     }
 
-    /// Returns the number of batches that this rank gets in a whole epoch.
+    /// Returns the number of batches that this rank gets in a whole epoch; with a cut, in the first one, or none if its
+    /// indices were to be given and are not.
     pub fn batches(&self) -> u64 {
-        self.sampler.partition(0, 0).batches()
+        self.batches_of(0)
+    }
+
+    /// Returns the number of batches that this rank gets in an epoch; none where its indices were to be given and are not.
+    pub fn batches_of(&self, epoch: u64) -> u64 {
+        self.plan(epoch).map_or(0, |()| self.sampler.partition(epoch, 0).batches())
+    }
+
+    /// Sees to it that the groups of an epoch are known, where there is a cut.
+    fn plan(&self, epoch: u64) -> Result<()> {
+        self.planner.as_ref().map_or(Ok(()), |planner| planner.plan(&self.sampler, epoch))
+    }
+
+    /// Gives the pool the groups of an epoch, if they are made and it does not have them.
+    fn send_groups(&self, pool: &mut Pool, epoch: u64) -> Result<()> {
+        let unsent = self.planner.as_ref().and_then(|planner| planner.unsent(epoch));
+        unsent.map_or(Ok(()), |memory| pool.give(epoch, TableOf::Cut, memory))
+    }
+
+    /// Makes the next epoch known to the pool, so that it can begin in advance, if its groups are made; they are waited for
+    /// where one batch is left of this one.
+    fn send_next_groups(&self, generation: u64) -> Result<()> {
+        let Some(planner) = &self.planner else { return Ok(()) };
+        let Some((next, left)) = lock(&self.iterations).next_epoch_of(generation) else { return Ok(()) };
+        planner.take_in(&self.sampler, next, left == 1)?;
+        match &mut *lock(&self.backend) {
+            Backend::Pool(pool) => self.send_groups(pool, next),
+            Backend::Inline(_) | Backend::Closed => Ok(()),
+        }
     }
 
     /// Returns what all ranks together get in a whole epoch: what comes again, what is left out, and whose batches are most;
     /// none where samples come as streams.
     pub fn shares(&self) -> Option<Shares> {
-        self.sampler.shares()
+        self.plan(0).ok()?;
+        self.sampler.shares(0)
     }
 
     /// Proves, without reading a sample, that the ranks share out an epoch; none where samples come as streams.
     pub fn audit(&self, epoch: u64) -> Option<Audit> {
+        self.plan(epoch).ok()?;
         self.sampler.audit(epoch)
     }
 
@@ -177,23 +213,28 @@ impl Loader {
     /// [`Error::Usage`] where the loader is closed or belongs to another process, or nobody has given the indices of the epoch.
     pub fn begin(&self) -> Result<u64> {
         self.check_usable()?;
+        self.plan(self.upcoming())?;
         let mut backend = lock(&self.backend);
         let mut iterations = lock(&self.iterations);
         let (epoch, _) = iterations.upcoming();
-        if !self.sampler.is_known(epoch) {
-            return Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")));
-        }
+        self.sampler.check_order(epoch)?;
         if let Backend::Pool(pool) = &mut *backend
             && let Some((given, memory)) = &*lock(&self.indices)
             && *given == epoch
         {
-            pool.give(epoch, Arc::clone(memory))?;
+            pool.give(epoch, TableOf::Order, Arc::clone(memory))?;
+        }
+        if let Backend::Pool(pool) = &mut *backend {
+            self.send_groups(pool, epoch)?;
         }
         let (generation, partition) = iterations.begin(&self.sampler);
         match &mut *backend {
             Backend::Inline(_) => {}
             Backend::Pool(pool) => pool.start(generation, partition.epoch(), partition.cursor())?,
             Backend::Closed => return Err(closed()),
+        }
+        if let (Some(planner), Some(next)) = (&self.planner, epoch.checked_add(1)) {
+            planner.plan_ahead(&self.sampler, next);
         }
         Ok(generation)
     }
@@ -222,6 +263,7 @@ impl Loader {
     }
 
     fn try_next(&self, generation: u64) -> Result<NextBatch> {
+        self.send_next_groups(generation)?;
         let mut backend = lock(&self.backend);
         let mut iterations = lock(&self.iterations);
         let Some(partition) = iterations.partition_of(generation)? else { return Ok(NextBatch::End) };
@@ -262,7 +304,8 @@ impl Loader {
 
     /// Returns how many batches are still to come of the current iteration, or of the next one if none is going on.
     pub fn remaining(&self) -> u64 {
-        lock(&self.iterations).remaining(&self.sampler)
+        let next = self.upcoming();
+        self.plan(next).map_or(0, |()| lock(&self.iterations).remaining(&self.sampler))
     }
 
     /// Returns how many batches of an iteration are still to come; none of one that has ended.
@@ -283,7 +326,8 @@ impl Loader {
     pub fn load_state(&self, state: &State) -> Result<()> {
         let place = (state.epoch, state.cursor);
         let own = State::new(&self.sampler, &self.facts, self.options.num_workers, place);
-        state.check(&own, self.sampler.positions())?;
+        self.plan(state.epoch)?;
+        state.check(&own, self.sampler.units(state.epoch))?;
         lock(&self.iterations).load(state.epoch, state.cursor);
         Ok(())
     }

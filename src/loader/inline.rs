@@ -17,6 +17,7 @@ use super::{
 use crate::{
     counters::Counters,
     error::{Error, Result, Room, SampleError},
+    job::Options,
     pipeline::Pipeline,
     sampler::Partition,
     shm::{Arena, GiveBack, RowMut, SlotLayout, SlotRef},
@@ -45,13 +46,15 @@ pub(super) struct Inline {
     arena: Arena,
     free: Arc<FreeSlots>,
     budget: ArenaBudget,
+    options: Options,
     pool: Option<rayon::ThreadPool>,
     done: RunReport,
     quarantine: Quarantine,
 }
 
 impl Inline {
-    pub(super) fn new(filler: Filler, layout: SlotLayout, budget: ArenaBudget, threads: u32) -> Result<Self> {
+    pub(super) fn new(filler: Filler, layout: SlotLayout, budget: ArenaBudget, options: &Options) -> Result<Self> {
+        let threads = options.threads_per_worker;
         let mut arena = Arena::new(layout);
         arena.grow(budget.initial_slots())?;
         let free = FreeSlots::default();
@@ -71,6 +74,7 @@ impl Inline {
             arena,
             free: Arc::new(free),
             budget,
+            options: options.clone(),
             pool: (threads > 1 && !runs_code).then(build).transpose()?,
             done,
             quarantine: Quarantine::default(),
@@ -93,7 +97,7 @@ impl Inline {
         let had = had.map_or(0, |ragged| ragged.capacity);
         let laid = |places: usize| {
             let pipeline = pipeline.with_room(&Room { places, ..room.clone() })?;
-            let layout = SlotLayout::new(self.arena.layout().rows(), pipeline.fields())?;
+            let layout = self.options.layout(pipeline.fields())?;
             self.budget.check(&layout)?;
             Ok((pipeline, layout))
         };
@@ -114,7 +118,11 @@ impl Inline {
         let slot = self.free_slot()?;
         let rows = partition.rows(batch) as usize;
         // SAFETY: the slot was on the list of free ones, so nobody else has a right to it.
-        let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
+        let mut rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
+        if let Some(spans) = partition.ranges(batch, 0..rows as u32) {
+            // SAFETY: they are the spans of these rows in their batch, which have nothing in common (a property test).
+            rights = unsafe { rights.with_spans(spans) };
+        }
         let task = RowTask { partition, batch, attempt: 0 };
         let filler = &self.filler;
         let fill = |rows: &mut dyn Iterator<Item = RowMut>| {

@@ -27,6 +27,18 @@ impl Input {
     }
 }
 
+impl Input {
+    /// Returns the names of its fields, where they are known before it is opened.
+    pub(super) fn field_names(&self) -> Option<Vec<String>> {
+        let fields = match self {
+            Self::Shared(source) => source.spec().fields(),
+            Self::Custom(source) => source.fields().to_vec(),
+            Self::Code(_) => return None,
+        };
+        Some(fields.into_iter().map(|field| field.name).collect())
+    }
+}
+
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

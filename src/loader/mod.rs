@@ -14,6 +14,7 @@ mod pool;
 mod pool_handle;
 mod pulse;
 mod ranks;
+mod shared_cut;
 mod shared_order;
 mod shared_source;
 mod slots;
@@ -32,6 +33,7 @@ pub use self::{
     input::Input,
     launch::{Launch, init, serve_posted_stdin, serve_stdin},
     ranks::{Ranks, auto_workers},
+    shared_cut::SharedCut,
     shared_order::SharedOrder,
     shared_source::{Columns, Parts, Runs, Shards, SharedSource, TokenWindows, Values, shared_pieces},
     state::{OrderState, State},

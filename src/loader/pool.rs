@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result, SampleError, Stage},
     job::LoaderDescription,
     pipeline::Pipeline,
-    protocol::{Channel, Incoming, Reply, Request},
+    protocol::{Channel, Incoming, Reply, Request, TableOf},
     sampler::Partition,
     shm::{Arena, GiveBack, Mailbox, SlotLayout, SlotRef},
     spec::FieldSpec,
@@ -344,9 +344,9 @@ impl Pool {
         Ok(())
     }
 
-    /// Gives the indices of an epoch, before it is started.
-    pub(super) fn give(&mut self, epoch: u64, indices: Arc<SharedMemory>) -> Result<()> {
-        self.send(Request::Indices { epoch }, Some(indices))
+    /// Gives a table of an epoch, before it is started.
+    pub(super) fn give(&mut self, epoch: u64, of: TableOf, table: Arc<SharedMemory>) -> Result<()> {
+        self.send(Request::Table { epoch, of }, Some(table))
     }
 
     fn discard(&mut self, reply: Reply) -> Result<()> {

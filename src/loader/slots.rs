@@ -15,8 +15,8 @@ use crate::{
 pub(super) struct SlotPlan {
     /// What is made of the samples.
     pub(super) recipe: Recipe,
-    /// The rows of a batch.
-    pub(super) batch_size: usize,
+    /// How samples become batches.
+    pub(super) options: Options,
     /// What workers need beside slots.
     pub(super) beside: WorkerMemory,
 }
@@ -43,8 +43,8 @@ impl SlotPlan {
     /// Returns what the rows of these fields of a source look like, and the layout of a slot of them.
     pub(super) fn layout(&self, fields: &[Field]) -> Result<(Vec<FieldSpec>, SlotLayout)> {
         let specs = Compiled::of(fields, &self.recipe)?.specs().to_vec();
-        let layout = SlotLayout::new(self.batch_size, &specs)?;
-        Ok((specs, layout))
+        let layout = self.options.layout(&specs)?;
+        Ok((layout.specs().to_vec(), layout))
     }
 }
 

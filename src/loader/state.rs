@@ -29,15 +29,18 @@ pub struct State {
     /// The order, where it is another one than those of `shuffle`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderState>,
+    /// How samples become batches, where their lengths decide that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<OrderState>,
     /// The seed.
     pub seed: u64,
     /// The epoch.
     pub epoch: u64,
-    /// How many samples of the epoch's global order have been handed out, over all ranks.
+    /// How many samples of the epoch's global order have been handed out, over all ranks; with a cut, groups of them.
     pub cursor: u64,
 }
 
-/// What a state says of an order.
+/// What a state says of an order, or of a cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -87,7 +90,11 @@ impl State {
         }
         let fingerprint = format!("{:032x}", hash.digest128());
         let order = OrderState::of(&sampler.order, (epoch, cursor));
-        Self { version: VERSION, fingerprint, order, seed: sampler.seed, epoch, cursor }
+        let cut = sampler.cut.as_ref().map(|cut| OrderState {
+            name: cut.spec().name().to_owned(),
+            digest: format!("{:016x}", cut.spec().digest()),
+        });
+        Self { version: VERSION, fingerprint, order, cut, seed: sampler.seed, epoch, cursor }
     }
 
     /// Checks that a loader whose state is `own` at its beginning, and whose epochs have so many positions, can go on here.
@@ -97,7 +104,9 @@ impl State {
         } else if self.seed != own.seed {
             format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
         } else if self.order != own.order {
-            Self::other_order(self.order.as_ref(), own.order.as_ref())
+            Self::other("order", self.order.as_ref(), own.order.as_ref())
+        } else if self.cut != own.cut {
+            Self::other("cut", self.cut.as_ref(), own.cut.as_ref())
         } else if self.fingerprint != own.fingerprint && positions == ENDLESS {
             "was taken from another source, or with another number of workers, batch size, rank or world size, which \
              streams depend on"
@@ -115,11 +124,12 @@ impl State {
         Err(Error::Config(format!("this state cannot be resumed: it {what}")))
     }
 
-    /// Returns what is said of a state of another order.
-    fn other_order(given: Option<&OrderState>, own: Option<&OrderState>) -> String {
+    /// Returns what is said of a state of another order, or another cut.
+    fn other(what: &str, given: Option<&OrderState>, own: Option<&OrderState>) -> String {
         let named = |order: Option<&OrderState>| match order {
-            Some(order) => format!("order={}", order.name),
-            None => "no order= but shuffle=".to_owned(),
+            Some(order) => format!("{what}={}", order.name),
+            None if what == "order" => "no order= but shuffle=".to_owned(),
+            None => format!("no {what}="),
         };
         match (given, own) {
             (Some(given), Some(own)) if given.name == own.name => format!(
@@ -194,6 +204,13 @@ impl Iterations {
         }
     }
 
+    /// Returns the epoch after that of an iteration, and how many batches are left of this one.
+    pub(super) fn next_epoch_of(&self, generation: u64) -> Option<(u64, u64)> {
+        let left = self.remaining_of(generation);
+        let current = self.current.as_ref().filter(|_| left > 0)?;
+        Some((current.partition.epoch().checked_add(1)?, left))
+    }
+
     pub(super) fn delivered(&self) -> u64 {
         self.current.as_ref().map_or(0, |current| current.delivered)
     }
@@ -264,7 +281,7 @@ mod tests {
 
     fn sampler() -> Sampler {
         let (order, even) = (Order::Shuffled, Even::Pad);
-        Sampler { len: 10, order, seed: 3, batch_size: 4, drop_last: false, even, rank: 0, world_size: 1 }
+        Sampler { len: 10, order, cut: None, seed: 3, batch_size: 4, drop_last: false, even, rank: 0, world_size: 1 }
     }
 
     #[test]

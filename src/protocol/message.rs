@@ -119,6 +119,26 @@ pub enum Work {
     Finish,
 }
 
+/// What a table says of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum TableOf {
+    /// Its indices, in their order.
+    Order = 0,
+    /// Which samples come together.
+    Cut = 1,
+}
+
+impl TableOf {
+    fn of(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Order),
+            1 => Some(Self::Cut),
+            _ => None,
+        }
+    }
+}
+
 /// Coordinator to worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -134,10 +154,12 @@ pub enum Command {
     },
     /// A descriptor of memory that the posting speaks of comes with this message.
     Memory,
-    /// A descriptor of the indices that an epoch has comes with this message.
-    Indices {
+    /// A descriptor of a table that an epoch has comes with this message.
+    Table {
         /// The epoch.
         epoch: u64,
+        /// What the table says.
+        of: TableOf,
     },
 }
 
@@ -211,10 +233,12 @@ pub enum Request {
     },
     /// The descriptor of the source's shared bytes comes with this message.
     Bytes,
-    /// A descriptor of the indices that an epoch has comes with this message.
-    Indices {
+    /// A descriptor of a table that an epoch has comes with this message.
+    Table {
         /// The epoch.
         epoch: u64,
+        /// What the table says.
+        of: TableOf,
     },
 }
 
@@ -305,7 +329,7 @@ impl Wire for Command {
             Self::Segment => Frame { kind: 2, ..Frame::default() },
             Self::Post { len } => Frame { kind: 4, n: len, ..Frame::default() },
             Self::Memory => Frame { kind: 5, ..Frame::default() },
-            Self::Indices { epoch } => Frame { kind: 6, a: epoch, ..Frame::default() },
+            Self::Table { epoch, of } => Frame { kind: 6, a: epoch, n: of as u32, ..Frame::default() },
         }
     }
 
@@ -324,7 +348,7 @@ impl Wire for Command {
             2 => Some(Self::Segment),
             4 => Some(Self::Post { len: n }),
             5 => Some(Self::Memory),
-            6 => Some(Self::Indices { epoch: a }),
+            6 => Some(Self::Table { epoch: a, of: TableOf::of(n)? }),
             _ => None,
         }
     }
@@ -372,7 +396,7 @@ impl Wire for Request {
                 Frame { kind: 25, n: len, a: u64::from(by_main_thread), ..Frame::default() }
             }
             Self::Bytes => Frame { kind: 26, ..Frame::default() },
-            Self::Indices { epoch } => Frame { kind: 28, a: epoch, ..Frame::default() },
+            Self::Table { epoch, of } => Frame { kind: 28, a: epoch, n: of as u32, ..Frame::default() },
         }
     }
 
@@ -386,7 +410,7 @@ impl Wire for Request {
             25 => Some(Self::Boot { len: n, by_main_thread: a != 0 }),
             26 => Some(Self::Bytes),
             27 => Some(Self::Grow { field: n, places: a }),
-            28 => Some(Self::Indices { epoch: a }),
+            28 => Some(Self::Table { epoch: a, of: TableOf::of(n)? }),
             _ => None,
         }
     }
@@ -495,8 +519,10 @@ mod tests {
             round_trip(Command::Segment);
             round_trip(Command::Post { len: n });
             round_trip(Command::Memory);
-            round_trip(Command::Indices { epoch: a });
-            round_trip(Request::Indices { epoch: a });
+            for of in [TableOf::Order, TableOf::Cut] {
+                round_trip(Command::Table { epoch: a, of });
+                round_trip(Request::Table { epoch: a, of });
+            }
             round_trip(Report::Learned { len: n });
             round_trip(Report::Up);
             let (read, decode, transform) = (Duration::from_nanos(a), Duration::from_nanos(b), Duration::from_nanos(c));

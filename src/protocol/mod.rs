@@ -10,6 +10,6 @@ mod payload;
 
 pub use self::{
     channel::{Channel, Incoming},
-    message::{Command, Done, Fill, Frame, MESSAGE_BYTES, Reply, Report, Request, Run, Wire, Work},
+    message::{Command, Done, Fill, Frame, MESSAGE_BYTES, Reply, Report, Request, Run, TableOf, Wire, Work},
     payload::{Arrival, Parcel, Payload, Payloads, Words},
 };

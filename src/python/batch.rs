@@ -45,6 +45,24 @@ impl Batch {
         Field::of_row(&self.0, position, row)
     }
 
+    /// Where the rows lie among the values of the fields that are cut: of each, its first value, how many it has, and its
+    /// number in its row; None where there is no cut.
+    fn spans(&self) -> Option<Vec<(u64, u32, u32)>> {
+        let spans = self.0.spans()?;
+        Some(spans.iter().map(|span| (span.start, span.len, span.segment)).collect())
+    }
+
+    /// How many values, padding included, a field that is cut has; 0 where there is no cut.
+    #[getter]
+    fn values(&self) -> usize {
+        self.0.values()
+    }
+
+    /// Tells whether each row of the field at this place is an array of its own.
+    fn is_ragged(&self, position: usize) -> bool {
+        self.0.is_ragged(position)
+    }
+
     /// Returns the shape of each row of the ragged field at this place.
     fn shapes(&self, position: usize) -> PyResult<Vec<Vec<usize>>> {
         let shapes = (0..self.0.rows()).map(|row| Ok(self.0.ragged_row(position, row)?.0));

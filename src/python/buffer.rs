@@ -71,14 +71,13 @@ fn spellings(dtype: DType) -> (&'static str, &'static str, u8) {
 impl Field {
     pub(super) fn new(batch: &Batch, place: usize) -> PyResult<Self> {
         let spec = spec_of(batch, place)?;
-        if spec.ragged.is_some() {
+        if batch.is_ragged(place) {
             return Err(PyTypeError::new_err(format!(
                 "field `{}` is ragged: its rows are arrays of their own",
                 spec.name
             )));
         }
-        let len = batch.slot().field_parts(place).1;
-        Ok(Self::view(batch, place, spec.dtype, batch.shape(place), 0..len))
+        Ok(Self::view(batch, place, spec.dtype, batch.shape(place), 0..batch.field_bytes(place)))
     }
 
     /// Returns one row of a ragged field.

@@ -17,6 +17,7 @@ use pyo3::{
 use super::{
     batch::Batch,
     code::{Opener, shared},
+    cut::Cut,
     dataset::Dataset,
     forks,
     functions::UserFunctions,
@@ -96,8 +97,9 @@ impl Loader {
     /// Starts what a description says, in JSON, over a source, unless that is the dataset of `code`. `code` is the
     /// loader's code, and what it is packed into where workers are to have it. `coordinator` is the interpreter, its
     /// arguments, and what to tell where that is no interpreter; `report` is
-    /// called with each line that coordinator and workers report, while the loader is looked after. `order` is the order of
-    /// samples, where that is none of those that the description names.
+    /// called with each line that coordinator and workers report, while the loader is looked after. Of `plan`, the order
+    /// is that of samples, where that is none of those that the description names; the cut says how they become batches,
+    /// where their lengths decide that.
     #[new]
     fn new(
         py: Python<'_>,
@@ -106,7 +108,7 @@ impl Loader {
         code: Option<CodeArgs<'_>>,
         coordinator: (OsString, Vec<OsString>, String),
         report: Py<PyAny>,
-        order: Option<&Bound<'_, Order>>,
+        plan: (Option<Bound<'_, Order>>, Option<Bound<'_, Cut>>),
     ) -> PyResult<Self> {
         let description: Description = super::from_json("a loader's description", description)?;
         let source = source.map(|source| Input::Shared(source.get().0.clone()));
@@ -133,8 +135,12 @@ impl Loader {
         let mut builder =
             Builder::described(description, given.ok_or_else(|| Error::config("a loader needs a source"))?)
                 .launch(launched);
+        let (order, cut) = plan;
         if let Some(order) = order {
             builder = builder.order(order.get().0.clone());
+        }
+        if let Some(cut) = cut {
+            builder = builder.cut(cut.get().0.clone());
         }
         if let Some(code) = here {
             builder = builder.functions(Arc::new(UserFunctions::of(&code, true)?));
@@ -186,6 +192,11 @@ impl Loader {
     #[getter]
     fn batches(&self) -> u64 {
         self.loader.batches()
+    }
+
+    /// Returns the number of batches of an epoch; 0 where its indices were to be given and are not.
+    fn batches_of(&self, py: Python<'_>, epoch: u64) -> u64 {
+        py.detach(|| self.loader.batches_of(epoch))
     }
 
     /// Of all ranks in a whole epoch: rows that come again, samples that are left out, the fewest and the most batches; None

@@ -6,6 +6,7 @@ mod arrays;
 mod batch;
 mod buffer;
 mod code;
+mod cut;
 mod dataset;
 mod error;
 mod forks;
@@ -50,6 +51,7 @@ mod _native {
         buffer::Field,
         check_batch_transform, check_transform,
         code::{report_line, serve_code, serve_worker, stack_signal},
+        cut::Cut,
         error::{DecodeError, SlotsExhaustedError, WorkerError},
         forks::leave_pool,
         image_folder_samples,

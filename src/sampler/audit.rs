@@ -5,13 +5,18 @@ use std::fmt;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::partition::Sampler;
+use super::{
+    cut_spec::CutSpec,
+    groups::Groups,
+    partition::{Partition, Sampler},
+};
 
-/// A row of a rank: where it stands in the epoch's order, its sample, and whether that counts, or comes again to even out
-/// the ranks.
+/// A row of a rank: where it stands in the epoch's order (of a cut, its number among the rows of all groups), whose turn it
+/// is, its sample, and whether that counts, or comes again to even out the ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row {
     position: u64,
+    owner: u32,
     index: u64,
     is_valid: bool,
 }
@@ -123,20 +128,77 @@ impl Sampler {
     ///
     /// It takes a bit of memory for each sample, and about the time that drawing the order takes.
     pub fn audit(&self, epoch: u64) -> Option<Audit> {
-        let left_out = self.shares()?.left_out;
+        let left_out = self.shares(epoch)?.left_out;
         let ranks = (0..self.world_size).map(|rank| {
             let partition = Self { rank, ..self.clone() }.partition(epoch, 0);
             (0..partition.batches()).map(move |batch| {
-                let row = |row| {
-                    let index = partition.index(batch, row, 0);
-                    let is_valid = partition.is_valid(batch, row, index);
-                    Row { position: partition.position(batch, row), index, is_valid }
-                };
-                (0..partition.rows(batch)).map(row).collect::<Vec<_>>()
+                let rows = 0..partition.rows(batch);
+                rows.map(|row| partition.audited(batch, row)).collect::<Vec<_>>()
             })
         });
-        let by = if self.order.is_permutation() { By::Index } else { By::Position(self.positions()) };
-        Some(audit((self.len, by), self.world_size, left_out, ranks))
+        let Some(cut) = &self.cut else {
+            let by = if self.order.is_permutation() { By::Index } else { By::Position(self.positions()) };
+            return Some(audit((self.len, by), left_out, ranks));
+        };
+        let groups = cut.groups(epoch);
+        let is_left_out = |unit: &u64| {
+            let (rank, turn) = (unit % u64::from(self.world_size), unit / u64::from(self.world_size));
+            turn >= self.units_of(rank as u32, groups.count())
+        };
+        let rows_left_out = (0..groups.count()).filter(is_left_out).map(|unit| u64::from(groups.size(unit))).sum();
+        let by = By::Position(groups.members());
+        let found = audit((self.len, by), rows_left_out, ranks);
+        Some(self.audit_groups(&groups, cut.spec(), Audit { left_out: 0, ..found }, is_left_out))
+    }
+
+    /// Proves that groups have each position of the epoch once, or its parts one after the other.
+    fn audit_groups(
+        &self,
+        groups: &Groups,
+        spec: &CutSpec,
+        mut found: Audit,
+        is_left_out: impl Fn(&u64) -> bool,
+    ) -> Audit {
+        let mut had: Vec<Option<u32>> = vec![None; self.positions() as usize];
+        for group in 0..groups.count() {
+            let rank = (group % u64::from(self.world_size)) as u32;
+            for (member, span) in groups.of_group(group).zip(spec.spans(groups, group, 0)) {
+                let position = u64::from(member.position);
+                let Some(had) = had.get_mut(member.position as usize) else {
+                    found.fault(Fault::Beyond { index: position, rank });
+                    continue;
+                };
+                if *had != (span.skip > 0).then_some(span.skip) {
+                    found.fault(Fault::RepeatedPosition { position, rank });
+                }
+                *had = Some(span.skip + span.len);
+            }
+            found.left_out += if is_left_out(&group) { u64::from(groups.size(group)) } else { 0 };
+        }
+        let missing = had.iter().zip(0..).filter(|(had, _)| had.is_none());
+        for (_, position) in missing {
+            found.left_out += 1;
+            if !spec.leaves_out(self.drop_last) {
+                found.fault(Fault::MissingPosition { position });
+            }
+        }
+        found
+    }
+}
+
+impl Partition {
+    /// Returns what a row has.
+    fn audited(&self, batch: u64, row: u32) -> Row {
+        let (position, unit) = match &self.groups {
+            None => (self.position(batch, row), self.unit(batch, row)),
+            Some(groups) => {
+                let spot = self.spot(groups, batch, row);
+                (spot.member, spot.unit)
+            }
+        };
+        let index = self.index(batch, row, 0);
+        let owner = (unit % u64::from(self.sampler.world_size)) as u32;
+        Row { position, owner, index, is_valid: self.is_valid(batch, row, index) }
     }
 }
 
@@ -152,7 +214,6 @@ enum By {
 /// Audits what each rank gets, batch by batch, of so many samples.
 fn audit(
     (len, by): (u64, By),
-    world_size: u32,
     left_out: u64,
     ranks: impl Iterator<Item = impl IntoIterator<Item = Vec<Row>>>,
 ) -> Audit {
@@ -169,9 +230,8 @@ fn audit(
             for row in batch {
                 share.rows += 1;
                 hash.update(&row.index.to_le_bytes());
-                let owner = (row.position % u64::from(world_size)) as u32;
-                if owner != rank {
-                    audit.fault(Fault::Swapped { position: row.position, rank, owner });
+                if row.owner != rank {
+                    audit.fault(Fault::Swapped { position: row.position, rank, owner: row.owner });
                 }
                 if row.index >= len {
                     audit.fault(Fault::Beyond { index: row.index, rank });
@@ -219,7 +279,7 @@ mod tests {
     const EVENS: [Even; 3] = [Even::Pad, Even::Drop, Even::Uneven];
 
     fn sampler(len: u64, world_size: u32, even: Even, drop_last: bool, order: Order) -> Sampler {
-        Sampler { len, order, seed: 3, batch_size: 3, drop_last, even, rank: 0, world_size }
+        Sampler { len, order, cut: None, seed: 3, batch_size: 3, drop_last, even, rank: 0, world_size }
     }
 
     #[test]
@@ -232,7 +292,7 @@ mod tests {
                         let sampler = sampler(len, world, even, drop_last, order.clone());
                         let found = sampler.audit(7).unwrap();
                         assert_eq!((found.fault_count, &found.faults), (0, &vec![]), "{sampler:?}");
-                        let shares = sampler.shares().unwrap();
+                        let shares = sampler.shares(7).unwrap();
                         let sum = |of: fn(&RankShare) -> u64| found.ranks.iter().map(of).sum::<u64>();
                         assert_eq!(sum(|rank| rank.padding), shares.padding);
                         assert_eq!(sum(|rank| rank.rows), len + shares.padding - shares.left_out);
@@ -257,16 +317,16 @@ mod tests {
 
     /// Two ranks that share out eight samples in batches of two.
     fn right() -> Vec<Vec<Vec<Row>>> {
-        let row = |position| Row { position, index: 7 - position, is_valid: true };
+        let row = |position| Row { position, owner: (position % 2) as u32, index: 7 - position, is_valid: true };
         (0..2).map(|rank| (0..2).map(|at| vec![row(4 * at + rank), row(4 * at + 2 + rank)]).collect()).collect()
     }
 
     fn faults(ranks: Vec<Vec<Vec<Row>>>) -> Vec<Fault> {
-        audit((8, By::Index), 2, 0, ranks.into_iter()).faults
+        audit((8, By::Index), 0, ranks.into_iter()).faults
     }
 
     fn faults_by_position(ranks: Vec<Vec<Vec<Row>>>) -> Vec<Fault> {
-        audit((8, By::Position(8)), 2, 0, ranks.into_iter()).faults
+        audit((8, By::Position(8)), 0, ranks.into_iter()).faults
     }
 
     #[test]
@@ -330,7 +390,7 @@ mod tests {
 
     #[test]
     fn the_first_faults_are_told_and_all_are_counted() {
-        let found = audit((100, By::Index), 1, 0, std::iter::once(Vec::<Vec<Row>>::new()));
+        let found = audit((100, By::Index), 0, std::iter::once(Vec::<Vec<Row>>::new()));
         assert_eq!((found.faults.len(), found.fault_count), (16, 100));
     }
 }

@@ -83,6 +83,14 @@ impl Given {
         }
     }
 
+    /// Tells whether the order is a random one, and not somebody's choice.
+    pub(super) fn is_random(&self) -> bool {
+        match self.spec.kind {
+            OrderKind::Weighted { .. } | OrderKind::Repeated { .. } | OrderKind::Mixture { .. } => true,
+            OrderKind::Explicit { .. } | OrderKind::Listed { .. } => false,
+        }
+    }
+
     /// Tells whether it is known which samples an epoch has.
     pub(super) fn is_known(&self, epoch: u64) -> bool {
         match self.spec.kind {

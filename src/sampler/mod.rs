@@ -4,21 +4,28 @@
 
 mod audit;
 mod blocks;
+mod cut;
+mod cut_spec;
 mod even;
 mod given;
+mod groups;
 mod lists;
 mod mixture;
 mod order;
 mod order_spec;
+mod packing;
 mod partition;
 mod permutation;
 mod shares;
+mod spans;
 mod table;
 mod weighted;
 
 pub use self::{
     audit::{Audit, Fault, RankShare},
     blocks::Blocks,
+    cut::Cut,
+    cut_spec::{CutField, CutOptions, CutSpec, Filling, Grouping, Mark, MarkField, TooLong},
     even::Even,
     given::Given,
     order::{Order, Shuffle},
@@ -26,5 +33,6 @@ pub use self::{
     partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
     shares::Shares,
+    spans::Span,
     table::Table,
 };

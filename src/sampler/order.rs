@@ -92,6 +92,15 @@ impl Order {
         }
     }
 
+    /// Tells whether the order is a random one.
+    pub(super) fn is_random(&self) -> bool {
+        match self {
+            Self::Source => false,
+            Self::Shuffled | Self::Blocks(_) => true,
+            Self::Given(order) => order.is_random(),
+        }
+    }
+
     /// Tells whether it is known which samples an epoch has.
     pub(super) fn is_known(&self, epoch: u64) -> bool {
         match self {

@@ -1,8 +1,10 @@
 //! How an epoch's global order is cut into ranks, batches and rows.
 
 use super::{
+    cut::{Cut, Ordered},
     even::Even,
     given::seed_of,
+    groups::Groups,
     order::{EpochOrder, Order},
     table::Table,
 };
@@ -20,9 +22,11 @@ pub struct Sampler {
     pub len: u64,
     /// How they are ordered.
     pub order: Order,
+    /// How samples of known lengths become batches; none where a batch has so many rows, a sample each.
+    pub cut: Option<Cut>,
     /// The seed of every random choice.
     pub seed: u64,
-    /// Rows of a batch.
+    /// Rows of a batch; with a cut, its groups of samples.
     pub batch_size: u32,
     /// Whether samples that do not fill a batch are left out: on every rank, or, with [`Even::Uneven`], on a rank. If
     /// not, the last batch may be smaller.
@@ -46,9 +50,38 @@ impl Sampler {
         self.order.positions(self.len)
     }
 
-    /// Tells whether it is known which samples an epoch has: indices that each epoch has of its own have been given.
+    /// Tells whether it is known which samples an epoch has: indices that each epoch has of its own have been given, and
+    /// the groups of a cut.
     pub fn is_known(&self, epoch: u64) -> bool {
-        self.order.is_known(epoch)
+        self.order.is_known(epoch) && self.cut.as_ref().is_none_or(|cut| cut.is_known(epoch))
+    }
+
+    /// Checks that the order of an epoch is known.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where nobody has given its indices.
+    pub fn check_order(&self, epoch: u64) -> Result<()> {
+        if self.order.is_known(epoch) {
+            return Ok(());
+        }
+        Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")))
+    }
+
+    /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those that the cut was made
+    /// with. None where there is no cut, or its groups are known.
+    pub fn plan(&self, epoch: u64, lengths: &[u32]) -> Option<Vec<u8>> {
+        let cut = self.cut.as_ref().filter(|cut| !cut.is_known(epoch))?;
+        let order = &self.order.of_epoch(self.len, self.seed, epoch);
+        let (positions, is_random) = (self.positions(), self.order.is_random());
+        let Self { seed, drop_last, .. } = *self;
+        let ordered = Ordered { order, positions, is_random, lengths, seed, epoch, drop_last };
+        Some(ordered.plan(cut.spec()).bytes())
+    }
+
+    /// Returns how many units an epoch has that ranks and batches take in turn: positions, or the groups of a cut, which is
+    /// none where they are not known.
+    pub fn units(&self, epoch: u64) -> u64 {
+        self.cut.as_ref().map_or_else(|| self.positions(), |cut| cut.groups(epoch).count())
     }
 
     /// Takes the indices of an epoch, of an order that has others in each. All clones of the sampler have them then.
@@ -62,18 +95,34 @@ impl Sampler {
         }
     }
 
-    /// Returns the partition of an epoch from `cursor` on, a position in its global order.
+    /// Takes the groups of an epoch, as [`plan`](Self::plan) has made them. All clones of the sampler have them then.
     ///
-    /// The cursor is all that a resumed epoch needs to know: rank r of W takes the positions cursor + r,
-    /// cursor + r + W, and so on, whatever the number of ranks and the batch size were before.
-    pub fn partition(&self, epoch: u64, cursor: u64) -> Partition {
-        let positions = self.positions();
-        let order = self.order.of_epoch(self.len, self.seed, epoch);
-        Partition { sampler: self.clone(), positions, order, epoch, cursor: cursor.min(positions) }
+    /// # Errors
+    /// [`Error::Config`] where there is no cut.
+    pub fn give_groups(&self, epoch: u64, table: Table) -> Result<()> {
+        let cut = self.cut.as_ref().ok_or_else(|| Error::config("there is no cut that takes groups"))?;
+        cut.give(epoch, table);
+        Ok(())
     }
 
-    /// Returns how many rows a rank gets, in all its batches, of so many positions.
-    pub(super) fn rows_of(&self, rank: u32, positions: u64) -> u64 {
+    /// Returns as many rows as a batch usually has.
+    pub fn usual_rows(&self) -> u32 {
+        self.cut.as_ref().map_or(self.batch_size, |cut| cut.spec().usual_samples(self.batch_size))
+    }
+
+    /// Returns the partition of an epoch from `cursor` on, the number of a [unit](Self::units).
+    ///
+    /// The cursor is all that a resumed epoch needs to know: rank r of W takes the units cursor + r,
+    /// cursor + r + W, and so on, whatever the number of ranks and the batch size were before.
+    pub fn partition(&self, epoch: u64, cursor: u64) -> Partition {
+        let groups = self.cut.as_ref().map(|cut| cut.groups(epoch));
+        let units = groups.as_ref().map_or_else(|| self.positions(), Groups::count);
+        let order = self.order.of_epoch(self.len, self.seed, epoch);
+        Partition { sampler: self.clone(), units, order, groups, epoch, cursor: cursor.min(units) }
+    }
+
+    /// Returns how many units a rank gets, in all its batches, of so many.
+    pub(super) fn units_of(&self, rank: u32, positions: u64) -> u64 {
         let batch = u64::from(self.batch_size);
         match (self.drop_last, self.even) {
             (false, even) => even.share(positions, rank, self.world_size),
@@ -88,9 +137,12 @@ impl Sampler {
 /// are [uneven](Even::Uneven).
 #[derive(Clone, Debug)]
 pub struct Partition {
-    sampler: Sampler,
-    positions: u64,
+    pub(super) sampler: Sampler,
+    /// How many there are in the epoch.
+    pub(super) units: u64,
     order: EpochOrder,
+    /// The units, where they are groups of a cut.
+    pub(super) groups: Option<Groups>,
     epoch: u64,
     cursor: u64,
 }
@@ -102,7 +154,7 @@ impl Partition {
         self.epoch
     }
 
-    /// Returns the position in the global order at which the partition begins.
+    /// Returns the unit of the epoch at which the partition begins.
     pub fn cursor(&self) -> u64 {
         self.cursor
     }
@@ -115,7 +167,7 @@ impl Partition {
     /// Returns how many batches of this rank stand before this one in the whole epoch, also where it begins at a cursor.
     pub fn turn(&self, batch: u64) -> u64 {
         let Sampler { batch_size, world_size, .. } = self.sampler;
-        self.position(batch, 0) / (u64::from(batch_size) * u64::from(world_size))
+        self.unit(batch, 0) / (u64::from(batch_size) * u64::from(world_size))
     }
 
     /// Tells whether rows that do not fill a batch are left out.
@@ -137,44 +189,62 @@ impl Partition {
     /// more than once, one of the row's position.
     pub fn seed_of(&self, batch: u64, row: u32) -> u64 {
         let Sampler { seed, ref order, .. } = self.sampler;
-        if order.repeats() { seed_of(self.wrapped(self.position(batch, row)), seed, self.epoch) } else { seed }
+        if order.repeats() { seed_of(self.position(batch, row), seed, self.epoch) } else { seed }
     }
 
-    fn rows_of(&self, rank: u32) -> u64 {
-        self.sampler.rows_of(rank, self.positions - self.cursor)
+    fn units_of(&self, rank: u32) -> u64 {
+        self.sampler.units_of(rank, self.units - self.cursor)
     }
 
     /// Returns the number of batches.
     pub fn batches(&self) -> u64 {
-        self.rows_of(self.sampler.rank).div_ceil(u64::from(self.sampler.batch_size))
+        self.units_of(self.sampler.rank).div_ceil(u64::from(self.sampler.batch_size))
     }
 
-    /// Returns the number of rows of a batch; 0 past the end.
-    pub fn rows(&self, batch: u64) -> u32 {
+    /// Returns the number of units of a batch; 0 past the end.
+    pub(super) fn units_in(&self, batch: u64) -> u32 {
         let size = u64::from(self.sampler.batch_size);
         let before = batch.saturating_mul(size);
-        self.rows_of(self.sampler.rank).saturating_sub(before).min(size) as u32
+        self.units_of(self.sampler.rank).saturating_sub(before).min(size) as u32
+    }
+
+    /// Returns the number of rows of a batch, a sample each; 0 past the end.
+    pub fn rows(&self, batch: u64) -> u32 {
+        let units = self.units_in(batch);
+        self.groups.as_ref().map_or(units, |groups| self.groups_in(batch).map(|group| groups.size(group)).sum())
     }
 
     /// Tells whether a row has the sample whose turn it is, which so comes once in an epoch on all ranks together, if that
     /// is the one of this index. Else it evens out the ranks, or has the sample of another row in place of a bad one.
     pub fn is_valid(&self, batch: u64, row: u32, index: u64) -> bool {
         // Samples of streams have their numbers in turn, and stand in no other row.
-        self.is_endless() || (self.position(batch, row) < self.positions && self.index(batch, row, 0) == index)
+        let is_in_turn = || match &self.groups {
+            None => self.unit(batch, row) < self.units,
+            Some(groups) => self.spot(groups, batch, row).unit < self.units,
+        };
+        self.is_endless() || (is_in_turn() && self.index(batch, row, 0) == index)
     }
 
     /// Returns how many of a batch's rows, its last ones, have samples that come again to even out the ranks.
     pub fn padding(&self, batch: u64) -> u32 {
-        let rows = self.rows(batch);
-        let before_end = self.positions.saturating_sub(self.position(batch, 0));
-        rows - before_end.div_ceil(u64::from(self.sampler.world_size)).min(u64::from(rows)) as u32
+        let units = self.units_in(batch);
+        let before_end = self.units.saturating_sub(self.unit(batch, 0));
+        let in_turn = before_end.div_ceil(u64::from(self.sampler.world_size)).min(u64::from(units)) as u32;
+        match &self.groups {
+            None => units - in_turn,
+            Some(groups) => self.groups_in(batch).skip(in_turn as usize).map(|group| groups.size(group)).sum(),
+        }
     }
 
     /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
-    /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one.
+    /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one. A row of a
+    /// cut has room for its own sample alone.
     pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
         let position = self.position(batch, row);
-        if attempt > 0 && self.sampler.order.repeats() {
+        if attempt == 0 || self.groups.is_some() {
+            return self.at(position);
+        }
+        if self.sampler.order.repeats() {
             return self.other(position, attempt);
         }
         self.at(self.wrapped(position.wrapping_add(u64::from(attempt))))
@@ -183,8 +253,8 @@ impl Partition {
     /// Returns the sample that is the `attempt`th other one from a position on, as far as there are so many nearby.
     fn other(&self, position: u64, attempt: u32) -> u64 {
         const NEARBY: u64 = 4096;
-        let mut found = vec![self.at(self.wrapped(position))];
-        for step in 1..=NEARBY.min(self.positions) {
+        let mut found = vec![self.at(position)];
+        for step in 1..=NEARBY.min(self.units) {
             let index = self.at(self.wrapped(position.wrapping_add(step)));
             if !found.contains(&index) {
                 if found.len() as u64 == u64::from(attempt) {
@@ -196,17 +266,25 @@ impl Partition {
         found[attempt as usize % found.len()]
     }
 
-    /// Returns a position of the order for one behind its end, where it begins again.
-    fn wrapped(&self, position: u64) -> u64 {
-        if position < self.positions { position } else { position % self.positions }
+    /// Returns a unit of the epoch for one behind its end, where it begins again.
+    pub(super) fn wrapped(&self, unit: u64) -> u64 {
+        if unit < self.units { unit } else { unit % self.units }
     }
 
-    /// Returns where a row stands in the epoch's global order, or behind its end where the order begins again.
+    /// Returns where a row's sample stands in the epoch's global order.
+    pub fn position(&self, batch: u64, row: u32) -> u64 {
+        match &self.groups {
+            None => self.wrapped(self.unit(batch, row)),
+            Some(groups) => u64::from(groups.member(self.spot(groups, batch, row).member).position),
+        }
+    }
+
+    /// Returns the number in the epoch of the `nth` unit of a batch, or one behind its end where it begins again.
     ///
     /// It is the same for a partition that begins at another cursor, if batch size and world size are the same: what names
-    /// a batch for good is the position of its first row.
-    pub fn position(&self, batch: u64, row: u32) -> u64 {
-        let nth = batch * u64::from(self.sampler.batch_size) + u64::from(row);
+    /// a batch for good is its first unit.
+    pub fn unit(&self, batch: u64, nth: u32) -> u64 {
+        let nth = batch * u64::from(self.sampler.batch_size) + u64::from(nth);
         let step = nth * u64::from(self.sampler.world_size) + u64::from(self.sampler.rank);
         // Both are below 2^63 for any source that fits a disk; a wrapped sum would still be some sample.
         self.cursor.wrapping_add(step)
@@ -220,16 +298,19 @@ impl Partition {
     /// Returns the sample that stands so many positions of the global order behind a row; none where the epoch ends before, or
     /// where that says nothing about where in the source samples are read.
     pub fn ahead(&self, batch: u64, row: u32, by: u64) -> Option<u64> {
-        let position = self.position(batch, row).checked_add(by).filter(|&position| position < self.sampler.len)?;
+        if self.groups.is_some() {
+            return None;
+        }
+        let position = self.unit(batch, row).checked_add(by).filter(|&position| position < self.sampler.len)?;
         self.order.is_local().then(|| self.at(position))
     }
 
     /// Returns the cursor at which an epoch goes on after `batches` batches on every rank, or on every one that has as many.
     pub fn cursor_after(&self, batches: u64) -> u64 {
         // Rank 0 has as many as any other one.
-        let rows = batches.saturating_mul(u64::from(self.sampler.batch_size)).min(self.rows_of(0));
+        let units = batches.saturating_mul(u64::from(self.sampler.batch_size)).min(self.units_of(0));
         let world = u64::from(self.sampler.world_size);
-        self.cursor.saturating_add(rows.saturating_mul(world)).min(self.positions)
+        self.cursor.saturating_add(units.saturating_mul(world)).min(self.units)
     }
 }
 
@@ -243,7 +324,7 @@ mod tests {
 
     fn sampler(len: u64, batch_size: u32, world_size: u32, drop_last: bool, shuffle: bool) -> Sampler {
         let order = if shuffle { Order::Shuffled } else { Order::Source };
-        Sampler { len, order, seed: 1, batch_size, drop_last, even: Even::Pad, rank: 0, world_size }
+        Sampler { len, order, cut: None, seed: 1, batch_size, drop_last, even: Even::Pad, rank: 0, world_size }
     }
 
     /// Blocks of so many samples each, the last one smaller; or all samples alike.

@@ -15,6 +15,8 @@ const OP: u64 = u64::MAX;
 const PART_OP: u64 = u64::MAX - 2;
 /// The same for passes over a part of a source.
 const PASS_OP: u64 = u64::MAX - 5;
+/// The same for groups of samples.
+const GROUP_OP: u64 = u64::MAX - 12;
 
 /// An order of the numbers 0..n, any of which can be asked for on its own.
 #[derive(Clone, Debug)]
@@ -38,6 +40,11 @@ impl Permutation {
     /// Returns the order of 0..n in a pass over a part of a source; the key says which pass, and of which part.
     pub(super) fn of_pass(n: u64, key: Key) -> Self {
         Self::keyed(n, key, PASS_OP)
+    }
+
+    /// Returns the order of 0..n groups of samples, of window `number` of an epoch.
+    pub(super) fn of_groups(n: u64, seed: u64, epoch: u64, number: u64) -> Self {
+        Self::keyed(n, Key { seed, epoch, index: number }, GROUP_OP)
     }
 
     fn keyed(n: u64, key: Key, op: u64) -> Self {

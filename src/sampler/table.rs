@@ -30,6 +30,12 @@ impl Table {
         word.map_or(0, |word| u64::from_ne_bytes(*word))
     }
 
+    /// Returns the `u32` that begins at a byte, or 0 behind the end.
+    pub(super) fn half_at(&self, byte: usize) -> u32 {
+        let half = self.bytes().get(byte..).and_then(<[u8]>::first_chunk);
+        half.map_or(0, |half| u32::from_ne_bytes(*half))
+    }
+
     /// Returns the `u64` of this number, or 0 behind the end.
     pub(super) fn word(&self, number: u64) -> u64 {
         self.word_at(number as usize * Self::WORD)

@@ -41,10 +41,45 @@ impl From<u8> for Progress {
 pub struct FieldLayout {
     /// Name, dtype and shape of one row.
     pub spec: FieldSpec,
-    /// Where row 0 begins, from the slot's first byte.
+    /// Where its region begins, from the slot's first byte.
     pub offset: usize,
-    /// The size of one row; rows follow each other without gaps.
-    pub row_bytes: usize,
+    /// What lies there.
+    pub region: Region,
+}
+
+/// What lies in the region of a field, without gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Region {
+    /// Rows of this size, one after the other.
+    Rows {
+        /// The size of a row.
+        row_bytes: usize,
+    },
+    /// Values, among which each row has a span that is told with the row.
+    Values {
+        /// The size of a value.
+        value_bytes: usize,
+        /// For how many there is room.
+        values: usize,
+    },
+}
+
+impl Region {
+    /// Returns its size, with room for so many rows.
+    fn bytes(self, rows: usize) -> Option<usize> {
+        match self {
+            Self::Rows { row_bytes } => row_bytes.checked_mul(rows),
+            Self::Values { value_bytes, values } => value_bytes.checked_mul(values),
+        }
+    }
+
+    /// Returns about how many bytes a row has, of so many.
+    pub fn row_bytes(self, rows: usize) -> usize {
+        match self {
+            Self::Rows { row_bytes } => row_bytes,
+            Self::Values { value_bytes, values } => value_bytes * values / rows.max(1),
+        }
+    }
 }
 
 /// A slot: a progress byte and the sample's index for each row, then one aligned region for each field.
@@ -63,6 +98,14 @@ impl SlotLayout {
     /// # Errors
     /// [`Error::Config`] for no rows, no fields, or sizes whose sum does not fit this machine.
     pub fn new(rows: usize, specs: &[FieldSpec]) -> Result<Self> {
+        Self::with_values(rows, specs, |_| None)
+    }
+
+    /// Lays out a slot of `rows` rows, and of so many values of some fields: those that `values` says.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_values(rows: usize, specs: &[FieldSpec], values: impl Fn(&FieldSpec) -> Option<usize>) -> Result<Self> {
         if rows == 0 || u32::try_from(rows).is_err() {
             return Err(Error::Config(format!("batch_size must be between 1 and {}, not {rows}", u32::MAX)));
         }
@@ -77,10 +120,13 @@ impl SlotLayout {
         let mut end = rows.checked_mul(8).and_then(|size| indices.checked_add(size)).ok_or_else(too_large)?;
         let mut fields = Vec::with_capacity(specs.len());
         for spec in specs {
-            let row_bytes = spec.row_bytes()?;
+            let region = match values(spec) {
+                None => Region::Rows { row_bytes: spec.row_bytes()? },
+                Some(values) => Region::Values { value_bytes: spec.entry_bytes(), values },
+            };
             let offset = align(end, FIELD_ALIGN).ok_or_else(too_large)?;
-            end = row_bytes.checked_mul(rows).and_then(|size| offset.checked_add(size)).ok_or_else(too_large)?;
-            fields.push(FieldLayout { spec: spec.clone(), offset, row_bytes });
+            end = region.bytes(rows).and_then(|size| offset.checked_add(size)).ok_or_else(too_large)?;
+            fields.push(FieldLayout { spec: spec.clone(), offset, region });
         }
         let bytes = align(end, SLOT_ALIGN).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(too_large)?;
         Ok(Self { rows, indices, fields, specs: specs.to_vec(), bytes })
@@ -158,16 +204,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn regions_never_overlap(rows in 1usize..300, shapes in prop::collection::vec(prop::collection::vec(0usize..20, 0..4), 1..6)) {
+        fn regions_never_overlap(
+            rows in 1usize..300, shapes in prop::collection::vec(prop::collection::vec(0usize..20, 0..4), 1..6), values in 0usize..3000,
+        ) {
             let specs: Vec<_> = shapes.iter().enumerate()
                 .map(|(i, shape)| field(&i.to_string(), DType::ALL[i % DType::ALL.len()], shape)).collect();
-            let layout = SlotLayout::new(rows, &specs).unwrap();
+            let layout = SlotLayout::with_values(rows, &specs, |spec| (spec.name == "1").then_some(values)).unwrap();
             let mut end = layout.index(rows - 1) + 8;
             prop_assert!(layout.progress(rows - 1) < layout.index(0));
             for field in layout.fields() {
                 prop_assert!(field.offset >= end);
                 prop_assert_eq!(field.offset % FIELD_ALIGN, 0);
-                end = field.offset + rows * field.row_bytes;
+                end = field.offset + field.region.bytes(rows).unwrap();
             }
             prop_assert!(end <= layout.bytes());
         }

@@ -7,7 +7,7 @@
 
 use std::{fmt, ops::Range, slice, sync::Arc};
 
-use super::layout::{Progress, SlotLayout};
+use super::layout::{FieldLayout, Progress, Region, SlotLayout};
 use crate::sys::memory::SharedMemory;
 
 /// Where a slot lies in memory. It gives no right to its bytes.
@@ -48,6 +48,8 @@ pub(super) fn progress(memory: &SlotMemory, rows: Range<usize>) -> Vec<Progress>
 pub struct SlotMut {
     memory: SlotMemory,
     rows: Range<usize>,
+    /// The values of each row, of the fields whose rows have spans; none where no field is such.
+    spans: Vec<Range<usize>>,
 }
 
 impl SlotMut {
@@ -56,7 +58,16 @@ impl SlotMut {
     /// assigned them to this process alone, and this process made no other right to them.
     pub(super) unsafe fn new(memory: SlotMemory, rows: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= memory.layout.rows());
-        Self { memory, rows }
+        Self { memory, rows, spans: Vec::new() }
+    }
+
+    /// Returns the right to the values at these spans too, one for each row, of the fields whose rows have spans.
+    ///
+    /// # Safety
+    /// They are the rows' spans in their batch, no two of which have a value in common.
+    #[must_use]
+    pub unsafe fn with_spans(self, spans: Vec<Range<usize>>) -> Self {
+        Self { spans, ..self }
     }
 
     /// Returns the number of rows.
@@ -77,23 +88,29 @@ impl SlotMut {
         }
     }
 
-    /// Returns the rows' bytes in each field, one row after the other.
+    /// Returns the rows' bytes in each field, one row after the other; none of a field whose rows have spans.
     pub fn fields(&mut self) -> Vec<&mut [u8]> {
-        let Self { memory, rows } = self;
-        let field = |field: &super::FieldLayout| {
-            let start = memory.at(field.offset + rows.start * field.row_bytes);
+        let Self { memory, rows, .. } = self;
+        let field = |field: &FieldLayout| {
+            let row_bytes = match field.region {
+                Region::Rows { row_bytes } => row_bytes,
+                Region::Values { .. } => 0,
+            };
+            let start = memory.at(field.offset + rows.start * row_bytes);
             // SAFETY: the rows lie inside their field's region, which lies inside the mapping; regions do not overlap
             // (a property test of the layout); and this value, borrowed mutably, is the only right to the rows.
-            unsafe { slice::from_raw_parts_mut(start, rows.len() * field.row_bytes) }
+            unsafe { slice::from_raw_parts_mut(start, rows.len() * row_bytes) }
         };
         memory.layout.fields().iter().map(field).collect()
     }
 
     /// Splits the right into one for each row, marked as not begun.
     pub fn into_rows(self) -> impl Iterator<Item = RowMut> {
-        let memory = Arc::new(self.memory);
-        self.rows.map(move |row| {
-            let mut row = RowMut { memory: Arc::clone(&memory), row };
+        let Self { memory, rows, spans } = self;
+        let memory = Arc::new(memory);
+        let spans = spans.into_iter().chain(std::iter::repeat(0..0));
+        rows.zip(spans).map(move |(row, span)| {
+            let mut row = RowMut { memory: Arc::clone(&memory), row, span };
             row.mark(Progress::Waiting);
             row
         })
@@ -105,6 +122,8 @@ impl SlotMut {
 pub struct RowMut {
     memory: Arc<SlotMemory>,
     row: usize,
+    /// Its values of the fields whose rows have spans.
+    span: Range<usize>,
 }
 
 impl RowMut {
@@ -127,14 +146,22 @@ impl RowMut {
         unsafe { self.memory.at(self.memory.layout.index(self.row)).cast::<[u8; 8]>().write_volatile(bytes) };
     }
 
-    /// Returns the row's bytes in each field.
+    /// Returns the row's bytes in each field; of one whose rows have spans, those of its span.
     pub fn fields(&mut self) -> Vec<&mut [u8]> {
-        let Self { memory, row } = self;
-        let field = |field: &super::FieldLayout| {
-            let start = memory.at(field.offset + *row * field.row_bytes);
-            // SAFETY: the row lies inside its field's region, which lies inside the mapping; regions do not overlap
-            // (a property test of the layout); and this value, borrowed mutably, is the only right to the row.
-            unsafe { slice::from_raw_parts_mut(start, field.row_bytes) }
+        let Self { memory, row, span } = self;
+        let field = |field: &FieldLayout| {
+            let (from, len) = match field.region {
+                Region::Rows { row_bytes } => (*row * row_bytes, row_bytes),
+                Region::Values { value_bytes, values } => {
+                    assert!(span.start <= span.end && span.end <= values, "values {span:?} of {values}");
+                    (span.start * value_bytes, span.len() * value_bytes)
+                }
+            };
+            let start = memory.at(field.offset + from);
+            // SAFETY: the row, or its span, lies inside its field's region, which lies inside the mapping; regions do not
+            // overlap (a property test of the layout); and this value, borrowed mutably, is the only right to the row and to
+            // its span.
+            unsafe { slice::from_raw_parts_mut(start, len) }
         };
         memory.layout.fields().iter().map(field).collect()
     }
@@ -179,19 +206,24 @@ impl SlotRef {
         (0..self.rows).map(|row| self.memory.index(row)).collect()
     }
 
-    /// Returns the bytes of a field, all rows of the batch one after the other.
+    /// Returns the bytes of a field, all rows of the batch one after the other; of one whose rows have spans, all its values.
     pub fn field(&self, field: usize) -> &[u8] {
         let (start, len) = self.field_parts(field);
         // SAFETY: the region lies inside the mapping, which self keeps; the slot is committed, so no process writes.
         unsafe { slice::from_raw_parts(start, len) }
     }
 
-    /// Returns where a field's first row begins and how many bytes its rows have, for views that outlive a borrow.
+    /// Returns where a field's first row begins and how many bytes its rows have (or all its values, where rows have spans),
+    /// for views that outlive a borrow.
     ///
     /// Such a view must keep the `SlotRef`. It may be written to: the batch belongs to its holder alone.
     pub fn field_parts(&self, field: usize) -> (*mut u8, usize) {
         let layout = &self.memory.layout.fields()[field];
-        (self.memory.at(layout.offset), self.rows * layout.row_bytes)
+        let bytes = match layout.region {
+            Region::Rows { row_bytes } => self.rows * row_bytes,
+            Region::Values { value_bytes, values } => value_bytes * values,
+        };
+        (self.memory.at(layout.offset), bytes)
     }
 
     /// Returns the text that the coordinator left in the slot instead of a batch.

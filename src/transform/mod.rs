@@ -54,7 +54,7 @@ pub use self::{
     chain::Chain,
     ops::Transform,
     pixels::Pixels,
-    row::{Rows, SlotRows},
+    row::{Rows, SlotRows, slot_row},
     segment::Workspace,
     sound::{MelScale, Sound, SoundPadding, SoundShape},
     sound_chain::SoundChain,

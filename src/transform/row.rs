@@ -18,10 +18,17 @@ pub struct SlotRows<'a, 'r>(pub &'a mut [&'r mut [u8]]);
 
 impl Rows for SlotRows<'_, '_> {
     fn begin(&mut self, at: usize, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], Failure> {
-        let row = &mut *self.0[at];
-        match spec.ragged {
-            None => Ok(row),
-            Some(ragged) => spec.begin_row(row, shape.get(..ragged.axes).unwrap_or(shape)),
-        }
+        slot_row(&mut *self.0[at], spec, shape)
+    }
+}
+
+/// Returns the place for the values of a field in a row of a slot, as [`Rows::begin`] does.
+///
+/// # Errors
+/// As there.
+pub fn slot_row<'a>(row: &'a mut [u8], spec: &FieldSpec, shape: &[usize]) -> Result<&'a mut [u8], Failure> {
+    match spec.ragged {
+        None => Ok(row),
+        Some(ragged) => spec.begin_row(row, shape.get(..ragged.axes).unwrap_or(shape)),
     }
 }

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::report::{RowFailure, RunReport};
+use super::{
+    report::{RowFailure, RunReport},
+    spanned::SpanRows,
+};
 use crate::{
-    error::Failure,
-    job::{MAX_ATTEMPTS, OnError},
+    error::{Failure, Result},
+    job::{CutFields, MAX_ATTEMPTS, OnError, Options},
     pipeline::{Pipeline, Scratch},
     rng::Key,
     sampler::Partition,
@@ -44,12 +47,18 @@ pub struct Filler {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) on_error: OnError,
     pub(super) worker: Option<u32>,
+    /// Where samples are put together.
+    cut: Option<Arc<CutFields>>,
 }
 
 impl Filler {
     /// Returns a filler; `worker` is the number that its errors name.
-    pub fn new(pipeline: Arc<Pipeline>, on_error: OnError, worker: Option<u32>) -> Self {
-        Self { pipeline, on_error, worker }
+    ///
+    /// # Errors
+    /// Those of [`Options::cut_fields`].
+    pub fn new(pipeline: Arc<Pipeline>, options: &Options, worker: Option<u32>) -> Result<Self> {
+        let cut = options.cut_fields(pipeline.fields())?.map(Arc::new);
+        Ok(Self { pipeline, on_error: options.on_error, worker, cut })
     }
 
     /// Returns the same filler over another pipeline.
@@ -160,9 +169,8 @@ impl Filler {
         let mut attempt = task.attempt;
         let Candidate { mut index, mut read } = candidate;
         loop {
-            let made = read.and_then(|()| {
-                self.pipeline.fill(task.key(number, index), record, scratch, &mut row.fields(), &mut report.times)
-            });
+            let key = task.key(number, index);
+            let made = read.and_then(|()| self.write(task, key, row, record, scratch, report));
             let Err(failure) = made else { break };
             attempt += 1;
             // Such a sample is no bad one: it is made again where there is room.
@@ -182,12 +190,33 @@ impl Filler {
         row.mark(Progress::Done);
     }
 
+    /// Makes a sample of a record, in a row.
+    fn write(
+        &self,
+        task: RowTask<'_>,
+        key: Key,
+        row: &mut RowMut,
+        record: &Record,
+        scratch: &mut Scratch,
+        report: &mut RunReport,
+    ) -> Result<(), Failure> {
+        let (number, times) = (row.row() as u32, &mut report.times);
+        let mut fields = row.fields();
+        let (Some(cut), Some(span)) = (&self.cut, task.partition.span(task.batch, number)) else {
+            return self.pipeline.fill(key, record, scratch, &mut fields, times);
+        };
+        let mut spanned = SpanRows::new(&mut fields, cut, span);
+        self.pipeline.make(key, record, scratch, &mut spanned, times)?;
+        spanned.finish();
+        Ok(())
+    }
+
     /// Applies the transforms of whole batches to a batch whose rows are filled.
     pub fn finish(&self, partition: &Partition, batch: u64, mut rows: SlotMut, report: &mut RunReport) {
         let len = rows.len();
         rows.mark(Progress::InHand);
         let begun = Instant::now();
-        let key = Key { seed: partition.seed(), epoch: partition.epoch(), index: partition.position(batch, 0) };
+        let key = Key { seed: partition.seed(), epoch: partition.epoch(), index: partition.unit(batch, 0) };
         if let Err(failure) = self.pipeline.finish(key, &mut rows.fields(), len) {
             let index = partition.index(batch, 0, 0);
             let mut error = failure.of(index, self.pipeline.source().key(index));

@@ -12,6 +12,7 @@ mod reads;
 mod report;
 mod running;
 mod serve;
+mod spanned;
 mod spawned;
 mod stream;
 mod term;
@@ -28,7 +29,7 @@ pub use self::{
     learning::{Answer, Learning, Question},
     reads::SLOW_READ,
     report::{Made, Quarantine, RowFailure, RunReport},
-    serve::Worker,
+    serve::{Worker, take_in},
     spawned::{Place, Posting, serve_posted},
     term::{TERM_OVER, Term},
 };

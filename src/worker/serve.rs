@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     pipeline::Scratch,
-    protocol::{Channel, Command, Fill, Incoming, Report, Work},
+    protocol::{Channel, Command, Fill, Incoming, Report, TableOf, Work},
     sampler::{Partition, Sampler, Table},
     shm::{Arena, Mailbox, SlotMut},
     source::{Reader, Record},
@@ -128,10 +128,10 @@ impl Partitions {
         Ok(Arc::clone(self.known.entry(key).or_insert_with(new)))
     }
 
-    /// Takes the indices of an epoch, in place of those that it had.
-    fn give(&mut self, epoch: u64, memory: SharedMemory) -> Result<()> {
+    /// Takes a table of an epoch, instead of one that it had.
+    fn give(&mut self, epoch: u64, of: TableOf, memory: SharedMemory) -> Result<()> {
         self.known.retain(|(known, _), _| *known != epoch);
-        self.sampler.give(epoch, Table::new(shared_bytes(&Arc::new(memory))))
+        take_in(&self.sampler, (epoch, of), Table::new(shared_bytes(&Arc::new(memory))))
     }
 }
 
@@ -145,10 +145,10 @@ fn next_fill(
         match channel.recv_with(true)? {
             (Incoming::Message(Command::Fill(fill)), _) => return Ok(Some(fill)),
             (Incoming::Message(Command::Segment), Some(fd)) => drop(arena.adopt(fd)?),
-            (Incoming::Message(Command::Indices { epoch }), Some(fd)) => {
-                partitions.give(epoch, SharedMemory::open(fd)?)?;
+            (Incoming::Message(Command::Table { epoch, of }), Some(fd)) => {
+                partitions.give(epoch, of, SharedMemory::open(fd)?)?;
             }
-            (Incoming::Message(Command::Segment | Command::Indices { .. }), None) => {
+            (Incoming::Message(Command::Segment | Command::Table { .. }), None) => {
                 return Err(Error::Protocol("memory came without its descriptor".into()));
             }
             (Incoming::Message(Command::Post { .. } | Command::Memory), _) => {
@@ -160,12 +160,28 @@ fn next_fill(
     }
 }
 
-fn rows_of(arena: &Arena, fill: &Fill) -> Result<SlotMut> {
+/// Gives a sampler what a table says of an epoch.
+///
+/// # Errors
+/// [`Error::Config`] where the sampler has no use for such a table.
+pub fn take_in(sampler: &Sampler, (epoch, of): (u64, TableOf), table: Table) -> Result<()> {
+    match of {
+        TableOf::Order => sampler.give(epoch, table),
+        TableOf::Cut => sampler.give_groups(epoch, table),
+    }
+}
+
+fn rows_of(arena: &Arena, fill: &Fill, partition: &Partition) -> Result<SlotMut> {
     let run = fill.run;
     let first = run.first_row as usize;
     let end = first.checked_add(run.rows as usize).ok_or_else(|| Error::Protocol("a run's rows overflow".into()))?;
     // SAFETY: the coordinator has assigned these rows to this worker, by this very message.
-    unsafe { arena.rows_mut(run.slot, first..end) }
+    let rows = unsafe { arena.rows_mut(run.slot, first..end) }?;
+    match partition.ranges(fill.batch, run.first_row..run.first_row.saturating_add(run.rows)) {
+        // SAFETY: they are the spans of these rows in their batch, which have nothing in common (a property test).
+        Some(spans) => Ok(unsafe { rows.with_spans(spans) }),
+        None => Ok(rows),
+    }
 }
 
 /// Reports a run as done.
@@ -185,7 +201,7 @@ fn serve_inline(worker: Worker) -> Result<i32> {
         let partition = partitions.get(&fill)?;
         let row_task = RowTask { partition: &partition, batch: fill.batch, attempt: fill.attempt };
         let mut run = RunReport::default();
-        let rows = rows_of(&arena, &fill)?;
+        let rows = rows_of(&arena, &fill, &partition)?;
         match fill.work {
             Work::Finish => filler.finish(&partition, fill.batch, rows, &mut run),
             Work::Fill => {
@@ -256,7 +272,8 @@ fn serve_ahead(worker: Worker) -> Result<i32> {
     let mut partitions = Partitions { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
     while let Some(fill) = next_fill(&channel, &mut arena, &mut partitions)? {
-        let (partition, rows) = (partitions.get(&fill)?, rows_of(&arena, &fill)?);
+        let partition = partitions.get(&fill)?;
+        let rows = rows_of(&arena, &fill, &partition)?;
         if fill.work == Work::Finish {
             to_decode.send(Task::Batch(fill, partition, rows)).map_err(gone)?;
             continue;

@@ -22,7 +22,7 @@ use crate::{
     pipeline::Pipeline,
     protocol::{Channel, Command, Incoming, Report},
     sampler::Table,
-    shm::{Arena, Mailbox, SlotLayout},
+    shm::{Arena, Mailbox},
     sys::{
         memory::SharedMemory,
         process::{self, Parent},
@@ -109,7 +109,7 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
     let pipeline = Pipeline::grown(source, &recipe, growing)?.with_functions(opened.functions()?);
     let pipeline = pipeline.with_sample_bytes(options.sample_bytes());
     let mailbox = Mailbox::over(receive(&channel, Command::Memory)?, super::MOST_LANES);
-    let mut arena = Arena::new(SlotLayout::new(options.batch_size as usize, pipeline.fields())?);
+    let mut arena = Arena::new(options.layout(pipeline.fields())?);
     for _ in 0..segments {
         arena.share(Arc::new(receive(&channel, Command::Segment)?));
     }
@@ -121,7 +121,7 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
         channel,
         arena,
         mailbox,
-        filler: Filler::new(Arc::new(pipeline), options.on_error, Some(seat)),
+        filler: Filler::new(Arc::new(pipeline), &options, Some(seat))?,
         sampler,
         threads: options.threads_per_worker,
         term: Term::of(&options),

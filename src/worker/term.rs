@@ -17,7 +17,7 @@ pub struct Term {
 impl Term {
     /// Returns the term that a worker of such a loader begins.
     pub fn of(options: &Options) -> Self {
-        let rows = options.worker_batches.map(|batches| u64::from(batches) * u64::from(options.batch_size));
+        let rows = options.worker_batches.map(|batches| u64::from(batches) * u64::from(options.usual_rows()));
         Self { rows, memory: options.worker_memory_limit, made: 0 }
     }
 

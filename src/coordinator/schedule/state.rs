@@ -74,9 +74,10 @@ impl Schedule {
     /// Returns the schedule of a pool, and its first actions: to hire the workers.
     pub fn new(sampler: Sampler, options: ScheduleOptions, workers: u32, slots: u32) -> (Self, Vec<Action>) {
         let ScheduleOptions { on_error, min_run, finishes, streams, overlaps, threads } = options;
-        let min_run = if streams { sampler.batch_size } else { min_run };
+        let batch_rows = sampler.usual_rows();
+        let min_run = if streams { batch_rows } else { min_run };
         // Two runs a worker and batch: the first batch is shared by all, and a slow sample delays few others.
-        let run_rows = sampler.batch_size.div_ceil(workers.max(1) * 2).max(min_run).min(sampler.batch_size);
+        let run_rows = batch_rows.div_ceil(workers.max(1) * 2).max(min_run).min(batch_rows);
         let mut schedule = Self {
             sampler,
             on_error,

@@ -104,6 +104,7 @@ impl Simulation {
         let sampler = Sampler {
             len,
             order: Order::Shuffled,
+            cut: None,
             seed: 1,
             batch_size,
             drop_last: false,
@@ -119,6 +120,7 @@ impl Simulation {
         let sampler = Sampler {
             len: ENDLESS,
             order: Order::Source,
+            cut: None,
             seed: 1,
             batch_size,
             drop_last: false,

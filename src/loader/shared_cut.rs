@@ -1,0 +1,164 @@
+//! Cuts of the trainer, and the groups of the epochs, made ahead of time.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+};
+
+use super::{
+    lock::lock,
+    shared_source::{bytes_of, shared},
+};
+use crate::{
+    error::{Error, Result},
+    sampler::{CutOptions, CutSpec, Sampler, Table},
+    sys::memory::SharedMemory,
+};
+
+/// How the samples of an epoch become batches, where their lengths decide that: rows that are packed, batches of so many
+/// values, or of samples of like lengths. Loaders over the same value share the lengths.
+#[derive(Clone, Debug)]
+pub struct SharedCut {
+    spec: CutSpec,
+    lengths: Arc<[u32]>,
+}
+
+impl SharedCut {
+    /// Returns the cut of a source whose samples have these lengths, in its order.
+    ///
+    /// # Errors
+    /// Those of [`CutSpec::new`].
+    pub fn new(options: CutOptions, lengths: impl Into<Arc<[u32]>>) -> Result<Self> {
+        let lengths = lengths.into();
+        Ok(Self { spec: CutSpec::new(options, &lengths)?, lengths })
+    }
+
+    /// Returns the cut as data.
+    pub fn spec(&self) -> &CutSpec {
+        &self.spec
+    }
+}
+
+type Planned = JoinHandle<Option<Vec<u8>>>;
+
+/// Makes the groups of epochs.
+#[derive(Debug)]
+pub(super) struct Planner {
+    lengths: Arc<[u32]>,
+    /// The epoch whose groups another thread is making.
+    ahead: Mutex<Option<(u64, Planned)>>,
+    /// The groups of the epochs that were made last, and whether the pool has them.
+    made: Mutex<VecDeque<(u64, Arc<SharedMemory>, bool)>>,
+}
+
+impl Planner {
+    /// As many as a sampler remembers.
+    const KEPT: usize = 3;
+
+    pub(super) fn new(cut: &SharedCut) -> Self {
+        Self { lengths: Arc::clone(&cut.lengths), ahead: Mutex::default(), made: Mutex::default() }
+    }
+
+    /// Sees to it that the groups of an epoch are known.
+    pub(super) fn plan(&self, sampler: &Sampler, epoch: u64) -> Result<()> {
+        if sampler.is_known(epoch) {
+            return Ok(());
+        }
+        sampler.check_order(epoch)?;
+        let ahead = lock(&self.ahead).take_if(|(planned, _)| *planned == epoch);
+        let plan = match ahead {
+            Some((_, thread)) => thread.join().map_err(|_| Error::Protocol("planning an epoch panicked".into()))?,
+            None => sampler.plan(epoch, &self.lengths),
+        };
+        plan.map_or(Ok(()), |plan| self.keep(sampler, epoch, &plan))
+    }
+
+    fn keep(&self, sampler: &Sampler, epoch: u64, plan: &[u8]) -> Result<()> {
+        let memory = shared(plan)?;
+        sampler.give_groups(epoch, Table::over(bytes_of(&memory)))?;
+        let mut made = lock(&self.made);
+        made.retain(|(other, ..)| *other != epoch);
+        made.push_back((epoch, memory, false));
+        if made.len() > Self::KEPT {
+            made.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Begins to make the groups of an epoch, unless they are known.
+    pub(super) fn plan_ahead(&self, sampler: &Sampler, epoch: u64) {
+        let mut ahead = lock(&self.ahead);
+        let is_begun = ahead.as_ref().is_some_and(|(planned, _)| *planned == epoch);
+        if is_begun || sampler.is_known(epoch) || sampler.check_order(epoch).is_err() {
+            return;
+        }
+        let (sampler, lengths) = (sampler.clone(), Arc::clone(&self.lengths));
+        let thread = thread::Builder::new().name("stokehold-plan".into());
+        // Where there can be no thread, they are made when the epoch begins.
+        *ahead = thread.spawn(move || sampler.plan(epoch, &lengths)).ok().map(|thread| (epoch, thread));
+    }
+
+    /// Takes in the groups of an epoch, if they are made ahead and are ready; or waits for them.
+    pub(super) fn take_in(&self, sampler: &Sampler, epoch: u64, waits: bool) -> Result<()> {
+        let is_ready = |(planned, thread): &(u64, Planned)| *planned == epoch && (waits || thread.is_finished());
+        let is_ready = lock(&self.ahead).as_ref().is_some_and(is_ready);
+        if is_ready { self.plan(sampler, epoch) } else { Ok(()) }
+    }
+
+    /// Returns the groups of an epoch if they are made and the pool does not have them yet; from now on, it does.
+    pub(super) fn unsent(&self, epoch: u64) -> Option<Arc<SharedMemory>> {
+        let mut made = lock(&self.made);
+        let (_, memory, is_sent) = made.iter_mut().find(|(other, ..)| *other == epoch)?;
+        (!std::mem::replace(is_sent, true)).then(|| Arc::clone(memory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Ix1, Ix2, arr2};
+
+    use super::*;
+    use crate::{
+        loader::{Batch, Lists, Loader, Table as Columns},
+        sampler::{Filling, Grouping, Mark, MarkField},
+    };
+
+    fn batches(options: CutOptions, batch_size: u32) -> Vec<Batch> {
+        let rows = [vec![1_i64, 2, 3], vec![4], vec![5, 6, 7, 8], vec![], vec![9, 10]];
+        let lengths: Vec<u32> = rows.iter().map(|row| row.len() as u32).collect();
+        let source = Columns::new().column("tokens", Lists::new(rows)).column("label", [0_u8, 1, 2, 3, 4]);
+        let loader = Loader::builder(source.build().unwrap()).num_workers(0).batch_size(batch_size);
+        let loader = loader.cut(SharedCut::new(options, lengths).unwrap()).build().unwrap();
+        let first: Vec<Batch> = loader.iter().map(Result::unwrap).collect();
+        let second: Vec<Vec<u64>> = loader.iter().map(|batch| batch.unwrap().indices()).collect();
+        assert_eq!(second, first.iter().map(Batch::indices).collect::<Vec<_>>(), "the order is the source's");
+        first
+    }
+
+    #[test]
+    fn rows_are_packed_in_their_slot() {
+        let marks = vec![MarkField { name: "segment_ids".into(), mark: Mark::SegmentIds }];
+        let packing = Grouping::Packing { seq_len: 5, strategy: Filling::BestFit };
+        let packed = batches(CutOptions { marks, ..CutOptions::new(packing, "tokens") }, 2);
+        let [batch] = &packed[..] else { panic!("{} batches", packed.len()) };
+        let tokens = batch.view::<i64, Ix2>("tokens").unwrap();
+        assert_eq!(tokens, arr2(&[[1, 2, 3, 9, 10], [4, 5, 6, 7, 8]]));
+        let segments = batch.view::<i32, Ix2>("segment_ids").unwrap();
+        assert_eq!(segments, arr2(&[[1, 1, 1, 2, 2], [1, 2, 2, 2, 2]]));
+        assert_eq!(batch.view::<u8, Ix1>("label").unwrap().len(), batch.rows());
+        assert!(batch.ragged::<i64, Ix1>("tokens").unwrap_err().to_string().contains("not ragged"));
+    }
+
+    #[test]
+    fn values_of_a_budget_are_one_array() {
+        let budget = CutOptions::new(Grouping::Budget { max_tokens: 6, sorted: false }, "tokens");
+        let dense = batches(CutOptions { padding: false, ..budget.clone() }, 1);
+        let values: Vec<_> = dense.iter().map(|batch| batch.view::<i64, Ix1>("tokens").unwrap().to_vec()).collect();
+        assert_eq!(values, [vec![1, 2, 3, 4], vec![5, 6, 7, 8, 9, 10]]);
+        let padded = batches(budget, 1);
+        let values: Vec<_> = padded.iter().map(|batch| batch.view::<i64, Ix2>("tokens").unwrap().to_owned()).collect();
+        assert_eq!(values[0], arr2(&[[1, 2, 3], [4, 0, 0]]));
+        assert_eq!(padded[0].spans().unwrap().len(), 2);
+    }
+}

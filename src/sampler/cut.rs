@@ -1,0 +1,428 @@
+//! The groups of an epoch: a pure function of the order, the lengths, the seed and the epoch.
+
+use std::sync::Arc;
+
+use super::{
+    cut_spec::{CutOptions, CutSpec, Filling, Grouping, TooLong},
+    groups::{Groups, Member, Plan},
+    lists::Lists,
+    order::EpochOrder,
+    packing,
+    permutation::Permutation,
+    table::Table,
+};
+use crate::error::{Error, Result};
+
+/// How the samples of an epoch become batches, and the groups of the epochs that are known. All clones know the same.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    spec: Arc<CutSpec>,
+    plans: Lists,
+}
+
+impl Cut {
+    /// Returns the cut of a source of so many samples.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is not a length for each.
+    pub fn open(spec: &CutSpec, samples: u64) -> Result<Self> {
+        if spec.samples != samples {
+            let (name, lengths) = (spec.name(), spec.samples);
+            return Err(Error::Config(format!(
+                "{name}: lengths must be one for each sample of the source, {samples}, not {lengths}"
+            )));
+        }
+        Ok(Self { spec: Arc::new(spec.clone()), plans: Lists::default() })
+    }
+
+    /// Returns the cut as data.
+    pub fn spec(&self) -> &CutSpec {
+        &self.spec
+    }
+
+    /// Takes the groups of an epoch.
+    pub(super) fn give(&self, epoch: u64, table: Table) {
+        self.plans.give(epoch, table);
+    }
+
+    /// Tells whether the groups of an epoch are known.
+    pub(super) fn is_known(&self, epoch: u64) -> bool {
+        self.plans.table(epoch).is_some()
+    }
+
+    /// Returns the groups of an epoch; none where they are not known.
+    pub(super) fn groups(&self, epoch: u64) -> Groups {
+        self.plans.table(epoch).map_or_else(Groups::none, Groups::of)
+    }
+}
+
+/// What groups are made of.
+pub(super) struct Ordered<'a> {
+    pub(super) order: &'a EpochOrder,
+    /// How many positions it has.
+    pub(super) positions: u64,
+    /// Whether it is a random one, so that groups come in a random order too.
+    pub(super) is_random: bool,
+    pub(super) lengths: &'a [u32],
+    pub(super) seed: u64,
+    pub(super) epoch: u64,
+    /// Whether what does not fill a batch of its bucket is left out.
+    pub(super) drop_last: bool,
+}
+
+impl Ordered<'_> {
+    /// Returns the samples at the positions from `from` on up to `to`, but for those that are left out.
+    fn members(&self, options: &CutOptions, from: u64, to: u64) -> impl Iterator<Item = Member> {
+        let drops = (options.too_long == TooLong::Drop).then(|| options.limit());
+        let member = |position| {
+            let length = self.lengths.get(self.order.get(position) as usize).copied().unwrap_or(0);
+            Member { position: position as u32, length }
+        };
+        (from..to.min(self.positions))
+            .map(member)
+            .filter(move |member| drops.is_none_or(|limit| member.length <= limit))
+    }
+
+    /// Returns the groups.
+    pub(super) fn plan(&self, spec: &CutSpec) -> Plan {
+        let options = &spec.options;
+        let (limit, most, window) = (options.limit(), spec.most, u64::from(options.window));
+        let mut plan = Plan::default();
+        match &options.grouping {
+            Grouping::Packing { seq_len, strategy: Filling::Concat } => {
+                concat(&mut plan, self.members(options, 0, self.positions), *seq_len, most);
+            }
+            Grouping::Buckets { ends, sizes, .. } => {
+                self.buckets(&mut plan, self.members(options, 0, self.positions), (ends, sizes), limit);
+            }
+            Grouping::Packing { .. } | Grouping::Budget { .. } => {
+                for number in 0..self.positions.div_ceil(window) {
+                    let from = number * window;
+                    let members: Vec<Member> = self.members(options, from, from + window).collect();
+                    let lengths: Vec<u32> = members.iter().map(|member| member.length.min(limit)).collect();
+                    let (groups, are_moved) = match &options.grouping {
+                        Grouping::Packing { seq_len, strategy: Filling::FirstFit } => {
+                            (packing::first_fit(&lengths, *seq_len, most), true)
+                        }
+                        Grouping::Packing { seq_len, .. } => (packing::best_fit(&lengths, *seq_len, most), true),
+                        Grouping::Budget { sorted, .. } => {
+                            let fits = |count, longest, sum| options.fits(count, longest, sum);
+                            (packing::batches(&lengths, *sorted, most, fits), *sorted)
+                        }
+                        Grouping::Buckets { .. } => (Vec::new(), false),
+                    };
+                    self.add(&mut plan, groups, &members, are_moved.then_some(number));
+                }
+            }
+        }
+        plan
+    }
+
+    /// Adds the groups of a window. Where lengths have decided their order, that is not the one they come in.
+    fn add(&self, plan: &mut Plan, mut groups: Vec<Vec<u32>>, members: &[Member], window: Option<u64>) {
+        let count = groups.len() as u64;
+        let permuted = window.filter(|_| self.is_random && count > 0);
+        let permuted = permuted.map(|window| Permutation::of_groups(count, self.seed, self.epoch, window));
+        // By their first samples: in the order of the epoch, as far as they can be.
+        groups.sort_unstable_by_key(|group| group.first().copied());
+        for at in 0..count {
+            let at = permuted.as_ref().map_or(at, |order| order.get(at));
+            plan.push(groups[at as usize].iter().map(|member| members[*member as usize]), 0);
+        }
+    }
+
+    /// Gathers samples of like lengths until they are a batch.
+    fn buckets(
+        &self,
+        plan: &mut Plan,
+        members: impl Iterator<Item = Member>,
+        (ends, sizes): (&[u32], &[u32]),
+        limit: u32,
+    ) {
+        let mut gathered: Vec<Vec<Member>> = vec![Vec::new(); ends.len()];
+        for member in members {
+            let bucket = ends.partition_point(|end| *end < member.length.min(limit));
+            let batch = &mut gathered[bucket];
+            batch.push(member);
+            if batch.len() as u64 == u64::from(sizes[bucket]) {
+                plan.push(batch.drain(..), 0);
+            }
+        }
+        if !self.drop_last {
+            gathered.into_iter().filter(|batch| !batch.is_empty()).for_each(|batch| plan.push(batch, 0));
+        }
+    }
+}
+
+/// Puts samples one after the other, and cuts them where a row ends.
+fn concat(plan: &mut Plan, members: impl Iterator<Item = Member>, seq_len: u32, most: u32) {
+    let mut row: Vec<Member> = Vec::new();
+    let (mut skip, mut filled) = (0, 0);
+    for member in members {
+        let mut had = 0;
+        loop {
+            row.push(member);
+            let taken = (member.length - had).min(seq_len - filled);
+            filled += taken;
+            had += taken;
+            let is_full = filled == seq_len || row.len() as u64 == u64::from(most);
+            if is_full {
+                plan.push(row.drain(..), skip);
+                (skip, filled) = (if had < member.length { had } else { 0 }, 0);
+            }
+            if had == member.length {
+                break;
+            }
+        }
+    }
+    if !row.is_empty() {
+        plan.push(row, skip);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{
+        super::{CutField, Even, Order, Sampler, Span},
+        *,
+    };
+
+    fn options(grouping: Grouping) -> CutOptions {
+        CutOptions { window: 64, ..CutOptions::new(grouping, "tokens") }
+    }
+
+    fn packing(seq_len: u32, strategy: Filling) -> CutOptions {
+        options(Grouping::Packing { seq_len, strategy })
+    }
+
+    /// A sampler over samples of these lengths, whose epochs 0 and 1 are planned.
+    fn sampler(options: CutOptions, lengths: &[u32], order: Order, batch_size: u32, world_size: u32) -> Sampler {
+        let spec = CutSpec::new(options, lengths).unwrap();
+        let len = lengths.len() as u64;
+        let cut = Some(Cut::open(&spec, len).unwrap());
+        let (drop_last, even) = (false, Even::Pad);
+        let sampler = Sampler { len, order, cut, seed: 3, batch_size, drop_last, even, rank: 0, world_size };
+        for epoch in [0, 1] {
+            let plan = sampler.plan(epoch, lengths).unwrap();
+            sampler.give_groups(epoch, Table::new(plan)).unwrap();
+        }
+        sampler
+    }
+
+    /// The groups of epoch 0 as their samples.
+    fn groups(sampler: &Sampler) -> Vec<Vec<u32>> {
+        let groups = sampler.cut.as_ref().unwrap().groups(0);
+        (0..groups.count()).map(|at| groups.of_group(at).map(|member| member.position).collect()).collect()
+    }
+
+    #[test]
+    fn rows_are_packed() {
+        let lengths = [4, 6, 5, 3, 2];
+        let best = sampler(packing(10, Filling::BestFit), &lengths, Order::Source, 2, 1);
+        assert_eq!(groups(&best), [vec![0, 1], vec![2, 3, 4]]);
+        let partition = best.partition(0, 0);
+        assert_eq!((partition.batches(), partition.rows(0), partition.extents(0)), (1, 5, Some(vec![2, 10])));
+        let span = |start, len, padding, segment| Span { start, len, padding, skip: 0, whole: len, segment };
+        let expected = [span(0, 4, 0, 1), span(4, 6, 0, 2), span(10, 5, 0, 1), span(15, 3, 0, 2), span(18, 2, 0, 3)];
+        assert_eq!(partition.spans(0).unwrap(), expected);
+        assert_eq!((0..5).map(|row| partition.span(0, row).unwrap()).collect::<Vec<_>>(), expected);
+        assert_eq!((0..5).map(|row| partition.index(0, row, 0)).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn samples_are_cut_where_a_row_ends() {
+        let concat = sampler(packing(4, Filling::Concat), &[3, 0, 10, 1], Order::Source, 1, 1);
+        assert_eq!(groups(&concat), [vec![0, 1, 2], vec![2], vec![2], vec![2, 3]]);
+        let partition = concat.partition(0, 0);
+        let parts: Vec<_> = (0..4)
+            .flat_map(|batch| partition.spans(batch).unwrap())
+            .map(|span| (span.start, span.skip, span.len, span.padding))
+            .collect();
+        let expected =
+            [(0, 0, 3, 0), (3, 0, 0, 0), (3, 0, 1, 0), (0, 1, 4, 0), (0, 5, 4, 0), (0, 9, 1, 0), (1, 0, 1, 2)];
+        assert_eq!(parts, expected);
+    }
+
+    #[test]
+    fn batches_are_padded_to_their_longest_sample() {
+        let budget = options(Grouping::Budget { max_tokens: 12, sorted: true });
+        let sorted = sampler(CutOptions { multiple: 4, ..budget.clone() }, &[7, 1, 5, 2, 12, 1], Order::Source, 1, 1);
+        assert_eq!(groups(&sorted), [vec![0], vec![1, 3, 5], vec![2], vec![4]]);
+        assert_eq!(sorted.partition(0, 0).extents(1), Some(vec![3, 4]));
+        let span = Span { start: 4, len: 2, padding: 2, skip: 0, whole: 2, segment: 2 };
+        assert_eq!(sorted.partition(0, 0).span(1, 1), Some(span));
+        let dense = CutOptions { padding: false, ..budget };
+        let dense = sampler(dense, &[7, 1, 5, 2, 12, 1], Order::Source, 1, 1);
+        assert_eq!(groups(&dense), [vec![0], vec![1, 2, 3, 5], vec![4]]);
+        assert_eq!(dense.partition(0, 0).extents(1), Some(vec![9]));
+    }
+
+    #[test]
+    fn buckets_have_samples_of_like_lengths() {
+        let buckets = |whole| options(Grouping::Buckets { ends: vec![3, 9], sizes: vec![2, 1], whole });
+        let lengths = [1, 9, 3, 2, 4];
+        let made = sampler(buckets(false), &lengths, Order::Source, 1, 1);
+        assert_eq!(groups(&made), [vec![1], vec![0, 2], vec![4], vec![3]]);
+        let widths = |sampler: &Sampler| {
+            let partition = sampler.partition(0, 0);
+            (0..4).map(|batch| partition.extents(batch).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(widths(&made), [[1, 9], [2, 3], [1, 4], [1, 2]]);
+        let whole = sampler(buckets(true), &lengths, Order::Source, 1, 1);
+        assert_eq!(widths(&whole), [[1, 9], [2, 3], [1, 9], [1, 3]]);
+        let full = Sampler { drop_last: true, ..whole };
+        let cut = Some(Cut::open(full.cut.as_ref().unwrap().spec(), 5).unwrap());
+        let full = Sampler { cut, ..full };
+        full.give_groups(0, Table::new(full.plan(0, &lengths).unwrap())).unwrap();
+        assert_eq!(groups(&full), [vec![1], vec![0, 2], vec![4]]);
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_cut_off_or_left_out() {
+        let of = |too_long, grouping| CutOptions { too_long, ..options(grouping) };
+        let packed = Grouping::Packing { seq_len: 4, strategy: Filling::FirstFit };
+        let error = CutSpec::new(of(TooLong::Raise, packed.clone()), &[1, 9, 2, 5]).unwrap_err().to_string();
+        assert!(error.contains("sample 1 has length 9, and the most is 4, and 1 others too"), "{error}");
+        let cut = sampler(of(TooLong::Truncate, packed.clone()), &[1, 9, 2], Order::Source, 1, 1);
+        assert_eq!(groups(&cut), [vec![0, 2], vec![1]]);
+        let span = Span { start: 0, len: 4, padding: 0, skip: 0, whole: 9, segment: 1 };
+        assert_eq!(cut.partition(0, 0).span(1, 0), Some(span));
+        let dropped = sampler(of(TooLong::Drop, packed.clone()), &[1, 9, 2], Order::Source, 1, 1);
+        assert_eq!(groups(&dropped), [vec![0, 2]]);
+        let found = dropped.audit(0).unwrap();
+        assert_eq!((found.left_out, found.fault_count), (1, 0));
+        assert!(CutSpec::new(of(TooLong::Drop, packed), &[9]).unwrap_err().to_string().contains("all samples"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let refused = |options: CutOptions| CutSpec::new(options, &[1, 2]).unwrap_err().to_string();
+        assert!(refused(packing(0, Filling::BestFit)).contains("Packing: seq_len must be 1 to"));
+        assert!(refused(CutOptions { window: 0, ..packing(4, Filling::BestFit) }).contains("window"));
+        let buckets = |ends: &[u32], sizes: &[u32]| {
+            let (ends, sizes) = (ends.to_vec(), sizes.to_vec());
+            refused(options(Grouping::Buckets { ends, sizes, whole: false }))
+        };
+        assert!(buckets(&[4, 4], &[1, 1]).contains("boundaries must rise"));
+        assert!(buckets(&[4], &[1, 1]).contains("one for each boundary, 1, not 2"));
+        assert!(buckets(&[], &[]).contains("boundary") && buckets(&[4], &[0]).contains("batch_sizes"));
+        let twice =
+            CutOptions { fields: vec![CutField { name: "x".into(), pad: 0.0 }; 2], ..packing(4, Filling::Concat) };
+        assert!(refused(twice).contains("`x` is named twice"));
+        assert!(CutSpec::new(packing(4, Filling::Concat), &[]).unwrap_err().to_string().contains("lengths"));
+        let spec = CutSpec::new(packing(4, Filling::Concat), &[1, 2]).unwrap();
+        assert!(Cut::open(&spec, 3).unwrap_err().to_string().contains("one for each sample of the source, 3, not 2"));
+    }
+
+    fn any_options() -> impl Strategy<Value = CutOptions> {
+        let strategies = prop::sample::select(vec![Filling::BestFit, Filling::FirstFit, Filling::Concat]);
+        let packing = (40_u32..90, strategies).prop_map(|(seq_len, strategy)| Grouping::Packing { seq_len, strategy });
+        let budget =
+            (40_u32..200, any::<bool>()).prop_map(|(max_tokens, sorted)| Grouping::Budget { max_tokens, sorted });
+        let buckets = (1_u32..5, 1_u32..5, any::<bool>()).prop_map(|(first, second, whole)| Grouping::Buckets {
+            ends: vec![10, 40],
+            sizes: vec![first, second],
+            whole,
+        });
+        let too_long = prop::sample::select(vec![TooLong::Truncate, TooLong::Drop]);
+        let others = (any::<bool>(), 1_u32..9, 1_u32..9, too_long);
+        (prop_oneof![packing, budget, buckets], others).prop_map(
+            |(grouping, (padding, multiple, max_samples, too_long))| {
+                // A sample of the limit's length must fit when it is padded.
+                let multiple = if matches!(grouping, Grouping::Packing { .. }) { 1 } else { multiple };
+                CutOptions { padding, multiple, too_long, max_samples, ..options(grouping) }
+            },
+        )
+    }
+
+    /// All values that all ranks get from a cursor on, as (position, number of the value), of so many batches.
+    fn values(sampler: &Sampler, cursor: u64, batches: Option<u64>) -> Vec<(u64, u32)> {
+        let of_rank = |rank| {
+            let partition = Sampler { rank, ..sampler.clone() }.partition(1, cursor);
+            let batches = batches.unwrap_or(u64::MAX).min(partition.batches());
+            let of_row = |batch, row| {
+                let span = partition.span(batch, row).unwrap();
+                let is_valid = partition.is_valid(batch, row, partition.index(batch, row, 0));
+                let position = partition.position(batch, row);
+                (span.skip..span.skip + span.len).filter(move |_| is_valid).map(move |value| (position, value))
+            };
+            let of_batch = |batch| {
+                (0..partition.rows(batch)).flat_map(|row| of_row(batch, row).collect::<Vec<_>>()).collect::<Vec<_>>()
+            };
+            (0..batches).flat_map(of_batch).collect::<Vec<_>>()
+        };
+        (0..sampler.world_size).flat_map(of_rank).collect()
+    }
+
+    proptest! {
+        /// Stop after any batch, go on with other batches and ranks: together, each value once.
+        #[test]
+        fn a_resumed_epoch_has_exactly_the_rest(
+            options in any_options(), lengths in prop::collection::vec(0_u32..45, 1..150), stop in 0_u64..20,
+            before in (1_u32..5, 1_u32..4), after in (1_u32..5, 1_u32..4), shuffle: bool,
+        ) {
+            let order = || if shuffle { Order::Shuffled } else { Order::Source };
+            let Ok(spec) = CutSpec::new(options.clone(), &lengths) else { return Ok(()) };
+            let of = |(batch, world): (u32, u32)| {
+                let batch = if spec.groups_are_batches() { 1 } else { batch };
+                sampler(options.clone(), &lengths, order(), batch, world)
+            };
+            let (first, second) = (of(before), of(after));
+            let whole: std::collections::BTreeSet<_> = values(&first, 0, None).into_iter().collect();
+            let cursor = first.partition(1, 0).cursor_after(stop);
+            let mut parts = values(&first, 0, Some(stop));
+            parts.extend(values(&second, cursor, None));
+            parts.sort_unstable();
+            let once: std::collections::BTreeSet<_> = parts.iter().copied().collect();
+            prop_assert_eq!(parts.len(), once.len());
+            prop_assert_eq!(&once, &whole);
+            let limit = options.limit();
+            let drops = options.too_long == TooLong::Drop;
+            let expected: u64 = lengths.iter().filter(|length| !drops || **length <= limit).map(|length| u64::from((*length).min(limit))).sum();
+            prop_assert_eq!(whole.len() as u64, expected);
+            prop_assert_eq!(first.audit(1).unwrap().faults, vec![]);
+        }
+
+        /// Spans of a batch have no value in common, and are as many as it has room for.
+        #[test]
+        fn spans_do_not_overlap(
+            options in any_options(), lengths in prop::collection::vec(0_u32..45, 1..150), batch in 1_u32..5, shuffle: bool,
+        ) {
+            let order = if shuffle { Order::Shuffled } else { Order::Source };
+            let Ok(spec) = CutSpec::new(options.clone(), &lengths) else { return Ok(()) };
+            let batch = if spec.groups_are_batches() { 1 } else { batch };
+            let partition = sampler(options, &lengths, order, batch, 1).partition(0, 0);
+            for number in 0..partition.batches() {
+                let rows = partition.rows(number);
+                prop_assert!(rows > 0 && u64::from(rows) <= spec.most_samples(batch));
+                let spans = partition.spans(number).unwrap();
+                let alone: Vec<_> = (0..rows).map(|row| partition.span(number, row).unwrap()).collect();
+                prop_assert_eq!(&spans, &alone);
+                let mut end = 0;
+                for span in &spans {
+                    prop_assert!(span.start == end && span.skip + span.len <= span.whole);
+                    end = span.start + span.extent();
+                }
+                prop_assert!(end <= spec.values(batch));
+                let extents = partition.extents(number).unwrap();
+                prop_assert_eq!(extents.iter().product::<usize>() as u64, end);
+            }
+        }
+    }
+
+    #[test]
+    fn documents_of_real_lengths_fill_their_rows() {
+        // Lengths as those of texts: few are long, most short.
+        let mut draws = crate::rng::Key { seed: 1, epoch: 0, index: 0 }.rng(0);
+        let lengths: Vec<u32> = (0..20_000).map(|_| (20.0 / (draws.unit() + 0.01)) as u32).collect();
+        for strategy in [Filling::BestFit, Filling::FirstFit, Filling::Concat] {
+            let options = CutOptions { window: 16384, max_samples: 1024, ..packing(2048, strategy) };
+            let sampler = sampler(options, &lengths, Order::Shuffled, 1, 1);
+            let rows = sampler.units(0);
+            let fill = lengths.iter().map(|length| f64::from(*length)).sum::<f64>() / (rows * 2048) as f64;
+            assert!(fill > 0.99, "{strategy:?} {fill}");
+        }
+    }
+}
