@@ -20,6 +20,7 @@ NEEDS = {
     "frameworks": ("sklearn", "torchvision"),
     "hugging_face": ("datasets", "sklearn"),
     "parquet": ("pyarrow", "sklearn"),
+    "language_model": ("torch",),
     "manifest": ("sklearn",),
     "quickstart": ("sklearn",),
     "tf_record": ("sklearn", "tfrecord"),
