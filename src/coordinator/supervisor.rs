@@ -3,10 +3,10 @@
 #![expect(unsafe_code, reason = "forks, cleans rows before it hands them out, and reads what the trainer has written")]
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fmt::Write,
     os::fd::{AsFd, AsRawFd},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -46,8 +46,8 @@ pub(super) struct Supervisor {
     /// What workers are given that are not forked, and what is known of the source.
     posted: Option<Arc<(Posted, String)>>,
     workers: BTreeMap<u32, WorkerProcess>,
-    /// The indices of the epochs that were given last, for workers that are not forked.
-    indices: VecDeque<(u64, Arc<SharedMemory>)>,
+    /// The indices of the epochs that were given last, as long as the sampler has them.
+    indices: Vec<(u64, Weak<SharedMemory>)>,
     oom_kills: u64,
     last_check: Instant,
 }
@@ -60,7 +60,7 @@ impl Supervisor {
         (trainer, posted): (Arc<Parent>, Option<Arc<(Posted, String)>>),
     ) -> Self {
         let (workers, oom_kills, last_check) = (BTreeMap::new(), limits::oom_kills(), Instant::now());
-        let indices = VecDeque::new();
+        let indices = Vec::new();
         Self { pipeline, options, sampler, trainer, posted, workers, indices, oom_kills, last_check }
     }
 
@@ -76,12 +76,14 @@ impl Supervisor {
         // The schedule's sampler has them with this one.
         self.sampler.give(epoch, Table::new(bytes))?;
         self.workers.values().for_each(|worker| worker.give(epoch, memory.as_fd()));
-        if self.posted.is_some() {
-            self.indices.retain(|(given, _)| *given != epoch);
-            self.indices.push_back((epoch, memory));
-            self.indices.drain(..self.indices.len().saturating_sub(2));
-        }
+        self.indices.retain(|(given, memory)| *given != epoch && memory.strong_count() > 0);
+        self.indices.push((epoch, Arc::downgrade(&memory)));
         Ok(())
+    }
+
+    /// Returns the indices that the sampler has, by epoch, from those on that were given first.
+    fn indices(&self) -> impl Iterator<Item = (u64, Arc<SharedMemory>)> {
+        self.indices.iter().filter_map(|(epoch, memory)| Some((*epoch, memory.upgrade()?)))
     }
 
     /// Returns how samples become batches.
@@ -119,7 +121,9 @@ impl Supervisor {
             None => self.fork(seat, theirs, &mailbox, arena)?,
         };
         let hired = WorkerProcess::new(seat, child, ours, mailbox);
-        self.indices.iter().for_each(|(epoch, memory)| hired.give(*epoch, memory.as_fd()));
+        if self.posted.is_some() {
+            self.indices().for_each(|(epoch, memory)| hired.give(epoch, memory.as_fd()));
+        }
         self.workers.insert(worker, hired);
         Ok(())
     }
@@ -138,7 +142,9 @@ impl Supervisor {
                 let others =
                     [report::descriptor(), self.trainer.pidfd().map(|fd| fd.as_raw_fd())].into_iter().flatten();
                 let sources = self.pipeline.source().descriptors();
-                process::close_others(&kept.chain(own).chain(others).chain(sources).collect::<Vec<_>>());
+                // The worker's sampler has them too, and closes them with the epochs that it forgets.
+                let indices = self.indices().map(|(_, memory)| memory.as_fd().as_raw_fd());
+                process::close_others(&kept.chain(own).chain(others).chain(sources).chain(indices).collect::<Vec<_>>());
                 process::set_name("stokehold-work");
                 process::be_expendable();
                 let mut slots = Arena::new(arena.layout().clone());
