@@ -13,7 +13,7 @@ from stokehold import _native
 from stokehold.batch import OUTPUTS
 from stokehold.checks import LARGEST, as_real, mapping, names, one_of, shown, truth, whole, word
 from stokehold.hints import table_hint
-from stokehold.orders import Order
+from stokehold.orders.base import Order
 from stokehold.sizes import byte_count
 from stokehold.sources import Source
 from stokehold.user.streams import is_iterable

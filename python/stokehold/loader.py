@@ -36,7 +36,7 @@ from stokehold.epoch import NOBODY_KNOWS, Epoch, places_of, tuple_of
 from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
-from stokehold.orders import Order
+from stokehold.orders.base import Order
 from stokehold.ranks import Ranks, local_world_size
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages, views_of
 from stokehold.review import Reviewable

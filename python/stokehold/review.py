@@ -11,7 +11,7 @@ from stokehold._native import Loader as NativeLoader
 from stokehold.arguments import counted
 from stokehold.epoch import Epoch
 from stokehold.making import Making
-from stokehold.orders import Order
+from stokehold.orders.base import Order
 from stokehold.ranks import Ranks
 from stokehold.user.code import Rng
 
