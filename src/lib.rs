@@ -111,7 +111,7 @@ pub use crate::{
         Lists, Loader, Masks, OrderState, Parts, Ragged, Ranks, Runs, Shards, SharedOrder, SharedSource, State, Stats,
         Table, Texts, Values, init,
     },
-    sampler::{Audit, Even, Fault, RankShare, Shares, Shuffle},
+    sampler::{Audit, Even, Fault, Pacing, RankShare, Shares, Shuffle},
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},
     transform::{BatchTransform, BoxFormat, Mixing, TokenOutput, Transform},

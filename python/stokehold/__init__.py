@@ -45,6 +45,7 @@ _HOMES: Final = {
     "mds": ("Mds",),
     "mix": ("BatchTransform", "CutMix", "MixUp"),
     "orders.base": ("Order",),
+    "orders.curriculum": ("Curriculum",),
     "orders.explicit": ("Explicit",),
     "orders.mixture": ("Mixture",),
     "orders.repeated": ("Repeated",),

@@ -18,7 +18,7 @@ from stokehold.manifest.files import *
 from stokehold.manifest.kinds import *
 from stokehold.mds import Mds
 from stokehold.mix import BatchTransform, CutMix, MixUp
-from stokehold.orders import Explicit, Mixture, Order, Repeated, Weighted
+from stokehold.orders import Curriculum, Explicit, Mixture, Order, Repeated, Weighted
 from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
@@ -66,6 +66,7 @@ __all__ = [
     "BatchTransform",
     "BoundingBoxes",
     "CocoDetection",
+    "Curriculum",
     "CutMix",
     "DecodeError",
     "Explicit",

@@ -14,6 +14,7 @@ from stokehold.batch import OUTPUTS
 from stokehold.checks import LARGEST, as_real, mapping, names, one_of, shown, truth, whole, word
 from stokehold.hints import table_hint
 from stokehold.orders.base import Order
+from stokehold.ranks import Ranks
 from stokehold.sizes import byte_count
 from stokehold.sources import Source
 from stokehold.user.streams import is_iterable
@@ -66,14 +67,19 @@ def shuffled(shuffle: Shuffle) -> Shuffle:
         raise kind(f"Loader: shuffle must be True, False or 'blocks', not {shown(shuffle)}") from None
 
 
-def ordered(order: object, source: object, *, shuffle: Shuffle, is_stream: bool) -> _native.Order | None:
-    """Returns the order over a source, where one is given, or raises an error if it is none or cannot be."""
+def ordered(
+    order: object, source: object, cut: tuple[int, Ranks | None], *, shuffle: Shuffle, is_stream: bool
+) -> _native.Order | None:
+    """Returns the order over a source, where one is given, or raises an error if it is none or cannot be.
+
+    `cut` is into what the loader cuts it: the rows of a batch, and the ranks, where they are known.
+    """
     if order is None:
         return None
     if not isinstance(order, Order):
         raise TypeError(
-            f"Loader: order must be a Weighted, Repeated, Explicit or Mixture, or None for that of shuffle, not "
-            f"{shown(order)}"
+            "Loader: order must be a Weighted, Curriculum, Repeated, Explicit or Mixture, or None for that of shuffle, "
+            f"not {shown(order)}"
         )
     if shuffle:
         raise ValueError(f"Loader: shuffle must be False, not {shuffle!r}, where order says the order: {order!r}")
@@ -82,7 +88,10 @@ def ordered(order: object, source: object, *, shuffle: Shuffle, is_stream: bool)
             f"Loader: order must be None, not {order!r}, for {type(source).__name__}, which is iterable: the order of "
             "its samples is its own"
         )
-    return order.native(source)
+    native = order.native(source)
+    batch_size, ranks = cut
+    order.check_batches(batch_size, None if ranks is None else ranks.world_size)
+    return native
 
 
 def check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:

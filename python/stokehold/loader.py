@@ -98,11 +98,11 @@ class Loader(Tellable, Reviewable):
             sources that are read in blocks, such as the row groups of `Parquet`: a random order of the blocks, and of
             the samples of a few blocks at a time, as many as the source's cache has room for. A `state_dict` belongs to
             the blocks and to their number.
-        order: Another order than those of `shuffle`, which then stays False: `Weighted` draws, `Repeated` samples, the
-            indices of an `Explicit` array, or a `Mixture` of the sources of a `concat`; see docs/orders.md. An epoch
-            has as many samples as the order says. Where it may give a sample more than once, transforms draw by the
-            sample's place in the epoch's order as well, so that no two are equal copies. A `state_dict` belongs to the
-            order.
+        order: Another order than those of `shuffle`, which then stays False: `Weighted` draws, a `Curriculum`,
+            `Repeated` samples, the indices of an `Explicit` array or sampler, or a `Mixture` of the sources of a
+            `concat`; see docs/orders.md. An epoch has as many samples as the order says. Where it may give a sample
+            more than once, transforms draw by the sample's place in the epoch's order as well, so that no two are equal
+            copies. A `state_dict` belongs to the order.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller.
@@ -306,15 +306,15 @@ class Loader(Tellable, Reviewable):
             code = Code(dataset, own, room, rng, options["seed"], num_workers, worker_init, functions=functions)
         else:
             check_no_code(source, rng, start, worker_init)
+        given = Ranks.given(rank, world_size)
         making = Making(
             description,
             None if dataset is not None else source.native,
             code,
-            ordered(order, source, shuffle=shuffle, is_stream=is_stream),
+            ordered(order, source, (options["batch_size"], given), shuffle=shuffle, is_stream=is_stream),
             is_stream=is_stream,
             forks=start == "fork",
         )
-        given = Ranks.given(rank, world_size)
         self._ranks = given or Ranks.found(may_come=True)
         self._native = making.loader(self._ranks)
         self._making, self._is_settled = making, given is not None
@@ -393,6 +393,8 @@ class Loader(Tellable, Reviewable):
         if self._is_settled:
             return
         ranks = Ranks.found()
+        if self._order is not None:
+            self._order.check_batches(self.batch_size or 1, ranks.world_size)
         if ranks[:2] != self._ranks[:2]:
             epoch = self._native.epoch
             self._native.close()

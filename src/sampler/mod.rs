@@ -4,17 +4,22 @@
 
 mod audit;
 mod blocks;
+mod curriculum;
 mod even;
 mod given;
 mod lists;
 mod mixture;
+mod mixture_spec;
 mod order;
 mod order_spec;
+mod pacing;
 mod partition;
 mod permutation;
 mod shares;
 mod table;
 mod weighted;
+mod weighted_once;
+mod weights;
 
 pub use self::{
     audit::{Audit, Fault, RankShare},
@@ -23,6 +28,7 @@ pub use self::{
     given::Given,
     order::{Order, Shuffle},
     order_spec::OrderSpec,
+    pacing::Pacing,
     partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
     shares::Shares,

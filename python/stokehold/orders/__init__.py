@@ -6,9 +6,10 @@ many positions as the order says, of which batches and ranks take theirs in turn
 """
 
 from stokehold.orders.base import Order
+from stokehold.orders.curriculum import Curriculum
 from stokehold.orders.explicit import Explicit
 from stokehold.orders.mixture import Mixture
 from stokehold.orders.repeated import Repeated
 from stokehold.orders.weighted import Weighted
 
-__all__ = ["Explicit", "Mixture", "Order", "Repeated", "Weighted"]
+__all__ = ["Curriculum", "Explicit", "Mixture", "Order", "Repeated", "Weighted"]

@@ -27,6 +27,14 @@ class Order:
         """Returns the indices of an epoch, where each epoch has others; else None."""
         return None
 
+    def check_batches(self, batch_size: int, world_size: int | None) -> None:
+        """Raises `ValueError` where a loader has other batches than the order is made of.
+
+        Args:
+            batch_size: That of each rank.
+            world_size: The number of ranks; None is not known yet.
+        """
+
 
 def count(owner: str, num_samples: object) -> int | None:
     """Returns a number of positions, or None."""
