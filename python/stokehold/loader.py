@@ -420,11 +420,16 @@ class Loader(Tellable, Reviewable):
 
     def _given(self, native: _native.Batch) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
         """Returns a batch as it was asked for."""
-        fields = SlotFields(native, self._positions, self._ragged, self.output)
         if self.batch_size is None:
-            sample = {name: rows[0] for name, rows in fields.items()}
+            sample = self._one(native)
             return sample if self._tuple is None else self._tuple(*sample.values())
+        fields = SlotFields(native, self._positions, self._ragged, self.output)
         return Batch(fields) if self._tuple is None else self._tuple(*fields.values())
+
+    def _one(self, native: _native.Batch) -> dict[str, Any]:
+        """Returns the only sample of a batch."""
+        fields = SlotFields(native, self._positions, self._ragged, self.output)
+        return {name: rows[0] for name, rows in fields.items()}
 
     @property
     def remaining(self) -> int:

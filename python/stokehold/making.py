@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from stokehold import _native
 from stokehold.coordinator import program
 from stokehold.ranks import Ranks
@@ -36,6 +38,18 @@ class Making:
         self._order = order
         self._is_stream = is_stream
         self._forks = forks
+
+    def of_one(self, index: int | None) -> Making:
+        """Returns what makes single samples, before transforms of whole batches: in the same order, or one alone."""
+        options = self._description["options"] | {"batch_size": 1, "drop_last": False, "on_error": "raise"}
+        order = self._order
+        if index is not None:
+            options["shuffle"] = False
+            order = _native.Order.explicit(np.array([index], np.uint64))
+        recipe = self._description["recipe"] | {"batch_transforms": []}
+        description = self._description | {"options": options, "recipe": recipe, "prefetch": 1}
+        forks, is_stream = self._forks, self._is_stream
+        return Making(description, self._source, self._code, order, is_stream=is_stream, forks=forks)
 
     def loader(self, ranks: Ranks, *, alone: bool = False) -> _native.Loader:
         """Starts the loader of a trainer; `alone`, it has no workers."""
