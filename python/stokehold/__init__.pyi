@@ -19,7 +19,7 @@ from stokehold.manifest.files import *
 from stokehold.manifest.kinds import *
 from stokehold.mds import Mds
 from stokehold.mix import BatchTransform, CutMix, MixUp
-from stokehold.orders import Explicit, Mixture, Order, Repeated, Weighted
+from stokehold.orders import Curriculum, Explicit, Mixture, Order, Repeated, Weighted
 from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
 from stokehold.table import Arrays, Table
@@ -68,6 +68,7 @@ __all__ = [
     "BoundingBoxes",
     "Buckets",
     "CocoDetection",
+    "Curriculum",
     "Cut",
     "CutMix",
     "DecodeError",

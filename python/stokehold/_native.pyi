@@ -170,7 +170,11 @@ class Order:
     """An order of the samples of an epoch, with its table where workers can see it."""
 
     @staticmethod
-    def weighted(weights: npt.NDArray[np.float64], num_samples: int | None) -> Order: ...
+    def weighted(weights: npt.NDArray[np.float64], num_samples: int | None, replacement: bool) -> Order: ...
+    @staticmethod
+    def curriculum(
+        difficulty: npt.NDArray[np.float64], by_root: bool, start: float, epochs: float, num_samples: int | None
+    ) -> Order: ...
     @staticmethod
     def repeated(times: int, num_samples: int | None) -> Order: ...
     @staticmethod
@@ -178,7 +182,9 @@ class Order:
     @staticmethod
     def listed(indices: int) -> Order: ...
     @staticmethod
-    def mixture(weights: Sequence[float], lengths: Sequence[int], num_samples: int | None) -> Order: ...
+    def mixture(
+        stages: Sequence[tuple[int, Sequence[float]]], lengths: Sequence[int], num_samples: int | None
+    ) -> Order: ...
 
 @final
 class Cut:
@@ -399,6 +405,9 @@ class Loader:
     @property
     def positions(self) -> int:
         """The number of samples that an epoch gives, over all ranks."""
+    @property
+    def repeats(self) -> bool:
+        """Whether the order may give a sample more than once in an epoch."""
     @property
     def classes(self) -> list[str]: ...
     @property

@@ -13,8 +13,9 @@ from stokehold import _native
 from stokehold.checks import LARGEST, as_real, mapping, names, one_of, shown, truth, whole, word
 from stokehold.cuts import Cut
 from stokehold.hints import table_hint
-from stokehold.orders import Order
+from stokehold.orders.base import Order
 from stokehold.outputs import OUTPUTS
+from stokehold.ranks import Ranks
 from stokehold.sizes import byte_count
 from stokehold.sources import Source
 from stokehold.user.streams import is_iterable
@@ -67,14 +68,19 @@ def shuffled(shuffle: Shuffle) -> Shuffle:
         raise kind(f"Loader: shuffle must be True, False or 'blocks', not {shown(shuffle)}") from None
 
 
-def ordered(order: object, source: object, *, shuffle: Shuffle, is_stream: bool) -> _native.Order | None:
-    """Returns the order over a source, where one is given, or raises an error if it is none or cannot be."""
+def ordered(
+    order: object, source: object, cut: tuple[int, Ranks | None], *, shuffle: Shuffle, is_stream: bool
+) -> _native.Order | None:
+    """Returns the order over a source, where one is given, or raises an error if it is none or cannot be.
+
+    `cut` is into what the loader cuts it: the rows of a batch, and the ranks, where they are known.
+    """
     if order is None:
         return None
     if not isinstance(order, Order):
         raise TypeError(
-            f"Loader: order must be a Weighted, Repeated, Explicit or Mixture, or None for that of shuffle, not "
-            f"{shown(order)}"
+            "Loader: order must be a Weighted, Curriculum, Repeated, Explicit or Mixture, or None for that of shuffle, "
+            f"not {shown(order)}"
         )
     if shuffle:
         raise ValueError(f"Loader: shuffle must be False, not {shuffle!r}, where order says the order: {order!r}")
@@ -83,11 +89,16 @@ def ordered(order: object, source: object, *, shuffle: Shuffle, is_stream: bool)
             f"Loader: order must be None, not {order!r}, for {type(source).__name__}, which is iterable: the order of "
             "its samples is its own"
         )
-    return order.native(source)
+    native = order.native(source)
+    batch_size, ranks = cut
+    order.check_batches(batch_size, None if ranks is None else ranks.world_size)
+    return native
 
 
-def cut_of(cut: object, source: object, batch_size: object, *, is_stream: bool) -> _native.Cut | None:
-    """Returns the cut of a source, where one is given, or raises an error if it is none or cannot be."""
+def cut_of(
+    cut: object, source: object, order: object, batch_size: object, *, is_stream: bool
+) -> tuple[_native.Cut, dict[str, int]] | None:
+    """Returns the cut of a source, and the longest sample of each field, or raises an error if it is none or cannot be."""
     if cut is None:
         return None
     if not isinstance(cut, Cut):
@@ -97,9 +108,11 @@ def cut_of(cut: object, source: object, batch_size: object, *, is_stream: bool) 
             f"Loader: cut must be None, not {cut!r}, for {type(source).__name__}, which is iterable: nobody knows its "
             "samples before they come"
         )
+    if isinstance(order, Order) and order.has_batches:
+        raise ValueError(f"Loader: cut must be None, not {cut!r}, where order says what a batch has: {order!r}")
     if batch_size is None:
         raise ValueError(f"Loader: batch_size must be a number, not None, where cut says what a batch has: {cut!r}")
-    return cut.native(source)
+    return cut.native(source), dict.fromkeys(cut.fields, cut.longest)
 
 
 def check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:

@@ -38,7 +38,7 @@ from stokehold.epoch import NOBODY_KNOWS, Epoch, places_of, tuple_of
 from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
 from stokehold.mix import BatchTransform
-from stokehold.orders import Order
+from stokehold.orders.base import Order
 from stokehold.outputs import Output
 from stokehold.ranks import Ranks, local_world_size
 from stokehold.recipe import Transforms, batch_chain, chains, draws_of, mapped, stages, views_of
@@ -107,11 +107,11 @@ class Loader(Tellable, Reviewable):
             sources that are read in blocks, such as the row groups of `Parquet`: a random order of the blocks, and of
             the samples of a few blocks at a time, as many as the source's cache has room for. A `state_dict` belongs to
             the blocks and to their number.
-        order: Another order than those of `shuffle`, which then stays False: `Weighted` draws, `Repeated` samples, the
-            indices of an `Explicit` array, or a `Mixture` of the sources of a `concat`; see docs/orders.md. An epoch
-            has as many samples as the order says. Where it may give a sample more than once, transforms draw by the
-            sample's place in the epoch's order as well, so that no two are equal copies. A `state_dict` belongs to the
-            order.
+        order: Another order than those of `shuffle`, which then stays False: `Weighted` draws, a `Curriculum`,
+            `Repeated` samples, the indices of an `Explicit` array or sampler, or a `Mixture` of the sources of a
+            `concat`; see docs/orders.md. An epoch has as many samples as the order says. Where it may give a sample
+            more than once, transforms draw by the sample's place in the epoch's order as well, so that no two are equal
+            copies. A `state_dict` belongs to the order.
         cut: How samples whose lengths are known become batches: `Packing` puts several into each row, of which a batch
             then has ``batch_size``; `TokenBudget` makes batches of so many values, `Buckets` of samples of like
             lengths, and ``batch_size`` is left out. Samples are written to their spans in the batch; see
@@ -292,9 +292,9 @@ class Loader(Tellable, Reviewable):
         self._valid_field = None if valid_field is None else text("Loader: valid_field", valid_field, "a str, or None")
         rooms, drawn = by_field("capacity", capacity, "a mapping of fields to numbers"), draws_of(draws)
         check_callable("worker_init", worker_init)
-        planned = cut_of(cut, source, batch_size, is_stream=is_stream)
+        planned = cut_of(cut, source, order, batch_size, is_stream=is_stream)
         # The first axis of these varies, whatever samples are tried.
-        rooms = rooms if cut is None or not is_code else dict.fromkeys(cut.fields, cut.longest) | rooms
+        rooms = planned[1] | rooms if planned is not None and is_code else rooms
         functions: list[Function] = []
         before, maps, chosen = stages(transforms)
         dataset = source if is_code else None
@@ -322,16 +322,16 @@ class Loader(Tellable, Reviewable):
             code = Code(dataset, own, room, rng, options["seed"], num_workers, worker_init, functions=functions)
         else:
             check_no_code(source, rng, start, worker_init)
+        given = Ranks.given(rank, world_size)
         making = Making(
             description,
             None if dataset is not None else source.native,
             code,
-            ordered(order, source, shuffle=shuffle, is_stream=is_stream),
+            ordered(order, source, (options["batch_size"], given), shuffle=shuffle, is_stream=is_stream),
             planned,
             is_stream=is_stream,
             forks=start == "fork",
         )
-        given = Ranks.given(rank, world_size)
         self._ranks = given or Ranks.found(may_come=True)
         self._native = making.loader(self._ranks)
         self._making, self._is_settled, self._cut = making, given is not None, cut
@@ -419,6 +419,8 @@ class Loader(Tellable, Reviewable):
         if self._is_settled:
             return
         ranks = Ranks.found()
+        if self._order is not None:
+            self._order.check_batches(self.batch_size or 1, ranks.world_size)
         if ranks[:2] != self._ranks[:2]:
             epoch = self._native.epoch
             self._native.close()
@@ -444,11 +446,16 @@ class Loader(Tellable, Reviewable):
 
     def _given(self, native: _native.Batch) -> Any:  # noqa: ANN401 (a batch, a named tuple or a sample)
         """Returns a batch as it was asked for."""
-        fields = SlotFields(native, self._positions, self._ragged, self.output)
         if self.batch_size is None:
-            sample = {name: rows[0] for name, rows in fields.items()}
+            sample = self._one(native)
             return sample if self._tuple is None else self._tuple(*sample.values())
+        fields = SlotFields(native, self._positions, self._ragged, self.output)
         return Batch(fields) if self._tuple is None else self._tuple(*fields.values())
+
+    def _one(self, native: _native.Batch) -> dict[str, Any]:
+        """Returns the only sample of a batch."""
+        fields = SlotFields(native, self._positions, self._ragged, self.output)
+        return {name: rows[0] for name, rows in fields.items()}
 
     @property
     def remaining(self) -> int:

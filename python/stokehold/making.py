@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from stokehold import _native
 from stokehold.coordinator import program
 from stokehold.ranks import Ranks
@@ -26,7 +28,7 @@ class Making:
         source: _native.Source | None,
         code: Code | None,
         order: _native.Order | None,
-        cut: _native.Cut | None,
+        cut: tuple[_native.Cut, dict[str, int]] | None,
         *,
         is_stream: bool,
         forks: bool,
@@ -38,6 +40,21 @@ class Making:
         self._cut = cut
         self._is_stream = is_stream
         self._forks = forks
+
+    def of_one(self, index: int | None) -> Making:
+        """Returns what makes single samples, before transforms of whole batches: in the same order, or one alone."""
+        options = self._description["options"] | {"batch_size": 1, "drop_last": False, "on_error": "raise"}
+        order = self._order
+        if index is not None:
+            options["shuffle"] = False
+            order = _native.Order.explicit(np.array([index], np.uint64))
+        recipe = self._description["recipe"] | {"batch_transforms": []}
+        if self._cut is not None:
+            # A sample that is in no batch has a row of its own.
+            recipe["capacity"] = self._cut[1] | recipe["capacity"]
+        description = self._description | {"options": options, "recipe": recipe, "prefetch": 1}
+        forks, is_stream = self._forks, self._is_stream
+        return Making(description, self._source, self._code, order, None, is_stream=is_stream, forks=forks)
 
     def loader(self, ranks: Ranks, *, alone: bool = False) -> _native.Loader:
         """Starts the loader of a trainer; `alone`, it has no workers."""
@@ -55,5 +72,5 @@ class Making:
             None if code is None else (code, packed),
             program(with_code=code is not None),
             tell,
-            (self._order, self._cut),
+            (self._order, None if self._cut is None else self._cut[0]),
         )

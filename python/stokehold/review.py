@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from stokehold._native import Batch as NativeBatch
 from stokehold._native import Loader as NativeLoader
 from stokehold.arguments import counted
+from stokehold.checks import whole
 from stokehold.epoch import Epoch
 from stokehold.making import Making
-from stokehold.orders import Order
+from stokehold.orders.base import Order
 from stokehold.ranks import Ranks
 from stokehold.user.code import Rng
 
 __all__ = ["Reviewable"]
+
+ALONE: Final = Ranks(0, 1, "stokehold")
+"""One trainer, of one sample."""
 
 
 class Reviewable:
@@ -46,10 +50,13 @@ class Reviewable:
     def _listed(self, native: NativeLoader, epoch: int) -> None:
         raise NotImplementedError
 
+    def _one(self, native: NativeBatch) -> dict[str, Any]:
+        raise NotImplementedError
+
     @contextmanager
-    def _aside(self) -> Iterator[NativeLoader]:
-        """Gives a loader beside this one, which makes batches in this process."""
-        native = self._making.loader(self._ranks, alone=True)
+    def _aside(self, making: Making | None = None) -> Iterator[NativeLoader]:
+        """Gives a loader beside this one, which makes batches in this process: the same, or another for one rank."""
+        native = making.loader(ALONE, alone=True) if making else self._making.loader(self._ranks, alone=True)
         try:
             yield native
         finally:
@@ -103,12 +110,7 @@ class Reviewable:
             TypeError: A number is none; or the dataset is iterable, and has no batch without those before it.
             ValueError: There is no such batch; or ``rng="worker"``, with which bytes depend on the workers.
         """
-        if self._is_stream:
-            raise TypeError("Loader: replay needs a dataset with __getitem__; one that is iterated begins at its start")
-        if self._rng == "worker":
-            raise ValueError(
-                "Loader: replay needs rng='sample'; with 'worker', bytes depend on what a worker did before"
-            )
+        self._check_again("replay")
         epoch = counted("epoch", epoch, of="Loader.replay")
         batch = counted("batch", batch, of="Loader.replay")
         self._settle()
@@ -119,6 +121,68 @@ class Reviewable:
         with self._aside() as native:
             native.go_to(epoch, before)
             return next(Epoch(native, self._given, self._listed, is_endless=False))
+
+    def sample(self, index: int, epoch: int | None = None, position: int | None = None) -> dict[str, Any]:
+        """Makes one sample alone, in this process, with the bytes of its row: to look at what transforms make of it.
+
+        The loader goes on as if nothing had been asked, and may be closed; what is said of `replay` holds here too. A
+        bad sample raises its error, whatever `on_error` says. Transforms of whole batches are left out, since they need
+        the other samples: the row is as they get it, and a label is a number, also where `MixUp` makes it one-hot.
+
+        Args:
+            index: The sample's index in the source.
+            epoch: The epoch whose random choices are wanted; the current one by default.
+            position: Where in the epoch's order of all ranks the sample stands, from 0 on; row ``r`` of batch ``b`` is
+                at ``(b * batch_size + r) * world_size + rank``. It is needed where the order may give a sample more
+                than once, each time with other random choices. With any other order these do not depend on it, and
+                the epoch need not have the sample.
+
+        Returns:
+            The sample's fields by name, without an axis of rows, as with ``batch_size=None``.
+
+        Raises:
+            TypeError: A number is none; or the dataset is iterable, and nobody knows its samples.
+            ValueError: There is no such sample or position, another sample stands there, or none is given where one is
+                needed; or ``rng="worker"``, with which bytes depend on the workers.
+        """
+        self._check_again("sample")
+        index = whole("Loader.sample: index", index, 0, self._native.samples - 1)
+        epoch = self.epoch if epoch is None else counted("epoch", epoch, of="Loader.sample")
+        if position is None and self._native.repeats:
+            raise ValueError(
+                "Loader.sample: position must be a number, not None, as the order may give a sample more than once: "
+                f"{self._order!r}"
+            )
+        if position is None:
+            making, listed = self._making.of_one(index), _nothing
+        else:
+            position = whole("Loader.sample: position", position, 0, self._native.positions - 1, other=", or None")
+            making, listed = self._making.of_one(None), self._listed
+        with self._aside(making) as native:
+            native.go_to(epoch, position or 0)
+            found = next(Epoch(native, lambda batch: (batch.indices[0], self._one(batch)), listed, is_endless=False))
+        if found[0] != index:
+            raise ValueError(
+                f"Loader.sample: position {position} of epoch {epoch} is that of sample {found[0]}, and index is "
+                f"{index}"
+            )
+        sample: dict[str, Any] = found[1]
+        return sample
+
+    def _check_again(self, what: str) -> None:
+        """Raises an error where nothing can be made again."""
+        if self._is_stream:
+            raise TypeError(
+                f"Loader: {what} needs a dataset with __getitem__; one that is iterated begins at its start"
+            )
+        if self._rng == "worker":
+            raise ValueError(
+                f"Loader: {what} needs rng='sample'; with 'worker', bytes depend on what a worker did before"
+            )
+
+
+def _nothing(native: NativeLoader, epoch: int) -> None:
+    """Gives no indices: the order has the same ones in each epoch."""
 
 
 def _audited(native: NativeLoader, epoch: int) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 #![expect(unsafe_code, reason = "forks, cleans rows before it hands them out, and reads what the trainer has written")]
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fmt::Write,
     os::fd::{AsFd, AsRawFd},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -46,8 +46,8 @@ pub(super) struct Supervisor {
     /// What workers are given that are not forked, and what is known of the source.
     posted: Option<Arc<(Posted, String)>>,
     workers: BTreeMap<u32, WorkerProcess>,
-    /// The tables of the epochs that were given last, for workers that are not forked.
-    tables: VecDeque<((u64, TableOf), Arc<SharedMemory>)>,
+    /// The tables of the epochs that were given last, as long as the sampler has them.
+    tables: Vec<((u64, TableOf), Weak<SharedMemory>)>,
     oom_kills: u64,
     last_check: Instant,
 }
@@ -60,7 +60,7 @@ impl Supervisor {
         (trainer, posted): (Arc<Parent>, Option<Arc<(Posted, String)>>),
     ) -> Self {
         let (workers, oom_kills, last_check) = (BTreeMap::new(), limits::oom_kills(), Instant::now());
-        let tables = VecDeque::new();
+        let tables = Vec::new();
         Self { pipeline, options, sampler, trainer, posted, workers, tables, oom_kills, last_check }
     }
 
@@ -76,13 +76,14 @@ impl Supervisor {
         // The schedule's sampler has it with this one.
         take_in(&self.sampler, of, Table::new(bytes))?;
         self.workers.values().for_each(|worker| worker.give(of, memory.as_fd()));
-        if self.posted.is_some() {
-            self.tables.retain(|(given, _)| *given != of);
-            self.tables.push_back((of, memory));
-            // Of two epochs, each of which may have both kinds.
-            self.tables.drain(..self.tables.len().saturating_sub(4));
-        }
+        self.tables.retain(|(given, memory)| *given != of && memory.strong_count() > 0);
+        self.tables.push((of, Arc::downgrade(&memory)));
         Ok(())
+    }
+
+    /// Returns the tables of epochs that the sampler has, from those on that were given first.
+    fn tables(&self) -> impl Iterator<Item = ((u64, TableOf), Arc<SharedMemory>)> {
+        self.tables.iter().filter_map(|(of, memory)| Some((*of, memory.upgrade()?)))
     }
 
     /// Returns how samples become batches.
@@ -120,7 +121,9 @@ impl Supervisor {
             None => self.fork(seat, theirs, &mailbox, arena)?,
         };
         let hired = WorkerProcess::new(seat, child, ours, mailbox);
-        self.tables.iter().for_each(|(of, memory)| hired.give(*of, memory.as_fd()));
+        if self.posted.is_some() {
+            self.tables().for_each(|(of, memory)| hired.give(of, memory.as_fd()));
+        }
         self.workers.insert(worker, hired);
         Ok(())
     }
@@ -140,7 +143,9 @@ impl Supervisor {
                 let others =
                     [report::descriptor(), self.trainer.pidfd().map(|fd| fd.as_raw_fd())].into_iter().flatten();
                 let sources = self.pipeline.source().descriptors();
-                process::close_others(&kept.chain(own).chain(others).chain(sources).collect::<Vec<_>>());
+                // The worker's sampler has them too, and closes them with the epochs that it forgets.
+                let tables = self.tables().map(|(_, memory)| memory.as_fd().as_raw_fd());
+                process::close_others(&kept.chain(own).chain(others).chain(sources).chain(tables).collect::<Vec<_>>());
                 process::set_name("stokehold-work");
                 process::be_expendable();
                 let mut slots = Arena::new(arena.layout().clone());

@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
     job::{OnError, Options},
     protocol::TableOf,
-    sampler::{Audit, Order, Sampler, Shares, Table},
+    sampler::{Audit, Given, Order, Sampler, Shares, Table},
     shm::SlotRef,
     spec::FieldSpec,
     sys::{memory::SharedMemory, report},
@@ -188,10 +188,33 @@ impl Loader {
             return Err(Error::config("the order takes no indices"));
         };
         order.check_indices(epoch, indices)?;
+        self.take_indices(order, epoch, indices)
+    }
+
+    /// Draws the indices of an epoch, where the order does so, unless they are those that were taken last.
+    fn draw_indices(&self, epoch: u64) -> Result<()> {
+        let is_last = lock(&self.indices).as_ref().is_some_and(|(last, _)| *last == epoch);
+        match &self.sampler.order {
+            Order::Given(order) if !is_last => match order.drawn(self.sampler.seed, epoch) {
+                Some(indices) => self.take_indices(order, epoch, &indices),
+                None => Ok(()),
+            },
+            Order::Given(_) | Order::Source | Order::Shuffled | Order::Blocks(_) => Ok(()),
+        }
+    }
+
+    /// Takes the indices of an epoch, for the workers too.
+    fn take_indices(&self, order: &Given, epoch: u64, indices: &[u64]) -> Result<()> {
         let memory = shared(bytemuck::cast_slice(indices))?;
         order.give(epoch, Table::over(bytes_of(&memory)))?;
         *lock(&self.indices) = Some((epoch, memory));
         Ok(())
+    }
+
+    /// Tells whether the order may give a sample more than once in an epoch, so that what is drawn for it depends on the position
+    /// too.
+    pub fn repeats(&self) -> bool {
+        self.sampler.order.repeats()
     }
 
     /// Makes the next iteration begin at a position of an epoch.
@@ -213,11 +236,15 @@ impl Loader {
     /// [`Error::Usage`] where the loader is closed or belongs to another process, or nobody has given the indices of the epoch.
     pub fn begin(&self) -> Result<u64> {
         self.check_usable()?;
+        // Before anything is locked: of many samples it takes seconds.
+        self.draw_indices(self.upcoming())?;
         self.plan(self.upcoming())?;
         let mut backend = lock(&self.backend);
         let mut iterations = lock(&self.iterations);
         let (epoch, _) = iterations.upcoming();
-        self.sampler.check_order(epoch)?;
+        if !self.sampler.is_known(epoch) {
+            return Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")));
+        }
         if let Backend::Pool(pool) = &mut *backend
             && let Some((given, memory)) = &*lock(&self.indices)
             && *given == epoch

@@ -65,7 +65,9 @@ impl Planner {
         if sampler.is_known(epoch) {
             return Ok(());
         }
-        sampler.check_order(epoch)?;
+        if !sampler.can_plan(epoch) {
+            return Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")));
+        }
         let ahead = lock(&self.ahead).take_if(|(planned, _)| *planned == epoch);
         let plan = match ahead {
             Some((_, thread)) => thread.join().map_err(|_| Error::Protocol("planning an epoch panicked".into()))?,
@@ -90,7 +92,7 @@ impl Planner {
     pub(super) fn plan_ahead(&self, sampler: &Sampler, epoch: u64) {
         let mut ahead = lock(&self.ahead);
         let is_begun = ahead.as_ref().is_some_and(|(planned, _)| *planned == epoch);
-        if is_begun || sampler.is_known(epoch) || sampler.check_order(epoch).is_err() {
+        if is_begun || sampler.is_known(epoch) || !sampler.can_plan(epoch) {
             return;
         }
         let (sampler, lengths) = (sampler.clone(), Arc::clone(&self.lengths));

@@ -47,7 +47,7 @@ pub struct State {
 pub struct OrderState {
     /// Its name.
     pub name: String,
-    /// A hash of its arguments, and so of its table.
+    /// A hash of its arguments, and so of its table, as far as the epochs up to the state's depend on them.
     pub digest: String,
 }
 
@@ -55,7 +55,7 @@ impl OrderState {
     /// Returns what there is to say of an order in an epoch; of one that has not begun, only what holds for all of them.
     fn of(order: &Order, (epoch, cursor): (u64, u64)) -> Option<Self> {
         let Order::Given(given) = order else { return None };
-        let digest = if cursor == 0 { given.spec().digest() } else { given.digest_of(epoch) };
+        let digest = given.digest(epoch, cursor > 0);
         let (name, digest) = (given.spec().name().to_owned(), format!("{digest:016x}"));
         Some(Self { name, digest })
     }

@@ -182,6 +182,12 @@ impl Loader {
         self.loader.positions()
     }
 
+    /// Whether the order may give a sample more than once in an epoch.
+    #[getter]
+    fn repeats(&self) -> bool {
+        self.loader.repeats()
+    }
+
     /// The names of the classes.
     #[getter]
     fn classes(&self) -> Vec<OsString> {

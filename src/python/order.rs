@@ -2,7 +2,7 @@
 
 use pyo3::{buffer::PyBuffer, prelude::*};
 
-use crate::{error::Result, loader::SharedOrder};
+use crate::{error::Result, loader::SharedOrder, sampler::Pacing};
 
 /// An order, with its table where workers can see it.
 #[pyclass(frozen, module = "stokehold._native")]
@@ -17,9 +17,25 @@ fn made(py: Python<'_>, make: impl FnOnce() -> Result<SharedOrder> + Send) -> Py
 impl Order {
     /// Draws samples by weight.
     #[staticmethod]
-    fn weighted(py: Python<'_>, weights: PyBuffer<f64>, num_samples: Option<u64>) -> PyResult<Self> {
+    fn weighted(py: Python<'_>, weights: PyBuffer<f64>, num_samples: Option<u64>, replacement: bool) -> PyResult<Self> {
         let weights = weights.to_vec(py)?;
-        made(py, || SharedOrder::weighted(&weights, num_samples))
+        let draw = if replacement { SharedOrder::weighted } else { SharedOrder::weighted_once };
+        made(py, || draw(&weights, num_samples))
+    }
+
+    /// Draws the easiest samples first; by the square root, or else evenly.
+    #[staticmethod]
+    fn curriculum(
+        py: Python<'_>,
+        difficulty: PyBuffer<f64>,
+        by_root: bool,
+        start: f64,
+        epochs: f64,
+        num_samples: Option<u64>,
+    ) -> PyResult<Self> {
+        let difficulty = difficulty.to_vec(py)?;
+        let pacing = if by_root { Pacing::Root } else { Pacing::Linear };
+        made(py, || SharedOrder::curriculum(&difficulty, pacing, (start, epochs), num_samples))
     }
 
     /// Gives each sample of a shuffled order some times in a row.
@@ -41,9 +57,14 @@ impl Order {
         made(py, || SharedOrder::listed(indices))
     }
 
-    /// Mixes parts of a source, of these lengths, by weight.
+    /// Mixes parts of a source, of these lengths, by weights that hold from an epoch on.
     #[staticmethod]
-    fn mixture(py: Python<'_>, weights: Vec<f64>, lengths: Vec<u64>, num_samples: Option<u64>) -> PyResult<Self> {
-        made(py, || SharedOrder::mixture(&weights, &lengths, num_samples))
+    fn mixture(
+        py: Python<'_>,
+        stages: Vec<(u64, Vec<f64>)>,
+        lengths: Vec<u64>,
+        num_samples: Option<u64>,
+    ) -> PyResult<Self> {
+        made(py, || SharedOrder::scheduled_mixture(&stages, &lengths, num_samples))
     }
 }

@@ -129,8 +129,9 @@ impl Sampler {
     /// It takes a bit of memory for each sample, and about the time that drawing the order takes.
     pub fn audit(&self, epoch: u64) -> Option<Audit> {
         let left_out = self.shares(epoch)?.left_out;
+        let order = self.order.with_drawn(self.seed, epoch);
         let ranks = (0..self.world_size).map(|rank| {
-            let partition = Self { rank, ..self.clone() }.partition(epoch, 0);
+            let partition = Self { rank, order: order.clone(), ..self.clone() }.partition(epoch, 0);
             (0..partition.batches()).map(move |batch| {
                 let rows = 0..partition.rows(batch);
                 rows.map(|row| partition.audited(batch, row)).collect::<Vec<_>>()
@@ -272,7 +273,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::{
-        super::{Blocks, ENDLESS, Even, Given, Order, OrderSpec, Table},
+        super::{Blocks, ENDLESS, Even, Given, Order, OrderSpec, Pacing, Table},
         *,
     };
 
@@ -370,10 +371,13 @@ mod tests {
         let explicit: Vec<u64> = (0..23).map(|at| at * at % 7).collect();
         for (spec, table) in [
             OrderSpec::weighted(&[1.0; 7], Some(23)).unwrap(),
+            OrderSpec::weighted_once(&[1.0, 0.0, 2.0, 5.0, 1.0, 1.0, 3.0], Some(5)).unwrap(),
+            OrderSpec::curriculum(&[2.0; 7], Pacing::Root, (0.1, 1.5), Some(19)).unwrap(),
             OrderSpec::repeated(3, Some(20)).unwrap(),
             OrderSpec::explicit(&explicit).unwrap(),
             OrderSpec::explicit(&[5, 2]).unwrap(),
             OrderSpec::mixture(&[1.0, 2.0], &[3, 4], Some(50)).unwrap(),
+            OrderSpec::scheduled_mixture(&[(0, vec![1.0, 2.0]), (5, vec![1.0, 0.0])], &[3, 4], Some(50)).unwrap(),
         ] {
             let order = Order::Given(Given::open(&spec, Some(Table::new(table)), 7).unwrap());
             for (world, even) in [1, 2, 5].into_iter().flat_map(|world| EVENS.map(|even| (world, even))) {

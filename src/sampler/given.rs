@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::{
+    curriculum,
     lists::Lists,
-    mixture,
+    mixture::{self, Before},
     order_spec::{OrderKind, OrderSpec},
+    pacing::Paced,
     permutation::Permutation,
     table::Table,
-    weighted,
+    weighted, weighted_once,
 };
 use crate::{
     error::{Error, Result},
@@ -53,7 +55,7 @@ impl Given {
     /// # Errors
     /// [`Error::Config`] where the order has no indices of its own in each epoch, or takes another number of them.
     pub fn give(&self, epoch: u64, table: Table) -> Result<()> {
-        let OrderKind::Listed { indices } = self.spec.kind else {
+        let Some(indices) = self.spec.indices_of_an_epoch() else {
             return Err(Error::Config(format!("order {} has the same indices in every epoch", self.spec.name())));
         };
         if (table.bytes().len() as u64) < indices * size_of::<u64>() as u64 {
@@ -63,11 +65,52 @@ impl Given {
         Ok(())
     }
 
-    /// Checks that indices which are to be given are as many as an epoch has, of samples that there are.
+    /// Returns the indices of an epoch, where the order draws them itself for each.
+    pub fn drawn(&self, seed: u64, epoch: u64) -> Option<Vec<u64>> {
+        match self.spec.kind {
+            OrderKind::WeightedOnce { weights, num_samples } => {
+                Some(weighted_once::draw(&self.table, (weights, num_samples), seed, epoch))
+            }
+            OrderKind::Weighted { .. }
+            | OrderKind::Curriculum { .. }
+            | OrderKind::Repeated { .. }
+            | OrderKind::Explicit { .. }
+            | OrderKind::Listed { .. }
+            | OrderKind::Mixture { .. } => None,
+        }
+    }
+
+    /// Tells whether the order draws the indices of each epoch itself.
+    pub(super) fn draws_indices(&self) -> bool {
+        match self.spec.kind {
+            OrderKind::WeightedOnce { .. } => true,
+            OrderKind::Weighted { .. }
+            | OrderKind::Curriculum { .. }
+            | OrderKind::Repeated { .. }
+            | OrderKind::Explicit { .. }
+            | OrderKind::Listed { .. }
+            | OrderKind::Mixture { .. } => false,
+        }
+    }
+
+    /// Returns the same order with the indices of an epoch, where it draws them itself; this value has them no more than before.
+    pub(super) fn with_drawn(&self, seed: u64, epoch: u64) -> Self {
+        let lists = match self.drawn(seed, epoch) {
+            Some(indices) => Lists::of_one(epoch, &indices),
+            None => self.lists.clone(),
+        };
+        Self { lists, ..self.clone() }
+    }
+
+    /// Checks that indices which somebody gives are as many as an epoch has, of samples that there are.
     ///
     /// # Errors
-    /// [`Error::Config`] where they are more or fewer, or for the largest one, where that is too large.
+    /// [`Error::Config`] where they are more or fewer, or for the largest one, where that is too large; and where the order draws
+    /// them itself.
     pub fn check_indices(&self, epoch: u64, indices: &[u64]) -> Result<()> {
+        if let OrderKind::WeightedOnce { .. } = self.spec.kind {
+            return Err(Error::Config(format!("order {} draws its indices itself", self.spec.name())));
+        }
         let (count, positions) = (indices.len() as u64, self.positions(self.samples));
         if count != positions {
             return Err(Error::Config(format!(
@@ -86,37 +129,41 @@ impl Given {
     /// Tells whether the order is a random one, and not somebody's choice.
     pub(super) fn is_random(&self) -> bool {
         match self.spec.kind {
-            OrderKind::Weighted { .. } | OrderKind::Repeated { .. } | OrderKind::Mixture { .. } => true,
-            OrderKind::Explicit { .. } | OrderKind::Listed { .. } => false,
+            OrderKind::Weighted { .. }
+            | OrderKind::WeightedOnce { .. }
+            | OrderKind::Repeated { .. }
+            | OrderKind::Mixture { .. } => true,
+            OrderKind::Curriculum { .. } | OrderKind::Explicit { .. } | OrderKind::Listed { .. } => false,
         }
     }
 
     /// Tells whether it is known which samples an epoch has.
     pub(super) fn is_known(&self, epoch: u64) -> bool {
-        match self.spec.kind {
-            OrderKind::Listed { .. } => self.lists.table(epoch).is_some(),
-            OrderKind::Weighted { .. }
-            | OrderKind::Repeated { .. }
-            | OrderKind::Explicit { .. }
-            | OrderKind::Mixture { .. } => true,
-        }
+        self.spec.indices_of_an_epoch().is_none() || self.lists.table(epoch).is_some()
     }
 
-    /// Returns what tells an epoch that has begun from that of another order.
-    pub fn digest_of(&self, epoch: u64) -> u64 {
+    /// Returns what tells its epochs from those of another order: all up to this one, where it has begun, and else those before it.
+    pub fn digest(&self, epoch: u64, has_begun: bool) -> u64 {
+        let last = if has_begun { epoch } else { epoch.saturating_sub(1) };
+        let digest = self.spec.digest(last);
         match self.spec.kind {
-            OrderKind::Listed { .. } => self.lists.digest(epoch).unwrap_or(0) ^ self.spec.digest(),
+            OrderKind::Listed { .. } if has_begun => self.lists.digest(epoch).unwrap_or(0) ^ digest,
             OrderKind::Weighted { .. }
+            | OrderKind::WeightedOnce { .. }
+            | OrderKind::Curriculum { .. }
             | OrderKind::Repeated { .. }
             | OrderKind::Explicit { .. }
-            | OrderKind::Mixture { .. } => self.spec.digest(),
+            | OrderKind::Listed { .. }
+            | OrderKind::Mixture { .. } => digest,
         }
     }
 
     /// Returns how many positions an epoch has over so many samples.
     pub(super) fn positions(&self, samples: u64) -> u64 {
         match &self.spec.kind {
-            OrderKind::Weighted { num_samples, .. } => *num_samples,
+            OrderKind::Weighted { num_samples, .. }
+            | OrderKind::WeightedOnce { num_samples, .. }
+            | OrderKind::Curriculum { num_samples, .. } => *num_samples,
             OrderKind::Repeated { times, num_samples } => num_samples.unwrap_or(samples.saturating_mul(*times)),
             OrderKind::Explicit { indices, .. } | OrderKind::Listed { indices } => *indices,
             OrderKind::Mixture { counts, .. } => counts.iter().sum(),
@@ -126,7 +173,11 @@ impl Given {
     /// Tells whether a sample may come twice in an epoch.
     pub(super) fn repeats(&self) -> bool {
         match self.spec.kind {
-            OrderKind::Weighted { .. } | OrderKind::Listed { .. } | OrderKind::Mixture { .. } => true,
+            OrderKind::Weighted { .. }
+            | OrderKind::Curriculum { .. }
+            | OrderKind::Listed { .. }
+            | OrderKind::Mixture { .. } => true,
+            OrderKind::WeightedOnce { .. } => false,
             OrderKind::Repeated { times, .. } => times > 1,
             OrderKind::Explicit { repeats, .. } => repeats,
         }
@@ -134,42 +185,54 @@ impl Given {
 
     /// Returns the order of an epoch over so many samples.
     pub(super) fn of_epoch(&self, samples: u64, seed: u64, epoch: u64) -> GivenEpoch {
-        let permutation = match self.spec.kind {
-            OrderKind::Repeated { .. } => Some(Permutation::new(samples, seed, epoch)),
-            OrderKind::Weighted { .. }
-            | OrderKind::Explicit { .. }
-            | OrderKind::Listed { .. }
-            | OrderKind::Mixture { .. } => None,
+        let drawn = match &self.spec.kind {
+            OrderKind::Weighted { .. } => Drawn::ByWeight,
+            OrderKind::Curriculum { paced, num_samples } => Drawn::Curriculum(*paced, *num_samples),
+            OrderKind::Repeated { times, .. } => Drawn::Repeated(Permutation::new(samples, seed, epoch), *times),
+            OrderKind::Mixture { lengths, counts, later } => {
+                Drawn::Mixture(lengths.clone(), Before::of(counts, later, epoch))
+            }
+            OrderKind::WeightedOnce { .. } | OrderKind::Explicit { .. } | OrderKind::Listed { .. } => Drawn::Table,
         };
         let table = self.lists.table(epoch).unwrap_or_else(|| self.table.clone());
-        GivenEpoch { spec: Arc::clone(&self.spec), table, samples, seed, epoch, permutation }
+        GivenEpoch { table, samples, seed, epoch, drawn }
     }
 }
 
 /// The order of one epoch.
 #[derive(Clone, Debug)]
 pub(super) struct GivenEpoch {
-    spec: Arc<OrderSpec>,
     table: Table,
     samples: u64,
     seed: u64,
     epoch: u64,
-    /// Of an order that repeats samples of a shuffled one.
-    permutation: Option<Permutation>,
+    drawn: Drawn,
+}
+
+/// How the samples of an epoch are found, with what is the same for all of them.
+#[derive(Clone, Debug)]
+enum Drawn {
+    ByWeight,
+    Curriculum(Paced, u64),
+    Repeated(Permutation, u64),
+    /// Of parts of these lengths.
+    Mixture(Vec<u64>, Before),
+    /// The table has their indices.
+    Table,
 }
 
 impl GivenEpoch {
     /// Returns the sample at a position.
     pub(super) fn get(&self, position: u64) -> u64 {
-        let (table, at) = (&self.table, (self.epoch, position));
-        match &self.spec.kind {
-            OrderKind::Weighted { .. } => weighted::draw(table, self.samples, self.seed, at),
-            OrderKind::Repeated { times, .. } => {
-                let position = position / times;
-                self.permutation.as_ref().map_or(position, |order| order.get(position))
+        let Self { table, samples, seed, epoch, drawn } = self;
+        match drawn {
+            Drawn::ByWeight => weighted::draw(table, *samples, *seed, (*epoch, position)),
+            Drawn::Curriculum(paced, num_samples) => {
+                curriculum::draw(table, (paced, *num_samples), *seed, (*epoch, position))
             }
-            OrderKind::Explicit { .. } | OrderKind::Listed { .. } => table.word(position),
-            OrderKind::Mixture { lengths, counts } => mixture::draw(table, (lengths, counts), self.seed, at),
+            Drawn::Repeated(order, times) => order.get(position / times),
+            Drawn::Mixture(lengths, before) => mixture::draw(table, lengths, before, *seed, position),
+            Drawn::Table => table.word(position),
         }
     }
 }
@@ -182,7 +245,7 @@ pub(super) fn seed_of(position: u64, seed: u64, epoch: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::pacing::Pacing, *};
 
     type WithTable = Result<(OrderSpec, Vec<u8>)>;
 
@@ -228,13 +291,30 @@ mod tests {
         clone.give(1, table(&[1, 2, 3])).unwrap();
         assert!(listed.is_known(0) && listed.is_known(1) && !listed.is_known(2));
         assert_eq!((order(&listed, 5, 0), order(&listed, 5, 1)), (vec![4, 4, 0], vec![1, 2, 3]));
-        assert_ne!(listed.digest_of(0), listed.digest_of(1));
+        assert_ne!(listed.digest(0, true), listed.digest(1, true));
+        assert_eq!(listed.digest(0, false), listed.digest(1, false));
         assert!(listed.give(2, table(&[1])).unwrap_err().to_string().contains("epoch 2 are not all there"));
         let refused = |indices: &[u64]| listed.check_indices(2, indices).unwrap_err().to_string();
         assert!(refused(&[1]).contains("epoch 2 must be 3, as many as those of epoch 0, not 1"));
         assert!(refused(&[0, 5, 1]).contains("epoch 2 have 5, and the source has 5 samples"));
+        let drawn = given(OrderSpec::weighted_once(&[1.0; 5], Some(3)).unwrap(), 5);
+        assert!(drawn.check_indices(0, &[0, 1, 2]).unwrap_err().to_string().contains("draws its indices itself"));
         let fixed = given(OrderSpec::explicit(&[1]).unwrap(), 5);
         assert!(fixed.is_known(7) && fixed.give(0, table(&[1])).unwrap_err().to_string().contains("every epoch"));
+    }
+
+    #[test]
+    fn what_an_order_draws_itself_is_known_once_it_is_given() {
+        let once = given(OrderSpec::weighted_once(&[1.0, 0.0, 2.0, 3.0, 1.0], Some(3)).unwrap(), 5);
+        assert!(!once.is_known(4) && !once.repeats());
+        let aside = once.with_drawn(3, 4);
+        assert!(aside.is_known(4) && !once.is_known(4));
+        let drawn = once.drawn(3, 4).unwrap();
+        assert_eq!(order(&aside, 5, 4), drawn);
+        once.give(4, Table::new(bytemuck::cast_slice::<u64, u8>(&drawn).to_vec())).unwrap();
+        assert_eq!(order(&once, 5, 4), drawn);
+        // A state needs none of them.
+        assert_eq!(once.digest(4, true), aside.digest(9, true));
     }
 
     #[test]
@@ -245,6 +325,26 @@ mod tests {
         assert!(weights(&[0.0; 3]).contains("all are 0") && weights(&[]).contains("there is none"));
         assert!(weights(&[1.0; 4]).contains("4 weights, and the source has 3 samples"));
         assert!(refused(OrderSpec::weighted(&[1.0], Some(0)), 1).contains("num_samples"));
+        let once = |weights: &[f64], count| refused(OrderSpec::weighted_once(weights, count), 3);
+        assert!(once(&[1.0, 0.0, 1.0], Some(3)).contains("num_samples must be 2 or less without replacement"));
+        assert!(
+            once(&[0.0; 3], None).contains("all are 0") && once(&[1.0; 2], None).contains("2 weights, and the source")
+        );
+        let paced = |difficulty: &[f64], ramp| refused(OrderSpec::curriculum(difficulty, Pacing::Root, ramp, None), 3);
+        assert!(
+            paced(&[1.0, f64::NAN], (0.5, 1.0)).contains("difficulty[1]")
+                && paced(&[], (0.5, 1.0)).contains("at least one")
+        );
+        assert!(
+            paced(&[1.0], (0.0, 1.0)).contains("start must") && paced(&[1.0], (f64::NAN, 1.0)).contains("start must")
+        );
+        assert!(
+            paced(&[1.0], (0.5, 0.0)).contains("epochs must") && paced(&[1.0], (0.5, f64::NAN)).contains("epochs must")
+        );
+        assert!(
+            paced(&[1.0], (0.5, f64::INFINITY)).contains("epochs must")
+                && paced(&[1.0], (1.0, 1.0)).contains("1 samples")
+        );
         assert!(refused(OrderSpec::repeated(0, None), 3).contains("times"));
         assert!(refused(OrderSpec::repeated(2, Some(7)), 3).contains("num_samples=7"));
         assert!(refused(OrderSpec::listed(0), 3).contains("at least one index"));
@@ -278,6 +378,10 @@ mod tests {
             OrderSpec::weighted(&[1.0, 2.0], None),
             OrderSpec::weighted(&[1.0, 3.0], None),
             OrderSpec::weighted(&[1.0, 2.0], Some(5)),
+            OrderSpec::weighted_once(&[1.0, 2.0], None),
+            OrderSpec::curriculum(&[1.0, 2.0], Pacing::Root, (0.5, 2.0), None),
+            OrderSpec::curriculum(&[1.0, 2.0], Pacing::Linear, (0.5, 2.0), None),
+            OrderSpec::curriculum(&[2.0, 1.0], Pacing::Root, (0.5, 2.0), None),
             OrderSpec::repeated(2, None),
             OrderSpec::repeated(3, None),
             OrderSpec::explicit(&[0, 1]),
@@ -285,7 +389,7 @@ mod tests {
             OrderSpec::mixture(&[1.0, 2.0], &[1, 1], None),
             OrderSpec::mixture(&[1.0, 2.0], &[1, 1], Some(9)),
         ];
-        let digests: std::collections::HashSet<u64> = all.into_iter().map(|made| made.unwrap().0.digest()).collect();
-        assert_eq!(digests.len(), 9);
+        let digests: std::collections::HashSet<u64> = all.into_iter().map(|made| made.unwrap().0.digest(0)).collect();
+        assert_eq!(digests.len(), 13);
     }
 }

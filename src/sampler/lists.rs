@@ -25,6 +25,13 @@ impl Lists {
     /// An epoch, the one after it, and one that is looked at aside.
     const KEPT: usize = 3;
 
+    /// Returns the indices of one epoch alone.
+    pub(super) fn of_one(epoch: u64, indices: &[u64]) -> Self {
+        let lists = Self::default();
+        lists.give(epoch, Table::new(bytemuck::cast_slice::<u64, u8>(indices).to_vec()));
+        lists
+    }
+
     /// Takes the indices of an epoch, in place of those that it had.
     pub(super) fn give(&self, epoch: u64, table: Table) {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@
 
 mod audit;
 mod blocks;
+mod curriculum;
 mod cut;
 mod cut_spec;
 mod even;
@@ -11,8 +12,10 @@ mod given;
 mod groups;
 mod lists;
 mod mixture;
+mod mixture_spec;
 mod order;
 mod order_spec;
+mod pacing;
 mod packing;
 mod partition;
 mod permutation;
@@ -20,6 +23,8 @@ mod shares;
 mod spans;
 mod table;
 mod weighted;
+mod weighted_once;
+mod weights;
 
 pub use self::{
     audit::{Audit, Fault, RankShare},
@@ -30,6 +35,7 @@ pub use self::{
     given::Given,
     order::{Order, Shuffle},
     order_spec::OrderSpec,
+    pacing::Pacing,
     partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
     shares::Shares,

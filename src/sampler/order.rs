@@ -109,8 +109,24 @@ impl Order {
         }
     }
 
+    /// Tells whether it draws the indices of each epoch by itself.
+    pub(super) fn draws_indices(&self) -> bool {
+        match self {
+            Self::Source | Self::Shuffled | Self::Blocks(_) => false,
+            Self::Given(order) => order.draws_indices(),
+        }
+    }
+
+    /// Returns the same order, which knows what an epoch has, as far as it draws that itself.
+    pub(super) fn with_drawn(&self, seed: u64, epoch: u64) -> Self {
+        match self {
+            Self::Source | Self::Shuffled | Self::Blocks(_) => self.clone(),
+            Self::Given(order) => Self::Given(order.with_drawn(seed, epoch)),
+        }
+    }
+
     /// Tells whether a sample may come twice in an epoch.
-    pub(super) fn repeats(&self) -> bool {
+    pub fn repeats(&self) -> bool {
         match self {
             Self::Source | Self::Shuffled | Self::Blocks(_) => false,
             Self::Given(order) => order.repeats(),

@@ -3,41 +3,61 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{mixture::Turns, weighted};
+use super::{
+    mixture::{Stage, Turns},
+    pacing::Paced,
+    weighted,
+    weights::check_drawn,
+};
 use crate::error::{Error, Result};
 
 /// An order as data. Where it needs a table, that lies in memory beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderSpec {
     pub(super) kind: OrderKind,
-    /// A hash of the kind and of the table.
+    /// A hash of the kind and of the table, as far as they are those of epoch 0.
     digest: u64,
+    /// The same as far as they are those of an epoch from which on the order is another one, and of all before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    later: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum OrderKind {
     /// Samples are drawn by weight, with replacement.
     Weighted { weights: u64, num_samples: u64 },
+    /// Samples are drawn by weight, without replacement: a list that each epoch has of its own.
+    WeightedOnce { weights: u64, num_samples: u64 },
+    /// The easiest samples first.
+    Curriculum { paced: Paced, num_samples: u64 },
     /// Each sample of a shuffled order comes some times in a row.
     Repeated { times: u64, num_samples: Option<u64> },
     /// The samples of a list.
     Explicit { indices: u64, largest: u64, repeats: bool },
     /// The samples of a list of so many indices that each epoch has of its own.
     Listed { indices: u64 },
-    /// Parts of the source in turn, by weight.
-    Mixture { lengths: Vec<u64>, counts: Vec<u64> },
+    /// Parts of the source in turn, by weight; `later` are the weights that hold from later epochs on.
+    Mixture {
+        lengths: Vec<u64>,
+        counts: Vec<u64>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        later: Vec<Stage>,
+    },
 }
 
 /// Each constructor returns the order, and the bytes of its table.
 impl OrderSpec {
-    /// The most parts of a mixture.
-    const MOST_PARTS: usize = 256;
-
-    fn new(kind: OrderKind, table: &[u8]) -> Self {
+    pub(super) fn new(kind: OrderKind, table: &[u8]) -> Self {
         let mut hash = Xxh3::new();
         hash.update(serde_json::to_string(&kind).unwrap_or_default().as_bytes());
         hash.update(table);
-        Self { digest: hash.digest(), kind }
+        Self { digest: hash.digest(), kind, later: Vec::new() }
+    }
+
+    /// Returns the same order, which was such a one before an epoch.
+    pub(super) fn after(self, epoch: u64, before: Self) -> Self {
+        let later = before.later.into_iter().chain([(epoch, self.digest)]).collect();
+        Self { digest: before.digest, later, ..self }
     }
 
     /// Draws each of `num_samples` positions, by default as many as there are weights, by weight and with replacement.
@@ -46,11 +66,7 @@ impl OrderSpec {
     /// [`Error::Config`] where there are no weights, one is negative, infinite or not a number, or all are 0; or for no
     /// positions.
     pub fn weighted(weights: &[f64], num_samples: Option<u64>) -> Result<(Self, Vec<u8>)> {
-        check_weights("Weighted", weights, |weight| weight >= 0.0, "0 or more")?;
-        if weights.iter().all(|weight| *weight == 0.0) {
-            let what = if weights.is_empty() { "there is none" } else { "all are 0" };
-            return Err(Error::Config(format!("Weighted: weights must have one above 0, and {what}")));
-        }
+        check_drawn("Weighted: weights", weights)?;
         let count = weights.len() as u64;
         let num_samples = positive("Weighted", num_samples)?.unwrap_or(count);
         let table = bytemuck::cast_slice(&weighted::table(weights)).to_vec();
@@ -93,59 +109,44 @@ impl OrderSpec {
         Ok((Self::new(OrderKind::Listed { indices }, &[]), Vec::new()))
     }
 
-    /// Mixes parts of a source, which lie one after the other and are so long, by weight, over `num_samples` positions; by
-    /// default as many as the source has samples.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where there are no parts or more than 256, not a weight for each, one that is not above 0, or an
-    /// empty part.
-    pub fn mixture(weights: &[f64], lengths: &[u64], num_samples: Option<u64>) -> Result<(Self, Vec<u8>)> {
-        let (parts, most) = (lengths.len(), Self::MOST_PARTS);
-        if weights.len() != parts {
-            let given = weights.len();
-            return Err(Error::Config(format!(
-                "Mixture: weights must be one for each part of the source, {parts}, not {given}"
-            )));
-        }
-        if parts == 0 || parts > most {
-            return Err(Error::Config(format!("Mixture: weights must be 1 to {most}, not {parts}")));
-        }
-        check_weights("Mixture", weights, |weight| weight > 0.0, "more than 0: leave a part out that is not to come")?;
-        if let Some(at) = lengths.iter().position(|length| *length == 0) {
-            return Err(Error::Config(format!("Mixture: lengths[{at}] must be 1 or more, not 0")));
-        }
-        let samples = lengths.iter().try_fold(0_u64, |sum, length| sum.checked_add(*length));
-        let samples = samples.ok_or_else(|| Error::config("Mixture: lengths are too large"))?;
-        let num_samples = positive("Mixture", num_samples)?.unwrap_or(samples);
-        let Turns { table, counts } = Turns::new(weights, num_samples);
-        Ok((Self::new(OrderKind::Mixture { lengths: lengths.into(), counts }, &table), table))
-    }
-
-    /// Returns how many bytes the table of a mixture has, of so many parts and positions.
-    pub fn mixture_bytes(parts: usize, num_samples: u64) -> u64 {
-        Turns::bytes(parts, num_samples)
-    }
-
     /// Returns the name of the order.
     pub fn name(&self) -> &'static str {
         match self.kind {
-            OrderKind::Weighted { .. } => "Weighted",
+            OrderKind::Weighted { .. } | OrderKind::WeightedOnce { .. } => "Weighted",
+            OrderKind::Curriculum { .. } => "Curriculum",
             OrderKind::Repeated { .. } => "Repeated",
             OrderKind::Explicit { .. } | OrderKind::Listed { .. } => "Explicit",
             OrderKind::Mixture { .. } => "Mixture",
         }
     }
 
-    /// Returns what tells it from another order.
-    pub fn digest(&self) -> u64 {
-        self.digest
+    /// Returns what tells it from another order, as far as an epoch and those before it go.
+    pub fn digest(&self, epoch: u64) -> u64 {
+        self.later.iter().rev().find(|(first, _)| *first <= epoch).map_or(self.digest, |(_, digest)| *digest)
     }
 
     /// Tells whether it has a table.
     pub fn has_table(&self) -> bool {
         match self.kind {
             OrderKind::Repeated { .. } | OrderKind::Listed { .. } => false,
-            OrderKind::Weighted { .. } | OrderKind::Explicit { .. } | OrderKind::Mixture { .. } => true,
+            OrderKind::Weighted { .. }
+            | OrderKind::WeightedOnce { .. }
+            | OrderKind::Curriculum { .. }
+            | OrderKind::Explicit { .. }
+            | OrderKind::Mixture { .. } => true,
+        }
+    }
+
+    /// Returns how many indices each epoch has of its own, where it has.
+    pub(super) fn indices_of_an_epoch(&self) -> Option<u64> {
+        match self.kind {
+            OrderKind::Listed { indices } => Some(indices),
+            OrderKind::WeightedOnce { num_samples, .. } => Some(num_samples),
+            OrderKind::Weighted { .. }
+            | OrderKind::Curriculum { .. }
+            | OrderKind::Repeated { .. }
+            | OrderKind::Explicit { .. }
+            | OrderKind::Mixture { .. } => None,
         }
     }
 
@@ -153,17 +154,25 @@ impl OrderSpec {
     pub(super) fn table_bytes(&self) -> u64 {
         match &self.kind {
             OrderKind::Repeated { .. } | OrderKind::Listed { .. } => 0,
-            OrderKind::Weighted { weights, .. } => weights * 16,
-            OrderKind::Explicit { indices, .. } => indices * 8,
-            OrderKind::Mixture { lengths, counts } => Turns::bytes(lengths.len(), counts.iter().sum()),
+            OrderKind::Weighted { weights: pairs, .. }
+            | OrderKind::Curriculum { paced: Paced { samples: pairs, .. }, .. } => pairs * 16,
+            OrderKind::WeightedOnce { weights: words, .. } | OrderKind::Explicit { indices: words, .. } => words * 8,
+            OrderKind::Mixture { lengths, counts, later } => {
+                Turns::bytes(lengths.len(), counts.iter().sum()).saturating_mul(1 + later.len() as u64)
+            }
         }
     }
 
     /// Checks that it is one of a source of so many samples.
     pub(super) fn check(&self, samples: u64) -> Result<()> {
         let what = match &self.kind {
-            OrderKind::Weighted { weights, .. } if *weights != samples => format!(
-                "Weighted with {weights} weights, and the source has {samples} samples: give one weight for each"
+            OrderKind::Weighted { weights, .. } | OrderKind::WeightedOnce { weights, .. } if *weights != samples => {
+                format!(
+                    "Weighted with {weights} weights, and the source has {samples} samples: give one weight for each"
+                )
+            }
+            OrderKind::Curriculum { paced: Paced { samples: given, .. }, .. } if *given != samples => format!(
+                "Curriculum with the difficulty of {given} samples, and the source has {samples}: give one number for each"
             ),
             OrderKind::Repeated { times, num_samples: Some(most) } if *most > samples.saturating_mul(*times) => {
                 format!(
@@ -179,6 +188,8 @@ impl OrderSpec {
                 lengths.iter().sum::<u64>()
             ),
             OrderKind::Weighted { .. }
+            | OrderKind::WeightedOnce { .. }
+            | OrderKind::Curriculum { .. }
             | OrderKind::Repeated { .. }
             | OrderKind::Explicit { .. }
             | OrderKind::Listed { .. }
@@ -189,20 +200,11 @@ impl OrderSpec {
 }
 
 /// Returns how many positions there are to be, unless that is none.
-fn positive(name: &str, num_samples: Option<u64>) -> Result<Option<u64>> {
+pub(super) fn positive(name: &str, num_samples: Option<u64>) -> Result<Option<u64>> {
     if num_samples == Some(0) {
         return Err(Error::Config(format!("{name}: num_samples must be 1 or more, not 0")));
     }
     Ok(num_samples)
-}
-
-fn check_weights(name: &str, weights: &[f64], allowed: fn(f64) -> bool, meaning: &str) -> Result<()> {
-    match weights.iter().position(|weight| !weight.is_finite() || !allowed(*weight)) {
-        None => Ok(()),
-        Some(at) => {
-            Err(Error::Config(format!("{name}: weights[{at}] must be a finite number, {meaning}, not {}", weights[at])))
-        }
-    }
 }
 
 /// Tells whether an index, none of which is above `largest`, comes twice.

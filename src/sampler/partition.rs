@@ -56,22 +56,18 @@ impl Sampler {
         self.order.is_known(epoch) && self.cut.as_ref().is_none_or(|cut| cut.is_known(epoch))
     }
 
-    /// Checks that the order of an epoch is known.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] where nobody has given its indices.
-    pub fn check_order(&self, epoch: u64) -> Result<()> {
-        if self.order.is_known(epoch) {
-            return Ok(());
-        }
-        Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")))
+    /// Tells whether it is known which samples an epoch has, or the order draws that itself.
+    pub fn can_plan(&self, epoch: u64) -> bool {
+        self.order.is_known(epoch) || self.order.draws_indices()
     }
 
     /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those that the cut was made
     /// with. None where there is no cut, or its groups are known.
     pub fn plan(&self, epoch: u64, lengths: &[u32]) -> Option<Vec<u8>> {
         let cut = self.cut.as_ref().filter(|cut| !cut.is_known(epoch))?;
-        let order = &self.order.of_epoch(self.len, self.seed, epoch);
+        let is_known = self.order.is_known(epoch);
+        let order = if is_known { self.order.clone() } else { self.order.with_drawn(self.seed, epoch) };
+        let order = &order.of_epoch(self.len, self.seed, epoch);
         let (positions, is_random) = (self.positions(), self.order.is_random());
         let Self { seed, drop_last, .. } = *self;
         let ordered = Ordered { order, positions, is_random, lengths, seed, epoch, drop_last };

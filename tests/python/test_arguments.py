@@ -45,13 +45,16 @@ NEEDED: dict[str, Any] = {
     "columns": {"x": np.arange(6)},
     "data": b"x",
     "degrees": 10,
+    "difficulty": [1.0] * 6,
     "dtype": "float32",
     "epoch": 1,
+    "epochs": 2,
     "field": "x",
     "format": "XYWH",
     "freq_mask_param": 8,
     "function": np.negative,
     "image": "image",
+    "index": 1,
     "indices": [0],
     "kernel_size": 3,
     "layout": "CHW",
@@ -112,7 +115,7 @@ def public() -> dict[str, Callable[..., Any]]:
     found = {name: getattr(module, name) for module in modules for name in module.__all__}
     loader = sh.Loader(NEEDED["source"], num_workers=0)
     methods = [getattr(NEEDED["source"], name) for name in ("select", "filter", "split", "with_columns", "values")]
-    methods += [loader.set_epoch, loader.epochs, loader.load_state_dict, loader.audit, loader.replay]
+    methods += [loader.set_epoch, loader.epochs, loader.load_state_dict, loader.audit, loader.replay, loader.sample]
     return {
         name: each
         for name, each in sorted((found | {method.__name__: method for method in methods}).items())

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -283,6 +282,18 @@ def test_a_batch_is_replayed_and_epochs_can_be_chosen(name: str) -> None:
         assert bytes_of(given) == third
 
 
+def test_a_sample_is_made_alone() -> None:
+    for source in (table(), [{"tokens": tokens, "weights": WEIGHTS[at]} for at, tokens in enumerate(TOKENS)]):
+        found = loader("best_fit", source).sample(11)
+        assert found["tokens"].tolist() == TOKENS[11].tolist()
+        assert set(found) == {"tokens", "weights", *({"label"} if isinstance(source, sh.Table) else ())}
+
+
+def test_batches_that_are_given_are_not_cut() -> None:
+    with pytest.raises(ValueError, match="cut must be None, not Packing"):
+        loader("best_fit", shuffle=False, order=sh.Explicit([[0, 1, 2], [3, 4, 5]]))
+
+
 def test_looking_at_other_epochs_leaves_that_which_goes_on() -> None:
     expected = bytes_of(loader("concat"))
     with loader("concat", num_workers=2, prefetch=1) as given:
@@ -325,6 +336,8 @@ def test_the_next_epoch_is_begun_in_advance(tmp_path: Path) -> None:
         sh.Weighted(np.arange(LEN) % 3, num_samples=150),
         sh.Explicit([*range(30, 60), 5, 5, 5]),
         sh.Explicit(lambda epoch: [(epoch + 3 * at) % LEN for at in range(80)]),
+        sh.Weighted(np.arange(LEN) + 1, num_samples=40, replacement=False),
+        sh.Curriculum(LENGTHS, epochs=2),
         sh.Mixture([1, 2], lengths=[7, 90], num_samples=120),
     ],
     ids=lambda order: repr(order)[:9],
@@ -358,7 +371,9 @@ def test_what_is_not_shuffled_comes_in_the_order_of_the_source() -> None:
 
 
 def test_samples_that_are_too_long_go_by_what_is_chosen() -> None:
-    with pytest.raises(ValueError, match=r"Packing: sample 1 has length 37, and the most is 30, and 23 others too.*too_long="):
+    with pytest.raises(
+        ValueError, match=r"Packing: sample 1 has length 37, and the most is 30, and 23 others too.*too_long="
+    ):
         loader("best_fit", cut=sh.Packing(30, LENGTHS, FIELDS))
     whole = loader("best_fit", cut=sh.Packing(30, LENGTHS, FIELDS, too_long="truncate"))
     seen = {int(i): part for batch in whole for i, part in zip(batch.indices, parts(batch), strict=True)}

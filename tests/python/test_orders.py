@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,18 +34,42 @@ def listed(epoch: int) -> list[int]:
     return [(epoch * 7 + at * at) % LEN for at in range(19)]
 
 
+class Told:
+    """A sampler that is told the epoch."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(listed(0))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(listed(self.epoch))
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+
 ORDERS: dict[str, Callable[[], sh.Order]] = {
     "weighted": lambda: sh.Weighted(np.arange(LEN) % 4, num_samples=31),
     "balanced": lambda: sh.Weighted.balanced([0] * 20 + [1, 1, 2]),
+    "once": lambda: sh.Weighted(np.arange(LEN) % 4, num_samples=13, replacement=False),
+    "all once": lambda: sh.Weighted.balanced([0] * 20 + [1, 1, 2], replacement=False),
+    "curriculum": lambda: sh.Curriculum(np.arange(LEN)[::-1] // 3, epochs=3.5, start=0.1),
+    "linear": lambda: sh.Curriculum(np.arange(LEN), 2, "linear", num_samples=31),
     "repeated": lambda: sh.Repeated(3),
     "cut": lambda: sh.Repeated(2, num_samples=29),
     "explicit": lambda: sh.Explicit([5, 1, 1, 22, 0, 7, 5, 9, 11]),
     "listed": lambda: sh.Explicit(listed),
     "subset": lambda: sh.Explicit([21, 4, 7, 0, 13]),
+    "sampler": lambda: sh.Explicit(Told()),
     "mixture": lambda: sh.Mixture([0.2, 0.5, 0.3], num_samples=40, lengths=LENGTHS),
+    "stages": lambda: sh.Mixture([(0, [1, 1, 0]), (1, [0, 2, 1]), (4, [1, 1, 1])], num_samples=37, lengths=LENGTHS),
     "counts": lambda: sh.Mixture.of_counts([3, 9, 4], lengths=LENGTHS),
 }
-REPEAT = {"listed", "weighted", "balanced", "repeated", "cut", "explicit", "mixture", "counts"}
+ONCE = {"once", "all once", "subset"}
+"""Those that give no sample twice in an epoch."""
+REPEAT = set(ORDERS) - ONCE
 
 
 class Drawn:
@@ -86,15 +112,20 @@ def test_datasets_of_python_draw_by_place(name: str, start: Any) -> None:
         assert bytes_of(given) == expected
 
 
-def test_a_kill_changes_nothing() -> None:
-    expected = bytes_of(loader("weighted"), epochs=4)
-    with loader("weighted", num_workers=2) as given:
+@pytest.mark.parametrize("name", ["weighted", "listed", "once", "curriculum"])
+def test_a_kill_changes_nothing(name: str) -> None:
+    expected = bytes_of(loader(name), epochs=8)
+    with loader(name, num_workers=2) as given:
         found = []
-        for _ in range(4):
+        for _ in range(8):
             batches = iter(given)
-            os.kill(given.stats()["workers"][0]["pid"], signal.SIGKILL)
+            # One that was killed in the epoch before may have no successor yet.
+            with suppress(ProcessLookupError):
+                os.kill(given.stats()["workers"][0]["pid"], signal.SIGKILL)
             found += [(b.indices.tolist(), b.valid.tolist(), {n: r.tobytes() for n, r in b.items()}) for b in batches]
         assert found == expected
+        # Those that took a seat in the middle forget the epochs before it, and have nothing else to end for.
+        assert {ending.split(" ", 2)[2] for ending in given.stats()["endings"]} == {"killed by signal 9 (SIGKILL)"}
 
 
 def check_draws_differ(given: sh.Loader) -> None:
@@ -129,8 +160,10 @@ def keep(sample: dict[str, Any]) -> dict[str, Any]:
 def test_orders_without_repeats_draw_as_a_shuffle_does() -> None:
     """The bytes of a sample are those that it has in the source's order."""
     usual = {x: drawn.tobytes() for batch in sh.Loader(Drawn(), seed=5, num_workers=0) for x, drawn in rows(batch)}
-    found = {x: drawn.tobytes() for batch in loader("subset", Drawn()) for x, drawn in rows(batch)}
-    assert found == {x: usual[x] for x in (21, 4, 7, 0, 13)}
+    for name in ("subset", "once"):
+        found = {x: drawn.tobytes() for batch in loader(name, Drawn()) for x, drawn in rows(batch)}
+        assert found == {x: usual[x] for x in found}
+    assert set(order(loader("subset"))) == {21, 4, 7, 0, 13}
 
 
 def rows(batch: Any) -> list[tuple[int, Any]]:
@@ -224,6 +257,67 @@ def test_weights_say_how_often_a_sample_comes() -> None:
     assert (abs(counts - 40_000 * shares) <= 4 * np.sqrt(40_000 * shares * (1 - shares))).all(), counts
 
 
+def test_without_replacement_a_sample_comes_once_in_an_epoch_and_sooner_by_its_weight() -> None:
+    weights = np.array([0.0, 1.0, 2.0, 5.0, 0.0])
+    given = sh.Loader(sh.Arrays({"x": np.arange(5)}), order=sh.Weighted(weights, 2, replacement=False), num_workers=0)
+    epochs = 4000
+    drawn = Counter(tuple(order(given)) for _ in range(epochs))
+    assert set(drawn) == {(a, b) for a in (1, 2, 3) for b in (1, 2, 3) if a != b}
+    for (first, second), count in drawn.items():
+        # Of the pairs of two draws, the second among the others; four standard deviations.
+        share = weights[first] / 8 * weights[second] / (8 - weights[first])
+        assert abs(count - epochs * share) < 4 * np.sqrt(epochs * share * (1 - share)), drawn
+
+
+def test_it_is_the_law_of_torchs_sampler() -> None:
+    """Whose draws without replacement go by exponential times too: which pairs come first, of both."""
+    weights, epochs = torch.tensor([1.0, 2.0, 5.0]), 4000
+    theirs = torch.Generator().manual_seed(1)
+    pairs = Counter(
+        tuple(torch.utils.data.WeightedRandomSampler(weights, 2, replacement=False, generator=theirs))
+        for _ in range(epochs)
+    )
+    given = sh.Loader(sh.Arrays({"x": np.arange(3)}), order=sh.Weighted(weights, 2, replacement=False), num_workers=0)
+    found = Counter(tuple(order(given)) for _ in range(epochs))
+    for pair, count in pairs.items():
+        # Both seeds make the outcome fixed; four standard deviations of a difference.
+        assert abs(found[pair] - count) < 4 * np.sqrt(2 * count), (pairs, found)
+
+
+def test_an_audit_and_a_replay_leave_an_epoch_that_was_drawn() -> None:
+    with loader("once", num_workers=2) as given:
+        whole = [order(given) for _ in range(6)]
+        given.set_epoch(2)
+        batches = iter(given)
+        found = order([next(batches)])
+        for epoch in (5, 0, 1, 4):
+            told = given.audit(epoch)
+            assert (told["positions"], told["left_out"]) == (13, 0)
+            assert order([given.replay(epoch, 1)]) == whole[epoch][4:8]
+        assert found + order(batches) == whole[2]
+        given.set_epoch(0)
+        assert order(given) == whole[0]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "root"])
+def test_the_easiest_come_first_and_later_all(schedule: Any) -> None:
+    difficulty = np.random.default_rng(3).permutation(200)
+    source = sh.Arrays({"difficulty": difficulty})
+    curriculum = sh.Curriculum(source.values("difficulty"), epochs=3, schedule=schedule, start=0.1)
+    given = sh.Loader(source, batch_size=50, order=curriculum, num_workers=0)
+    for epoch in range(5):
+        found = np.concatenate([batch["difficulty"] for batch in given])
+        progress = np.minimum(1, (epoch * 200 + np.arange(200)) / 600)
+        share = 0.1 + 0.9 * progress if schedule == "linear" else np.sqrt(0.01 + 0.99 * progress)
+        # A sample may come once its share of easier ones is reached.
+        assert (found < np.ceil(200 * share - 1e-9) + 1e-9).all()
+        if epoch >= 3:
+            assert sorted(found) == list(range(200))
+        else:
+            # The hardest ones that may come do come.
+            assert found[-40:].max() > 200 * share[-40] * 0.8
+
+
 def test_classes_are_balanced_also_those_of_a_source() -> None:
     labels = np.array([0] * 900 + [1] * 90 + [2] * 10)
     source = sh.Arrays({"x": np.arange(1000), "label": labels, "other": labels % 2})
@@ -263,6 +357,51 @@ def test_passes_over_a_source_go_on_in_the_next_epoch() -> None:
     assert all(sorted(first_source[at : at + 5]) == [0, 1, 2, 3, 4] for at in range(0, 15, 5))
 
 
+def test_weights_change_with_the_epoch_and_passes_go_on() -> None:
+    found = [order(loader("stages", num_workers=workers)) for workers in (0, 2) for _ in (0,)]
+    assert found[0] == found[1]
+    given = loader("stages")
+    epochs = [order(given) for _ in range(6)]
+    parts = [np.bincount(np.searchsorted(np.cumsum(LENGTHS), each, "right"), minlength=3) for each in epochs]
+    for epoch, shares in enumerate([[1 / 2, 1 / 2, 0], *[[0, 2 / 3, 1 / 3]] * 3, *[[1 / 3, 1 / 3, 1 / 3]] * 2]):
+        assert (abs(parts[epoch] - 37 * np.array(shares)) < 1).all()
+    last = [index for each in epochs for index in each if index >= 7]
+    for at in range(0, len(last) - 15, 16):
+        assert sorted(last[at : at + 16]) == list(range(7, LEN))
+
+
+def test_weights_may_be_others_in_epochs_that_had_not_begun() -> None:
+    def mixing(weights: Any) -> sh.Loader:
+        return loader("stages", order=sh.Mixture(weights, num_samples=20, lengths=LENGTHS))
+
+    old = mixing([1, 2, 3])
+    old.set_epoch(2)
+    batches = iter(old)
+    next(batches)
+    middle = old.state_dict()
+    rest = order(batches)
+    end = old.state_dict()
+    assert (middle["epoch"], middle["cursor"], end["epoch"], end["cursor"]) == (2, 4, 3, 0)
+    for weights in ([(0, [1, 2, 3]), (3, [1, 0, 0])], [(0, [1, 2, 3]), (3, [0, 1, 1]), (9, [1, 1, 1])]):
+        new = mixing(weights)
+        new.load_state_dict(middle)
+        assert order(new) == rest
+        after = order(new)
+        new.load_state_dict(end)
+        assert order(new) == after
+        assert after != order(mixing([1, 2, 3]))
+    for others in ([(0, [1, 2, 3]), (2, [1, 1, 1])], [(0, [1, 1, 1]), (3, [1, 0, 0])], [1, 2, 4]):
+        for state in (middle, end):
+            with pytest.raises(ValueError, match="it was taken with another Mixture"):
+                mixing(others).load_state_dict(state)
+    # Epoch 3 has begun with the new weights.
+    new = mixing([(0, [1, 2, 3]), (3, [1, 1, 0])])
+    new.load_state_dict(end)
+    next(iter(new))
+    with pytest.raises(ValueError, match="it was taken with another Mixture"):
+        old.load_state_dict(new.state_dict())
+
+
 def test_the_lengths_of_sources_are_those_of_the_concat() -> None:
     one, two, three = SOURCE.select(range(3)), SOURCE.select(range(7)), SOURCE
     assert list((one + two + three).lengths) == [3, 7, LEN]
@@ -299,6 +438,76 @@ def test_workers_that_replace_others_have_the_indices_of_the_epoch(workers: int)
                 os.kill(given.stats()["workers"][0]["pid"], signal.SIGKILL)
             found += [(b.indices.tolist(), b.valid.tolist(), {n: r.tobytes() for n, r in b.items()}) for b in batches]
         assert found == expected
+
+
+def batches_of(given: Any) -> list[list[int]]:
+    return [batch.indices.tolist() for batch in given]
+
+
+@pytest.mark.parametrize("form", ["lists", "array", "function", "tensors"])
+def test_batches_of_a_batch_sampler_come_as_they_are(form: str) -> None:
+    whole = [[1, 5, 9, 2], [3, 3, 0, 7], [22, 8, 4, 6]]
+    given: Any = {
+        "lists": whole,
+        "array": np.array(whole),
+        "function": lambda epoch: [[(index + epoch) % LEN for index in batch] for batch in whole],
+        "tensors": [torch.tensor(batch) for batch in whole],
+    }[form]
+    with sh.Loader(SOURCE, batch_size=4, order=sh.Explicit(given), num_workers=2) as made:
+        assert batches_of(made) == whole
+        assert (batches_of(made) == whole) == (form != "function")
+    # Of each batch, each rank has its share.
+    ranks = [
+        sh.Loader(SOURCE, batch_size=2, order=sh.Explicit(given), num_workers=0, rank=rank, world_size=2)
+        for rank in (0, 1)
+    ]
+    for rank, made in enumerate(ranks):
+        assert batches_of(made) == [batch[rank::2] for batch in whole]
+    # The last one may have fewer.
+    made = sh.Loader(SOURCE, batch_size=4, order=sh.Explicit([*whole, [9, 1]]), num_workers=0)
+    assert batches_of(made) == [*whole, [9, 1]]
+
+
+def test_pytorchs_samplers_are_gone_over_once_an_epoch() -> None:
+    data = range(LEN)
+    plain = torch.utils.data.BatchSampler(torch.utils.data.SequentialSampler(data), 5, drop_last=False)
+    made = sh.Loader(SOURCE, batch_size=5, order=sh.Explicit(plain), num_workers=0)
+    assert batches_of(made) == [list(batch) for batch in plain]
+    seeded = sh.Explicit(
+        lambda epoch: torch.utils.data.RandomSampler(data, generator=torch.Generator().manual_seed(epoch))
+    )
+    with sh.Loader(SOURCE, batch_size=5, order=seeded, num_workers=2) as made:
+        epochs = [order(made) for _ in range(3)]
+        assert all(sorted(each) == list(data) for each in epochs)
+        assert epochs[0] != epochs[1]
+        assert order([made.replay(1, 2)]) == epochs[1][10:15]
+    drawn = torch.utils.data.RandomSampler(data, generator=torch.Generator().manual_seed(3))
+    expected = torch.utils.data.RandomSampler(data, generator=torch.Generator().manual_seed(3))
+    made = sh.Loader(SOURCE, batch_size=5, order=sh.Explicit(drawn), num_workers=0)
+    # An iterator of which nothing was taken asks for nothing again.
+    iter(made)
+    assert [order(made) for _ in range(2)] == [list(expected) for _ in range(2)]
+    # Epoch 1 is there still, and nobody knows epoch 0 any more.
+    assert made.audit(1)["positions"] == LEN
+    with pytest.raises(ValueError, match="indices of epoch 0 are others than RandomSampler gave before"):
+        made.replay(0, 0)
+
+
+def test_a_samplers_epoch_is_set_also_within_a_batch_sampler() -> None:
+    spread: Any = torch.utils.data.DistributedSampler(SOURCE, num_replicas=1, rank=0, seed=2)
+    cut = torch.utils.data.BatchSampler(spread, 6, drop_last=True)
+    made = sh.Loader(SOURCE, batch_size=6, order=sh.Explicit(cut), num_workers=0)
+    made.set_epoch(4)
+    found = batches_of(made)
+    state = made.state_dict()
+    again = order(made)
+    spread.set_epoch(4)
+    assert found == list(cut)
+    spread.set_epoch(5)
+    assert again == [index for batch in cut for index in batch]
+    other = sh.Loader(SOURCE, batch_size=6, order=sh.Explicit(cut), num_workers=0)
+    other.load_state_dict(state)
+    assert order(other) == again
 
 
 def test_an_epoch_whose_indices_are_others_is_not_gone_on_with() -> None:
@@ -356,8 +565,8 @@ def test_a_state_of_another_order_is_refused() -> None:
     for name, make in ORDERS.items():
         own = loader(name)
         for other, state in states.items():
-            # Of a list, only an epoch that has begun is told apart.
-            if other == name:
+            # Of a list, only an epoch that has begun is told apart; and these two give the same ones.
+            if other == name or {other, name} == {"listed", "sampler"}:
                 own.load_state_dict(state)
                 continue
             with pytest.raises(ValueError, match="this state cannot be resumed: it was taken with") as error:
@@ -370,7 +579,6 @@ def test_a_state_of_another_order_is_refused() -> None:
         loader("weighted").load_state_dict(state | {"cursor": 32})
 
 
-ANY: Any = list
 ARRAYS = sh.Arrays({"x": np.arange(5)})
 
 
@@ -395,6 +603,49 @@ ARRAYS = sh.Arrays({"x": np.arange(5)})
         (lambda: sh.Loader(ARRAYS, order=sh.Weighted([1])), ValueError, "1 weights, and the source has 5 samples"),
         (lambda: sh.Weighted.balanced([0.5]), TypeError, "Weighted.balanced: labels must be whole numbers"),
         (lambda: sh.Weighted.balanced(ARRAYS), ValueError, "field must be one of 'x', not 'label'"),
+        (
+            lambda: sh.Weighted([1, 0, 2], 3, replacement=False),
+            ValueError,
+            "Weighted: num_samples must be 2 or less without replacement, as many as there are weights above 0, not 3",
+        ),
+        (
+            lambda: sh.Weighted([1], replacement=anything("no")),
+            TypeError,
+            "Weighted: replacement must be True or False",
+        ),
+        (
+            lambda: sh.Loader(ARRAYS, order=sh.Weighted([1], replacement=False)),
+            ValueError,
+            "1 weights, and the source has 5 samples",
+        ),
+        (lambda: sh.Curriculum([], 1), ValueError, "Curriculum: difficulty must be numbers, one for each sample, and"),
+        (
+            lambda: sh.Curriculum([1, float("nan")], 1),
+            ValueError,
+            r"Curriculum: difficulty\[1\] must be a finite number",
+        ),
+        (lambda: sh.Curriculum([1], 0), ValueError, "Curriculum: epochs must be more than 0, .* not 0"),
+        (
+            lambda: sh.Curriculum([1], 2.0**62),
+            ValueError,
+            r"epochs must be .* fewer than 2\*\*62 positions",
+        ),
+        (
+            lambda: sh.Curriculum([1], 1, start=0),
+            ValueError,
+            "start must be more than 0 and at most 1, not 0",
+        ),
+        (lambda: sh.Curriculum([1], 1, start=1.5), ValueError, "Curriculum: start must be .* not 1.5"),
+        (
+            lambda: sh.Curriculum([1], 1, anything("step")),
+            ValueError,
+            "schedule must be one of 'linear', 'root'",
+        ),
+        (
+            lambda: sh.Loader(ARRAYS, order=sh.Curriculum([1], 1)),
+            ValueError,
+            "Curriculum with the difficulty of 1 samples, and the source has 5",
+        ),
         (lambda: sh.Repeated(0), ValueError, "Repeated: times must be 1 or more, not 0"),
         (
             lambda: sh.Loader(ARRAYS, order=sh.Repeated(3, num_samples=16)),
@@ -406,15 +657,55 @@ ARRAYS = sh.Arrays({"x": np.arange(5)})
         (lambda: sh.Explicit([0.5]), TypeError, "Explicit: indices must be whole numbers, in one row, not float64"),
         (lambda: sh.Explicit([True]), TypeError, "Explicit: indices must be whole numbers, in one row, not bool"),
         (lambda: sh.Loader(ARRAYS, order=sh.Explicit([0, 5])), ValueError, "the index 5, and the source has 5 samples"),
+        (
+            lambda: sh.Explicit([[0, 1], [2], [3, 4]]),
+            ValueError,
+            r"Explicit: indices\[1\] must be a batch of 2, as the first one, not of 1: batches of a loader",
+        ),
+        (lambda: sh.Explicit([[0, 1], [2, 3, 4]]), ValueError, r"indices\[1\] must be a batch of 2, .* not of 3"),
+        (lambda: sh.Explicit(anything([[0, 1], 2])), TypeError, r"indices\[1\] must be a batch of whole numbers"),
+        (lambda: sh.Explicit([[0, -1]]), ValueError, r"indices\[0\] must be 0 or more, not -1"),
+        (lambda: sh.Explicit(Endless()), TypeError, "must be a sampler that has a length, not .*Endless.*: of one"),
+        (
+            lambda: sh.Explicit(torch.utils.data.DistributedSampler(anything(ARRAYS), num_replicas=2, rank=0)),
+            ValueError,
+            "DistributedSampler gives one rank its own",
+        ),
+        (
+            lambda: sh.Loader(ARRAYS, batch_size=3, order=sh.Explicit([[0, 1], [2, 3]]), num_workers=0),
+            ValueError,
+            "Explicit: indices are batches of 2, and Loader: batch_size is 3",
+        ),
+        (
+            lambda: sh.Loader(ARRAYS, batch_size=2, order=sh.Explicit([[0, 1]]), rank=0, world_size=2),
+            ValueError,
+            "batches of 2, and Loader: batch_size is 2 on each of 2 ranks",
+        ),
+        (
+            lambda: len(sh.Loader(ARRAYS, batch_size=1, order=sh.Explicit([[0, 1]]), num_workers=0)),
+            ValueError,
+            "batches of 2, and Loader: batch_size is 1: a batch",
+        ),
         (lambda: sh.Mixture([1, 0]), ValueError, r"Mixture: weights\[1\] must be more than 0, not 0"),
         (lambda: sh.Mixture([1, float("nan")]), ValueError, r"Mixture: weights\[1\] must be a finite number"),
         (lambda: sh.Mixture([]), ValueError, "Mixture: weights must have at least one"),
+        (lambda: sh.Mixture([(1, [1])]), ValueError, r"Mixture: weights\[0\]\[0\] must be 0, the first epoch, not 1"),
+        (
+            lambda: sh.Mixture([(0, [1]), (0, [2])]),
+            ValueError,
+            r"\[1\]\[0\] must be more than 0, the epoch before",
+        ),
+        (lambda: sh.Mixture([(0, [1]), (2, [1, 2])]), ValueError, r"weights\[1\]\[1\] must be 1 weights, .* not 2"),
+        (lambda: sh.Mixture([(0, [1]), (2, [0])]), ValueError, r"weights\[1\]\[1\] must have a weight above 0"),
+        (lambda: sh.Mixture([(0, [1, -1])]), ValueError, r"weights\[0\]\[1\]\[1\] must be more than 0, not -1"),
+        (lambda: sh.Mixture([(0, [1, 0]), (2, [2, 0])]), ValueError, "those of source 1 never are: leave a source out"),
+        (lambda: sh.Mixture(anything([(0, [1]), 2])), TypeError, r"weights\[1\] must be a pair of an epoch and its"),
         (lambda: sh.Mixture([1], lengths=[1, 2]), ValueError, "Mixture: lengths must be 1, one for each weight, not 2"),
         (lambda: sh.Mixture.of_counts([1, 0]), ValueError, r"counts\[1\] must be 1 to .*, not 0"),
         (lambda: sh.Mixture.of_counts([]), ValueError, "at least one"),
         (lambda: sh.Loader(ARRAYS, order=sh.Mixture([1, 2])), ValueError, "Mixture: weights must be one for each part"),
         (lambda: sh.Loader(ARRAYS, order=sh.Mixture([1, 2], lengths=[2, 2])), ValueError, "4 samples together"),
-        (lambda: sh.Loader(ARRAYS, order=ANY([1, 2])), TypeError, "Loader: order must be a Weighted"),
+        (lambda: sh.Loader(ARRAYS, order=anything([1, 2])), TypeError, "Loader: order must be a Weighted"),
         (
             lambda: sh.Loader(ARRAYS, order=sh.Order()),
             NotImplementedError,
@@ -432,6 +723,18 @@ ARRAYS = sh.Arrays({"x": np.arange(5)})
 def test_what_cannot_be_is_said(make: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def anything(given: Any) -> Any:
+    """Returns a value of which a type checker is not to know what it is."""
+    return given
+
+
+class Endless:
+    """A sampler without an end."""
+
+    def __iter__(self) -> Any:
+        return itertools.count()
 
 
 class Stream:
