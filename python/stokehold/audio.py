@@ -52,8 +52,8 @@ class Waveform(_Described):
     """Says how the audio files of a source become waveforms: those in tar shards, records and tables.
 
     The field is as that of an `Audio` column: ``float32`` of shape (samples,), or (samples, channels). A `Member` of a
-    `WebDataset` and a `Feature` of a `TFRecord` take it in the place of what is taken of them; `Parquet`, `Arrow` and
-    `HuggingFace` by the name of the field, as their ``audio``.
+    `WebDataset` and a `Feature` of a `TFRecord` take it in the place of what is taken of them; `Parquet`, `Arrow`,
+    `HuggingFace` and `Mds` by the name of the field, as their ``audio``.
 
     Args:
         sample_rate: As for `Audio`, and likewise the others.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from stokehold.audio import Waveform, waveforms
 from stokehold.cache import cache_folder
 from stokehold.checks import path as checked_path
 from stokehold.checks import renamed
@@ -48,12 +49,13 @@ class Mds(Table):
     are unpacked once, to ``cache``, which then takes as much of the disk as the samples have bytes.
 
     ``jpeg`` and ``png`` are encoded images; ``str``, ``json`` and numbers of any precision (``str_int`` and so on) are
-    texts; ``bytes`` are bytes; numbers, and arrays whose dtype and shape the index says (``ndarray:float32:3,4``), are
-    tensors.
+    texts; ``bytes`` are bytes, or waveforms where `audio` says so; numbers, and arrays whose dtype and shape the index
+    says (``ndarray:float32:3,4``), are tensors.
 
     Args:
         folder: The folder, or one of its splits.
         fields: The columns to be read, by field name; by default all, by their names.
+        audio: Fields that hold audio files, in columns of ``bytes``, and the `Waveform` that each becomes.
         cache: The folder in which unpacked shards are kept, of each compressed file as it is now; True for
             ``stokehold`` in ``$XDG_CACHE_HOME``, which is ``~/.cache`` if nothing else is said; False keeps none, so
             that compressed shards are refused.
@@ -63,7 +65,8 @@ class Mds(Table):
         ValueError: The index is none; a shard is compressed by anything else, is broken, leads out of the folder, has
             another size than the index says or offsets that lead out of it; a column is missing or differs between
             shards, or has an encoding that is not read: pickles, which could run any code, raw pictures of Pillow,
-            lists, and arrays that say themselves what they are.
+            lists, and arrays that say themselves what they are. `audio` names no field, or one that is not ``bytes``.
+        TypeError: An argument is of another type.
     """
 
     def __init__(
@@ -71,10 +74,12 @@ class Mds(Table):
         folder: str | os.PathLike[str],
         fields: Mapping[str, str] | None = None,
         *,
+        audio: Mapping[str, Waveform] | None = None,
         cache: str | os.PathLike[str] | bool = True,
     ) -> None:
         root = checked_path("Mds: folder", folder)
         given = renamed("Mds: fields", fields)
+        sounds = waveforms("Mds", audio)
         kept = cache_folder("Mds", cache)
         described = _index(root)
         encodings = _columns(root, described)
@@ -83,6 +88,13 @@ class Mds(Table):
             if key not in encodings:
                 raise ValueError(f"{root}: there is no column `{key}`; there are {', '.join(encodings)}")
         specs = {name: _spec(f"{root}: column `{key}`", encodings[key]) for name, key in wanted.items()}
+        for name, waveform in sounds.items():
+            if name not in specs:
+                raise ValueError(f"Mds: audio names `{name}`, which is no field; there are {', '.join(specs)}")
+            if specs[name]["kind"] != "bytes":
+                encoding = encodings[wanted[name]]
+                raise ValueError(f"Mds: audio[{name!r}] needs a column of bytes, not of the encoding {encoding!r}")
+            specs[name] = waveform.spec()
         paths = _unpacked(root, described, kept)
         files = [_places(path, shard) for path, shard in zip(paths, described, strict=True)]
         shards = [file.shard for file in files]

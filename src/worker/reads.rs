@@ -53,6 +53,11 @@ impl Usual {
         add(&self.bytes, len);
     }
 
+    /// Adds how long a row took that was read and made by one thread.
+    fn add_row(&self, took: Duration) {
+        add(&self.nanos, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
     fn is_slow(&self) -> bool {
         Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) >= SLOW_READ
     }
@@ -131,6 +136,18 @@ impl<F: Fn(Fetched) -> Result<()> + Clone + Send + 'static> Reads<F> {
         Self { shared, queue, pass_on, overlaps, threads: Vec::new() }
     }
 
+    /// Returns the rows that are as quickly made as read, as long as reads are quick: then the thread that reads makes them too.
+    pub(super) fn quick_rows(&self, mut rows: impl Iterator<Item = RowMut>) -> impl Iterator<Item = RowMut> {
+        let mut begun: Option<Instant> = None;
+        std::iter::from_fn(move || {
+            let now = Instant::now();
+            if let Some(before) = begun.replace(now) {
+                self.shared.usual.add_row(now - before);
+            }
+            if self.overlaps && self.shared.usual.is_slow() { None } else { rows.next() }
+        })
+    }
+
     /// Reads with this reader where reads are quick, and else on another thread.
     pub(super) fn read(&mut self, to_read: ToRead, reader: &mut dyn Reader) -> Result<()> {
         if !self.overlaps || !self.shared.usual.is_slow() {
@@ -195,6 +212,11 @@ mod tests {
         assert!(quick.is_some_and(|reads| (4..40).contains(&reads)), "{quick:?}");
         assert!((90..=100).contains(&usual.len()), "{}", usual.len());
         usual.add(Duration::MAX, 0);
+        assert!(usual.is_slow());
+        let usual = Usual::default();
+        usual.add_row(Duration::from_micros(2));
+        assert!(!usual.is_slow());
+        usual.add_row(Duration::from_millis(20));
         assert!(usual.is_slow());
     }
 

@@ -13,8 +13,9 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(fill: Fill, partition: Arc<Partition>) -> Self {
-        Self { fill, partition, left: Mutex::new((fill.run.rows, RunReport::default())) }
+    /// Returns a run of which so many rows are left, with what is to be reported of the others.
+    pub(super) fn new(fill: Fill, partition: Arc<Partition>, left: u32, done: RunReport) -> Self {
+        Self { fill, partition, left: Mutex::new((left, done)) }
     }
 
     /// Adds what was found while a row was read.

@@ -226,7 +226,8 @@ enum Task {
 /// Records read ahead, beyond those that are being decoded.
 const READ_AHEAD: usize = 3;
 
-/// This thread reads, and others do where that takes long; a pool of threads decodes.
+/// This thread reads, and others do where that takes long; a pool of threads decodes. Where there is nothing to decode, this
+/// thread makes the rows as long as reads are quick: to hand them on would take longer.
 fn serve_ahead(worker: Worker) -> Result<i32> {
     let Worker { channel, mut arena, mailbox, filler, sampler, threads, mut term, .. } = worker;
     let threads = threads as usize;
@@ -267,7 +268,9 @@ fn serve_ahead(worker: Worker) -> Result<i32> {
         let to_decode = to_decode.clone();
         move |fetched| to_decode.send(Task::Row(fetched)).map_err(gone)
     };
-    let mut reader = filler.pipeline().reader();
+    let (mut reader, mut record) = (filler.pipeline().reader(), Record::default());
+    let mut scratch = filler.pipeline().scratch();
+    let makes_rows = threads == 1 && filler.pipeline().copies_memory();
     let mut reads = Reads::new(filler.clone(), (spare, in_flight), pass_on);
     let mut partitions = Partitions { sampler, known: HashMap::new() };
     channel.send(&Report::Up)?;
@@ -278,9 +281,19 @@ fn serve_ahead(worker: Worker) -> Result<i32> {
             to_decode.send(Task::Batch(fill, partition, rows)).map_err(gone)?;
             continue;
         }
-        let running = Arc::new(Running::new(fill, partition));
-        for row in rows.into_rows() {
-            reads.read(ToRead { row, running: Arc::clone(&running) }, &mut *reader)?;
+        let (mut rows, mut left, mut run) = (rows.into_rows(), fill.run.rows, RunReport::default());
+        if makes_rows {
+            let row_task = RowTask { partition: &partition, batch: fill.batch, attempt: fill.attempt };
+            let quick = reads.quick_rows(&mut rows).inspect(|_| left -= 1);
+            filler.fill_rows(row_task, quick, (&mut *reader, &mut record), &mut scratch, &mut run);
+        }
+        if left == 0 {
+            report(&channel, &mailbox, fill.tag, &run)?;
+        } else {
+            let running = Arc::new(Running::new(fill, partition, left, run));
+            for row in rows {
+                reads.read(ToRead { row, running: Arc::clone(&running) }, &mut *reader)?;
+            }
         }
         if term.is_over(fill.run.rows) {
             // What is still being read and decoded is reported first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -85,8 +86,28 @@ def hugging_face(folder: Path, waveform: sh.Waveform | None) -> sh.Source:
     return sh.HuggingFace(folder, audio=None if waveform is None else {"audio": waveform})
 
 
+def mds(folder: Path, waveform: sh.Waveform | None) -> sh.Source:
+    """A shard as MDSWriter writes one: a number, and the bytes of a file."""
+    records = [struct.pack("<I", len(content)) + struct.pack("<q", at) + content for at, content in enumerate(FILES)]
+    ends = np.cumsum([4 * (len(FILES) + 2), *map(len, records)]).astype("<u4")
+    (folder / "x.mds").write_bytes(struct.pack("<I", len(FILES)) + ends.tobytes() + b"".join(records))
+    described = {
+        "column_encodings": ["int", "bytes"],
+        "column_names": ["n", "sound"],
+        "column_sizes": [8, None],
+        "compression": None,
+        "format": "mds",
+        "raw_data": {"basename": "x.mds", "bytes": int(ends[-1])},
+        "samples": len(FILES),
+    }
+    (folder / "index.json").write_text(json.dumps({"shards": [described], "version": 2}))
+    audio = None if waveform is None else {"audio": waveform}
+    return sh.Mds(folder, {"audio": "sound", "n": "n"}, audio=audio)
+
+
 SOURCES = {
     "shards": shards,
+    "mds": mds,
     "records": records,
     "parquet": parquet(is_struct=False),
     "parquet structs": parquet(is_struct=True),
@@ -156,11 +177,17 @@ def test_what_holds_no_files_is_refused(tmp_path: Path) -> None:
     for make in (
         lambda given: sh.Parquet(tmp_path / "x.parquet", audio=given),
         lambda given: sh.Arrow("x", audio=given),
+        lambda given: sh.Mds(tmp_path, audio=given),
     ):
         with pytest.raises(TypeError, match=r"audio\['n'\] must be a Waveform, not 16000"):
             make({"n": 16_000})
     with pytest.raises(ValueError, match="audio names `none`, "):
         sh.Parquet(tmp_path / "x.parquet", audio={"none": WAVEFORM})
+    mds(tmp_path, None)
+    with pytest.raises(ValueError, match=r"Mds: audio\['n'\] needs a column of bytes, not of the encoding 'int'"):
+        sh.Mds(tmp_path, audio={"n": WAVEFORM})
+    with pytest.raises(ValueError, match="audio names `audio`, which is no field; there are n, sound"):
+        sh.Mds(tmp_path, audio={"audio": WAVEFORM})
 
 
 def test_a_bad_member_is_a_bad_sample(tmp_path: Path) -> None:

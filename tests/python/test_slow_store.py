@@ -20,7 +20,8 @@ STORE = Path(__file__).parents[2] / "benches/sources/slow_store.c"
 IMAGES = 90
 GROUP = 10
 
-# Prints a checksum of all batches for each way to read them, and the names of the threads that workers had.
+# Prints a checksum of one field of all batches for each way to read them, and the names of the threads that workers
+# had.
 PROGRAM = """
 import hashlib, json, os, sys
 from pathlib import Path
@@ -32,11 +33,12 @@ def threads(pid):
 
 def read(source, shuffle, workers):
     sums, names = hashlib.sha256(), set()
-    chain = {"image": [sh.CenterCrop(16)]}
+    field = "tokens" if isinstance(source, sh.TokenBin) else "image"
+    chain = {"image": [sh.CenterCrop(16)]} if field == "image" else {}
     with sh.Loader(source, batch_size=8, shuffle=shuffle, seed=1, transforms=chain, num_workers=workers) as loader:
         for epoch in range(2):
             for batch in loader:
-                sums.update(batch["image"].tobytes())
+                sums.update(batch[field].tobytes())
             pids = [worker["pid"] for worker in loader.stats()["workers"]] or [os.getpid()]
             names.update(*map(threads, pids))
     return sums.hexdigest(), sorted(names)
@@ -48,6 +50,7 @@ def main(folder, cache):
     ways = {
         "folder": (lambda: sh.ImageFolder(folder / "photos"), True),
         "tar": (lambda: sh.WebDataset(folder / "photos.tar", {"image": "jpg"}, cache=False), True),
+        "tokens": (lambda: sh.TokenBin(folder / "tokens.bin", 8), True),
         "blocks": (parquet, "blocks"),
         "in order": (parquet, False),
         "selected": (lambda: parquet().select(range(5, 85)), False),
@@ -64,8 +67,10 @@ if __name__ == "__main__":
 
 
 def write(folder: Path) -> int:
-    """Writes the same images in three ways; returns a cache that holds four row groups."""
+    """Writes the same images in three ways, and tokens; returns a cache that holds four row groups."""
     random = np.random.default_rng(0)
+    folder.mkdir()
+    random.integers(0, 50_000, 8 * IMAGES + 1).astype("<u2").tofile(folder / "tokens.bin")
     (folder / "photos/a").mkdir(parents=True)
     for number in range(IMAGES):
         pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -102,11 +107,12 @@ def test_a_slow_store_gives_the_same_bytes(tmp_path: Path) -> None:
 
     fast, late = said({}), said(slow)
     assert {way: sums for way, (sums, _) in late.items()} == {way: sums for way, (sums, _) in fast.items()}
-    for name in ("folder", "tar", "blocks", "in order", "concatenated", "selected"):
+    for name in ("folder", "tar", "tokens", "blocks", "in order", "concatenated", "selected"):
         assert len({late[f"{name}, {workers} workers"][0] for workers in (0, 1, 2)}) == 1, name
     for workers in (1, 2):
         assert "read" in late[f"folder, {workers} workers"][1]
         assert "read" in late[f"tar, {workers} workers"][1]
+        assert "read" in late[f"tokens, {workers} workers"][1]
     for workers in (0, 1, 2):
         assert "groups" in late[f"blocks, {workers} workers"][1]
         assert "groups" in late[f"in order, {workers} workers"][1]

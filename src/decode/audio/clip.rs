@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use symphonia::{
     core::{
-        audio::{AudioBufferRef, SampleBuffer, SignalSpec},
+        audio::{AudioBuffer, AudioBufferRef, Signal, SignalSpec},
         codecs::DecoderOptions,
         errors::Error,
         formats::{FormatOptions, FormatReader},
@@ -112,7 +112,8 @@ fn decode(format: Format, file: &[u8], channels: usize, budget: &mut Budget) -> 
     let track = reader.tracks().first().ok_or("it has no track")?;
     let (id, parameters) = (track.id, track.codec_params.clone());
     let promised = parameters.n_frames.filter(|_| format.counts());
-    let mut taken = Taken { channels, spec: None, planes: vec![Vec::new(); channels], left: budget.left() };
+    let mut taken =
+        Taken { channels, spec: None, planes: vec![Vec::new(); channels], left: budget.left(), floats: None };
     if let Some(frames) = promised {
         taken.fits(frames)?;
     }
@@ -177,6 +178,8 @@ struct Taken {
     planes: Vec<Vec<f32>>,
     /// What of the budget is left for them.
     left: u64,
+    /// Memory for those of one packet.
+    floats: Option<AudioBuffer<f32>>,
 }
 
 impl Taken {
@@ -205,16 +208,25 @@ impl Taken {
             None => self.spec = Some(spec),
         }
         self.fits(self.frames() + decoded.frames() as u64)?;
-        let mut samples = SampleBuffer::<f32>::new(decoded.capacity() as u64, spec);
-        samples.copy_interleaved_ref(decoded);
-        let frames = samples.samples().chunks_exact(has);
-        if let [plane] = &mut self.planes[..] {
-            plane.extend(frames.map(|frame| frame.iter().sum::<f32>() / has as f32));
-        } else {
-            for frame in frames {
-                self.planes.iter_mut().zip(frame).for_each(|(plane, sample)| plane.push(*sample));
+        let mut floats = match self.floats.take() {
+            Some(kept) if kept.capacity() == decoded.capacity() => kept,
+            Some(_) | None => decoded.make_equivalent(),
+        };
+        decoded.convert(&mut floats);
+        for (channel, plane) in self.planes.iter_mut().enumerate() {
+            plane.extend_from_slice(floats.chan(channel));
+        }
+        if let ([plane], true) = (&mut self.planes[..], has > 1) {
+            let start = plane.len() - floats.frames();
+            let mixed = &mut plane[start..];
+            for channel in 1..has {
+                mixed.iter_mut().zip(floats.chan(channel)).for_each(|(sum, sample)| *sum += sample);
+            }
+            for sum in mixed {
+                *sum /= has as f32;
             }
         }
+        self.floats = Some(floats);
         Ok(())
     }
 }

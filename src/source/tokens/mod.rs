@@ -147,10 +147,14 @@ impl Source for Tokens {
         self.identity
     }
 
+    fn does_io(&self) -> bool {
+        self.windows.does_io()
+    }
+
     // A window is a few KiB, and mostly in the kernel's memory: handing it from thread to thread would take longer than
     // reading it.
-    fn does_io(&self) -> bool {
-        false
+    fn is_quick(&self) -> bool {
+        true
     }
 
     fn enter(&self, seat: u32) -> Result<()> {

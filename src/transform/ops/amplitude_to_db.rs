@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     op::{OpKey, Operation, Role, SoundOp},
-    sound::{Sound, SoundShape},
+    sound::{Sound, SoundShape, decibels},
 };
 use crate::budget::Budget;
 
 /// The smallest value that has a logarithm of its own: torchaudio's `amin`.
-const LEAST: f64 = 1e-10;
+const LEAST: f32 = 1e-10;
 
 /// What the values of a spectrogram are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +59,7 @@ impl SoundOp for AmplitudeToDB {
             AmplitudeType::Power => 10.0,
             AmplitudeType::Magnitude => 20.0,
         };
-        for value in sound.planes.iter_mut().flatten() {
-            *value = (factor * libm::log10(f64::from(*value).max(LEAST))) as f32;
-        }
+        sound.planes.iter_mut().for_each(|plane| decibels(plane, factor, LEAST));
         if let Some(top) = self.top_db {
             let most = sound.planes.iter().flatten().copied().fold(f32::NEG_INFINITY, f32::max);
             let least = (f64::from(most) - top) as f32;

@@ -1,18 +1,17 @@
 //! The discrete Fourier transform of several signals at once, one in each lane.
 //!
 //! It is Stockham's form of the fast transform: factors of 4 and 2, and odd ones by their symmetry, each pass from one
-//! buffer to another, so that the result is in order. Lanes do not touch each other, which makes plain loops wide ones.
-//! The time grows with the sum of the factors: a length that is a large prime is slow.
+//! buffer to another, so that the result is in order. Lanes do not touch each other. The time grows with the sum of the
+//! factors: a length that is a large prime is slow.
 
 use std::f64::consts::TAU;
 
-/// How many complex signals are transformed at once.
-pub(super) const LANES: usize = 4;
+use super::lanes::{LANES, Lanes, Reals};
 
 /// How many real signals are transformed at once: one in the real part of each lane, one in the imaginary part.
 pub(super) const FRAMES: usize = 2 * LANES;
 
-/// A number of each signal.
+/// A number of each signal, in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Complex {
     pub(super) re: [f64; LANES],
@@ -22,46 +21,56 @@ pub(super) struct Complex {
 /// The cosine and the sine of an angle.
 type Turn = (f64, f64);
 
+/// A number of each signal, in hand.
+#[derive(Clone, Copy)]
+pub(super) struct Number<R> {
+    pub(super) re: R,
+    pub(super) im: R,
+}
+
 #[expect(clippy::inline_always, reason = "these are parts of vectorised loops")]
 impl Complex {
+    /// Takes it in hand.
     #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        Self {
-            re: std::array::from_fn(|lane| self.re[lane] + other.re[lane]),
-            im: std::array::from_fn(|lane| self.im[lane] + other.im[lane]),
-        }
+    pub(super) fn taken<L: Lanes>(&self, lanes: L) -> Number<L::Reals> {
+        Number { re: lanes.reals(&self.re), im: lanes.reals(&self.im) }
+    }
+}
+
+#[expect(clippy::inline_always, reason = "these are parts of vectorised loops")]
+impl<R: Reals> Number<R> {
+    /// Puts it back.
+    #[inline(always)]
+    pub(super) fn put(self) -> Complex {
+        Complex { re: self.re.numbers(), im: self.im.numbers() }
     }
 
     #[inline(always)]
-    fn minus(self, other: Self) -> Self {
-        Self {
-            re: std::array::from_fn(|lane| self.re[lane] - other.re[lane]),
-            im: std::array::from_fn(|lane| self.im[lane] - other.im[lane]),
-        }
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { re: self.re.plus(other.re), im: self.im.plus(other.im) }
+    }
+
+    #[inline(always)]
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self { re: self.re.minus(other.re), im: self.im.minus(other.im) }
     }
 
     /// Adds a multiple of another number.
     #[inline(always)]
     fn plus_times(self, other: Self, factor: f64) -> Self {
-        Self {
-            re: std::array::from_fn(|lane| self.re[lane] + other.re[lane] * factor),
-            im: std::array::from_fn(|lane| self.im[lane] + other.im[lane] * factor),
-        }
+        Self { re: self.re.plus(other.re.times(factor)), im: self.im.plus(other.im.times(factor)) }
     }
 
     /// Turns by a quarter, clockwise.
     #[inline(always)]
     fn quarter(self) -> Self {
-        Self { re: self.im, im: std::array::from_fn(|lane| -self.re[lane]) }
+        Self { re: self.im, im: self.re.negated() }
     }
 
     /// Turns clockwise.
     #[inline(always)]
     fn turned(self, (cos, sin): Turn) -> Self {
-        Self {
-            re: std::array::from_fn(|lane| self.re[lane] * cos + self.im[lane] * sin),
-            im: std::array::from_fn(|lane| self.im[lane] * cos - self.re[lane] * sin),
-        }
+        Self { re: self.re.times(cos).plus(self.im.times(sin)), im: self.im.times(cos).minus(self.re.times(sin)) }
     }
 }
 
@@ -75,7 +84,8 @@ pub(super) struct Fourier {
 
 /// One pass: the transforms of numbers that lie `stride * span` apart.
 #[derive(Clone, Copy)]
-struct Pass<'a> {
+struct Pass<'a, L> {
+    lanes: L,
     turns: &'a [Turn],
     span: usize,
     stride: usize,
@@ -99,17 +109,18 @@ impl Fourier {
     /// Transforms what is in `signals`; `spare` is as long.
     #[expect(clippy::inline_always, reason = "it is the body of a vectorised loop")]
     #[inline(always)]
-    pub(super) fn run(&self, signals: &mut Vec<Complex>, spare: &mut Vec<Complex>) {
+    pub(super) fn run(&self, lanes: impl Lanes, signals: &mut Vec<Complex>, spare: &mut Vec<Complex>) {
         let (mut left, mut stride) = (self.len(), 1);
+        let zero = Complex::default().taken(lanes);
         for &radix in &self.factors {
-            let pass = Pass { turns: &self.turns, span: left / radix, stride };
+            let pass = Pass { lanes, turns: &self.turns, span: left / radix, stride };
             match radix {
                 2 => pass.two(signals, spare),
-                3 => pass.odd(3, [Complex::default(); 1], [Complex::default(); 1], signals, spare),
+                3 => pass.odd(3, [zero; 1], [zero; 1], signals, spare),
                 4 => pass.four(signals, spare),
-                5 => pass.odd(5, [Complex::default(); 2], [Complex::default(); 2], signals, spare),
+                5 => pass.odd(5, [zero; 2], [zero; 2], signals, spare),
                 _ => {
-                    let half = || vec![Complex::default(); radix / 2];
+                    let half = || vec![zero; radix / 2];
                     pass.odd(radix, half(), half(), signals, spare);
                 }
             }
@@ -140,33 +151,40 @@ fn factors(mut len: usize) -> Vec<usize> {
 }
 
 #[expect(clippy::inline_always, reason = "these are the bodies of vectorised loops")]
-impl Pass<'_> {
+impl<L: Lanes> Pass<'_, L> {
+    /// Returns a number of a block, so many parts behind its first ones.
     #[inline(always)]
-    fn two(self, from: &[Complex], to: &mut [Complex]) {
-        let Self { turns, span, stride, .. } = self;
+    fn number(&self, from: &[Complex], block: usize, part: usize, at: usize) -> Number<L::Reals> {
+        from[at + self.stride * (block + self.span * part)].taken(self.lanes)
+    }
+
+    #[inline(always)]
+    fn two(&self, from: &[Complex], to: &mut [Complex]) {
+        let Self { turns, stride, .. } = *self;
         for (block, to) in to.chunks_exact_mut(2 * stride).enumerate() {
             let turn = turns[block * stride];
             for at in 0..stride {
-                let [a, b] = [0, 1].map(|part| from[at + stride * (block + span * part)]);
-                to[at] = a.plus(b);
-                to[at + stride] = a.minus(b).turned(turn);
+                let (a, b) = (self.number(from, block, 0, at), self.number(from, block, 1, at));
+                to[at] = a.plus(b).put();
+                to[at + stride] = a.minus(b).turned(turn).put();
             }
         }
     }
 
     #[inline(always)]
-    fn four(self, from: &[Complex], to: &mut [Complex]) {
-        let Self { turns, span, stride, .. } = self;
+    fn four(&self, from: &[Complex], to: &mut [Complex]) {
+        let Self { turns, stride, .. } = *self;
         for (block, to) in to.chunks_exact_mut(4 * stride).enumerate() {
             let [one, two, three] = [1, 2, 3].map(|number| turns[block * number * stride]);
             for at in 0..stride {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|part| from[at + stride * (block + span * part)]);
+                let (a, b) = (self.number(from, block, 0, at), self.number(from, block, 1, at));
+                let (c, d) = (self.number(from, block, 2, at), self.number(from, block, 3, at));
                 let (even, odd) = (a.plus(c), b.plus(d));
                 let (across, turned) = (a.minus(c), b.minus(d).quarter());
-                to[at] = even.plus(odd);
-                to[at + stride] = across.plus(turned).turned(one);
-                to[at + 2 * stride] = even.minus(odd).turned(two);
-                to[at + 3 * stride] = across.minus(turned).turned(three);
+                to[at] = even.plus(odd).put();
+                to[at + stride] = across.plus(turned).turned(one).put();
+                to[at + 2 * stride] = even.minus(odd).turned(two).put();
+                to[at + 3 * stride] = across.minus(turned).turned(three).put();
             }
         }
     }
@@ -175,30 +193,30 @@ impl Pass<'_> {
     /// radix comes once more, so that it is known where the call is compiled, and with it memory for half as many.
     #[inline(always)]
     fn odd(
-        self,
+        &self,
         radix: usize,
-        mut sums: impl AsMut<[Complex]>,
-        mut differences: impl AsMut<[Complex]>,
+        mut sums: impl AsMut<[Number<L::Reals>]>,
+        mut differences: impl AsMut<[Number<L::Reals>]>,
         from: &[Complex],
         to: &mut [Complex],
     ) {
-        let Self { turns, span, stride, .. } = self;
+        let Self { turns, stride, .. } = *self;
         let (sums, differences) = (&mut sums.as_mut()[..radix / 2], &mut differences.as_mut()[..radix / 2]);
         // Of one circle in `radix` parts.
         let part_of = turns.len() / radix;
         for (block, to) in to.chunks_exact_mut(radix * stride).enumerate() {
             for at in 0..stride {
-                let first = from[at + stride * block];
+                let first = self.number(from, block, 0, at);
                 let mut whole = first;
                 for pair in 0..radix / 2 {
-                    let [one, other] =
-                        [pair + 1, radix - 1 - pair].map(|part| from[at + stride * (block + span * part)]);
+                    let one = self.number(from, block, pair + 1, at);
+                    let other = self.number(from, block, radix - 1 - pair, at);
                     (sums[pair], differences[pair]) = (one.plus(other), one.minus(other));
                     whole = whole.plus(sums[pair]);
                 }
-                to[at] = whole;
+                to[at] = whole.put();
                 for number in 1..=radix / 2 {
-                    let (mut along, mut across, mut part) = (first, Complex::default(), 0);
+                    let (mut along, mut across, mut part) = (first, Complex::default().taken(self.lanes), 0);
                     for pair in 0..radix / 2 {
                         part = if part + number >= radix { part + number - radix } else { part + number };
                         let (cos, sin) = turns[part * part_of];
@@ -206,9 +224,9 @@ impl Pass<'_> {
                         across = across.plus_times(differences[pair], sin);
                     }
                     let across = across.quarter();
-                    to[at + number * stride] = along.plus(across).turned(turns[block * number * stride]);
+                    to[at + number * stride] = along.plus(across).turned(turns[block * number * stride]).put();
                     let number = radix - number;
-                    to[at + number * stride] = along.minus(across).turned(turns[block * number * stride]);
+                    to[at + number * stride] = along.minus(across).turned(turns[block * number * stride]).put();
                 }
             }
         }
@@ -219,11 +237,11 @@ impl Pass<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::lanes::Portable, *};
 
     fn transformed(signals: &[Complex]) -> Vec<Complex> {
         let (mut signals, mut spare) = (signals.to_vec(), signals.to_vec());
-        Fourier::new(signals.len()).run(&mut signals, &mut spare);
+        Fourier::new(signals.len()).run(Portable, &mut signals, &mut spare);
         signals
     }
 

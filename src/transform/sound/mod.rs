@@ -1,16 +1,19 @@
 //! What is done to sound: waveforms become spectrograms, and these others, by torchaudio's formulas.
 //!
 //! The operations themselves, with their arguments, are in [`ops`](super::ops). Sums are in `float64` and in one order, the
-//! sine, the cosine and the logarithm are those of `libm`, and each number is rounded once, when it is stored: the result
-//! has the same bits on every machine.
+//! sine and the cosine are those of `libm`, the logarithm of decibels is our own, and each number is rounded once, when it
+//! is stored: the result has the same bits on every machine.
 
+mod decibels;
 mod fourier;
+mod lanes;
 mod mel;
 mod spectrum;
 
 use bytemuck::cast_slice;
 
 pub(super) use self::{
+    decibels::decibels,
     mel::MelBank,
     spectrum::{Power, Spectrum},
 };

@@ -5,8 +5,8 @@ use std::f64::consts::TAU;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::vector::vectorised,
-    fourier::{Complex, FRAMES, Fourier, LANES},
+    fourier::{Complex, FRAMES, Fourier},
+    lanes::{self, LANES, Lanes, Reals, Work},
     mel::MelBank,
 };
 
@@ -99,7 +99,7 @@ impl Spectrum {
     pub(in crate::transform) fn bytes(&self, samples: usize, frames: usize, rows: usize) -> u64 {
         let (len, values) = (self.fourier.len() as u64, frames as u64 * rows as u64);
         let padded = samples as u64 + 2 * self.pad as u64 + len;
-        let space = (2 * size_of::<Complex>() as u64 + size_of::<[f64; FRAMES]>() as u64) * len;
+        let space = (2 * size_of::<Complex>() + size_of::<[f64; FRAMES]>() + size_of::<f32>()) as u64 * len;
         (padded + values) * size_of::<f32>() as u64 + space
     }
 
@@ -127,15 +127,12 @@ impl Spectrum {
     pub(in crate::transform) fn run(&self, samples: &[f32], frames: usize, mel: Option<&MelBank>) -> Vec<f32> {
         let padded = self.padded(samples);
         let rows = mel.map_or_else(|| self.bins(), MelBank::len);
-        let mut space = Space {
-            signals: vec![Complex::default(); self.fourier.len()],
-            spare: vec![Complex::default(); self.fourier.len()],
-            powers: vec![[0.0; FRAMES]; self.bins()],
-        };
+        let mut space = Space::of(self);
         let mut mels = vec![[0.0; FRAMES]; mel.map_or(0, MelBank::len)];
         let mut made = vec![0.0; frames * rows];
         for (number, out) in made.chunks_mut(FRAMES * rows).enumerate() {
-            some_frames(self, &padded[number * FRAMES * self.hop..], out.len() / rows, &mut space);
+            let samples = &padded[number * FRAMES * self.hop..];
+            lanes::widest(SomeFrames { spectrum: self, samples, count: out.len() / rows, space: &mut space });
             let found = if let Some(mel) = mel {
                 mel.apply(&space.powers, &mut mels);
                 &mels
@@ -156,36 +153,98 @@ struct Space {
     spare: Vec<Complex>,
     /// For each frequency, what is found for each frame.
     powers: Vec<[f64; FRAMES]>,
+    /// A frame of it.
+    silence: Vec<f32>,
 }
 
-vectorised! {
-    /// Computes the first `count` frames of a waveform, at most [`FRAMES`].
-    fn some_frames(spectrum: &Spectrum, samples: &[f32], count: usize, space: &mut Space) {
-        let Space { signals, spare, powers } = space;
+impl Space {
+    fn of(spectrum: &Spectrum) -> Self {
         let len = spectrum.fourier.len();
-        for (at, (signal, weight)) in signals.iter_mut().zip(&spectrum.window).enumerate() {
-            let mut values = [0.0; FRAMES];
-            for (frame, value) in values.iter_mut().enumerate().take(count) {
-                *value = f64::from(samples[frame * spectrum.hop + at]) * weight;
-            }
-            signal.re.copy_from_slice(&values[..LANES]);
-            signal.im.copy_from_slice(&values[LANES..]);
+        let signals = vec![Complex::default(); len];
+        Self { spare: signals.clone(), signals, powers: vec![[0.0; FRAMES]; spectrum.bins()], silence: vec![0.0; len] }
+    }
+}
+
+/// What computes the first `count` frames of a waveform, at most [`FRAMES`].
+struct SomeFrames<'a> {
+    spectrum: &'a Spectrum,
+    samples: &'a [f32],
+    count: usize,
+    space: &'a mut Space,
+}
+
+#[expect(clippy::inline_always, reason = "these are the bodies of vectorised loops")]
+impl SomeFrames<'_> {
+    /// Lays the frames, each by the window, side by side. Places that are left have silence.
+    #[inline(always)]
+    fn window(&mut self) {
+        let Self { spectrum, samples, count, space } = self;
+        let Space { signals, silence, .. } = &mut **space;
+        let len = spectrum.fourier.len();
+        let frames: [&[f32]; FRAMES] =
+            std::array::from_fn(
+                |frame| {
+                    if frame < *count { &samples[frame * spectrum.hop..][..len] } else { &silence[..len] }
+                },
+            );
+        for ((at, signal), weight) in signals.iter_mut().enumerate().zip(&spectrum.window) {
+            signal.re = std::array::from_fn(|lane| f64::from(frames[lane][at]) * weight);
+            signal.im = std::array::from_fn(|lane| f64::from(frames[LANES + lane][at]) * weight);
         }
-        spectrum.fourier.run(signals, spare);
-        // The transforms of two real signals are the even and the odd part of that of one complex signal.
+    }
+
+    /// Finds the powers of the frames by their transform.
+    #[inline(always)]
+    fn powers(&mut self, lanes: impl Lanes) {
+        let Space { signals, powers, .. } = &mut *self.space;
+        let (len, scale) = (self.spectrum.fourier.len(), self.spectrum.scale * 0.25);
         for (bin, powers) in powers.iter_mut().enumerate() {
-            let (one, other) = (signals[bin], signals[(len - bin) % len]);
-            for lane in 0..LANES {
-                let real = (one.re[lane] + other.re[lane], one.im[lane] - other.im[lane]);
-                let imaginary = (one.im[lane] + other.im[lane], other.re[lane] - one.re[lane]);
-                powers[lane] = (real.0 * real.0 + real.1 * real.1) * (spectrum.scale * 0.25);
-                powers[LANES + lane] = (imaginary.0 * imaginary.0 + imaginary.1 * imaginary.1) * (spectrum.scale * 0.25);
-            }
-            match spectrum.power {
+            // The transforms of two real signals are the even and the odd part of that of one complex signal.
+            let mirror = if bin == 0 { 0 } else { len - bin };
+            let (one, other) = (signals[bin].taken(lanes), signals[mirror].taken(lanes));
+            let (sum, difference) = (one.plus(other), one.minus(other));
+            let real = sum.re.squared().plus(difference.im.squared()).times(scale);
+            let imaginary = sum.im.squared().plus(difference.re.squared()).times(scale);
+            powers[..LANES].copy_from_slice(&real.numbers());
+            powers[LANES..].copy_from_slice(&imaginary.numbers());
+            match self.spectrum.power {
                 Power::Energy => {}
                 Power::Magnitude => powers.iter_mut().for_each(|power| *power = power.sqrt()),
                 Power::OfEnergy(exponent) => powers.iter_mut().for_each(|power| *power = libm::pow(*power, exponent)),
             }
+        }
+    }
+}
+
+impl Work for SomeFrames<'_> {
+    #[expect(clippy::inline_always, reason = "it is the body of vectorised loops")]
+    #[inline(always)]
+    fn with(mut self, lanes: impl Lanes) {
+        self.window();
+        self.spectrum.fourier.run(lanes, &mut self.space.signals, &mut self.space.spare);
+        self.powers(lanes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::lanes::Portable, *};
+
+    proptest! {
+        #[test]
+        fn all_vectors_give_the_same_bits(len in 1_usize..130, hop in 1_usize..50, count in 1..=FRAMES, power in 0..3) {
+            let power = [Power::Magnitude, Power::Energy, Power::OfEnergy(0.7)][power as usize];
+            let spectrum = Spectrum::new(Spectrum::hann(len, len), hop, 0, None, power, 0.3);
+            let samples: Vec<f32> =
+                (0..len + hop * FRAMES).map(|at| (at * 7919 % 2003) as f32 / 1001.5 - 1.0).collect();
+            let powers = |work: fn(SomeFrames<'_>)| {
+                let mut space = Space::of(&spectrum);
+                work(SomeFrames { spectrum: &spectrum, samples: &samples, count, space: &mut space });
+                space.powers.iter().flatten().map(|power| power.to_bits()).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(powers(|frames| lanes::widest(frames)), powers(|frames| frames.with(Portable)));
         }
     }
 }
