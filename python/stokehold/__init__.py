@@ -58,6 +58,7 @@ _HOMES: Final = {
     "token_bin": ("TokenBin",),
     "transforms.base": ("Transform",),
     "transforms.calls": ("Call", "Map"),
+    "transforms.chats": ("ChatTemplate",),
     "transforms.color": (
         "ColorJitter",
         "GaussianBlur",

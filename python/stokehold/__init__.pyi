@@ -28,6 +28,7 @@ from stokehold.token_bin import TokenBin
 from stokehold.transforms import (
     Transform,
     calls,
+    chats,
     color,
     composed,
     crops,
@@ -42,6 +43,7 @@ from stokehold.transforms import (
     views,
 )
 from stokehold.transforms.calls import *
+from stokehold.transforms.chats import *
 from stokehold.transforms.color import *
 from stokehold.transforms.composed import *
 from stokehold.transforms.crops import *
@@ -115,6 +117,7 @@ __all__ = [
     "get_worker_info",
 ]
 __all__ += calls.__all__
+__all__ += chats.__all__
 __all__ += files.__all__
 __all__ += color.__all__
 __all__ += composed.__all__

@@ -7,7 +7,7 @@ use crate::{
     error::{Failure, Result},
     spec::{DType, FieldSpec},
     tokenizer::{Side, Tokenizer, Tokens},
-    transform::{Calls, Tokenize, Workspace, failure},
+    transform::{Calls, TokenOutput, Tokenize, Workspace, failure},
 };
 
 /// Makes tokens of a text once, and fills the rows of all fields that are made of them.
@@ -28,7 +28,7 @@ pub(super) struct Row {
     pub(super) by: String,
     pub(super) tokenize: Tokenize,
     /// What stands where there is no token.
-    pub(super) pad: u32,
+    pub(super) pad: i64,
     pub(super) made: Made,
 }
 
@@ -64,8 +64,13 @@ impl TokensFill {
             let offset = Some(error.valid_up_to() as u64);
             Failure { offset, ..failure(format!("{by}: the text is no UTF-8")) }
         })?;
+        let failed = |what| failure(format!("{by}: {what}"));
         sample.take(self.tokenizer.memory(data.len()), "tokenizing")?;
-        let tokens = self.tokenizer.encode(text).map_err(|what| failure(format!("{by}: {what}")))?;
+        let labels = self.rows.iter().any(|row| row.tokenize.output == TokenOutput::Labels);
+        let text = self.tokenizer.text(text, labels).map_err(failed)?;
+        let longer = text.text.len().saturating_sub(data.len());
+        sample.take(self.tokenizer.memory(longer), "tokenizing")?;
+        let tokens = self.tokenizer.encode(&text).map_err(failed)?;
         self.rows.iter().try_for_each(|row| row.fill(&tokens, sample))
     }
 }
@@ -88,11 +93,11 @@ impl Row {
             return Err(failure(format!("{}: the text has {len} tokens, and max_length is {most}", self.by)));
         }
         if dtype == DType::Int32
-            && let Some(value) = values.iter().find(|value| i32::try_from(**value).is_err())
+            && let Some(value) = values.clone().find(|value| i32::try_from(*value).is_err())
         {
             return Err(failure(format!("{}: token {value} is no int32", self.by)));
         }
-        let shape = [max_length.filter(|_| padding).unwrap_or(values.len())];
+        let shape = [max_length.filter(|_| padding).unwrap_or_else(|| values.len())];
         let calls = match &self.made {
             Made::Row(spec) => {
                 self.write(values, sample.begin(self.at, spec, &shape)?);
@@ -111,7 +116,7 @@ impl Row {
     }
 
     /// Writes every byte of a row.
-    fn write(&self, values: &[u32], row: &mut [u8]) {
+    fn write(&self, values: impl ExactSizeIterator<Item = i64>, row: &mut [u8]) {
         let size = self.tokenize.dtype.size();
         let spare = row.len() - values.len() * size;
         let (padding, places) = match self.tokenize.padding_side {
@@ -121,12 +126,12 @@ impl Row {
                 (padding, places)
             }
         };
-        // No number is negative, so that its bits are the same with a sign and without.
-        let put = |place: &mut [u8], value: u32| match size {
-            4 => place.copy_from_slice(&value.to_ne_bytes()),
-            _ => place.copy_from_slice(&u64::from(value).to_ne_bytes()),
+        // All are known to fit.
+        let put = |place: &mut [u8], value: i64| match size {
+            4 => place.copy_from_slice(&(value as i32).to_ne_bytes()),
+            _ => place.copy_from_slice(&value.to_ne_bytes()),
         };
-        places.chunks_exact_mut(size).zip(values).for_each(|(place, value)| put(place, *value));
+        places.chunks_exact_mut(size).zip(values).for_each(|(place, value)| put(place, value));
         padding.chunks_exact_mut(size).for_each(|place| put(place, self.pad));
     }
 }

@@ -1,13 +1,13 @@
 //! A tokenizer that is loaded.
 
-use std::{fmt, fs::File, io::Read};
+use std::{borrow::Cow, fmt, fs::File, io::Read};
 
 use tokenizers::{
     Encoding, ModelWrapper, PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy,
     utils::parallelism::set_parallelism,
 };
 
-use super::{Encode, Side, TokenizerFile, growth::growth};
+use super::{Encode, Side, Text, TokenizerFile, chat::Chat, growth::growth};
 use crate::{panics, stamp::Stamp};
 
 /// The largest file; that of a vocabulary of 262,144 tokens has 33 MB.
@@ -28,6 +28,7 @@ const MOST_ADDED: usize = 65_536;
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     encode: Encode,
+    chat: Option<Chat>,
     pad_token_id: Option<u32>,
     /// How many times as long as it is a text may become.
     growth: u64,
@@ -35,7 +36,11 @@ pub struct Tokenizer {
 
 /// The tokens of a text.
 #[derive(Debug)]
-pub struct Tokens(Encoding);
+pub struct Tokens {
+    encoding: Encoding,
+    /// Which are labels; none where all are, or where nobody asked.
+    labelled: Option<Vec<bool>>,
+}
 
 impl Tokenizer {
     /// Reads a file.
@@ -55,7 +60,9 @@ impl Tokenizer {
         let padding = inner.get_padding().map(|padding| padding.pad_id);
         let pad_token_id = padding.or_else(|| PAD_TOKENS.iter().find_map(|token| inner.token_to_id(token)));
         inner.with_padding(None);
-        let mut tokenizer = Self { inner, encode: encode.clone(), pad_token_id, growth };
+        let chat = encode.chat_template.as_ref().map(Chat::new).transpose();
+        let chat = chat.map_err(|what| format!("cannot have such conversations: {}", shortened(&what)))?;
+        let mut tokenizer = Self { inner, encode: encode.clone(), chat, pad_token_id, growth };
         if tokenizer.processor_tokens() > MOST_ADDED {
             return Err(format!("adds {} special tokens, and may add {MOST_ADDED}", tokenizer.processor_tokens()));
         }
@@ -112,17 +119,46 @@ impl Tokenizer {
         (bytes as u64).saturating_mul(BYTES_PER_BYTE).saturating_mul(self.growth.div_ceil(FREE_GROWTH))
     }
 
+    /// Returns the text of what a sample has: itself, or what the chat template makes of a conversation. With `labels`, it
+    /// is said which parts of that are labels.
+    ///
+    /// # Errors
+    /// The reason why there is none: it is no conversation, or one that the template refuses.
+    pub fn text<'t>(&self, data: &'t str, labels: bool) -> Result<Text<'t>, String> {
+        match &self.chat {
+            None => Ok(Text { text: Cow::Borrowed(data), labelled: None }),
+            Some(chat) => match panics::caught(|| chat.text(data, labels)) {
+                Ok(made) => made.map_err(|what| shortened(&what)),
+                Err(panic) => Err(shortened(&panic)),
+            },
+        }
+    }
+
     /// Returns the tokens of a text.
     ///
     /// # Errors
     /// The reason why it has none: a word that is not in the vocabulary, where no token stands for those.
-    pub fn encode(&self, text: &str) -> Result<Tokens, String> {
-        let encoded = panics::caught(|| self.inner.encode_fast(text, self.encode.add_special_tokens));
-        match encoded {
-            Ok(Ok(encoding)) => Ok(Tokens(encoding)),
-            Ok(Err(error)) => Err(shortened(&error.to_string())),
-            Err(panic) => Err(shortened(&panic)),
-        }
+    pub fn encode(&self, text: &Text<'_>) -> Result<Tokens, String> {
+        let Text { text, labelled } = text;
+        let add = self.encode.add_special_tokens;
+        let encoded = panics::caught(|| match labelled {
+            None => self.inner.encode_fast(&**text, add),
+            // Where a token comes from is kept by this one only.
+            Some(_) => self.inner.encode(&**text, add),
+        });
+        let encoding = match encoded {
+            Ok(Ok(encoding)) => encoding,
+            Ok(Err(error)) => return Err(shortened(&error.to_string())),
+            Err(panic) => return Err(shortened(&panic)),
+        };
+        let labelled = labelled.as_ref().map(|parts| {
+            let overlaps = |(start, end): (usize, usize)| {
+                let next = parts.partition_point(|part| part.end <= start);
+                parts.get(next).is_some_and(|part| end > part.start)
+            };
+            encoding.get_offsets().iter().copied().map(overlaps).collect()
+        });
+        Ok(Tokens { encoding, labelled })
     }
 }
 
@@ -135,22 +171,27 @@ impl fmt::Debug for Tokenizer {
 impl Tokens {
     /// Returns their numbers in the vocabulary.
     pub fn ids(&self) -> &[u32] {
-        self.0.get_ids()
+        self.encoding.get_ids()
     }
 
     /// Returns 1 for each of them.
     pub fn attention_mask(&self) -> &[u32] {
-        self.0.get_attention_mask()
+        self.encoding.get_attention_mask()
     }
 
     /// Returns the number that the post-processor gives to each part of a text.
     pub fn type_ids(&self) -> &[u32] {
-        self.0.get_type_ids()
+        self.encoding.get_type_ids()
+    }
+
+    /// Returns which of them are labels; none where all are, or where nobody asked.
+    pub fn labelled(&self) -> Option<&[bool]> {
+        self.labelled.as_deref()
     }
 
     /// Returns 1 for each special token that was added, 0 for others.
     pub fn special_tokens_mask(&self) -> &[u32] {
-        self.0.get_special_tokens_mask()
+        self.encoding.get_special_tokens_mask()
     }
 }
 
@@ -210,8 +251,9 @@ mod tests {
     }
 
     fn ids(file: &TokenizerFile, truncation: Option<(usize, Side)>, add: bool, text: &str) -> Result<Vec<u32>, String> {
-        let encode = Encode { file: file.clone(), truncation, add_special_tokens: add };
-        Tokenizer::load(&encode)?.encode(text).map(|tokens| tokens.ids().to_vec())
+        let encode = Encode { file: file.clone(), truncation, add_special_tokens: add, chat_template: None };
+        let tokenizer = Tokenizer::load(&encode)?;
+        tokenizer.encode(&tokenizer.text(text, false)?).map(|tokens| tokens.ids().to_vec())
     }
 
     #[test]
@@ -220,7 +262,7 @@ mod tests {
         let file = written(folder.path(), WORDS);
         assert_eq!(ids(&file, None, true, "a b z"), Ok(vec![1, 4, 5, 0, 2]));
         assert_eq!(ids(&file, None, false, ""), Ok(vec![]));
-        let encode = Encode { file, truncation: None, add_special_tokens: true };
+        let encode = Encode { file, truncation: None, add_special_tokens: true, chat_template: None };
         assert_eq!(Tokenizer::load(&encode).unwrap().pad_token_id(), Some(3));
     }
 
@@ -241,7 +283,12 @@ mod tests {
     #[test]
     fn a_tokenizer_is_loaded_once() {
         let folder = tempfile::tempdir().unwrap();
-        let encode = Encode { file: written(folder.path(), WORDS), truncation: None, add_special_tokens: true };
+        let encode = Encode {
+            file: written(folder.path(), WORDS),
+            truncation: None,
+            add_special_tokens: true,
+            chat_template: None,
+        };
         let (one, two) = (Tokenizer::load(&encode).unwrap(), Tokenizer::load(&encode).unwrap());
         assert!(Arc::ptr_eq(&one, &two));
         let other = Tokenizer::load(&Encode { add_special_tokens: false, ..encode }).unwrap();

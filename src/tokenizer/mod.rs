@@ -6,13 +6,15 @@
 #[cfg(not(feature = "tokenize"))]
 mod absent;
 #[cfg(feature = "tokenize")]
+mod chat;
+#[cfg(feature = "tokenize")]
 mod growth;
 #[cfg(feature = "tokenize")]
 mod loaded;
 #[cfg(feature = "tokenize")]
 mod registry;
 
-use std::path::PathBuf;
+use std::{borrow::Cow, collections::BTreeMap, ops::Range, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,4 +55,29 @@ pub struct Encode {
     pub truncation: Option<(usize, Side)>,
     /// Whether the special tokens are added that the file's post-processor adds.
     pub add_special_tokens: bool,
+    /// What makes texts of conversations, where texts are such.
+    pub chat_template: Option<ChatTemplate>,
+}
+
+/// What makes a text of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatTemplate {
+    /// A template in the language of Jinja.
+    pub template: String,
+    /// Its variables, besides those of the conversation: an object of JSON, whose order is kept.
+    pub variables: String,
+    /// Whether what begins an answer is put behind a conversation.
+    pub add_generation_prompt: bool,
+    /// What `strftime_now` gives for each directive, such as `Y`.
+    pub now: BTreeMap<String, String>,
+}
+
+/// A text to be tokenized.
+#[derive(Debug)]
+pub struct Text<'t> {
+    /// The text.
+    pub text: Cow<'t, str>,
+    /// The parts of it whose tokens are labels; none where all are, or where nobody asked.
+    pub labelled: Option<Vec<Range<usize>>>,
 }

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     spec::DType,
     stamp::Stamp,
-    tokenizer::{Encode, Side, Tokenizer, TokenizerFile, Tokens},
+    tokenizer::{ChatTemplate, Encode, Side, Tokenizer, TokenizerFile, Tokens},
 };
 
 /// What a row has for each token.
@@ -29,7 +29,12 @@ pub enum TokenOutput {
     TokenTypeIds,
     /// 1 for special tokens that were added and for padding, 0 for tokens of the text.
     SpecialTokensMask,
+    /// Its number, and -100 for what no loss is taken of: padding, and in conversations what the assistant did not write.
+    Labels,
 }
+
+/// What stands in labels where no loss is taken, by PyTorch's `cross_entropy`.
+const IGNORED: i64 = -100;
 
 /// Turns a text into tokens, as the fast tokenizers of Hugging Face's `transformers` do with the same `tokenizer.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,9 +61,13 @@ pub struct Tokenize {
     /// The token of the padding; none for that of the file.
     #[serde(default)]
     pub pad_token_id: Option<u32>,
-    /// Whether the special tokens are added that the file's post-processor adds.
-    #[serde(default = "adds")]
-    pub add_special_tokens: bool,
+    /// Whether the special tokens are added that the file's post-processor adds; by default, unless there is a chat
+    /// template, which writes them itself.
+    #[serde(default)]
+    pub add_special_tokens: Option<bool>,
+    /// What makes texts of conversations, where texts are such, in JSON.
+    #[serde(default)]
+    pub chat_template: Option<ChatTemplate>,
     /// What a row has for each token.
     #[serde(default)]
     pub output: TokenOutput,
@@ -70,10 +79,6 @@ pub struct Tokenize {
 }
 
 const fn cuts() -> bool {
-    true
-}
-
-const fn adds() -> bool {
     true
 }
 
@@ -116,7 +121,8 @@ impl Tokenize {
             padding: false,
             padding_side: Side::default(),
             pad_token_id: None,
-            add_special_tokens: adds(),
+            add_special_tokens: None,
+            chat_template: None,
             output: TokenOutput::default(),
             dtype: ids(),
             loaded: Loaded::default(),
@@ -144,6 +150,13 @@ impl Tokenize {
         self
     }
 
+    /// Sets `chat_template`.
+    #[must_use]
+    pub fn chat_template(mut self, chat_template: ChatTemplate) -> Self {
+        self.chat_template = Some(chat_template);
+        self
+    }
+
     /// Checks the arguments, for which the tokenizer is loaded.
     pub(super) fn check(&self) -> Result<(), String> {
         if !matches!(self.dtype, DType::Int64 | DType::Int32) {
@@ -154,6 +167,9 @@ impl Tokenize {
         }
         if self.padding && self.max_length.is_none() {
             return Err("padding = \"max_length\" needs max_length, the tokens of every row".to_owned());
+        }
+        if self.chat_template.is_some() && self.add_special_tokens == Some(true) {
+            return Err("add_special_tokens must be False with a chat_template, which writes them itself".to_owned());
         }
         let pad = if self.padding { self.pad()? } else { 0 };
         if self.dtype == DType::Int32 && i32::try_from(pad).is_err() {
@@ -171,8 +187,12 @@ impl Tokenize {
             return Ok(Arc::clone(loaded));
         }
         let truncation = self.max_length.filter(|_| self.truncation).map(|most| (most, self.truncation_side));
-        let add_special_tokens = self.add_special_tokens;
-        let tokenizer = Tokenizer::load(&Encode { file: self.tokenizer.clone(), truncation, add_special_tokens });
+        let tokenizer = Tokenizer::load(&Encode {
+            file: self.tokenizer.clone(),
+            truncation,
+            add_special_tokens: self.add_special_tokens.unwrap_or_else(|| self.chat_template.is_none()),
+            chat_template: self.chat_template.clone(),
+        });
         let tokenizer = tokenizer.map_err(|what| format!("tokenizer {what}"))?;
         Ok(Arc::clone(self.loaded.0.get_or_init(|| tokenizer)))
     }
@@ -181,23 +201,30 @@ impl Tokenize {
     ///
     /// # Errors
     /// The reason why that is not known.
-    pub(crate) fn pad(&self) -> Result<u32, String> {
+    pub(crate) fn pad(&self) -> Result<i64, String> {
         match self.output {
-            TokenOutput::InputIds => self.pad_token_id.or(self.tokenizer()?.pad_token_id()).ok_or_else(|| {
-                format!("`{}` names no token for padding: give pad_token_id", self.tokenizer.path.display())
-            }),
+            TokenOutput::InputIds => {
+                let pad = self.pad_token_id.or(self.tokenizer()?.pad_token_id());
+                let path = self.tokenizer.path.display();
+                pad.map(i64::from).ok_or_else(|| format!("`{path}` names no token for padding: give pad_token_id"))
+            }
             TokenOutput::AttentionMask | TokenOutput::TokenTypeIds => Ok(0),
             TokenOutput::SpecialTokensMask => Ok(1),
+            TokenOutput::Labels => Ok(IGNORED),
         }
     }
 
     /// Returns what a row has for each of these tokens.
-    pub(crate) fn values<'t>(&self, tokens: &'t Tokens) -> &'t [u32] {
-        match self.output {
-            TokenOutput::InputIds => tokens.ids(),
-            TokenOutput::AttentionMask => tokens.attention_mask(),
-            TokenOutput::TokenTypeIds => tokens.type_ids(),
-            TokenOutput::SpecialTokensMask => tokens.special_tokens_mask(),
-        }
+    pub(crate) fn values<'t>(&self, tokens: &'t Tokens) -> impl ExactSizeIterator<Item = i64> + Clone + use<'t> {
+        let (values, labelled) = match self.output {
+            TokenOutput::InputIds => (tokens.ids(), None),
+            TokenOutput::AttentionMask => (tokens.attention_mask(), None),
+            TokenOutput::TokenTypeIds => (tokens.type_ids(), None),
+            TokenOutput::SpecialTokensMask => (tokens.special_tokens_mask(), None),
+            TokenOutput::Labels => (tokens.ids(), tokens.labelled()),
+        };
+        let is_ignored = move |at: usize| labelled.is_some_and(|labelled| !labelled[at]);
+        let value = move |(at, value): (usize, &u32)| if is_ignored(at) { IGNORED } else { i64::from(*value) };
+        values.iter().enumerate().map(value)
     }
 }

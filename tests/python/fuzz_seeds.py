@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import random
+import re
 import struct
 import tarfile
 import zlib
@@ -21,6 +22,7 @@ import pyarrow.parquet
 import safetensors.numpy
 from PIL import Image
 
+import chat_templates
 import stokehold as sh
 import tf_records
 import tokenizer_files
@@ -357,6 +359,47 @@ def tokenizer() -> Target:
     )
 
 
+def _respliced(content: bytes, seeds: Sequence[str]) -> bytes:
+    """Returns a template of pieces of others, where the content is none that is read; a function of that."""
+    chance = random.Random(content)
+    pieces = [piece for seed in seeds for piece in re.split(r"(?={[{%])|(?<=[%}]})", seed) if piece]
+    start = chance.randrange(len(pieces))
+    chosen = pieces[start : start + chance.randint(1, 30)]
+    odd = [
+        "{{ x }}",
+        "{% endif %}",
+        "{% endfor %}",
+        "{% generation %}",
+        "{% for a in messages recursive %}",
+        "{{ 'x' * 99999 }}",
+    ]
+    for _ in range(chance.choice([0, 1, 2, 4])):
+        chosen[chance.randrange(len(chosen))] = chance.choice([*pieces, *odd])
+    return "".join(chosen).encode()
+
+
+def chat() -> Target:
+    """Chat templates."""
+    tokens = tokenizer_files.split(300).to_str().encode()
+    # Not all templates take others.
+    texts = [json.dumps(each) for each in chat_templates.TALKS if each[0]["role"] == "user"]
+    templates = list(chat_templates.TEMPLATES.values())
+
+    def transforms(folder: Path) -> Mapping[str, Any]:
+        template = sh.ChatTemplate(folder / "x.jinja", variables={"bos_token": "<s>", "eos_token": "</s>"})
+        made = sh.Tokenize(folder / "x.json", 50, padding="max_length", pad_token_id=0, chat_template=template)
+        return made.views("text", ["input_ids", "labels"])
+
+    return Target(
+        [{"x.jinja": template.encode(), "x.json": tokens} for template in templates],
+        lambda _: sh.Table({"text": texts}),
+        transforms=transforms,
+        kept=["x.json"],
+        repair=lambda content: _respliced(content, templates),
+        repaired=0.6,
+    )
+
+
 def _pages_summed(content: bytes) -> bytes:
     """Makes the checksums of an Ogg file's pages right; other files stay."""
     data, at = bytearray(content), 0
@@ -407,6 +450,7 @@ def idx() -> Target:
 TARGETS: Final[dict[str, Callable[[], Target]]] = {
     "arrow": arrow,
     "audio": audio,
+    "chat": chat,
     "csv": csv,
     "idx": idx,
     "images": images,

@@ -14,6 +14,7 @@ from support import PATIENCE_SECONDS, PROGRAM_SECONDS
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NEEDS = {
+    "chat": ("tokenizers",),
     "demo": ("skimage", "sklearn", "tqdm"),
     "detection": ("sklearn",),
     "drop_in": ("sklearn", "torchvision"),

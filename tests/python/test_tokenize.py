@@ -255,7 +255,7 @@ def test_words_of_transformers_mean_the_same(files: Mapping[str, Path]) -> None:
         ({"padding": True, "max_length": 8}, r"Tokenize: padding must be .* not True: .*padded\(\)"),
         ({"padding": "longest"}, "Tokenize: padding must be"),
         ({"truncation": "only_second"}, "Tokenize: truncation must be one of"),
-        ({"output": "labels"}, "Tokenize: output must be one of 'input_ids'"),
+        ({"output": "logits"}, "Tokenize: output must be one of 'input_ids'"),
         ({"dtype": "uint16"}, "Tokenize: dtype must be"),
         ({"pad_token_id": 2**31, "padding": "max_length", "max_length": 8, "dtype": "int32"}, "is no int32"),
     ],

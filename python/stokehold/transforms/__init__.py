@@ -16,7 +16,7 @@ under torchaudio's names.
 
 `RandomApply`, `RandomChoice` and `RandomOrder` are made of others; `Compose` is a list of them.
 
-`Tokenize` takes texts, and no images.
+`Tokenize` takes texts, and no images; `ChatTemplate` says how it reads conversations.
 
 A function of your own stands anywhere among them (`Call`), and one that gets whole samples between those of fields
 (`Map`).
@@ -26,6 +26,7 @@ A function of your own stands anywhere among them (`Call`), and one that gets wh
 
 from stokehold.transforms import (
     calls,
+    chats,
     color,
     composed,
     crops,
@@ -41,6 +42,7 @@ from stokehold.transforms import (
 )
 from stokehold.transforms.base import Transform
 from stokehold.transforms.calls import *
+from stokehold.transforms.chats import *
 from stokehold.transforms.color import *
 from stokehold.transforms.composed import *
 from stokehold.transforms.crops import *
@@ -56,6 +58,7 @@ from stokehold.transforms.views import *
 
 __all__ = ["Transform"]
 __all__ += calls.__all__
+__all__ += chats.__all__
 __all__ += color.__all__
 __all__ += composed.__all__
 __all__ += crops.__all__

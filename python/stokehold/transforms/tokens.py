@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 from stokehold.checks import items, shown
 from stokehold.transforms.arguments import DTypeLike
 from stokehold.transforms.base import Transform, as_plain
+from stokehold.transforms.chats import ChatTemplate
 from stokehold.transforms.views import View
 
 __all__ = ["TokenOutput", "Tokenize"]
 
-TokenOutput: TypeAlias = Literal["input_ids", "attention_mask", "token_type_ids", "special_tokens_mask"]
+TokenOutput: TypeAlias = Literal["input_ids", "attention_mask", "token_type_ids", "special_tokens_mask", "labels"]
 """What a row has for each token, by the names of ``transformers``."""
 
 Side: TypeAlias = Literal["right", "left"]
@@ -50,6 +51,13 @@ def _pads(value: object) -> bool:
     return value == "max_length"
 
 
+def _chat(value: object) -> dict[str, Any] | None:
+    """Returns a chat template as plain data."""
+    if value is not None and not isinstance(value, ChatTemplate):
+        raise TypeError(f"must be a ChatTemplate or None, not {shown(value)}")
+    return None if value is None else value.spec()
+
+
 @dataclass(frozen=True)
 class Tokenize(Transform):
     """Turns texts into tokens, as the fast tokenizers of Hugging Face's ``transformers`` do.
@@ -63,14 +71,19 @@ class Tokenize(Transform):
     Several fields can be made of one text, which is tokenized once for all of them as far as file, truncation and
     special tokens are the same: see `views`.
 
+    With a `chat_template`, a text is a conversation in JSON: a list of messages, ``{"role": ..., "content": ...}``; or
+    an object with such ``"messages"``, and with ``"tools"`` where it has some; or one with a ``"prompt"`` and a
+    ``"completion"``, both lists of messages, or both texts, which no template changes. Whatever else an object has is
+    left out. The template makes one text of it, and its tokens are those of ``apply_chat_template``.
+
     A row has room for `max_length` tokens; without it for as many as the longest text has bytes, the special tokens and
     one more, unless the loader's ``capacity`` says less or more. So give one of both where some texts are long. A
     normalization that makes texts longer by more than a mark may need more, which the error then says.
 
-    A text is a bad sample where it is no UTF-8, where it has more than `max_length` tokens and is not to be cut, where
-    a word is not in the vocabulary and no token stands for such, and where tokenizing it would need more than
-    ``max_sample_bytes``, of which a text takes 300 for each of its bytes, and more where the file may make texts
-    100 times as long.
+    A text is a bad sample where it is no UTF-8, where it is to be a conversation and is none, or one that the template
+    refuses, where it has more than `max_length` tokens and is not to be cut, where a word is not in the vocabulary and
+    no token stands for such, and where tokenizing it would need more than ``max_sample_bytes``, of which a text takes
+    300 for each of its bytes, and more where the file may make texts 100 times as long.
 
     Args:
         tokenizer: The path of a ``tokenizer.json``, as ``Tokenizer.save`` of the ``tokenizers`` package and
@@ -86,16 +99,20 @@ class Tokenize(Transform):
         padding_side: ``"right"`` or ``"left"``.
         pad_token_id: The token of the padding. ``None``, the default, is the one that the file pads with, or its token
             ``[PAD]``, ``<pad>`` or ``<|pad|>``. Files often do not say it, and then it must be given.
-        add_special_tokens: Whether the special tokens are added that the file's post-processor adds.
+        add_special_tokens: Whether the special tokens are added that the file's post-processor adds. ``None``, the
+            default, is ``True``; and ``False`` with a `chat_template`, which writes them itself.
         output: What the row has for each token: its number, ``"input_ids"``, the default; ``"attention_mask"``, 1 for
             tokens and 0 for padding; ``"token_type_ids"``; or ``"special_tokens_mask"``, 1 for special tokens that were
-            added and for padding.
+            added and for padding; or ``"labels"``, its number, and -100 for padding and, of conversations, for all that
+            the assistant did not write: see docs/transforms.md for how that is known.
         dtype: ``"int64"``, the default, or ``"int32"``.
+        chat_template: What makes texts of conversations: a `ChatTemplate`. ``None``, the default, for texts.
 
     Raises:
         TypeError: An argument is of another type.
         ValueError: The file is no tokenizer, or one with a dropout, which would draw at random; `max_length` leaves no
-            room for the special tokens; padding is asked for without `max_length`, or with a token that is not known.
+            room for the special tokens; padding is asked for without `max_length`, or with a token that is not known;
+            the chat template is none that can be read, or special tokens are to be added to what it makes.
         OSError: There is no such file.
     """
 
@@ -108,9 +125,10 @@ class Tokenize(Transform):
     padding: bool | Literal["max_length", "do_not_pad"] = field(default=False, metadata=as_plain(_pads))
     padding_side: Side = "right"
     pad_token_id: int | None = None
-    add_special_tokens: bool = True
+    add_special_tokens: bool | None = None
     output: TokenOutput = "input_ids"
     dtype: Literal["int64", "int32"] | DTypeLike = "int64"
+    chat_template: ChatTemplate | None = field(default=None, metadata=as_plain(_chat))
 
     def views(self, of: str, outputs: Sequence[TokenOutput] = ("input_ids", "attention_mask")) -> dict[str, View]:
         """Returns fields that are made of one field of texts, named as what they hold, for a loader's ``transforms``.
