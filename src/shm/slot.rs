@@ -77,6 +77,14 @@ impl SlotMut {
         }
     }
 
+    /// Marks all rows as not begun.
+    pub fn reset(&mut self) {
+        for row in self.rows.clone() {
+            // SAFETY: the address is inside the mapping, and this value is the only right to the row. Volatile as there.
+            unsafe { self.memory.at(self.memory.layout.progress(row)).write_volatile(Progress::Waiting as u8) };
+        }
+    }
+
     /// Returns the rows' bytes in each field, one row after the other.
     pub fn fields(&mut self) -> Vec<&mut [u8]> {
         let Self { memory, rows } = self;
@@ -90,13 +98,10 @@ impl SlotMut {
     }
 
     /// Splits the right into one for each row, marked as not begun.
-    pub fn into_rows(self) -> impl Iterator<Item = RowMut> {
+    pub fn into_rows(mut self) -> impl Iterator<Item = RowMut> {
+        self.reset();
         let memory = Arc::new(self.memory);
-        self.rows.map(move |row| {
-            let mut row = RowMut { memory: Arc::clone(&memory), row };
-            row.mark(Progress::Waiting);
-            row
-        })
+        self.rows.map(move |row| RowMut { memory: Arc::clone(&memory), row })
     }
 }
 
