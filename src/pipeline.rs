@@ -4,7 +4,7 @@
 //! every field, and the rows of a batch into those of a mixed one. The bytes are a function of the pipeline and the
 //! [`Key`] alone.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, slice, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -89,10 +89,9 @@ impl Reader for RunReader<'_> {
     }
 }
 
-/// Returns the samples that a sample is made of.
-fn parts(index: u64, mosaic: Option<Drawn>) -> Vec<u64> {
-    let others = mosaic.iter().flat_map(|drawn| &drawn.others);
-    [index].into_iter().chain(others.copied()).collect()
+/// Returns the samples that a mosaic is made of; none where a sample is itself alone.
+fn parts(index: u64, mosaic: Option<Drawn>) -> Option<Vec<u64>> {
+    mosaic.map(|drawn| [index].into_iter().chain(drawn.others).collect())
 }
 
 /// Reads samples that are put together with others.
@@ -109,6 +108,7 @@ impl Reader for MosaicReader<'_> {
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
         let Pipeline { compiled, source, .. } = self.pipeline;
         let parts = parts(key.index, compiled.mosaic(key, source.len()));
+        let parts = parts.as_deref().unwrap_or_else(|| slice::from_ref(&key.index));
         let mut left = most;
         for (index, part) in parts.iter().zip(record.parts_mut(parts.len())) {
             let read = self.reader.read(Key { index: *index, ..key }, part, left);
@@ -331,6 +331,7 @@ impl Pipeline {
         }
         let mosaic = self.compiled.mosaic(key, self.source.len());
         let parts = parts(key.index, mosaic);
+        let parts = parts.as_deref().unwrap_or_else(|| slice::from_ref(&key.index));
         let payload = |part: usize, field| {
             let record = if self.compiled.has_mosaic() { record.part(part) } else { record };
             self.source.field(self.compiled.origin(field), parts[part], record)
@@ -339,7 +340,7 @@ impl Pipeline {
         budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
         let mut sample = Sample {
             key,
-            parts: &parts,
+            parts,
             payload: &payload,
             mosaic,
             rows,

@@ -270,6 +270,14 @@ class Payloads:
         """Takes a descriptor of a socket over."""
     def send(self, words: Sequence[int], payload: bytes, memory: Sequence[Memory]) -> bool:
         """Sends a message, or keeps it until there is room; returns whether all is sent."""
+    def ask(
+        self, slots: Slots, worker: int, known: set[int], number: int, epoch: int, payload: bytes
+    ) -> tuple[bool, Slot | None]:
+        """Sends a task with a slot for its batch, or without one where there is none to be had or to be sent.
+
+        ``known`` are the numbers of the blocks that the worker has. Returns whether all is sent, and the slot, which
+        the worker has from then on.
+        """
     def flush(self) -> bool:
         """Sends what is kept, as far as there is room; returns whether all is sent."""
     def finish(self) -> None:

@@ -21,7 +21,7 @@ use super::{
     shared_source::{bytes_of, shared},
     state::{Iterations, State},
     stats::{Stats, TrainerStats},
-    tick::Tick,
+    tick::{TICK, Tick},
 };
 use crate::{
     coordinator::SourceFacts,
@@ -276,6 +276,7 @@ impl Loader {
     /// [`Error::Worker`] where the pool is over; [`Error::Usage`] for an iteration that a newer one has ended.
     pub fn next(&self, generation: u64, tick: Tick<'_>) -> Result<Option<Batch>> {
         let begun = Instant::now();
+        let mut ticked = begun;
         loop {
             self.check_usable()?;
             match self.try_next(generation)? {
@@ -284,7 +285,7 @@ impl Loader {
                     return Ok(Some(Batch::new(Arc::new(slot), turn)));
                 }
                 NextBatch::End => return Ok(None),
-                NextBatch::NotYet => self.wait(tick)?,
+                NextBatch::NotYet => self.wait(tick, &mut ticked)?,
             }
         }
     }
@@ -371,6 +372,7 @@ impl Loader {
             Backend::Pool(pool) => pool.ask_stats()?,
             Backend::Closed => return Err(closed()),
         };
+        let mut ticked = Instant::now();
         loop {
             self.check_usable()?;
             if let Backend::Pool(pool) = &mut *lock(&self.backend)
@@ -378,7 +380,7 @@ impl Loader {
             {
                 return Ok(stats);
             }
-            self.wait(tick)?;
+            self.wait(tick, &mut ticked)?;
         }
     }
 
@@ -402,13 +404,15 @@ impl Loader {
         }
     }
 
-    /// Waits for the pool, for a while. Nothing is locked meanwhile: other threads, and signal handlers that run in
-    /// `tick`, may do what they like with the loader.
-    fn wait(&self, tick: Tick<'_>) -> Result<()> {
+    /// Waits for the pool, for a while, and calls `tick` unless something has come soon after the last call. Nothing is
+    /// locked meanwhile: other threads, and signal handlers that run in `tick`, may do what they like with the loader.
+    fn wait(&self, tick: Tick<'_>, ticked: &mut Instant) -> Result<()> {
         let handle = lock(&self.handle).clone();
-        if let Some(handle) = handle {
-            handle.wait()?;
+        let has_come = handle.map_or(Ok(false), |handle| handle.wait())?;
+        if has_come && ticked.elapsed() < TICK {
+            return Ok(());
         }
+        *ticked = Instant::now();
         tick()
     }
 

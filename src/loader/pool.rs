@@ -258,7 +258,7 @@ impl Pool {
                 }
                 Incoming::Message(reply) => return Ok(Some(reply)),
                 Incoming::Closed => return Err(self.ended()),
-                Incoming::Empty if self.is_gone() => return Err(self.ended()),
+                Incoming::Empty if self.pulse.is_due() && self.is_gone() => return Err(self.ended()),
                 Incoming::Empty => return Ok(None),
             }
         }

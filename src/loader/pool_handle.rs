@@ -136,9 +136,9 @@ pub(super) struct PoolHandle {
 }
 
 impl PoolHandle {
-    /// Waits until the coordinator has sent something, for a while.
-    pub(super) fn wait(&self) -> Result<()> {
-        poll::readable(self.slot_return.channel.as_fd(), TICK).map(drop)
+    /// Waits until the coordinator has sent something, for a while; returns whether it has.
+    pub(super) fn wait(&self) -> Result<bool> {
+        poll::readable(self.slot_return.channel.as_fd(), TICK)
     }
 
     /// Returns what coordinator and workers have reported since the last call.

@@ -37,6 +37,11 @@ impl Pulse {
         self.limit
     }
 
+    /// Tells whether the last check was a tick ago.
+    pub(super) fn is_due(&self) -> bool {
+        self.checked.elapsed() >= TICK
+    }
+
     /// Notes a sign of life.
     pub(super) fn felt(&mut self) {
         (self.silent, self.asked) = (Duration::ZERO, false);

@@ -11,10 +11,13 @@ use std::{
 
 use pyo3::{
     prelude::*,
-    types::{PyBytes, PyMemoryView, PySlice},
+    types::{PyBytes, PyMemoryView, PySet, PySlice},
 };
 
-use super::memory::Memory;
+use super::{
+    memory::Memory,
+    slots::{Slot, Slots},
+};
 use crate::{
     error::{Error, Result},
     protocol::{self, Arrival, Parcel, Payload, Words},
@@ -55,6 +58,38 @@ impl Payloads {
     fn send(&self, words: Words, payload: &[u8], memory: Vec<PyRef<'_, Memory>>) -> PyResult<bool> {
         let memory = memory.iter().map(|memory| Arc::clone(&memory.0)).collect();
         Ok(self.end()?.send(&words, payload, memory)?)
+    }
+
+    /// Sends a task with a slot for its batch; without one as long as nobody knows how large batches are, and where there is
+    /// none to be had or to be sent. `known` are the numbers of the blocks that the worker has.
+    ///
+    /// Returns whether all is sent, and the slot, which the worker has from then on.
+    fn ask(
+        &self,
+        slots: &Slots,
+        worker: usize,
+        known: &Bound<'_, PySet>,
+        number: i64,
+        epoch: i64,
+        payload: &[u8],
+    ) -> PyResult<(bool, Option<Slot>)> {
+        let end = self.end()?;
+        let words = |[block, offset, size]: [i64; 3]| [number, block, offset, size, slots.oldest() as i64, epoch];
+        if let Some(slot) = could(slots.take(worker))?.flatten() {
+            let free = slot.slot()?;
+            let is_known = known.contains(free.block())?;
+            let memory = if is_known { Vec::new() } else { vec![Arc::clone(free.memory())] };
+            let place = words([free.block() as i64, free.offset() as i64, free.size() as i64]);
+            // With too many descriptors on their way, the task goes alone.
+            if let Some(all) = could(end.send(&place, payload, memory))? {
+                slot.lend();
+                if !is_known {
+                    known.add(free.block())?;
+                }
+                return Ok((all, Some(slot)));
+            }
+        }
+        Ok((end.send(&words([-1, 0, 0]), payload, Vec::new())?, None))
     }
 
     /// Sends what is kept, as far as there is room; returns whether all is sent.
@@ -107,6 +142,11 @@ impl Payloads {
     fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
+}
+
+/// Returns what could be done; none where the system has refused it.
+fn could<T>(done: Result<T>) -> Result<Option<T>> {
+    if matches!(done, Err(Error::Sys { .. })) { Ok(None) } else { done.map(Some) }
 }
 
 fn came(py: Python<'_>, parcel: Parcel) -> PyResult<Came<'_>> {

@@ -31,7 +31,7 @@ impl Slots {
     }
 
     /// Returns a slot for a batch that a worker of this number makes; none as long as nobody knows how large batches are.
-    fn take(&self, worker: usize) -> Result<Option<Slot>> {
+    pub(super) fn take(&self, worker: usize) -> Result<Option<Slot>> {
         self.0.take(worker).map(|slot| slot.map(Slot::of))
     }
 
@@ -52,7 +52,7 @@ impl Slots {
 
     /// The number of the oldest block that there is.
     #[getter]
-    fn oldest(&self) -> u64 {
+    pub(super) fn oldest(&self) -> u64 {
         self.0.oldest()
     }
 
@@ -82,7 +82,7 @@ impl Slot {
     }
 
     /// It is there until this is dropped.
-    fn slot(&self) -> PyResult<&FreeSlot> {
+    pub(super) fn slot(&self) -> PyResult<&FreeSlot> {
         self.slot.get().ok_or_else(|| PyBufferError::new_err("a slot that is lost"))
     }
 }
@@ -100,7 +100,7 @@ impl Drop for Slot {
 #[pymethods]
 impl Slot {
     /// A worker has it from now on.
-    fn lend(&self) {
+    pub(super) fn lend(&self) {
         self.lent.store(true, Ordering::Relaxed);
     }
 

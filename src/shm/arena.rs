@@ -137,8 +137,8 @@ impl Arena {
     /// # Errors
     /// [`Error::Protocol`] for a slot or rows that do not exist.
     pub unsafe fn reset(&self, slot: u32, rows: Range<usize>) -> Result<()> {
-        // SAFETY: passed on from the caller; the rights are dropped at once.
-        unsafe { self.rows_mut(slot, rows) }.map(|rights| rights.into_rows().for_each(drop))
+        // SAFETY: passed on from the caller; the right is dropped at once.
+        unsafe { self.rows_mut(slot, rows) }.map(|mut rights| rights.reset())
     }
 
     /// Reads how far some rows are; a hint while a worker owns them.

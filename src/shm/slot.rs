@@ -88,6 +88,14 @@ impl SlotMut {
         }
     }
 
+    /// Marks all rows as not begun.
+    pub fn reset(&mut self) {
+        for row in self.rows.clone() {
+            // SAFETY: the address is inside the mapping, and this value is the only right to the row. Volatile as there.
+            unsafe { self.memory.at(self.memory.layout.progress(row)).write_volatile(Progress::Waiting as u8) };
+        }
+    }
+
     /// Returns the rows' bytes in each field, one row after the other; none of a field whose rows have spans.
     pub fn fields(&mut self) -> Vec<&mut [u8]> {
         let Self { memory, rows, .. } = self;
@@ -105,15 +113,12 @@ impl SlotMut {
     }
 
     /// Splits the right into one for each row, marked as not begun.
-    pub fn into_rows(self) -> impl Iterator<Item = RowMut> {
+    pub fn into_rows(mut self) -> impl Iterator<Item = RowMut> {
+        self.reset();
         let Self { memory, rows, spans } = self;
         let memory = Arc::new(memory);
         let spans = spans.into_iter().chain(std::iter::repeat(0..0));
-        rows.zip(spans).map(move |(row, span)| {
-            let mut row = RowMut { memory: Arc::clone(&memory), row, span };
-            row.mark(Progress::Waiting);
-            row
-        })
+        rows.zip(spans).map(move |(row, span)| RowMut { memory: Arc::clone(&memory), row, span })
     }
 }
 

@@ -18,7 +18,7 @@ from stokehold.torch.sockets import pair
 from stokehold.torch.stacks import Stacks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from stokehold.torch.fetching import Bad
 
@@ -42,8 +42,6 @@ RESTING: Final = struct.Struct("<qqq")
 IN_SLOT: Final = 1
 PLAIN: Final = 2
 """How a batch comes: whether its slot is used, and which of two kinds of pickles says where its tensors are."""
-
-NO_SLOT: Final = (-1, 0, 0)
 
 
 class Gone(NamedTuple):
@@ -93,42 +91,25 @@ class Channel:
 
     def put(self, task: Any) -> None:
         """Sends a task: a number and indices; or a word of PyTorch's, as it is."""
-        if self.end.fileno() < 0:
+        end = self.end
+        if end.fileno() < 0:
             # Its worker has left, and PyTorch tells all that they may end.
             return
-        number = task[0] if isinstance(task, tuple) and isinstance(task[0], int) else WORD
         payload = pickle.dumps(task, 5)
-        slot = self._take() if number != WORD else None
-        if slot is None or not self._send(number, task, payload, slot):
-            self._send(number, task, payload, None)
-
-    def _take(self) -> _native.Slot | None:
-        try:
-            return self._slots.take(self.worker)
-        except OSError:
-            # The worker, which may have descriptors left, finds memory for the batch.
-            return None
-
-    def _send(self, number: int, task: Any, payload: bytes, slot: _native.Slot | None) -> bool:
-        """Sends a task; returns whether that worked, which without a slot it does or raises."""
-        where, memory = NO_SLOT, []
-        if slot is not None:
-            where = slot.block, slot.offset, len(slot)
-            if slot.block not in self._known:
-                memory.append(slot.memory)
-            slot.lend()
-        try:
-            self.full = not self.end.send((number, *where, self._slots.oldest, self.epoch), payload, memory)
-        except OSError:
-            if slot is None:
-                raise
-            # There are too many descriptors on their way.
-            slot.returned()
-            return False
-        if task is not None:
+        if isinstance(task, tuple) and isinstance(task[0], int):
+            number = task[0]
+            sent, slot = end.ask(self._slots, self.worker, self._known, number, self.epoch, payload)
+            self.full = not sent
             self.sent.append(Sent(number, task, [] if slot is None else [slot], self.generation))
-        self._known.update(where[:1])
-        return True
+        else:
+            self.tell(WORD, payload=payload)
+            if task is not None:
+                self.sent.append(Sent(WORD, task, [], self.generation))
+
+    def tell(self, word: int, value: int = 0, payload: bytes = b"", memory: Sequence[_native.Memory] = ()) -> None:
+        """Sends something in the place of a task. `LEAVE` and `COUNT` are not answered."""
+        words = (word, -1, value, 0, self._slots.oldest, self.epoch)
+        self.full = not self.end.send(words, payload, memory)
 
     def rest(self, free: list[_native.Slot]) -> list[_native.Slot]:
         """Lets the worker give pages of slots back if nothing is asked of it; returns slots that it does not know."""
@@ -147,8 +128,7 @@ class Channel:
             claim.exchange(0, 0, self._rests)
             self._resting = known
             self.sent.append(Sent(REST, None, known, self.generation))
-            words = (REST, -1, self._rests, 0, self._slots.oldest, self.epoch)
-            self.full = not self.end.send(words, payload, memory)
+            self.tell(REST, self._rests, payload, memory)
         return [slot for slot in free if slot.block not in self._known]
 
     def recall(self) -> None:
@@ -157,10 +137,6 @@ class Channel:
             for slot in self._resting:
                 slot.returned()
             self._resting.clear()
-
-    def tell(self, word: int, value: int = 0) -> None:
-        """Sends `LEAVE` or `COUNT`, which are not answered."""
-        self.full = not self.end.send((word, -1, value, 0, self._slots.oldest, self.epoch), b"", [])
 
     def flush(self) -> bool:
         """Sends what the socket takes; returns whether that is all."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from stokehold import _native
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["PARTS_OF_BYTES", "Segment", "Space"]
+__all__ = ["PARTS_OF_BYTES", "Segment", "Space", "tensor_at"]
 
 ALIGN = 64
 """Arrays begin at multiples of a cache line."""
@@ -26,6 +27,31 @@ PARTS_OF_BYTES = {
     if hasattr(torch, name)
 }
 """Dtypes whose numbers are smaller than a byte. PyTorch moves tensors of them, and computes nothing with them."""
+
+_NAMES = (
+    "bool",
+    "complex64",
+    "complex128",
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+)
+_AS_ARRAYS: Final = {getattr(torch, name): np.dtype(name) for name in _NAMES}
+"""Dtypes that NumPy has too, in every version of PyTorch."""
+
+
+def tensor_at(buffer: Any, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
+    """Returns a tensor that lies in a buffer, of at least one number."""
+    as_array = _AS_ARRAYS.get(dtype)
+    if as_array is not None:
+        # Has the shape at once, and takes half the time.
+        return torch.from_numpy(np.ndarray(shape, as_array, buffer, offset))
+    return torch.frombuffer(buffer, dtype=dtype, count=math.prod(shape), offset=offset).view(shape)
 
 
 class Segment:
@@ -68,13 +94,11 @@ class Space:
 
     def empty(self, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
         """Returns a tensor in this space, of arbitrary content."""
-        count = 1
-        for extent in shape:
-            count *= extent
+        count = math.prod(shape)
         if count == 0:
             return torch.empty(shape, dtype=dtype)
         at, offset = self.take(count * dtype.itemsize)
-        return torch.frombuffer(self.segments[at].bytes, dtype=dtype, count=count, offset=offset).view(shape)
+        return tensor_at(self.segments[at].bytes, offset, dtype, shape)
 
     def find(self, address: int, size: int) -> tuple[int, int] | None:
         """Returns the segment and the offset of some bytes, if they lie in this space."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copyreg
 import ctypes
 import io
-import math
 import pickle
 import struct
 import threading
@@ -23,6 +22,7 @@ import torch
 
 from stokehold.torch.failures import reduced
 from stokehold.torch.internals import ExceptionWrapper
+from stokehold.torch.memory import tensor_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,22 +50,6 @@ _unpacking = threading.local()
 
 _DTYPES = sorted({each for each in vars(torch).values() if isinstance(each, torch.dtype)}, key=str)
 _CODES = {dtype: code for code, dtype in enumerate(_DTYPES)}
-
-_NAMES = (
-    "bool",
-    "complex64",
-    "complex128",
-    "float16",
-    "float32",
-    "float64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-)
-_AS_ARRAYS: Final = {_CODES[getattr(torch, name)]: np.dtype(name) for name in _NAMES}
-"""Those that NumPy has too, in every version of PyTorch."""
 
 
 class _Shown(NamedTuple):
@@ -187,17 +171,9 @@ def unpack(data: bytes | memoryview, roots: Sequence[Any]) -> Any:
         _unpacking.roots, _unpacking.data, _unpacking.first = (), b"", {}
 
 
-def _flat(root: Any, offset: int, code: int, shape: tuple[int, ...]) -> torch.Tensor:
-    dtype = _AS_ARRAYS.get(code)
-    if dtype is not None:
-        # Has the shape at once, and takes half the time.
-        return torch.from_numpy(np.ndarray(shape, dtype, root, offset))
-    return torch.frombuffer(root, dtype=_DTYPES[code], count=math.prod(shape), offset=offset).view(shape)
-
-
 def _placed(at: int, offset: int, code: int, shape: tuple[int, ...], strides: tuple[int, ...] | None) -> torch.Tensor:
     if strides is None:
-        return _flat(_unpacking.roots[at], offset, code, shape)
+        return tensor_at(_unpacking.roots[at], offset, _DTYPES[code], shape)
     dtype, count = _DTYPES[code], 1
     for extent, stride in zip(shape, strides, strict=True):
         count += (extent - 1) * stride
@@ -259,7 +235,7 @@ def pack_plain(value: Any, space: Space) -> bytes | None:
 def unpack_plain(data: bytes | memoryview, roots: Sequence[Any]) -> Any:
     """Returns what `pack_plain` has packed."""
     keys, found = pickle.loads(data)
-    tensors = [_flat(roots[at], offset, code, shape) for at, offset, code, shape in found]
+    tensors = [tensor_at(roots[at], offset, _DTYPES[code], shape) for at, offset, code, shape in found]
     if keys is None:
         return tensors[0]
     if isinstance(keys, bool):
