@@ -7,7 +7,7 @@ use tokenizers::{
     utils::parallelism::set_parallelism,
 };
 
-use super::{Encode, Side, Text, TokenizerFile, chat::Chat, growth::growth};
+use super::{Encode, Side, Text, TokenizerFile, chat::Chat, growth::growth, words::Words};
 use crate::{panics, stamp::Stamp};
 
 /// The largest file; that of a vocabulary of 262,144 tokens has 33 MB.
@@ -29,6 +29,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     encode: Encode,
     chat: Option<Chat>,
+    words: Option<Words>,
     pad_token_id: Option<u32>,
     /// How many times as long as it is a text may become.
     growth: u64,
@@ -62,7 +63,8 @@ impl Tokenizer {
         inner.with_padding(None);
         let chat = encode.chat_template.as_ref().map(Chat::new).transpose();
         let chat = chat.map_err(|what| format!("cannot have such conversations: {}", shortened(&what)))?;
-        let mut tokenizer = Self { inner, encode: encode.clone(), chat, pad_token_id, growth };
+        let words = Words::of(&inner);
+        let mut tokenizer = Self { inner, encode: encode.clone(), chat, words, pad_token_id, growth };
         if tokenizer.processor_tokens() > MOST_ADDED {
             return Err(format!("adds {} special tokens, and may add {MOST_ADDED}", tokenizer.processor_tokens()));
         }
@@ -141,10 +143,11 @@ impl Tokenizer {
     pub fn encode(&self, text: &Text<'_>) -> Result<Tokens, String> {
         let Text { text, labelled } = text;
         let add = self.encode.add_special_tokens;
-        let encoded = panics::caught(|| match labelled {
-            None => self.inner.encode_fast(&**text, add),
+        let encoded = panics::caught(|| match (labelled, &self.words) {
+            (None, Some(words)) => words.encode(&self.inner, text, add),
+            (None, None) => self.inner.encode_fast(&**text, add),
             // Where a token comes from is kept by this one only.
-            Some(_) => self.inner.encode(&**text, add),
+            (Some(_), _) => self.inner.encode(&**text, add),
         });
         let encoding = match encoded {
             Ok(Ok(encoding)) => encoding,

@@ -13,6 +13,8 @@ mod growth;
 mod loaded;
 #[cfg(feature = "tokenize")]
 mod registry;
+#[cfg(feature = "tokenize")]
+mod words;
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range, path::PathBuf};
 
