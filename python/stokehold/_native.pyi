@@ -10,6 +10,7 @@ from typing_extensions import Buffer, CapsuleType
 
 __all__ = [
     "Batch",
+    "Cut",
     "DecodeError",
     "Field",
     "Loader",

@@ -98,7 +98,7 @@ def ordered(
 def cut_of(
     cut: object, source: object, order: object, batch_size: object, *, is_stream: bool
 ) -> tuple[_native.Cut, dict[str, int]] | None:
-    """Returns the cut of a source and the longest sample of its fields, or raises an error if it is none or cannot be."""
+    """Returns a cut and the longest sample of its fields, or raises an error if it is none or cannot be."""
     if cut is None:
         return None
     if not isinstance(cut, Cut):

@@ -453,8 +453,12 @@ class Loader(Tellable, Reviewable):
         return Batch(fields) if self._tuple is None else self._tuple(*fields.values())
 
     def _one(self, native: _native.Batch) -> dict[str, Any]:
-        """Returns the only sample of a batch."""
-        fields = SlotFields(native, self._positions, self._ragged, self.output)
+        """Returns the only sample of a batch, which is no part of a row."""
+        cut = self._cut
+        marks = () if cut is None else cut.made[len(cut.fields) :]
+        ragged = self._ragged if cut is None else self._ragged.union(cut.fields)
+        positions = {name: at for name, at in self._positions.items() if name not in marks}
+        fields = SlotFields(native, positions, ragged, self.output)
         return {name: rows[0] for name, rows in fields.items()}
 
     @property

@@ -10,7 +10,7 @@ use super::{
     launch::Launch,
     pool::{Pool, Slots},
     ranks::{Ranks, auto_workers, local_world_size},
-    shared_cut::SharedCut,
+    shared_cut::{SharedCut, make_room},
     shared_order::SharedOrder,
     shared_source::SharedSource,
     slots::{ArenaBudget, Growth, SlotPlan, WorkerMemory},
@@ -25,7 +25,7 @@ use crate::{
     learn::learn,
     pipeline::{Pipeline, PipelineSpec},
     rng::Key,
-    sampler::{CutField, Even, Shuffle},
+    sampler::{Even, Shuffle},
     source::SourceSpec,
     spec::FieldSpec,
     sys::memory::SharedMemory,
@@ -277,18 +277,7 @@ impl Builder {
         }
         let Self { input, mut recipe, options, order, cut, prefetch, memory_limit, launch, functions, .. } = self;
         if let Some(cut) = &options.cut {
-            if !recipe.batch_transforms.is_empty() {
-                let name = cut.name();
-                return Err(Error::Config(format!(
-                    "{name}: batch_transforms are for batches of rows that are all alike"
-                )));
-            }
-            // Lengths say how much room there must be.
-            let known = input.field_names();
-            let is_known = |field: &&CutField| known.as_ref().is_none_or(|known| known.contains(&field.name));
-            for field in cut.options().fields.iter().filter(is_known) {
-                recipe.capacity.entry(field.name.clone()).or_insert_with(|| cut.longest() as usize);
-            }
+            make_room(cut, &input, &mut recipe)?;
         }
         let given = (order.as_ref(), cut.as_ref());
         let budget = ArenaBudget { prefetch, memory_limit };

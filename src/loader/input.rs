@@ -4,6 +4,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use super::shared_source::SharedSource;
 use crate::{
+    field::Field,
     source::{Source, SourceSpec},
     sys::memory::SharedMemory,
 };
@@ -28,14 +29,13 @@ impl Input {
 }
 
 impl Input {
-    /// Returns the names of its fields, where they are known before it is opened.
-    pub(super) fn field_names(&self) -> Option<Vec<String>> {
-        let fields = match self {
-            Self::Shared(source) => source.spec().fields(),
-            Self::Custom(source) => source.fields().to_vec(),
-            Self::Code(_) => return None,
-        };
-        Some(fields.into_iter().map(|field| field.name).collect())
+    /// Returns its fields, where they are known before it is opened.
+    pub(super) fn fields(&self) -> Option<Vec<Field>> {
+        match self {
+            Self::Shared(source) => Some(source.spec().fields()),
+            Self::Custom(source) => Some(source.fields().to_vec()),
+            Self::Code(_) => None,
+        }
     }
 }
 

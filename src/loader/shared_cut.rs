@@ -7,11 +7,13 @@ use std::{
 };
 
 use super::{
+    input::Input,
     lock::lock,
     shared_source::{bytes_of, shared},
 };
 use crate::{
     error::{Error, Result},
+    field::{Compiled, Recipe},
     sampler::{CutOptions, CutSpec, Sampler, Table},
     sys::memory::SharedMemory,
 };
@@ -38,6 +40,31 @@ impl SharedCut {
     pub fn spec(&self) -> &CutSpec {
         &self.spec
     }
+}
+
+/// Gives fields that are cut the room that the lengths say, where a recipe says none: what is made of a source must be known
+/// before it is known where that lies.
+///
+/// # Errors
+/// [`Error::Config`] where there are transforms of whole batches.
+pub(super) fn make_room(cut: &CutSpec, input: &Input, recipe: &mut Recipe) -> Result<()> {
+    if !recipe.batch_transforms.is_empty() {
+        let name = cut.name();
+        return Err(Error::Config(format!("{name}: batch_transforms are for batches of rows that are all alike")));
+    }
+    let fields = input.fields();
+    let made = fields.as_ref().and_then(|fields| Compiled::of(fields, recipe).ok());
+    // Of others it is told later what is wrong with them.
+    let varies = |name: &String| match (&made, &fields) {
+        (Some(made), _) => made.specs().iter().any(|spec| spec.name == *name && spec.ragged.is_some()),
+        (None, Some(fields)) => fields.iter().any(|field| field.name == *name),
+        (None, None) => true,
+    };
+    let names = cut.options().fields.iter().map(|field| &field.name).filter(|name| varies(name));
+    for name in names {
+        recipe.capacity.entry(name.clone()).or_insert_with(|| cut.longest() as usize);
+    }
+    Ok(())
 }
 
 type Planned = JoinHandle<Option<Vec<u8>>>;
