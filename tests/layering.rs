@@ -24,6 +24,7 @@ const UNSAFE_FILES: &[&str] = &[
     "shm/",
     "decode/jpeg/avx2.rs",
     "decode/webp/library.rs",
+    "transform/sound/lanes.rs",
     "worker/learning.rs",
     "worker/serve.rs",
     "coordinator/act.rs",
