@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from stokehold import _native
 from stokehold.checks import items, names, one_of, real, shown, text, truth, whole
+from stokehold.orders.base import row
 from stokehold.sources import Source
 
 __all__ = ["Buckets", "Cut", "Packing", "TokenBudget"]
@@ -57,7 +58,7 @@ class Cut:
         lengths: Lengths,
         fields: Fields,
         *,
-        marks: Mapping[str, tuple[str, str | None]],
+        marks: Mapping[str, str | None],
         padding: bool,
         multiple: int,
         too_long: TooLong,
@@ -77,8 +78,8 @@ class Cut:
             "window": whole(f"{owner}: window", window, 1, _MOST),
             "fields": [{"name": name, "pad": pad} for name, pad in self.fields.items()],
             "marks": [
-                {"name": text(f"{owner}: {argument}", name, "a str, or None"), "mark": mark}
-                for argument, (mark, name) in marks.items()
+                {"name": text(f"{owner}: {mark}", name, "a str, or None"), "mark": mark}
+                for mark, name in marks.items()
                 if name is not None
             ],
         }
@@ -163,11 +164,7 @@ class Packing(Cut):
         max_samples: int = 1024,
         window: int = 16384,
     ) -> None:
-        marks = {
-            "segment_ids": ("segment_ids", segment_ids),
-            "position_ids": ("position_ids", position_ids),
-            "labels": ("labels", labels),
-        }
+        marks = {"segment_ids": segment_ids, "position_ids": position_ids, "labels": labels}
         self._take(
             lengths,
             fields,
@@ -234,12 +231,7 @@ class TokenBudget(Cut):
         max_samples: int = 1024,
         window: int = 16384,
     ) -> None:
-        marks = {
-            "mask": ("mask", mask),
-            "segment_ids": ("segment_ids", segment_ids),
-            "position_ids": ("position_ids", position_ids),
-            "labels": ("labels", labels),
-        }
+        marks = {"mask": mask, "segment_ids": segment_ids, "position_ids": position_ids, "labels": labels}
         self._take(
             lengths,
             fields,
@@ -299,12 +291,7 @@ class Buckets(Cut):
         position_ids: str | None = None,
         labels: str | None = None,
     ) -> None:
-        marks = {
-            "mask": ("mask", mask),
-            "segment_ids": ("segment_ids", segment_ids),
-            "position_ids": ("position_ids", position_ids),
-            "labels": ("labels", labels),
-        }
+        marks = {"mask": mask, "segment_ids": segment_ids, "position_ids": position_ids, "labels": labels}
         self._take(
             lengths,
             fields,
@@ -357,17 +344,7 @@ def _pads(owner: str, fields: Any) -> dict[str, float]:  # noqa: ANN401 (whateve
 def _checked(owner: str, lengths: Any) -> npt.NDArray[np.uint32]:  # noqa: ANN401 (whatever a user gives)
     """Returns lengths as the core has them, or raises an error that says what they are to be."""
     what = f"{owner}: lengths"
-    meaning = "whole numbers, one for each sample"
-    listed = lengths if hasattr(lengths, "__array__") else items(what, lengths, meaning)
-    try:
-        array = np.asarray(listed)
-    except (TypeError, ValueError):
-        raise TypeError(f"{what} must be {meaning}, not {shown(lengths)}") from None
-    if array.ndim == 1 and array.size == 0:
-        raise ValueError(f"{what} must be {meaning}, and there is none")
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        found = f"{array.dtype} of shape {array.shape}" if array.ndim else shown(lengths)
-        raise TypeError(f"{what} must be {meaning}, in one row, not {found}")
+    array = row(what, lengths, "whole numbers, one for each sample", "iu")
     least, most = int(array.min()), int(array.max())
     if least < 0 or most > _LONGEST:
         at = int(array.argmin() if least < 0 else array.argmax())

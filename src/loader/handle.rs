@@ -146,10 +146,10 @@ impl Loader {
         self.planner.as_ref().map_or(Ok(()), |planner| planner.plan(&self.sampler, epoch))
     }
 
-    /// Gives the pool the groups of an epoch, if they are made and it does not have them.
-    fn send_groups(&self, pool: &mut Pool, epoch: u64) -> Result<()> {
-        let unsent = self.planner.as_ref().and_then(|planner| planner.unsent(epoch));
-        unsent.map_or(Ok(()), |memory| pool.give(epoch, TableOf::Cut, memory))
+    /// Gives the pool the groups of an epoch that begins, or of the next one, if they are made and it does not have them.
+    fn send_groups(&self, pool: &mut Pool, epoch: u64, begins: bool) -> Result<()> {
+        let groups = self.planner.as_ref().and_then(|planner| planner.to_send(epoch, begins));
+        groups.map_or(Ok(()), |memory| pool.give(epoch, TableOf::Cut, memory))
     }
 
     /// Makes the next epoch known to the pool, so that it can begin in advance, if its groups are made; they are waited for
@@ -159,7 +159,7 @@ impl Loader {
         let Some((next, left)) = lock(&self.iterations).next_epoch_of(generation) else { return Ok(()) };
         planner.take_in(&self.sampler, next, left == 1)?;
         match &mut *lock(&self.backend) {
-            Backend::Pool(pool) => self.send_groups(pool, next),
+            Backend::Pool(pool) => self.send_groups(pool, next, false),
             Backend::Inline(_) | Backend::Closed => Ok(()),
         }
     }
@@ -252,7 +252,7 @@ impl Loader {
             pool.give(epoch, TableOf::Order, Arc::clone(memory))?;
         }
         if let Backend::Pool(pool) = &mut *backend {
-            self.send_groups(pool, epoch)?;
+            self.send_groups(pool, epoch, true)?;
         }
         let (generation, partition) = iterations.begin(&self.sampler);
         match &mut *backend {

@@ -75,8 +75,10 @@ pub(super) struct Planner {
     lengths: Arc<[u32]>,
     /// The epoch whose groups another thread is making.
     ahead: Mutex<Option<(u64, Planned)>>,
-    /// The groups of the epochs that were made last, and whether the pool has them.
-    made: Mutex<VecDeque<(u64, Arc<SharedMemory>, bool)>>,
+    /// The groups of the epochs that were made last.
+    made: Mutex<VecDeque<(u64, Arc<SharedMemory>)>>,
+    /// The epochs whose groups the pool has: those that were sent last, as many as its samplers remember.
+    sent: Mutex<VecDeque<u64>>,
 }
 
 impl Planner {
@@ -84,7 +86,12 @@ impl Planner {
     const KEPT: usize = 3;
 
     pub(super) fn new(cut: &SharedCut) -> Self {
-        Self { lengths: Arc::clone(&cut.lengths), ahead: Mutex::default(), made: Mutex::default() }
+        Self {
+            lengths: Arc::clone(&cut.lengths),
+            ahead: Mutex::default(),
+            made: Mutex::default(),
+            sent: Mutex::default(),
+        }
     }
 
     /// Sees to it that the groups of an epoch are known.
@@ -107,8 +114,8 @@ impl Planner {
         let memory = shared(plan)?;
         sampler.give_groups(epoch, Table::over(bytes_of(&memory)))?;
         let mut made = lock(&self.made);
-        made.retain(|(other, ..)| *other != epoch);
-        made.push_back((epoch, memory, false));
+        made.retain(|(other, _)| *other != epoch);
+        made.push_back((epoch, memory));
         if made.len() > Self::KEPT {
             made.pop_front();
         }
@@ -135,11 +142,21 @@ impl Planner {
         if is_ready { self.plan(sampler, epoch) } else { Ok(()) }
     }
 
-    /// Returns the groups of an epoch if they are made and the pool does not have them yet; from now on, it does.
-    pub(super) fn unsent(&self, epoch: u64) -> Option<Arc<SharedMemory>> {
-        let mut made = lock(&self.made);
-        let (_, memory, is_sent) = made.iter_mut().find(|(other, ..)| *other == epoch)?;
-        (!std::mem::replace(is_sent, true)).then(|| Arc::clone(memory))
+    /// Returns the groups of an epoch if they are made and are to be sent: those of one that begins, of which the pool is to
+    /// forget nothing while it goes on, and of another one that the pool does not have yet.
+    pub(super) fn to_send(&self, epoch: u64, begins: bool) -> Option<Arc<SharedMemory>> {
+        let memory =
+            lock(&self.made).iter().find(|(other, _)| *other == epoch).map(|(_, memory)| Arc::clone(memory))?;
+        let mut sent = lock(&self.sent);
+        if sent.contains(&epoch) && !begins {
+            return None;
+        }
+        sent.retain(|other| *other != epoch);
+        sent.push_back(epoch);
+        if sent.len() > Self::KEPT {
+            sent.pop_front();
+        }
+        Some(memory)
     }
 }
 

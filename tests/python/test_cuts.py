@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,17 @@ def test_looking_at_other_epochs_leaves_that_which_goes_on() -> None:
         for epoch in (7, 1, 4, 4, 2):
             given.set_epoch(epoch)
             assert next(iter(given)).epoch == epoch
+
+
+def test_epochs_may_be_begun_in_any_order() -> None:
+    """Those that the workers had once, and have forgotten since, are sent again."""
+    draws = random.Random(1)
+    with loader("concat", num_workers=2, prefetch=1) as given:
+        for _ in range(150):
+            epoch, taken = draws.randrange(8), draws.choice([1, 1, 2, 5, 50])
+            given.set_epoch(epoch)
+            assert {batch.epoch for batch in islice(given, taken)} == {epoch}
+        assert given.stats()["restarts"] == 0
 
 
 def test_the_next_epoch_is_begun_in_advance(tmp_path: Path) -> None:
