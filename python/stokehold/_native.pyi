@@ -193,6 +193,9 @@ class Cut:
 
     def __new__(cls, options: str, lengths: npt.NDArray[np.uint32]) -> Cut:
         """Takes what is asked for, in JSON, and the length of each sample."""
+    @property
+    def longest(self) -> int:
+        """The length of the longest sample."""
 
 @final
 class Memory(Buffer):
@@ -381,6 +384,7 @@ class Batch:
     def row(self, position: int, row: int) -> Field: ...
     def shapes(self, position: int) -> list[list[int]]: ...
     def is_ragged(self, position: int) -> bool: ...
+    @property
     def spans(self) -> list[tuple[int, int, int]] | None:
         """Where the rows lie among the values of the fields that are cut; None where there is no cut.
 
@@ -419,8 +423,6 @@ class Loader:
         """Whether the order may give a sample more than once in an epoch."""
     @property
     def classes(self) -> list[str]: ...
-    @property
-    def batches(self) -> int: ...
     def batches_of(self, epoch: int) -> int:
         """Returns the number of batches of an epoch; 0 where its indices were to be given and are not."""
     @property

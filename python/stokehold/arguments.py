@@ -69,11 +69,11 @@ def shuffled(shuffle: Shuffle) -> Shuffle:
 
 
 def ordered(
-    order: object, source: object, cut: tuple[int, Ranks | None], *, shuffle: Shuffle, is_stream: bool
+    order: object, source: object, batches: tuple[int, Ranks | None] | Cut, *, shuffle: Shuffle, is_stream: bool
 ) -> _native.Order | None:
     """Returns the order over a source, where one is given, or raises an error if it is none or cannot be.
 
-    `cut` is into what the loader cuts it: the rows of a batch, and the ranks, where they are known.
+    `batches` says what batches the loader makes: the rows of one, and the ranks, where they are known; or the cut.
     """
     if order is None:
         return None
@@ -89,14 +89,19 @@ def ordered(
             f"Loader: order must be None, not {order!r}, for {type(source).__name__}, which is iterable: the order of "
             "its samples is its own"
         )
+    # What it gives is known from here on.
     native = order.native(source)
-    batch_size, ranks = cut
+    if isinstance(batches, Cut):
+        if order.has_batches:
+            raise ValueError(f"Loader: cut must be None, not {batches!r}, where order says what a batch has: {order!r}")
+        return native
+    batch_size, ranks = batches
     order.check_batches(batch_size, None if ranks is None else ranks.world_size)
     return native
 
 
 def cut_of(
-    cut: object, source: object, order: object, batch_size: object, *, is_stream: bool
+    cut: object, source: object, batch_size: object, *, is_stream: bool
 ) -> tuple[_native.Cut, dict[str, int]] | None:
     """Returns a cut and the longest sample of its fields, or raises an error if it is none or cannot be."""
     if cut is None:
@@ -108,11 +113,10 @@ def cut_of(
             f"Loader: cut must be None, not {cut!r}, for {type(source).__name__}, which is iterable: nobody knows its "
             "samples before they come"
         )
-    if isinstance(order, Order) and order.has_batches:
-        raise ValueError(f"Loader: cut must be None, not {cut!r}, where order says what a batch has: {order!r}")
     if batch_size is None:
         raise ValueError(f"Loader: batch_size must be a number, not None, where cut says what a batch has: {cut!r}")
-    return cut.native(source), dict.fromkeys(cut.fields, cut.longest)
+    native = cut.native(source)
+    return native, dict.fromkeys(cut.fields, max(native.longest, 1))
 
 
 def check_no_code(source: object, rng: Rng, start: Start, worker_init: object) -> None:

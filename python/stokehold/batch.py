@@ -160,14 +160,10 @@ class Facts(NamedTuple):
     indices: list[int]
     repeats: list[int]
     """The rows that are not valid."""
-    spread: list[tuple[int, int, int]] | None = None
+    spans: list[tuple[int, int, int]] | None = None
     """With a cut, where each row begins among the values, how many it has, and its number in its row."""
     values: int = 0
     """With a cut, how many values a field has, padding included."""
-
-    def spans(self) -> list[tuple[int, int, int]] | None:
-        """Returns where the rows lie among the values of fields that are cut."""
-        return self.spread
 
 
 def _mask(told: Facts | _native.Batch) -> npt.NDArray[np.bool_]:
@@ -296,7 +292,7 @@ class Batch(Mapping[str, Any]):
         if not isinstance(self._fields, SlotFields):
             return self._facts
         native = self._fields.native
-        return Facts(native.rows, native.epoch, native.indices, native.repeats, native.spans(), native.values)
+        return Facts(native.rows, native.epoch, native.indices, native.repeats, native.spans, native.values)
 
     def _told(self, name: str, advice: str = "ask the one that the loader gave") -> Facts | _native.Batch:
         told = self._fields.native if isinstance(self._fields, SlotFields) else self._facts
@@ -345,7 +341,7 @@ class Batch(Mapping[str, Any]):
 
     def _spans(self, name: str) -> npt.NDArray[np.int64]:
         """Returns where each row begins among the values of fields that are cut, and how many it has."""
-        spans = self._told(name).spans()
+        spans = self._told(name).spans
         if spans is None:
             raise AttributeError(f"this batch has no {name}: its loader has no cut")
         return np.array(spans, np.int64).reshape(-1, 3)

@@ -48,8 +48,6 @@ class Cut:
     """The fields that are cut, with what stands for padding."""
     padding: bool
     """Whether samples are padded to one length."""
-    longest: int
-    """The longest sample, once a loader has the cut."""
     _grouping: dict[str, Any]
     _options: dict[str, Any]
 
@@ -87,7 +85,12 @@ class Cut:
     @property
     def made(self) -> list[str]:
         """The names of all fields of a batch whose values have spans: those that are cut, and that tell of them."""
-        return [*self.fields, *(mark["name"] for mark in self._options["marks"])]
+        return [*self.fields, *self.marks]
+
+    @property
+    def marks(self) -> list[str]:
+        """The names of the fields that tell of those that are cut."""
+        return [mark["name"] for mark in self._options["marks"]]
 
     @property
     def extents(self) -> tuple[int | None, ...]:
@@ -102,7 +105,6 @@ class Cut:
         if not isinstance(lengths, np.ndarray):
             lengths = _found(owner, source, lengths, next(iter(self.fields)))
         options = self._options | {"grouping": self._grouping}
-        self.longest = int(lengths.max(initial=1))
         return _native.Cut(json.dumps(options, allow_nan=False), np.ascontiguousarray(lengths, np.uint32))
 
     def __repr__(self) -> str:

@@ -292,7 +292,7 @@ class Loader(Tellable, Reviewable):
         self._valid_field = None if valid_field is None else text("Loader: valid_field", valid_field, "a str, or None")
         rooms, drawn = by_field("capacity", capacity, "a mapping of fields to numbers"), draws_of(draws)
         check_callable("worker_init", worker_init)
-        planned = cut_of(cut, source, order, batch_size, is_stream=is_stream)
+        planned = cut_of(cut, source, batch_size, is_stream=is_stream)
         # The first axis of these varies, whatever samples are tried.
         rooms = planned[1] | rooms if planned is not None and is_code else rooms
         functions: list[Function] = []
@@ -327,7 +327,7 @@ class Loader(Tellable, Reviewable):
             description,
             None if dataset is not None else source.native,
             code,
-            ordered(order, source, (options["batch_size"], given), shuffle=shuffle, is_stream=is_stream),
+            ordered(order, source, cut or (options["batch_size"], given), shuffle=shuffle, is_stream=is_stream),
             planned,
             is_stream=is_stream,
             forks=start == "fork",
@@ -406,7 +406,7 @@ class Loader(Tellable, Reviewable):
         if self._is_stream:
             size = self.batch_size or 1
             return len(self.source) // size if self.drop_last else -(-len(self.source) // size)
-        return self._batches_of(self._native.epoch) if self._cut is not None else self._native.batches
+        return self._batches_of(self._native.epoch)
 
     def _batches_of(self, epoch: int) -> int:
         """Returns how many batches this rank gets in an epoch."""
@@ -455,7 +455,7 @@ class Loader(Tellable, Reviewable):
     def _one(self, native: _native.Batch) -> dict[str, Any]:
         """Returns the only sample of a batch, which is no part of a row."""
         cut = self._cut
-        marks = () if cut is None else cut.made[len(cut.fields) :]
+        marks = () if cut is None else cut.marks
         ragged = self._ragged if cut is None else self._ragged.union(cut.fields)
         positions = {name: at for name, at in self._positions.items() if name not in marks}
         fields = SlotFields(native, positions, ragged, self.output)

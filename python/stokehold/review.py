@@ -133,9 +133,9 @@ class Reviewable:
             index: The sample's index in the source.
             epoch: The epoch whose random choices are wanted; the current one by default.
             position: Where in the epoch's order of all ranks the sample stands, from 0 on; row ``r`` of batch ``b`` is
-                at ``(b * batch_size + r) * world_size + rank``. It is needed where the order may give a sample more
-                than once, each time with other random choices. With any other order these do not depend on it, and
-                the epoch need not have the sample.
+                at ``(b * batch_size + r) * world_size + rank``, where there is no `cut`. It is needed where the order
+                may give a sample more than once, each time with other random choices. With any other order these do
+                not depend on it, and the epoch need not have the sample.
 
         Returns:
             The sample's fields by name, without an axis of rows, as with ``batch_size=None``.

@@ -55,7 +55,7 @@ class DenseRows(Sequence[Any]):
     @classmethod
     def of(cls, native: _native.Batch, position: int, output: Output) -> Self:
         """Returns the rows of a field of a batch."""
-        ends = (start + length for start, length, _ in native.spans() or [])
+        ends = (start + length for start, length, _ in native.spans or [])
         return cls(OUTPUTS[output](native.field(position)), np.array([0, *ends], np.int64))
 
     @property

@@ -157,7 +157,7 @@ impl Supervisor {
                     filler,
                     sampler: self.sampler.clone(),
                     threads: self.options.threads_per_worker,
-                    term: Term::of(&self.options),
+                    term: Term::of(&self.options, self.sampler.usual_rows()),
                     seat,
                     trainer: Arc::clone(&self.trainer),
                     coordinator: parent,

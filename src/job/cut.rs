@@ -91,12 +91,6 @@ impl CutFields {
         Ok(Self { name: name.to_owned(), cut, marks, specs })
     }
 
-    /// Returns what a test says.
-    #[cfg(test)]
-    pub fn for_test(cut: Vec<PaddedField>, marks: Vec<MarkedField>) -> Self {
-        Self { name: "Packing".into(), cut, marks, specs: Vec::new() }
-    }
-
     /// Tells whether values of a field of a batch have spans of their own.
     fn has_spans(&self, name: &str, fields: &[FieldSpec]) -> bool {
         let is_cut = |field: &PaddedField| fields.get(field.at).is_some_and(|spec| spec.name == name);
@@ -135,11 +129,6 @@ impl Options {
         let most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let (rows, values) = (most(cut.most_samples(self.batch_size)), most(cut.values(self.batch_size)));
         SlotLayout::with_values(rows, &all, |field| made.has_spans(&field.name, fields).then_some(values))
-    }
-
-    /// Returns as many samples as a batch usually has.
-    pub fn usual_rows(&self) -> u32 {
-        self.cut.as_ref().map_or(self.batch_size, |cut| cut.usual_samples(self.batch_size))
     }
 
     /// Checks what goes with a cut.

@@ -14,9 +14,10 @@ use super::{
     batch::{Batch, Turn},
     inline::Inline,
     lock::lock,
+    planner::Planner,
     pool::{Next, Pool},
     pool_handle::PoolHandle,
-    shared_cut::{Planner, SharedCut},
+    shared_cut::SharedCut,
     shared_order::SharedOrder,
     shared_source::{bytes_of, shared},
     state::{Iterations, State},
@@ -164,11 +165,12 @@ impl Loader {
         }
     }
 
-    /// Returns what all ranks together get in a whole epoch: what comes again, what is left out, and whose batches are most;
-    /// none where samples come as streams.
+    /// Returns what all ranks together get in a whole epoch, with a cut in the current or next one: what comes again, what is
+    /// left out, and whose batches are most; none where samples come as streams.
     pub fn shares(&self) -> Option<Shares> {
-        self.plan(0).ok()?;
-        self.sampler.shares(0)
+        let epoch = self.epoch();
+        self.plan(epoch).ok()?;
+        self.sampler.shares(epoch)
     }
 
     /// Proves, without reading a sample, that the ranks share out an epoch; none where samples come as streams.
@@ -332,8 +334,7 @@ impl Loader {
 
     /// Returns how many batches are still to come of the current iteration, or of the next one if none is going on.
     pub fn remaining(&self) -> u64 {
-        let next = self.upcoming();
-        self.plan(next).map_or(0, |()| lock(&self.iterations).remaining(&self.sampler))
+        self.plan(self.epoch()).map_or(0, |()| lock(&self.iterations).remaining(&self.sampler))
     }
 
     /// Returns how many batches of an iteration are still to come; none of one that has ended.

@@ -10,6 +10,7 @@ mod inline;
 mod input;
 mod launch;
 mod lock;
+mod planner;
 mod pool;
 mod pool_handle;
 mod pulse;

@@ -1,21 +1,12 @@
-//! Cuts of the trainer, and the groups of the epochs, made ahead of time.
+//! Cuts of the trainer, with the lengths of all samples.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    thread::{self, JoinHandle},
-};
+use std::sync::Arc;
 
-use super::{
-    input::Input,
-    lock::lock,
-    shared_source::{bytes_of, shared},
-};
+use super::input::Input;
 use crate::{
     error::{Error, Result},
     field::{Compiled, Recipe},
-    sampler::{CutOptions, CutSpec, Sampler, Table},
-    sys::memory::SharedMemory,
+    sampler::{CutOptions, CutSpec},
 };
 
 /// How the samples of an epoch become batches, where their lengths decide that: rows that are packed, batches of so many
@@ -39,6 +30,11 @@ impl SharedCut {
     /// Returns the cut as data.
     pub fn spec(&self) -> &CutSpec {
         &self.spec
+    }
+
+    /// Returns the length of each sample.
+    pub fn lengths(&self) -> &Arc<[u32]> {
+        &self.lengths
     }
 }
 
@@ -65,99 +61,6 @@ pub(super) fn make_room(cut: &CutSpec, input: &Input, recipe: &mut Recipe) -> Re
         recipe.capacity.entry(name.clone()).or_insert_with(|| cut.longest() as usize);
     }
     Ok(())
-}
-
-type Planned = JoinHandle<Option<Vec<u8>>>;
-
-/// Makes the groups of epochs.
-#[derive(Debug)]
-pub(super) struct Planner {
-    lengths: Arc<[u32]>,
-    /// The epoch whose groups another thread is making.
-    ahead: Mutex<Option<(u64, Planned)>>,
-    /// The groups of the epochs that were made last.
-    made: Mutex<VecDeque<(u64, Arc<SharedMemory>)>>,
-    /// The epochs whose groups the pool has: those that were sent last, as many as its samplers remember.
-    sent: Mutex<VecDeque<u64>>,
-}
-
-impl Planner {
-    /// As many as a sampler remembers.
-    const KEPT: usize = 3;
-
-    pub(super) fn new(cut: &SharedCut) -> Self {
-        Self {
-            lengths: Arc::clone(&cut.lengths),
-            ahead: Mutex::default(),
-            made: Mutex::default(),
-            sent: Mutex::default(),
-        }
-    }
-
-    /// Sees to it that the groups of an epoch are known.
-    pub(super) fn plan(&self, sampler: &Sampler, epoch: u64) -> Result<()> {
-        if sampler.is_known(epoch) {
-            return Ok(());
-        }
-        if !sampler.can_plan(epoch) {
-            return Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")));
-        }
-        let ahead = lock(&self.ahead).take_if(|(planned, _)| *planned == epoch);
-        let plan = match ahead {
-            Some((_, thread)) => thread.join().map_err(|_| Error::Protocol("planning an epoch panicked".into()))?,
-            None => sampler.plan(epoch, &self.lengths),
-        };
-        plan.map_or(Ok(()), |plan| self.keep(sampler, epoch, &plan))
-    }
-
-    fn keep(&self, sampler: &Sampler, epoch: u64, plan: &[u8]) -> Result<()> {
-        let memory = shared(plan)?;
-        sampler.give_groups(epoch, Table::over(bytes_of(&memory)))?;
-        let mut made = lock(&self.made);
-        made.retain(|(other, _)| *other != epoch);
-        made.push_back((epoch, memory));
-        if made.len() > Self::KEPT {
-            made.pop_front();
-        }
-        Ok(())
-    }
-
-    /// Begins to make the groups of an epoch, unless they are known.
-    pub(super) fn plan_ahead(&self, sampler: &Sampler, epoch: u64) {
-        let mut ahead = lock(&self.ahead);
-        let is_begun = ahead.as_ref().is_some_and(|(planned, _)| *planned == epoch);
-        if is_begun || sampler.is_known(epoch) || !sampler.can_plan(epoch) {
-            return;
-        }
-        let (sampler, lengths) = (sampler.clone(), Arc::clone(&self.lengths));
-        let thread = thread::Builder::new().name("stokehold-plan".into());
-        // Where there can be no thread, they are made when the epoch begins.
-        *ahead = thread.spawn(move || sampler.plan(epoch, &lengths)).ok().map(|thread| (epoch, thread));
-    }
-
-    /// Takes in the groups of an epoch, if they are made ahead and are ready; or waits for them.
-    pub(super) fn take_in(&self, sampler: &Sampler, epoch: u64, waits: bool) -> Result<()> {
-        let is_ready = |(planned, thread): &(u64, Planned)| *planned == epoch && (waits || thread.is_finished());
-        let is_ready = lock(&self.ahead).as_ref().is_some_and(is_ready);
-        if is_ready { self.plan(sampler, epoch) } else { Ok(()) }
-    }
-
-    /// Returns the groups of an epoch if they are made and are to be sent: those of one that begins, of which the pool is to
-    /// forget nothing while it goes on, and of another one that the pool does not have yet.
-    pub(super) fn to_send(&self, epoch: u64, begins: bool) -> Option<Arc<SharedMemory>> {
-        let memory =
-            lock(&self.made).iter().find(|(other, _)| *other == epoch).map(|(_, memory)| Arc::clone(memory))?;
-        let mut sent = lock(&self.sent);
-        if sent.contains(&epoch) && !begins {
-            return None;
-        }
-        sent.retain(|other| *other != epoch);
-        sent.push_back(epoch);
-        if sent.len() > Self::KEPT {
-            sent.pop_front();
-        }
-        Some(memory)
-    }
 }
 
 #[cfg(test)]

@@ -256,8 +256,10 @@ impl Iterations {
     pub(super) fn remaining(&self, sampler: &Sampler) -> u64 {
         match (&self.next, &self.current) {
             (None, Some(CurrentIteration { finished: false, .. })) => self.remaining_of(self.generation),
-            (None, Some(CurrentIteration { finished: true, .. }) | None) => sampler.partition(0, 0).batches(),
-            (Some((epoch, cursor)), _) => sampler.partition(*epoch, *cursor).batches(),
+            (None, Some(CurrentIteration { finished: true, .. }) | None) | (Some(_), _) => {
+                let (epoch, cursor) = self.reached();
+                sampler.partition(epoch, cursor).batches()
+            }
         }
     }
 

@@ -47,6 +47,7 @@ impl Batch {
 
     /// Where the rows lie among the values of the fields that are cut: of each, its first value, how many it has, and its
     /// number in its row; None where there is no cut.
+    #[getter]
     fn spans(&self) -> Option<Vec<(u64, u32, u32)>> {
         let spans = self.0.spans()?;
         Some(spans.iter().map(|span| (span.start, span.len, span.segment)).collect())

@@ -17,4 +17,10 @@ impl Cut {
         let lengths = lengths.to_vec(py)?;
         Ok(Self(py.detach(|| SharedCut::new(options, lengths))?))
     }
+
+    /// The length of the longest sample.
+    #[getter]
+    fn longest(&self) -> u32 {
+        self.0.lengths().iter().copied().max().unwrap_or(0)
+    }
 }

@@ -194,12 +194,6 @@ impl Loader {
         self.loader.classes().to_vec()
     }
 
-    /// The number of batches of a whole epoch.
-    #[getter]
-    fn batches(&self) -> u64 {
-        self.loader.batches()
-    }
-
     /// Returns the number of batches of an epoch; 0 where its indices were to be given and are not.
     fn batches_of(&self, py: Python<'_>, epoch: u64) -> u64 {
         py.detach(|| self.loader.batches_of(epoch))

@@ -85,35 +85,34 @@ impl Ordered<'_> {
 
     /// Returns the groups.
     pub(super) fn plan(&self, spec: &CutSpec) -> Plan {
-        let options = &spec.options;
-        let (limit, most, window) = (options.limit(), spec.most, u64::from(options.window));
-        let mut plan = Plan::default();
+        let (options, most) = (&spec.options, spec.most);
         match &options.grouping {
+            Grouping::Packing { seq_len, strategy: Filling::BestFit } => {
+                self.windows(options, true, |lengths| packing::best_fit(lengths, *seq_len, most))
+            }
+            Grouping::Packing { seq_len, strategy: Filling::FirstFit } => {
+                self.windows(options, true, |lengths| packing::first_fit(lengths, *seq_len, most))
+            }
             Grouping::Packing { seq_len, strategy: Filling::Concat } => {
-                concat(&mut plan, self.members(options, 0, self.positions), *seq_len, most);
+                concat(self.members(options, 0, self.positions), *seq_len, most)
             }
-            Grouping::Buckets { ends, sizes, .. } => {
-                self.buckets(&mut plan, self.members(options, 0, self.positions), (ends, sizes), limit);
-            }
-            Grouping::Packing { .. } | Grouping::Budget { .. } => {
-                for number in 0..self.positions.div_ceil(window) {
-                    let from = number * window;
-                    let members: Vec<Member> = self.members(options, from, from + window).collect();
-                    let lengths: Vec<u32> = members.iter().map(|member| member.length.min(limit)).collect();
-                    let (groups, are_moved) = match &options.grouping {
-                        Grouping::Packing { seq_len, strategy: Filling::FirstFit } => {
-                            (packing::first_fit(&lengths, *seq_len, most), true)
-                        }
-                        Grouping::Packing { seq_len, .. } => (packing::best_fit(&lengths, *seq_len, most), true),
-                        Grouping::Budget { sorted, .. } => {
-                            let fits = |count, longest, sum| options.fits(count, longest, sum);
-                            (packing::batches(&lengths, *sorted, most, fits), *sorted)
-                        }
-                        Grouping::Buckets { .. } => (Vec::new(), false),
-                    };
-                    self.add(&mut plan, groups, &members, are_moved.then_some(number));
-                }
-            }
+            Grouping::Budget { max_tokens, sorted } => self.windows(options, *sorted, |lengths| {
+                packing::batches(lengths, *sorted, most, |batch| options.is_within(*max_tokens, batch))
+            }),
+            Grouping::Buckets { ends, sizes, .. } => self.buckets(options, ends, sizes),
+        }
+    }
+
+    /// Returns the groups that some samples of the order at a time make, by their lengths; `are_moved` says whether these
+    /// decide in which order groups come.
+    fn windows(&self, options: &CutOptions, are_moved: bool, make: impl Fn(&[u32]) -> Vec<Vec<u32>>) -> Plan {
+        let (limit, window) = (options.limit(), u64::from(options.window));
+        let mut plan = Plan::default();
+        for number in 0..self.positions.div_ceil(window) {
+            let from = number * window;
+            let members: Vec<Member> = self.members(options, from, from + window).collect();
+            let lengths: Vec<u32> = members.iter().map(|member| member.length.min(limit)).collect();
+            self.add(&mut plan, make(&lengths), &members, are_moved.then_some(number));
         }
         plan
     }
@@ -132,16 +131,11 @@ impl Ordered<'_> {
     }
 
     /// Gathers samples of like lengths until they are a batch.
-    fn buckets(
-        &self,
-        plan: &mut Plan,
-        members: impl Iterator<Item = Member>,
-        (ends, sizes): (&[u32], &[u32]),
-        limit: u32,
-    ) {
+    fn buckets(&self, options: &CutOptions, ends: &[u32], sizes: &[u32]) -> Plan {
+        let mut plan = Plan::default();
         let mut gathered: Vec<Vec<Member>> = vec![Vec::new(); ends.len()];
-        for member in members {
-            let bucket = ends.partition_point(|end| *end < member.length.min(limit));
+        for member in self.members(options, 0, self.positions) {
+            let bucket = ends.partition_point(|end| *end < member.length.min(options.limit()));
             let batch = &mut gathered[bucket];
             batch.push(member);
             if batch.len() as u64 == u64::from(sizes[bucket]) {
@@ -151,11 +145,13 @@ impl Ordered<'_> {
         if !self.drop_last {
             gathered.into_iter().filter(|batch| !batch.is_empty()).for_each(|batch| plan.push(batch, 0));
         }
+        plan
     }
 }
 
 /// Puts samples one after the other, and cuts them where a row ends.
-fn concat(plan: &mut Plan, members: impl Iterator<Item = Member>, seq_len: u32, most: u32) {
+fn concat(members: impl Iterator<Item = Member>, seq_len: u32, most: u32) -> Plan {
+    let mut plan = Plan::default();
     let mut row: Vec<Member> = Vec::new();
     let (mut skip, mut filled) = (0, 0);
     for member in members {
@@ -178,6 +174,7 @@ fn concat(plan: &mut Plan, members: impl Iterator<Item = Member>, seq_len: u32, 
     if !row.is_empty() {
         plan.push(row, skip);
     }
+    plan
 }
 
 #[cfg(test)]

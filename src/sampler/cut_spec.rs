@@ -323,19 +323,10 @@ impl CutOptions {
         if self.padding { length.next_multiple_of(self.multiple) } else { length }
     }
 
-    /// Tells whether so many samples, the longest of which and all together have these lengths, are one batch.
-    pub(super) fn fits(&self, count: u64, longest: u32, sum: u64) -> bool {
-        match &self.grouping {
-            Grouping::Budget { max_tokens, .. } if self.padding => {
-                count * u64::from(self.padded(longest)) <= u64::from(*max_tokens)
-            }
-            Grouping::Budget { max_tokens, .. } => sum <= u64::from(*max_tokens),
-            Grouping::Packing { seq_len, .. } => sum <= u64::from(*seq_len),
-            Grouping::Buckets { ends, sizes, .. } => {
-                let bucket = ends.partition_point(|end| *end < longest);
-                sizes.get(bucket).is_some_and(|size| count <= u64::from(*size))
-            }
-        }
+    /// Tells whether so many samples, the longest of which and all together have these lengths, are one batch of a budget.
+    pub(super) fn is_within(&self, max_tokens: u32, (count, longest, sum): (u64, u32, u64)) -> bool {
+        let values = if self.padding { count * u64::from(self.padded(longest)) } else { sum };
+        values <= u64::from(max_tokens)
     }
 
     /// Returns how many samples a group has at most and how many usually, of these lengths in rising order.
@@ -345,25 +336,27 @@ impl CutOptions {
                 let largest = sizes.iter().copied().max().unwrap_or(1);
                 return (largest, largest);
             }
-            // A row may begin and end with a part of a sample.
-            Grouping::Packing { strategy: Filling::Concat, seq_len } => {
-                (self.shortest_that_fit(sorted).saturating_add(2), *seq_len)
+            Grouping::Packing { strategy, seq_len } => {
+                let whole = shortest_that(sorted, |(_, _, sum)| sum <= u64::from(*seq_len));
+                // A row may begin and end with a part of a sample.
+                let parts = if *strategy == Filling::Concat { 2 } else { 0 };
+                (whole.saturating_add(parts), *seq_len)
             }
-            Grouping::Packing { seq_len: room, .. } | Grouping::Budget { max_tokens: room, .. } => {
-                (self.shortest_that_fit(sorted), *room)
+            Grouping::Budget { max_tokens, .. } => {
+                (shortest_that(sorted, |batch| self.is_within(*max_tokens, batch)), *max_tokens)
             }
         };
         let most = most.clamp(1, self.max_samples);
         (most, ((f64::from(room) / mean.max(1.0)) as u32).clamp(1, most))
     }
+}
 
-    /// Returns how many of the shortest samples are one group.
-    fn shortest_that_fit(&self, sorted: &[u32]) -> u32 {
-        let mut sum = 0;
-        let fit = sorted.iter().zip(1_u64..).take_while(|&(length, count)| {
-            sum += u64::from(*length);
-            self.fits(count, *length, sum)
-        });
-        u32::try_from(fit.count()).unwrap_or(u32::MAX)
-    }
+/// Returns how many of the shortest samples are one group, of which is told how many they are, the longest, and all together.
+fn shortest_that(sorted: &[u32], fit: impl Fn((u64, u32, u64)) -> bool) -> u32 {
+    let mut sum = 0;
+    let fitting = sorted.iter().zip(1_u64..).take_while(|&(length, count)| {
+        sum += u64::from(*length);
+        fit((count, *length, sum))
+    });
+    u32::try_from(fitting.count()).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! The indices of single epochs, of an order that is asked for them one epoch at a time.
+//! Tables of single epochs: the indices of an order that is asked for them one epoch at a time, or the groups of a cut.
 
 use std::{
     collections::VecDeque,
@@ -17,14 +17,14 @@ struct List {
     digest: OnceLock<u64>,
 }
 
-/// The indices of the epochs that were given last. All clones have the same.
+/// The tables of the epochs that were given last. All clones have the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lists(Arc<Mutex<VecDeque<Arc<List>>>>);
 
-impl Lists {
-    /// An epoch, the one after it, and one that is looked at aside.
-    const KEPT: usize = 3;
+/// Of how many epochs tables are kept: of one, the one after it, and one that is looked at aside.
+pub const KEPT_EPOCHS: usize = 3;
 
+impl Lists {
     /// Returns the indices of one epoch alone.
     pub(super) fn of_one(epoch: u64, indices: &[u64]) -> Self {
         let lists = Self::default();
@@ -37,7 +37,7 @@ impl Lists {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lists.retain(|list| list.epoch != epoch);
         lists.push_back(Arc::new(List { epoch, table, digest: OnceLock::new() }));
-        if lists.len() > Self::KEPT {
+        if lists.len() > KEPT_EPOCHS {
             lists.pop_front();
         }
     }

@@ -33,6 +33,7 @@ pub use self::{
     cut_spec::{CutField, CutOptions, CutSpec, Filling, Grouping, Mark, MarkField, TooLong},
     even::Even,
     given::Given,
+    lists::KEPT_EPOCHS,
     order::{Order, Shuffle},
     order_spec::OrderSpec,
     pacing::Pacing,

@@ -73,7 +73,7 @@ fn in_order(mut bins: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
 /// `fits` says whether so many things, of which the largest and all together have these sizes, are one batch.
 ///
 /// Returns the numbers of the things in each batch, in their order.
-pub(super) fn batches(sizes: &[u32], sorted: bool, most: u32, fits: impl Fn(u64, u32, u64) -> bool) -> Vec<Vec<u32>> {
+pub(super) fn batches(sizes: &[u32], sorted: bool, most: u32, fits: impl Fn((u64, u32, u64)) -> bool) -> Vec<Vec<u32>> {
     let mut things: Vec<u32> = (0..sizes.len() as u32).collect();
     if sorted {
         things.sort_by_key(|thing| sizes[*thing as usize]);
@@ -83,7 +83,7 @@ pub(super) fn batches(sizes: &[u32], sorted: bool, most: u32, fits: impl Fn(u64,
     for thing in things {
         let size = sizes[thing as usize];
         let count = batch.len() as u64 + 1;
-        if count > 1 && (count > u64::from(most) || !fits(count, size.max(largest), sum + u64::from(size))) {
+        if count > 1 && (count > u64::from(most) || !fits((count, size.max(largest), sum + u64::from(size)))) {
             made.push(std::mem::take(&mut batch));
             (largest, sum) = (0, 0);
         }
@@ -121,10 +121,10 @@ mod tests {
 
     #[test]
     fn batches_are_of_like_sizes() {
-        let padded = |count: u64, largest: u32, _: u64| count * u64::from(largest) <= 12;
+        let padded = |(count, largest, _): (u64, u32, u64)| count * u64::from(largest) <= 12;
         assert_eq!(batches(&[6, 1, 5, 2, 12, 1], true, 9, padded), [vec![1, 3, 5], vec![0, 2], vec![4]]);
         assert_eq!(batches(&[6, 1, 5, 2, 12, 1], false, 9, padded), [vec![0, 1], vec![2, 3], vec![4], vec![5]]);
-        let dense = |_: u64, _: u32, sum: u64| sum <= 12;
+        let dense = |(_, _, sum): (u64, u32, u64)| sum <= 12;
         assert_eq!(batches(&[6, 1, 5, 2, 12, 1], false, 9, dense), [vec![0, 1, 2], vec![3], vec![4], vec![5]]);
         assert_eq!(batches(&[1; 5], true, 2, padded), [vec![0, 1], vec![2, 3], vec![4]]);
     }
@@ -134,7 +134,7 @@ mod tests {
         fn each_thing_is_in_one_bin_that_has_room(
             sizes in prop::collection::vec(0_u32..=50, 0..200), most in 1_u32..20, sorted: bool,
         ) {
-            let cut = batches(&sizes, sorted, most, |_, _, sum| sum <= 50);
+            let cut = batches(&sizes, sorted, most, |(_, _, sum)| sum <= 50);
             for bins in [best_fit(&sizes, 50, most), first_fit(&sizes, 50, most), cut] {
                 for bin in &bins {
                     prop_assert!(!bin.is_empty() && bin.len() <= most as usize && bin.is_sorted());

@@ -61,8 +61,8 @@ impl Sampler {
         self.order.is_known(epoch) || self.order.draws_indices()
     }
 
-    /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those that the cut was made
-    /// with. None where there is no cut, or its groups are known.
+    /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those
+    /// that the cut was made with. None where there is no cut, or its groups are known.
     pub fn plan(&self, epoch: u64, lengths: &[u32]) -> Option<Vec<u8>> {
         let cut = self.cut.as_ref().filter(|cut| !cut.is_known(epoch))?;
         let is_known = self.order.is_known(epoch);
@@ -118,13 +118,13 @@ impl Sampler {
     }
 
     /// Returns how many units a rank gets, in all its batches, of so many.
-    pub(super) fn units_of(&self, rank: u32, positions: u64) -> u64 {
+    pub(super) fn units_of(&self, rank: u32, units: u64) -> u64 {
         let batch = u64::from(self.batch_size);
         match (self.drop_last, self.even) {
-            (false, even) => even.share(positions, rank, self.world_size),
+            (false, even) => even.share(units, rank, self.world_size),
             // Samples that do not fill a batch are left out, and none come again to fill it.
-            (true, Even::Pad | Even::Drop) => Even::Drop.share(positions, rank, self.world_size) / batch * batch,
-            (true, Even::Uneven) => Even::Uneven.share(positions, rank, self.world_size) / batch * batch,
+            (true, Even::Pad | Even::Drop) => Even::Drop.share(units, rank, self.world_size) / batch * batch,
+            (true, Even::Uneven) => Even::Uneven.share(units, rank, self.world_size) / batch * batch,
         }
     }
 }
@@ -134,7 +134,7 @@ impl Sampler {
 #[derive(Clone, Debug)]
 pub struct Partition {
     pub(super) sampler: Sampler,
-    /// How many there are in the epoch.
+    /// How many units there are in the epoch.
     pub(super) units: u64,
     order: EpochOrder,
     /// The units, where they are groups of a cut.

@@ -35,7 +35,7 @@ pub(super) struct Words {
 #[derive(Default)]
 struct Known {
     /// Where the tokens of each word begin and end.
-    places: HashMap<Box<str>, (u32, u32), Xxh3DefaultBuilder>,
+    words: HashMap<Box<str>, (u32, u32), Xxh3DefaultBuilder>,
     tokens: Vec<u32>,
 }
 
@@ -123,17 +123,17 @@ impl Words {
         if word.is_empty() {
             return Ok(());
         }
-        if let Some((start, end)) = known.places.get(word) {
+        if let Some((start, end)) = known.words.get(word) {
             ids.extend_from_slice(&known.tokens[*start as usize..*end as usize]);
             return Ok(());
         }
         let characters: String = word.bytes().map(|byte| self.characters[usize::from(byte)]).collect();
         let first = ids.len();
         ids.extend(model.tokenize(&characters)?.into_iter().map(|token| token.id));
-        if word.len() <= LONGEST_WORD && known.places.len() < MOST_WORDS {
+        if word.len() <= LONGEST_WORD && known.words.len() < MOST_WORDS {
             let start = known.tokens.len() as u32;
             known.tokens.extend_from_slice(&ids[first..]);
-            known.places.insert(word.into(), (start, known.tokens.len() as u32));
+            known.words.insert(word.into(), (start, known.tokens.len() as u32));
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ impl Rows for SpanRows<'_, '_> {
 mod tests {
     use super::*;
     use crate::{
-        job::MarkedField,
+        sampler::{CutField, CutOptions, CutSpec, Filling, Grouping, MarkField},
         spec::{DType, Ragged},
     };
 
@@ -101,15 +101,13 @@ mod tests {
     }
 
     fn fields() -> CutFields {
-        let field = |at, value_bytes, pad: &[u8]| PaddedField { at, value_bytes, pad: pad.to_vec() };
         let marks = [Mark::SegmentIds, Mark::PositionIds, Mark::Mask, Mark::Labels];
-        let sizes = [(4, vec![0; 4]), (4, vec![0; 4]), (1, vec![0]), (2, (-100_i16).to_ne_bytes().to_vec())];
-        let marks = marks
-            .into_iter()
-            .zip(sizes)
-            .zip(2..)
-            .map(|((mark, (size, pad)), at)| MarkedField { field: field(at, size, &pad), mark });
-        CutFields::for_test(vec![field(0, 2, &7_i16.to_ne_bytes()), field(1, 2, &[9])], marks.collect())
+        let marks = marks.into_iter().map(|mark| MarkField { name: format!("{mark:?}"), mark }).collect();
+        let fields = [("x", 7.0), ("y", 9.0)].map(|(name, pad)| CutField { name: name.into(), pad }).into();
+        let packing = Grouping::Packing { seq_len: 5, strategy: Filling::Concat };
+        let options = CutOptions { fields, marks, ..CutOptions::new(packing, "x") };
+        let specs = [spec("x", DType::Int16, &[]), spec("y", DType::UInt8, &[2])];
+        CutFields::of(&CutSpec::new(options, &[5]).unwrap(), &specs).unwrap()
     }
 
     fn written(span: Span) -> Vec<Vec<u8>> {

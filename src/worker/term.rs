@@ -15,9 +15,9 @@ pub struct Term {
 }
 
 impl Term {
-    /// Returns the term that a worker of such a loader begins.
-    pub fn of(options: &Options) -> Self {
-        let rows = options.worker_batches.map(|batches| u64::from(batches) * u64::from(options.usual_rows()));
+    /// Returns the term that a worker of such a loader begins, whose batches have so many rows.
+    pub fn of(options: &Options, batch_rows: u32) -> Self {
+        let rows = options.worker_batches.map(|batches| u64::from(batches) * u64::from(batch_rows));
         Self { rows, memory: options.worker_memory_limit, made: 0 }
     }
 
@@ -35,11 +35,11 @@ mod tests {
 
     #[test]
     fn a_term_ends_with_its_rows_or_its_memory() {
-        let options = Options { batch_size: 4, ..Options::default() };
-        assert!(!Term::of(&options).is_over(u32::MAX));
-        let mut term = Term::of(&Options { worker_batches: Some(2), ..options.clone() });
+        let options = Options::default();
+        assert!(!Term::of(&options, 4).is_over(u32::MAX));
+        let mut term = Term::of(&Options { worker_batches: Some(2), ..options.clone() }, 4);
         assert_eq!([4, 3, 1].map(|rows| term.is_over(rows)), [false, false, true]);
-        assert!(Term::of(&Options { worker_memory_limit: Some(1), ..options.clone() }).is_over(1));
-        assert!(!Term::of(&Options { worker_memory_limit: Some(1 << 50), ..options }).is_over(1));
+        assert!(Term::of(&Options { worker_memory_limit: Some(1), ..options.clone() }, 4).is_over(1));
+        assert!(!Term::of(&Options { worker_memory_limit: Some(1 << 50), ..options }, 4).is_over(1));
     }
 }

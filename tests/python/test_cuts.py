@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -291,8 +292,24 @@ def test_a_sample_is_made_alone() -> None:
 
 
 def test_batches_that_are_given_are_not_cut() -> None:
-    with pytest.raises(ValueError, match="cut must be None, not Packing"):
-        loader("best_fit", shuffle=False, order=sh.Explicit([[0, 1, 2], [3, 4, 5]]))
+    given = [[0, 1, 2], [3, 4, 5]]
+    for batches in (given, lambda _: given, torch.utils.data.BatchSampler(range(6), 3, drop_last=False)):
+        with pytest.raises(ValueError, match="cut must be None, not Packing"):
+            loader("best_fit", shuffle=False, order=sh.Explicit(batches))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_remains_is_that_of_the_epoch_which_comes(workers: int) -> None:
+    with loader("unsorted", num_workers=workers) as given:
+        counts = []
+        for epoch in range(4):
+            expected = given.remaining
+            assert (expected, given.epoch) == (len(given), epoch)
+            assert expected == given.stats()["even"]["most_batches"]
+            counts.append(len(list(given)))
+            assert counts[-1] == expected
+    # Else nothing would be seen of the epoch.
+    assert len(set(counts)) > 1
 
 
 def test_looking_at_other_epochs_leaves_that_which_goes_on() -> None:
