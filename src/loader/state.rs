@@ -254,13 +254,11 @@ impl Iterations {
 
     /// Returns how many batches are still to come: of the iteration that is going on, or else of the next one.
     pub(super) fn remaining(&self, sampler: &Sampler) -> u64 {
-        match (&self.next, &self.current) {
-            (None, Some(CurrentIteration { finished: false, .. })) => self.remaining_of(self.generation),
-            (None, Some(CurrentIteration { finished: true, .. }) | None) | (Some(_), _) => {
-                let (epoch, cursor) = self.reached();
-                sampler.partition(epoch, cursor).batches()
-            }
+        if let (None, Some(CurrentIteration { finished: false, .. })) = (&self.next, &self.current) {
+            return self.remaining_of(self.generation);
         }
+        let (epoch, cursor) = self.reached();
+        sampler.partition(epoch, cursor).batches()
     }
 
     /// Returns the epoch and the cursor up to which samples have been handed out.

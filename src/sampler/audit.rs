@@ -160,6 +160,15 @@ impl Sampler {
         mut found: Audit,
         is_left_out: impl Fn(&u64) -> bool,
     ) -> Audit {
+        for fault in &mut found.faults {
+            if let Fault::RepeatedPosition { position, .. }
+            | Fault::MissingPosition { position }
+            | Fault::Swapped { position, .. } = fault
+            {
+                // Rows were told by their numbers among those of all groups.
+                *position = groups.member(*position).position.into();
+            }
+        }
         let mut had: Vec<Option<u32>> = vec![None; self.positions() as usize];
         for group in 0..groups.count() {
             let rank = (group % u64::from(self.world_size)) as u32;
@@ -273,7 +282,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::{
-        super::{Blocks, ENDLESS, Even, Given, Order, OrderSpec, Pacing, Table},
+        super::{
+            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, Order, OrderSpec, Pacing, Table,
+            groups::{Member, Plan},
+        },
         *,
     };
 
@@ -390,6 +402,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What is found of an epoch over samples of these lengths, in rows of 4, whose groups are these: of each, what of its
+    /// first sample another one has, and where its samples stand in the order.
+    fn faults_of_groups(lengths: &[u32], strategy: Filling, groups: &[(u32, &[u32])]) -> Audit {
+        let packing = Grouping::Packing { seq_len: 4, strategy };
+        let spec = CutSpec::new(CutOptions::new(packing, "tokens"), lengths).unwrap();
+        let len = lengths.len() as u64;
+        let cut = Some(Cut::open(&spec, len).unwrap());
+        let sampler = Sampler { cut, batch_size: 1, ..sampler(len, 1, Even::Pad, false, Order::Source) };
+        let mut plan = Plan::default();
+        for (skip, positions) in groups {
+            let length = |position: u32| lengths.get(position as usize).copied().unwrap_or(1);
+            plan.push(positions.iter().map(|&position| Member { position, length: length(position) }), *skip);
+        }
+        sampler.give_groups(0, Table::new(plan.bytes())).unwrap();
+        sampler.audit(0).unwrap()
+    }
+
+    #[test]
+    fn groups_have_each_position_once() {
+        let of = |groups: &[(u32, &[u32])]| faults_of_groups(&[2, 2, 3], Filling::BestFit, groups);
+        assert_eq!(of(&[(0, &[0, 1]), (0, &[2])]).faults, []);
+        let repeated = Fault::RepeatedPosition { position: 1, rank: 0 };
+        assert_eq!(of(&[(0, &[0, 1]), (0, &[1]), (0, &[2])]).faults, [repeated]);
+        let gap = of(&[(0, &[0]), (0, &[2])]);
+        assert_eq!((gap.faults, gap.left_out), (vec![Fault::MissingPosition { position: 1 }], 1));
+        let beyond = of(&[(0, &[0, 1]), (0, &[2]), (0, &[9])]).faults;
+        let found = Fault::Beyond { index: 9, rank: 0 };
+        assert_eq!(beyond, [found, Fault::MissingPosition { position: 9 }, found]);
+    }
+
+    #[test]
+    fn parts_of_a_sample_follow_each_other() {
+        let of = |groups: &[(u32, &[u32])]| faults_of_groups(&[3, 6], Filling::Concat, groups);
+        assert_eq!(of(&[(0, &[0, 1]), (1, &[1]), (5, &[1])]).faults, []);
+        let wrong = [Fault::RepeatedPosition { position: 1, rank: 0 }];
+        assert_eq!(of(&[(0, &[0, 1]), (2, &[1])]).faults, wrong, "a value is in no row");
+        assert_eq!(of(&[(0, &[0, 1]), (0, &[1]), (4, &[1])]).faults, wrong, "a value is in two rows");
     }
 
     #[test]
