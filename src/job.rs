@@ -25,9 +25,10 @@ pub enum OnError {
     /// Its batch raises the error; the iteration can go on with the next batch.
     #[default]
     Raise,
-    /// Its row gets the next sample of the epoch's order that works, which so comes twice.
+    /// Its row gets the next sample of the epoch's order that works, which so comes twice. With a cut, its span is left as
+    /// padding.
     Skip,
-    /// Its row gets a sample drawn from the whole source by (seed, epoch, index).
+    /// Its row gets a sample drawn from the whole source by (seed, epoch, index). That does not go with a cut.
     Replace,
 }
 

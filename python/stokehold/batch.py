@@ -318,7 +318,7 @@ class Batch(Mapping[str, Any]):
 
     @property
     def indices(self) -> npt.NDArray[np.int64]:
-        """The index of each row's sample in the source, of shape (rows,).
+        """The index of each row's sample in the source, of shape (rows,); -1 where a cut has left one out.
 
         Raises:
             AttributeError: The batch was made of arrays.
@@ -330,7 +330,7 @@ class Batch(Mapping[str, Any]):
         """Which rows count, of shape (rows,): False where a sample comes again.
 
         It does so to even out the ranks (``even="pad"``), or in place of a bad sample (``on_error="skip"`` and
-        ``"replace"``). The samples of valid rows, of all ranks together, are each sample of the epoch that can be read,
+        ``"replace"``); with a `cut`, that one's span is left as padding. The samples of valid rows, of all ranks together, are each sample of the epoch that can be read,
         once. What walks through trees, and rebuilds a batch, keeps its arrays alone: for a mask that goes along with
         them, name one by the loader's ``valid_field``.
 
@@ -407,12 +407,14 @@ class Batch(Mapping[str, Any]):
     def objects(self, name: str) -> list[Any]:
         """Returns a field of pickled objects, as one object for each row. Each is unpickled here, at its own price.
 
+        A row whose sample was left out has None.
+
         Raises:
             KeyError: There is no such field.
             TypeError: The field is no object.
         """
         rows = self._bytes(name, "object: a ragged field of pickles is")
-        return [pickle.loads(row) for row in rows]  # noqa: S301 (made by the loader's own workers)
+        return [pickle.loads(row) if row.size else None for row in rows]  # noqa: S301 (made by the loader's own workers)
 
     def _bytes(self, name: str, what: str) -> Ragged:
         rows = self[name]

@@ -116,7 +116,7 @@ class Loader(Tellable, Reviewable):
             then has ``batch_size``; `TokenBudget` makes batches of so many values, `Buckets` of samples of like
             lengths, and ``batch_size`` is left out. Samples are written to their spans in the batch; see
             docs/batches.md. An epoch's number of batches may differ from that of another one. A `state_dict` belongs to
-            the cut, and ``on_error`` must be ``"raise"``. None makes batches of ``batch_size`` samples.
+            the cut. None makes batches of ``batch_size`` samples.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller.
@@ -182,7 +182,8 @@ class Loader(Tellable, Reviewable):
             can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
             comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic;
             `Batch.valid` is False for such rows, and `Batch.indices` has what is in them.
-            Of an iterable dataset, ``"skip"`` leaves the sample out, so that its batch is shorter, and there is no
+            Of an iterable dataset, ``"skip"`` leaves the sample out, so that its batch is shorter; with a `cut`, the
+            sample's span is padding, its other fields are zero or empty, and its index is -1. Neither has
             ``"replace"``.
         stall_timeout: Seconds that a worker may go without finishing a sample before it is reported, killed and
             replaced; and that the coordinator may go without an answer before it is killed and ``WorkerError`` raised.

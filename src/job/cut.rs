@@ -141,9 +141,10 @@ impl Options {
                 "{name}: batch_size must be left out, not {given}: {name} says what a batch has"
             )));
         }
-        if self.on_error != super::OnError::Raise {
+        if self.on_error == super::OnError::Replace {
             return Err(Error::Config(format!(
-                "{name}: on_error must be \"raise\": a span has room for its own sample, and for no other one"
+                "{name}: on_error must be \"raise\" or \"skip\", not \"replace\": a span has room for its own sample, and for \
+                 no other one"
             )));
         }
         Ok(())

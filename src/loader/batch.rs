@@ -64,13 +64,13 @@ impl Batch {
         self.turn.partition.epoch()
     }
 
-    /// Returns the index of each row's sample in the source.
+    /// Returns the index of each row's sample in the source; [`Partition::NO_SAMPLE`] for one that a cut leaves out.
     pub fn indices(&self) -> Vec<u64> {
         self.slot.indices()
     }
 
     /// Returns the rows that are not valid, usually none: those that even out the ranks, see [`Even`](crate::Even), and
-    /// those that have the sample of another row in place of a bad one, see [`OnError`](crate::OnError).
+    /// those that have the sample of another row in place of a bad one, or none, see [`OnError`](crate::OnError).
     ///
     /// The samples of all other rows, of all ranks, come once in an epoch.
     pub fn repeats(&self) -> Vec<usize> {

@@ -25,8 +25,9 @@ impl Batch {
 
     /// The index of each row's sample in the source.
     #[getter]
-    fn indices(&self) -> Vec<u64> {
-        self.0.indices()
+    fn indices(&self) -> Vec<i64> {
+        // Where there is no sample, -1.
+        self.0.indices().into_iter().map(u64::cast_signed).collect()
     }
 
     /// The rows that even out the ranks, or have the sample of another row in place of a bad one.

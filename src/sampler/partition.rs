@@ -145,6 +145,9 @@ pub struct Partition {
 
 #[expect(clippy::len_without_is_empty, reason = "it is the source's length, which is never 0")]
 impl Partition {
+    /// Stands for a sample in a row of a cut whose own one is left out. No source has so many samples.
+    pub const NO_SAMPLE: u64 = u64::MAX;
+
     /// Returns the epoch.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -234,11 +237,14 @@ impl Partition {
 
     /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
     /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one. A row of a
-    /// cut has room for its own sample alone.
+    /// cut has room for its own sample alone: after that there is [none](Self::NO_SAMPLE).
     pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
         let position = self.position(batch, row);
-        if attempt == 0 || self.groups.is_some() {
+        if attempt == 0 {
             return self.at(position);
+        }
+        if self.groups.is_some() {
+            return Self::NO_SAMPLE;
         }
         if self.sampler.order.repeats() {
             return self.other(position, attempt);

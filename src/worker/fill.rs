@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     report::{RowFailure, RunReport},
-    spanned::SpanRows,
+    spanned::{SpanRows, leave_out},
 };
 use crate::{
     error::{Failure, Result},
@@ -92,7 +92,8 @@ impl Filler {
         } else if reader.takes_runs() {
             let mut rows: Vec<RowMut> = rows.collect();
             // All of them are in hand: each is done again alone if this ends the worker.
-            let keys: Vec<Key> = rows.iter_mut().map(|row| self.take_in_hand(task, row)).collect();
+            let keys = rows.iter_mut().map(|row| self.take_in_hand(task, row));
+            let keys: Vec<Key> = keys.filter(|key| key.index != Partition::NO_SAMPLE).collect();
             reader.expect(&keys);
             self.fill_each(task, rows.into_iter(), (&mut *reader, record), scratch, report);
         } else {
@@ -190,7 +191,7 @@ impl Filler {
         row.mark(Progress::Done);
     }
 
-    /// Makes a sample of a record, in a row.
+    /// Makes a sample of a record, in a row; or leaves the row out, where no sample belongs there.
     fn write(
         &self,
         task: RowTask<'_>,
@@ -205,6 +206,10 @@ impl Filler {
         let (Some(cut), Some(span)) = (&self.cut, task.partition.span(task.batch, number)) else {
             return self.pipeline.fill(key, record, scratch, &mut fields, times);
         };
+        if key.index == Partition::NO_SAMPLE {
+            leave_out(&mut fields, cut, span);
+            return Ok(());
+        }
         let mut spanned = SpanRows::new(&mut fields, cut, span);
         self.pipeline.make(key, record, scratch, &mut spanned, times)?;
         spanned.finish();
@@ -234,6 +239,9 @@ impl Filler {
         record: &mut Record,
         report: &mut RunReport,
     ) -> Result<(), Failure> {
+        if key.index == Partition::NO_SAMPLE {
+            return Ok(());
+        }
         let most = self.pipeline.sample_bytes();
         if !self.pipeline.source().does_io() {
             return reader.read(key, record, most);

@@ -51,6 +51,13 @@ impl<'a, 'r> SpanRows<'a, 'r> {
     }
 }
 
+/// Writes a row whose sample is left out: padding in its span, and zeros elsewhere.
+pub(super) fn leave_out(rows: &mut [&mut [u8]], fields: &CutFields, span: Span) {
+    rows.iter_mut().for_each(|row| row.fill(0));
+    let padding = span.len + span.padding;
+    SpanRows::new(rows, fields, Span { len: 0, padding, ..span }).finish();
+}
+
 /// Writes an int32 for each value.
 fn numbers(values: &mut [u8], number: impl Fn(u32) -> u32) {
     for (value, at) in values.chunks_exact_mut(size_of::<i32>()).zip(0..) {
@@ -141,6 +148,19 @@ mod tests {
             assert_eq!(rows[4], [1, 1, 1, 0, 0]);
             assert_eq!(values(&rows[5]), [first, first + 1, first + 2, -100, -100]);
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_padding() {
+        let span = Span { start: 0, len: 3, padding: 1, skip: 0, whole: 3, segment: 2 };
+        let mut bytes: Vec<Vec<u8>> = [2, 2, 4, 4, 1, 2].iter().map(|size| vec![0xee; size * 4]).collect();
+        bytes.push(vec![0xee; 3]);
+        let mut rows: Vec<&mut [u8]> = bytes.iter_mut().map(|row| &mut row[..]).collect();
+        leave_out(&mut rows, &fields(), span);
+        assert_eq!(of(&bytes[0]).into_iter().map(i16::from_ne_bytes).collect::<Vec<_>>(), [7; 4]);
+        assert_eq!((&bytes[1], &bytes[4], &bytes[6]), (&vec![9; 8], &vec![0; 4], &vec![0; 3]));
+        assert!(bytes[2].iter().chain(&bytes[3]).all(|byte| *byte == 0));
+        assert_eq!(of(&bytes[5]).into_iter().map(i16::from_ne_bytes).collect::<Vec<_>>(), [-100; 4]);
     }
 
     #[test]

@@ -434,6 +434,51 @@ def test_a_sample_of_another_length_is_a_bad_one() -> None:
             assert (failed, 50 in good) == (1, False)
 
 
+class Broken:
+    """A dataset with a sample that raises, one that ends its process, and one of another length."""
+
+    def __len__(self) -> int:
+        return LEN
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index == 50:
+            raise OSError("gone")
+        if index == 20 and sh.get_worker_info() is not None:
+            os._exit(3)
+        tokens = np.append(TOKENS[index], 1) if index == 30 else TOKENS[index]
+        return {"tokens": tokens, "label": index + 1, "object": {index}, "other": np.arange(index % 3)}
+
+
+@pytest.mark.parametrize("name", ["best_fit", "concat", "budget", "dense", "buckets"])
+def test_a_bad_sample_is_left_out(name: str) -> None:
+    bad = {20, 30, 50}
+    fields = {"tokens": 7.0}
+    kinds: dict[str, Callable[[], sh.Cut]] = {
+        "best_fit": lambda: sh.Packing(64, LENGTHS, fields, segment_ids="marks"),
+        "concat": lambda: sh.Packing(17, LENGTHS, fields, strategy="concat", segment_ids="marks"),
+        "budget": lambda: sh.TokenBudget(200, LENGTHS, fields, segment_ids="marks"),
+        "dense": lambda: sh.TokenBudget(120, LENGTHS, fields, padding=False, segment_ids="marks"),
+        "buckets": lambda: sh.Buckets([5, 20, 40], 4, LENGTHS, fields, segment_ids="marks"),
+    }
+    cut = kinds[name]()
+    of_rows = {"batch_size": 3} if isinstance(cut, sh.Packing) else {}
+    seen: set[int] = set()
+    with sh.Loader(Broken(), cut=cut, num_workers=2, on_error="skip", shuffle=True, seed=5, **of_rows) as given:
+        for batch in given:
+            marks, tokens = flat(batch["marks"]), flat(batch["tokens"])
+            assert (tokens[marks == 0] == 7).all()
+            for row, (index, valid) in enumerate(zip(batch.indices, batch.valid, strict=True)):
+                label, made = batch["label"][row], batch.objects("object")[row]
+                assert (label, made) == ((index + 1, {index}) if valid else (0, None))
+                assert len(batch["other"][row]) == (index % 3 if valid else 0)
+                assert valid == (index >= 0)
+            seen |= set(batch.indices[batch.valid].tolist())
+            real = sum(LENGTHS[i] for i in set(batch.indices[batch.valid].tolist())) if name != "concat" else None
+            assert real is None or (marks > 0).sum() == real
+        assert set(range(LEN)) - seen == bad
+        assert {each["index"] for each in given.stats()["quarantine"]} == bad
+
+
 def test_lengths_may_be_a_field_or_the_source_says_them() -> None:
     expected = bytes_of(loader("best_fit"))
     measured = table().with_columns({"size": LENGTHS})
@@ -459,7 +504,7 @@ def test_what_cannot_be_is_refused() -> None:
     refused("samples have a field `label` already", cut=sh.Packing(64, LENGTHS, labels="label"))
     refused("field `tokens` of int64 cannot have 0.5", cut=sh.Packing(64, LENGTHS, {"tokens": 0.5}))
     refused("TokenBudget: batch_size must be left out, not 2", cut=sh.TokenBudget(99, LENGTHS), batch_size=2)
-    refused('Packing: on_error must be "raise"', cut=packing, on_error="skip")
+    refused('Packing: on_error must be "raise" or "skip", not "replace"', cut=packing, on_error="replace")
     refused("batch_size must be a number, not None", cut=packing, batch_size=None)
     refused("cut must be a Packing", TypeError, cut=64)
     refused("batch_transforms", cut=packing, batch_transforms=[np.asarray])
