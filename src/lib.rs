@@ -108,7 +108,7 @@ pub use crate::{
     job::{OnError, Options},
     loader::{
         Batch, BoundingBoxes, Builder, Column, Columns, Description, Element, Entry, Images, Input, KeyPoints, Launch,
-        Lists, Loader, Masks, OrderState, Parts, Ragged, Ranks, Runs, Shards, SharedCut, SharedOrder, SharedSource,
+        CutState, Lists, Loader, Masks, OrderState, Parts, Ragged, Ranks, Runs, Shards, SharedCut, SharedOrder, SharedSource,
         State, Stats, Table, Texts, Values, init,
     },
     sampler::{

@@ -438,8 +438,10 @@ class Loader:
     def remaining_of(self, iteration: int) -> int: ...
     def give(self, epoch: int, indices: npt.NDArray[np.uint64]) -> None:
         """Takes the indices of an epoch, of an order that has others in each."""
-    def go_to(self, epoch: int, position: int) -> None:
-        """Makes the next iteration begin at a position of an epoch."""
+    def go_to(self, epoch: int, position: int, earlier: str | None = None) -> None:
+        """Makes the next iteration begin at a position of an epoch, which was read with `earlier` cuts before."""
+    def earlier(self, epoch: int) -> str:
+        """Returns the cuts that an epoch was read with before a state of it was loaded."""
     @property
     def upcoming(self) -> int:
         """The epoch that the next iteration begins with."""

@@ -116,7 +116,7 @@ class Loader(Tellable, Reviewable):
             then has ``batch_size``; `TokenBudget` makes batches of so many values, `Buckets` of samples of like
             lengths, and ``batch_size`` is left out. Samples are written to their spans in the batch; see
             docs/batches.md. An epoch's number of batches may differ from that of another one. A `state_dict` belongs to
-            the cut. None makes batches of ``batch_size`` samples.
+            the lengths; with another cut, the rest of its epoch is planned anew. None makes batches of ``batch_size`` samples.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller.
@@ -519,8 +519,8 @@ class Loader(Tellable, Reviewable):
         """Makes the next iteration go on where `state_dict` was taken; nothing is replayed.
 
         Raises:
-            ValueError: The state is of another version, seed, order or source, its cursor is beyond the end, or it is
-                none.
+            ValueError: The state is of another version, seed, order or source, or of other lengths of a `cut`; its
+                cursor is beyond the end, or in the middle of a sample that the cut keeps whole; or it is none.
             TypeError: It is no mapping.
         """
         self._settle()

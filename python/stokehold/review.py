@@ -104,7 +104,8 @@ class Reviewable:
         Args:
             epoch: The epoch's number.
             batch: Which batch of this rank, from 0 on, counted from the beginning of the whole epoch, also if it was
-                resumed in its middle, and with this loader's batch size and world size.
+                resumed in its middle, and with this loader's batch size and world size; of an epoch that was resumed
+                with another `cut`, from there.
 
         Raises:
             TypeError: A number is none; or the dataset is iterable, and has no batch without those before it.
@@ -119,7 +120,7 @@ class Reviewable:
             raise ValueError(f"Loader.replay: batch must be below {batches}, the batches of epoch {epoch}, not {batch}")
         before = batch * (self.batch_size or 1) * self._ranks.world_size
         with self._aside() as native:
-            native.go_to(epoch, before)
+            native.go_to(epoch, before, self._native.earlier(epoch))
             return next(Epoch(native, self._given, self._listed, is_endless=False))
 
     def sample(self, index: int, epoch: int | None = None, position: int | None = None) -> dict[str, Any]:

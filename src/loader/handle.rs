@@ -29,7 +29,7 @@ use crate::{
     error::{Error, Result},
     job::{OnError, Options},
     protocol::TableOf,
-    sampler::{Audit, Given, Order, Sampler, Shares, Table},
+    sampler::{Audit, Earlier, Given, Order, Sampler, Shares, Table},
     shm::SlotRef,
     spec::FieldSpec,
     sys::{memory::SharedMemory, report},
@@ -176,7 +176,8 @@ impl Loader {
     /// Proves, without reading a sample, that the ranks share out an epoch; none where samples come as streams.
     pub fn audit(&self, epoch: u64) -> Option<Audit> {
         self.plan(epoch).ok()?;
-        self.sampler.audit(epoch)
+        let rest = self.planner.as_ref().map_or(Ok(None), |planner| planner.rest(&self.sampler, epoch)).ok()?;
+        self.sampler.audit(epoch, rest.as_ref())
     }
 
     /// Takes the indices of an epoch, of an order that has others in each, before it begins or a state of it is loaded; see
@@ -219,9 +220,18 @@ impl Loader {
         self.sampler.order.repeats()
     }
 
-    /// Makes the next iteration begin at a position of an epoch.
-    pub fn go_to(&self, epoch: u64, position: u64) {
+    /// Makes the next iteration begin at a position of an epoch, or at a group of a cut; of an epoch that was read with other
+    /// cuts [before](Self::earlier), at one of those that it has since.
+    pub fn go_to(&self, epoch: u64, position: u64, earlier: Vec<Earlier>) {
+        if let Some(planner) = &self.planner {
+            planner.go_on(&self.sampler, epoch, earlier);
+        }
         lock(&self.iterations).load(epoch, position);
+    }
+
+    /// Returns the cuts that an epoch was read with before a state of it was loaded.
+    pub fn earlier(&self, epoch: u64) -> Vec<Earlier> {
+        self.planner.as_ref().map_or_else(Vec::new, |planner| planner.earlier(epoch))
     }
 
     /// Returns the epoch that the next iteration begins with.
@@ -324,7 +334,10 @@ impl Loader {
     /// Makes the next iteration begin with this epoch. A cursor that was loaded in the same epoch is kept, and an iteration
     /// of it that has begun, as long as nothing of it has come.
     pub fn set_epoch(&self, epoch: u64) {
-        lock(&self.iterations).set_epoch(epoch);
+        let begins_anew = lock(&self.iterations).set_epoch(epoch);
+        if let Some(planner) = self.planner.as_ref().filter(|_| begins_anew) {
+            planner.go_on(&self.sampler, epoch, Vec::new());
+        }
     }
 
     /// Returns the epoch of the current iteration, or of the next one if none is going on.
@@ -345,20 +358,34 @@ impl Loader {
     /// Returns where the loader is: the batches handed out so far are behind, all others before it.
     pub fn state(&self) -> State {
         let (epoch, cursor) = lock(&self.iterations).reached();
-        State::new(&self.sampler, &self.facts, self.options.num_workers, (epoch, cursor))
+        self.state_at(epoch, cursor)
     }
 
     /// Makes the next iteration begin where `state` was taken, with any number of workers, batch size and world size.
     ///
     /// # Errors
-    /// [`Error::Config`] for a state of another version, seed, order or source, or with a cursor beyond its end.
+    /// [`Error::Config`] for a state of another version, seed, order or source, with a cursor beyond its end, or in the middle
+    /// of a sample that the cut keeps whole.
     pub fn load_state(&self, state: &State) -> Result<()> {
-        let place = (state.epoch, state.cursor);
-        let own = State::new(&self.sampler, &self.facts, self.options.num_workers, place);
-        self.plan(state.epoch)?;
-        state.check(&own, self.sampler.units(state.epoch))?;
-        lock(&self.iterations).load(state.epoch, state.cursor);
+        let epoch = state.epoch;
+        let own = self.state_at(epoch, state.cursor);
+        state.check(&own, self.sampler.is_endless())?;
+        let (earlier, cursor) = state.continued(&own)?;
+        let before = self.earlier(epoch);
+        if let Some(planner) = &self.planner {
+            planner.go_on(&self.sampler, epoch, earlier);
+        }
+        let planned = self.plan(epoch).and_then(|()| State::check_cursor(cursor, self.sampler.units(epoch)));
+        if let (Err(_), Some(planner)) = (&planned, &self.planner) {
+            planner.go_on(&self.sampler, epoch, before);
+        }
+        planned?;
+        lock(&self.iterations).load(epoch, cursor);
         Ok(())
+    }
+
+    fn state_at(&self, epoch: u64, cursor: u64) -> State {
+        State::new(&self.sampler, &self.facts, self.options.num_workers, (epoch, cursor), self.earlier(epoch))
     }
 
     /// Returns what the loader has done so far.

@@ -37,7 +37,7 @@ pub use self::{
     shared_cut::SharedCut,
     shared_order::SharedOrder,
     shared_source::{Columns, Parts, Runs, Shards, SharedSource, TokenWindows, Values, shared_pieces},
-    state::{OrderState, State},
+    state::{CutState, OrderState, State},
     stats::Stats,
     table::Table,
     tick::Tick,

@@ -13,16 +13,18 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    sampler::{KEPT_EPOCHS, Sampler, Table},
+    sampler::{Earlier, KEPT_EPOCHS, Rest, Sampler, Table},
     sys::memory::SharedMemory,
 };
 
-type Planned = JoinHandle<Option<Vec<u8>>>;
+type Planned = JoinHandle<Result<Option<Vec<u8>>>>;
 
 /// Makes the groups of epochs.
 #[derive(Debug)]
 pub(super) struct Planner {
     lengths: Arc<[u32]>,
+    /// The epoch that was read with other cuts before, and these.
+    earlier: Mutex<Option<(u64, Vec<Earlier>)>>,
     /// The epoch whose groups another thread is making.
     ahead: Mutex<Option<(u64, Planned)>>,
     /// The groups of the epochs that were made last.
@@ -35,6 +37,7 @@ impl Planner {
     pub(super) fn new(cut: &SharedCut) -> Self {
         Self {
             lengths: Arc::clone(cut.lengths()),
+            earlier: Mutex::default(),
             ahead: Mutex::default(),
             made: Mutex::default(),
             sent: Mutex::default(),
@@ -52,9 +55,34 @@ impl Planner {
         let ahead = lock(&self.ahead).take_if(|(planned, _)| *planned == epoch);
         let plan = match ahead {
             Some((_, thread)) => thread.join().map_err(|_| Error::Protocol("planning an epoch panicked".into()))?,
-            None => sampler.plan(epoch, &self.lengths),
+            None => sampler.plan(epoch, &self.lengths, &self.earlier(epoch)),
         };
-        plan.map_or(Ok(()), |plan| self.keep(sampler, epoch, &plan))
+        plan?.map_or(Ok(()), |plan| self.keep(sampler, epoch, &plan))
+    }
+
+    /// Returns the cuts that an epoch was read with before.
+    pub(super) fn earlier(&self, epoch: u64) -> Vec<Earlier> {
+        let earlier = lock(&self.earlier);
+        earlier.as_ref().filter(|(of, _)| *of == epoch).map_or_else(Vec::new, |(_, cuts)| cuts.clone())
+    }
+
+    /// Notes which cuts an epoch was read with before, so that its groups are those of the rest. That holds for the epoch that
+    /// was told last.
+    pub(super) fn go_on(&self, sampler: &Sampler, epoch: u64, cuts: Vec<Earlier>) {
+        if self.earlier(epoch) == cuts {
+            return;
+        }
+        let given = (!cuts.is_empty()).then_some((epoch, cuts));
+        let before = std::mem::replace(&mut *lock(&self.earlier), given);
+        for epoch in before.map(|(epoch, _)| epoch).into_iter().chain([epoch]) {
+            drop(lock(&self.ahead).take_if(|(planned, _)| *planned == epoch));
+            sampler.forget_groups(epoch);
+        }
+    }
+
+    /// Returns what is left of an epoch that was read with other cuts before.
+    pub(super) fn rest(&self, sampler: &Sampler, epoch: u64) -> Result<Option<Rest>> {
+        sampler.rest(epoch, &self.lengths, &self.earlier(epoch))
     }
 
     fn keep(&self, sampler: &Sampler, epoch: u64, plan: &[u8]) -> Result<()> {
@@ -76,10 +104,10 @@ impl Planner {
         if is_begun || sampler.is_known(epoch) || !sampler.can_plan(epoch) {
             return;
         }
-        let (sampler, lengths) = (sampler.clone(), Arc::clone(&self.lengths));
+        let (sampler, lengths, earlier) = (sampler.clone(), Arc::clone(&self.lengths), self.earlier(epoch));
         let thread = thread::Builder::new().name("stokehold-plan".into());
         // Where there can be no thread, they are made when the epoch begins.
-        *ahead = thread.spawn(move || sampler.plan(epoch, &lengths)).ok().map(|thread| (epoch, thread));
+        *ahead = thread.spawn(move || sampler.plan(epoch, &lengths, &earlier)).ok().map(|thread| (epoch, thread));
     }
 
     /// Takes in the groups of an epoch, if they are made ahead and are ready; or waits for them.

@@ -3,12 +3,12 @@
 use std::{os::unix::ffi::OsStrExt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
-    sampler::{ENDLESS, Order, Partition, Sampler},
+    sampler::{CutOptions, CutSpec, Earlier, Order, Partition, Sampler},
 };
 
 const VERSION: u32 = 1;
@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 /// It does not depend on the number of workers, the batch size or the world size: all of them may be others when it
 /// is loaded. It is the same on every rank that has had the same number of batches; where shares are uneven, rank 0 is the
 /// last one to have had all of an epoch. Where samples come as streams, it is of one rank, and depends on all of these.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct State {
@@ -31,7 +31,7 @@ pub struct State {
     pub order: Option<OrderState>,
     /// How samples become batches, where their lengths decide that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cut: Option<OrderState>,
+    pub cut: Option<CutState>,
     /// The seed.
     pub seed: u64,
     /// The epoch.
@@ -40,7 +40,7 @@ pub struct State {
     pub cursor: u64,
 }
 
-/// What a state says of an order, or of a cut.
+/// What a state says of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -61,8 +61,55 @@ impl OrderState {
     }
 }
 
+/// What a state says of a cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CutState {
+    /// Its name.
+    pub name: String,
+    /// A hash of the lengths of all samples.
+    pub lengths: String,
+    /// A hash of what decides which samples come together.
+    pub digest: String,
+    /// That itself, where it is short enough: then the epoch may be continued with another cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<CutOptions>,
+    /// The cuts with which the epoch was read before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
+}
+
+impl CutState {
+    /// The most bytes of a rule as JSON.
+    const MOST_BYTES: usize = 1024;
+
+    fn of(cut: &CutSpec, earlier: Vec<Earlier>) -> Self {
+        let rule = cut.options().rule();
+        let text = serde_json::to_string(&rule).unwrap_or_default();
+        let hex = |digest: u64| format!("{digest:016x}");
+        Self {
+            name: cut.name().to_owned(),
+            lengths: hex(cut.digest()),
+            digest: hex(xxh3_64(text.as_bytes())),
+            rule: (text.len() <= Self::MOST_BYTES).then_some(rule),
+            earlier,
+        }
+    }
+}
+
 impl State {
-    pub(super) fn new(sampler: &Sampler, facts: &SourceFacts, num_workers: u32, (epoch, cursor): (u64, u64)) -> Self {
+    /// The most bytes of a state as JSON.
+    const MOST_BYTES: usize = 4096;
+
+    /// Returns the state of a loader at a place of an epoch, which was read with `earlier` cuts before.
+    pub(super) fn new(
+        sampler: &Sampler,
+        facts: &SourceFacts,
+        num_workers: u32,
+        (epoch, cursor): (u64, u64),
+        earlier: Vec<Earlier>,
+    ) -> Self {
         let mut hash = Xxh3::new();
         hash.update(&sampler.len.to_le_bytes());
         match &sampler.order {
@@ -90,32 +137,60 @@ impl State {
         }
         let fingerprint = format!("{:032x}", hash.digest128());
         let order = OrderState::of(&sampler.order, (epoch, cursor));
-        let cut = sampler.cut.as_ref().map(|cut| OrderState {
-            name: cut.spec().name().to_owned(),
-            digest: format!("{:016x}", cut.spec().digest()),
-        });
+        let cut = sampler.cut.as_ref().map(|cut| CutState::of(cut.spec(), earlier));
         Self { version: VERSION, fingerprint, order, cut, seed: sampler.seed, epoch, cursor }
     }
 
-    /// Checks that a loader whose state is `own` at its beginning, and whose epochs have so many positions, can go on here.
-    pub(super) fn check(&self, own: &Self, positions: u64) -> Result<()> {
+    /// Returns with which cuts the epoch was read before a loader goes on here whose own state is `own`, and at which cursor
+    /// it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the state does not tell its cut, or another one would be too large that tells all of them.
+    pub(super) fn continued(&self, own: &Self) -> Result<(Vec<Earlier>, u64)> {
+        let (Some(cut), Some(of_own)) = (&self.cut, &own.cut) else { return Ok((Vec::new(), self.cursor)) };
+        let mut earlier = cut.earlier.clone();
+        if cut.digest == of_own.digest {
+            return Ok((earlier, self.cursor));
+        }
+        if self.cursor > 0 {
+            let Some(rule) = cut.rule.clone() else {
+                return Err(Error::Config(format!(
+                    "this state cannot be resumed: it was taken with another {}, which is too long for a state to tell",
+                    cut.name
+                )));
+            };
+            earlier.push(Earlier { rule, cursor: self.cursor });
+        }
+        let cut = Some(CutState { earlier: earlier.clone(), ..of_own.clone() });
+        let bytes = serde_json::to_string(&Self { cut, ..own.clone() }).map_or(usize::MAX, |text| text.len());
+        if bytes > Self::MOST_BYTES {
+            return Err(Error::Config(format!(
+                "this state cannot be resumed with another cut: all cuts of the epoch would take {bytes} bytes of a state, \
+                 and the most is {}; finish the epoch with the cut that it has",
+                Self::MOST_BYTES
+            )));
+        }
+        Ok((earlier, 0))
+    }
+
+    /// Checks that a loader whose state is `own` at its beginning can go on from this one.
+    pub(super) fn check(&self, own: &Self, is_stream: bool) -> Result<()> {
+        let lengths = |state: &Self| state.cut.as_ref().map(|cut| cut.lengths.clone());
         let what = if self.version != own.version {
             format!("has version {}, and this stokehold reads version {}", self.version, own.version)
         } else if self.seed != own.seed {
             format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
         } else if self.order != own.order {
-            Self::other("order", self.order.as_ref(), own.order.as_ref())
-        } else if self.cut != own.cut {
-            Self::other("cut", self.cut.as_ref(), own.cut.as_ref())
-        } else if self.fingerprint != own.fingerprint && positions == ENDLESS {
+            self.of_another_order(own)
+        } else if lengths(self) != lengths(own) {
+            self.of_another_cut(own)
+        } else if self.fingerprint != own.fingerprint && is_stream {
             "was taken from another source, or with another number of workers, batch size, rank or world size, which \
              streams depend on"
                 .to_owned()
         } else if self.fingerprint != own.fingerprint {
             "was taken from another source, or with another value of shuffle (or, with \"blocks\", other blocks)"
                 .to_owned()
-        } else if self.cursor > positions {
-            format!("has cursor {}, and an epoch has {positions} samples", self.cursor)
         } else if self.epoch == u64::MAX {
             format!("has epoch {}, and no epoch could follow it", self.epoch)
         } else {
@@ -124,20 +199,39 @@ impl State {
         Err(Error::Config(format!("this state cannot be resumed: it {what}")))
     }
 
-    /// Returns what is said of a state of another order, or another cut.
-    fn other(what: &str, given: Option<&OrderState>, own: Option<&OrderState>) -> String {
-        let named = |order: Option<&OrderState>| match order {
-            Some(order) => format!("{what}={}", order.name),
-            None if what == "order" => "no order= but shuffle=".to_owned(),
-            None => format!("no {what}="),
+    fn of_another_order(&self, own: &Self) -> String {
+        let named = |order: &Option<OrderState>| match order {
+            Some(order) => format!("order={}", order.name),
+            None => "no order= but shuffle=".to_owned(),
         };
-        match (given, own) {
+        match (&self.order, &own.order) {
             (Some(given), Some(own)) if given.name == own.name => format!(
                 "was taken with another {}: of the digest {}, and that of this loader has {}",
                 own.name, given.digest, own.digest
             ),
-            _ => format!("was taken with {}, and this loader has {}", named(given), named(own)),
+            (given, own) => format!("was taken with {}, and this loader has {}", named(given), named(own)),
         }
+    }
+
+    fn of_another_cut(&self, own: &Self) -> String {
+        let named = |cut: &Option<CutState>| cut.as_ref().map_or("no cut=".into(), |cut| format!("cut={}", cut.name));
+        match (&self.cut, &own.cut) {
+            (Some(given), Some(own)) => format!(
+                "was taken with other lengths of samples: of the digest {}, and those of this loader have {}",
+                given.lengths, own.lengths
+            ),
+            (given, own) => format!("was taken with {}, and this loader has {}", named(given), named(own)),
+        }
+    }
+
+    /// Checks that an epoch of so many positions, or groups of a cut, goes on at a cursor.
+    pub(super) fn check_cursor(cursor: u64, positions: u64) -> Result<()> {
+        if cursor <= positions {
+            return Ok(());
+        }
+        Err(Error::Config(format!(
+            "this state cannot be resumed: it has cursor {cursor}, and an epoch has {positions} samples"
+        )))
     }
 }
 
@@ -228,14 +322,17 @@ impl Iterations {
         }
     }
 
-    pub(super) fn set_epoch(&mut self, epoch: u64) {
+    /// Returns whether the epoch begins anew.
+    pub(super) fn set_epoch(&mut self, epoch: u64) -> bool {
         let begun = |current: &CurrentIteration| current.is_untouched() && current.partition.epoch() == epoch;
         if self.next.is_none() && self.current.as_ref().is_some_and(begun) {
-            return;
+            return false;
         }
-        if self.next.is_none_or(|(next, _)| next != epoch) {
+        let is_another = self.next.is_none_or(|(next, _)| next != epoch);
+        if is_another {
             self.next = Some((epoch, 0));
         }
+        is_another
     }
 
     pub(super) fn load(&mut self, epoch: u64, cursor: u64) {
@@ -282,6 +379,10 @@ mod tests {
     fn sampler() -> Sampler {
         let (order, even) = (Order::Shuffled, Even::Pad);
         Sampler { len: 10, order, cut: None, seed: 3, batch_size: 4, drop_last: false, even, rank: 0, world_size: 1 }
+    }
+
+    fn state_of(sampler: &Sampler, facts: &SourceFacts, cursor: u64) -> State {
+        State::new(sampler, facts, 0, (0, cursor), Vec::new())
     }
 
     #[test]
@@ -340,24 +441,26 @@ mod tests {
     #[test]
     fn a_state_says_why_it_does_not_fit() {
         let facts = SourceFacts { len: 10, classes: vec!["a".into(), "b".into()], blocks: None, identity: 0 };
-        let own = State::new(&sampler(), &facts, 0, (0, 0));
+        let own = state_of(&sampler(), &facts, 0);
         for (epoch, cursor) in [(7, 9), (u64::MAX - 1, 10)] {
-            assert!(State { epoch, cursor, ..own.clone() }.check(&own, 10).is_ok());
+            assert!(State { epoch, cursor, ..own.clone() }.check(&own, false).is_ok());
+            assert!(State::check_cursor(cursor, 10).is_ok());
         }
-        let reason = |state: State| state.check(&own, 10).unwrap_err().to_string();
+        let reason = |state: State| state.check(&own, false).unwrap_err().to_string();
         assert!(reason(State { version: 9, ..own.clone() }).contains("version 9"));
         assert!(reason(State { seed: 1, ..own.clone() }).contains("seed 1"));
         for cursor in [11, u64::MAX] {
-            assert!(reason(State { cursor, ..own.clone() }).contains(&format!("cursor {cursor}, and an epoch has 10")));
+            let reason = State::check_cursor(cursor, 10).unwrap_err().to_string();
+            assert!(reason.contains(&format!("cursor {cursor}, and an epoch has 10")));
         }
         assert!(reason(State { epoch: u64::MAX, ..own.clone() }).contains("no epoch could follow"));
         let fewer = SourceFacts { classes: vec!["a".into()], ..facts.clone() };
-        assert!(reason(State::new(&sampler(), &fewer, 0, (0, 0))).contains("another source"));
+        assert!(reason(state_of(&sampler(), &fewer, 0)).contains("another source"));
         let selected = SourceFacts { identity: 1, ..facts.clone() };
-        assert!(reason(State::new(&sampler(), &selected, 0, (0, 0))).contains("another source"));
+        assert!(reason(state_of(&sampler(), &selected, 0)).contains("another source"));
         let blocks = |ends: &[u64], window| Order::Blocks(Arc::new(Blocks { ends: ends.to_vec(), window }));
         let orders = [Order::Source, blocks(&[4, 10], 1), blocks(&[4, 10], 2), blocks(&[5, 10], 1)];
-        let states = orders.map(|order| State::new(&Sampler { order, ..sampler() }, &facts, 0, (0, 0)));
+        let states = orders.map(|order| state_of(&Sampler { order, ..sampler() }, &facts, 0));
         for (at, state) in states.iter().enumerate() {
             assert!(reason(state.clone()).contains("shuffle"));
             assert!(states[..at].iter().all(|other| other.fingerprint != state.fingerprint));
@@ -370,14 +473,14 @@ mod tests {
         let with = |made: Result<(OrderSpec, Vec<u8>)>| {
             let (spec, table) = made.unwrap();
             let order = Order::Given(Given::open(&spec, Some(Table::new(table)), 10).unwrap());
-            State::new(&Sampler { order, ..sampler() }, &facts, 0, (0, 30))
+            state_of(&Sampler { order, ..sampler() }, &facts, 30)
         };
         let (three, two) = (with(OrderSpec::repeated(3, None)), with(OrderSpec::repeated(2, None)));
-        let (listed, shuffled) = (with(OrderSpec::explicit(&[1, 2])), State::new(&sampler(), &facts, 0, (0, 0)));
+        let (listed, shuffled) = (with(OrderSpec::explicit(&[1, 2])), state_of(&sampler(), &facts, 0));
         let json = serde_json::to_string(&three).unwrap();
         assert!(json.contains(r#""order":{"name":"Repeated","digest":""#) && json.len() < 300, "{json}");
-        assert!(serde_json::from_str::<State>(&json).unwrap().check(&three, 30).is_ok());
-        let reason = |state: &State, own: &State| state.check(own, 30).unwrap_err().to_string();
+        assert!(serde_json::from_str::<State>(&json).unwrap().check(&three, false).is_ok());
+        let reason = |state: &State, own: &State| state.check(own, false).unwrap_err().to_string();
         assert!(reason(&three, &two).contains("another Repeated"));
         assert!(reason(&three, &listed).contains("with order=Repeated, and this loader has order=Explicit"));
         assert!(reason(&three, &shuffled).contains("with order=Repeated, and this loader has no order="));

@@ -232,8 +232,18 @@ impl Loader {
     }
 
     /// Makes the next iteration begin at a position of an epoch.
-    fn go_to(&self, py: Python<'_>, epoch: u64, position: u64) {
-        py.detach(|| self.loader.go_to(epoch, position));
+    #[pyo3(signature = (epoch, position, earlier=None))]
+    fn go_to(&self, py: Python<'_>, epoch: u64, position: u64, earlier: Option<&str>) -> PyResult<()> {
+        let earlier = earlier.map_or(Ok(Vec::new()), serde_json::from_str);
+        let earlier = earlier.map_err(|error| Error::Protocol(error.to_string()))?;
+        py.detach(|| self.loader.go_to(epoch, position, earlier));
+        Ok(())
+    }
+
+    /// The cuts that an epoch was read with before a state of it was loaded, as JSON.
+    fn earlier(&self, py: Python<'_>, epoch: u64) -> PyResult<String> {
+        serde_json::to_string(&py.detach(|| self.loader.earlier(epoch)))
+            .map_err(|error| Error::Protocol(error.to_string()).into())
     }
 
     /// The epoch that the next iteration begins with.

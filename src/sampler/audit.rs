@@ -9,6 +9,7 @@ use super::{
     cut_spec::CutSpec,
     groups::Groups,
     partition::{Partition, Sampler},
+    rest::Rest,
 };
 
 /// A row of a rank: where it stands in the epoch's order (of a cut, its number among the rows of all groups), whose turn it
@@ -126,8 +127,9 @@ impl Audit {
 impl Sampler {
     /// Goes over all rows that all ranks get of an epoch, without reading a sample; none where samples come as streams.
     ///
-    /// It takes a bit of memory for each sample, and about the time that drawing the order takes.
-    pub fn audit(&self, epoch: u64) -> Option<Audit> {
+    /// Of an epoch that was continued with another cut, it is the `rest` that is shared out. It takes a bit of memory for each
+    /// sample, and about the time that drawing the order takes.
+    pub fn audit(&self, epoch: u64, rest: Option<&Rest>) -> Option<Audit> {
         let left_out = self.shares(epoch)?.left_out;
         let order = self.order.with_drawn(self.seed, epoch);
         let ranks = (0..self.world_size).map(|rank| {
@@ -149,14 +151,17 @@ impl Sampler {
         let rows_left_out = (0..groups.count()).filter(is_left_out).map(|unit| u64::from(groups.size(unit))).sum();
         let by = By::Position(groups.members());
         let found = audit((self.len, by), rows_left_out, ranks);
-        Some(self.audit_groups(&groups, cut.spec(), Audit { left_out: 0, ..found }, is_left_out))
+        let positions = self.positions();
+        let behind = rest.map_or_else(|| vec![None; positions as usize], |rest| rest.behind(positions));
+        Some(self.audit_groups(&groups, cut.spec(), behind, Audit { left_out: 0, ..found }, is_left_out))
     }
 
-    /// Proves that groups have each position of the epoch once, or its parts one after the other.
+    /// Proves that groups have what is not behind of each position of the epoch once, or its parts one after the other.
     fn audit_groups(
         &self,
         groups: &Groups,
         spec: &CutSpec,
+        mut had: Vec<Option<u32>>,
         mut found: Audit,
         is_left_out: impl Fn(&u64) -> bool,
     ) -> Audit {
@@ -169,7 +174,6 @@ impl Sampler {
                 *position = groups.member(*position).position.into();
             }
         }
-        let mut had: Vec<Option<u32>> = vec![None; self.positions() as usize];
         for group in 0..groups.count() {
             let rank = (group % u64::from(self.world_size)) as u32;
             for (member, span) in groups.of_group(group).zip(spec.spans(groups, group, 0)) {
@@ -303,7 +307,7 @@ mod tests {
                 for order in [Order::Source, Order::Shuffled, Order::Blocks(blocks)] {
                     for drop_last in [false, true] {
                         let sampler = sampler(len, world, even, drop_last, order.clone());
-                        let found = sampler.audit(7).unwrap();
+                        let found = sampler.audit(7, None).unwrap();
                         assert_eq!((found.fault_count, &found.faults), (0, &vec![]), "{sampler:?}");
                         let shares = sampler.shares(7).unwrap();
                         let sum = |of: fn(&RankShare) -> u64| found.ranks.iter().map(of).sum::<u64>();
@@ -318,14 +322,14 @@ mod tests {
 
     #[test]
     fn a_digest_is_of_the_indices_in_order() {
-        let found = sampler(4, 2, Even::Pad, false, Order::Source).audit(0).unwrap();
+        let found = sampler(4, 2, Even::Pad, false, Order::Source).audit(0, None).unwrap();
         let of = |indices: [u64; 2]| xxhash_rust::xxh3::xxh3_64(&indices.map(u64::to_le_bytes).concat());
         assert_eq!(found.ranks.iter().map(|rank| rank.digest).collect::<Vec<_>>(), [of([0, 2]), of([1, 3])]);
     }
 
     #[test]
     fn nobody_knows_of_streams() {
-        assert_eq!(sampler(ENDLESS, 1, Even::Pad, false, Order::Source).audit(0), None);
+        assert_eq!(sampler(ENDLESS, 1, Even::Pad, false, Order::Source).audit(0, None), None);
     }
 
     /// Two ranks that share out eight samples in batches of two.
@@ -395,7 +399,7 @@ mod tests {
             for (world, even) in [1, 2, 5].into_iter().flat_map(|world| EVENS.map(|even| (world, even))) {
                 for drop_last in [false, true] {
                     let sampler = sampler(7, world, even, drop_last, order.clone());
-                    let found = sampler.audit(7).unwrap();
+                    let found = sampler.audit(7, None).unwrap();
                     assert_eq!((found.fault_count, &found.faults), (0, &vec![]), "{sampler:?}");
                     let rows: u64 = found.ranks.iter().map(|rank| rank.rows - rank.padding).sum();
                     assert_eq!(rows + found.left_out, sampler.positions());
@@ -418,7 +422,7 @@ mod tests {
             plan.push(positions.iter().map(|&position| Member { position, length: length(position) }), *skip);
         }
         sampler.give_groups(0, Table::new(plan.bytes())).unwrap();
-        sampler.audit(0).unwrap()
+        sampler.audit(0, None).unwrap()
     }
 
     #[test]

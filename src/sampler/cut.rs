@@ -9,6 +9,7 @@ use super::{
     order::EpochOrder,
     packing,
     permutation::Permutation,
+    rest::Rest,
     table::Table,
 };
 use crate::error::{Error, Result};
@@ -45,6 +46,11 @@ impl Cut {
         self.plans.give(epoch, table);
     }
 
+    /// Forgets the groups of an epoch.
+    pub(super) fn forget(&self, epoch: u64) {
+        self.plans.forget(epoch);
+    }
+
     /// Tells whether the groups of an epoch are known.
     pub(super) fn is_known(&self, epoch: u64) -> bool {
         self.plans.table(epoch).is_some()
@@ -61,6 +67,8 @@ pub(super) struct Ordered<'a> {
     pub(super) order: &'a EpochOrder,
     /// How many positions it has.
     pub(super) positions: u64,
+    /// Those that are left, where others are behind.
+    pub(super) rest: Option<&'a Rest>,
     /// Whether it is a random one, so that groups come in a random order too.
     pub(super) is_random: bool,
     pub(super) lengths: &'a [u32],
@@ -71,22 +79,41 @@ pub(super) struct Ordered<'a> {
 }
 
 impl Ordered<'_> {
-    /// Returns the samples at the positions from `from` on up to `to`, but for those that are left out.
+    /// Returns how many positions are left.
+    fn left(&self) -> u64 {
+        self.rest.map_or(self.positions, |rest| rest.positions.len() as u64)
+    }
+
+    /// Returns the samples at the positions that are left, from the `from`th on up to the `to`th, but for those that are left
+    /// out.
     fn members(&self, options: &CutOptions, from: u64, to: u64) -> impl Iterator<Item = Member> {
         let drops = (options.too_long == TooLong::Drop).then(|| options.limit());
-        let member = |position| {
-            let length = self.lengths.get(self.order.get(position) as usize).copied().unwrap_or(0);
-            Member { position: position as u32, length }
+        let member = |at| {
+            let position = self.rest.map_or(at as u32, |rest| rest.positions[at as usize]);
+            let length = self.lengths.get(self.order.get(position.into()) as usize).copied().unwrap_or(0);
+            Member { position, length }
         };
-        (from..to.min(self.positions))
+        (from..to.min(self.left()))
             .map(member)
             .filter(move |member| drops.is_none_or(|limit| member.length <= limit))
     }
 
     /// Returns the groups.
-    pub(super) fn plan(&self, spec: &CutSpec) -> Plan {
+    ///
+    /// # Errors
+    /// [`Error::Config`] where samples are kept whole, and one is half read.
+    pub(super) fn plan(&self, spec: &CutSpec) -> Result<Plan> {
         let (options, most) = (&spec.options, spec.most);
-        match &options.grouping {
+        let had = self.rest.map_or(0, |rest| rest.had);
+        let goes_on = matches!(options.grouping, Grouping::Packing { strategy: Filling::Concat, .. });
+        if had > 0 && !goes_on {
+            let name = spec.name();
+            return Err(Error::Config(format!(
+                "{name}: the epoch was left in the middle of a sample, {had} values of which are behind, and {name} keeps \
+                 samples whole: go on with strategy=\"concat\" to the epoch's end, or from a batch that ends with its sample"
+            )));
+        }
+        Ok(match &options.grouping {
             Grouping::Packing { seq_len, strategy: Filling::BestFit } => {
                 self.windows(options, true, |lengths| packing::best_fit(lengths, *seq_len, most))
             }
@@ -94,13 +121,13 @@ impl Ordered<'_> {
                 self.windows(options, true, |lengths| packing::first_fit(lengths, *seq_len, most))
             }
             Grouping::Packing { seq_len, strategy: Filling::Concat } => {
-                concat(self.members(options, 0, self.positions), *seq_len, most)
+                concat(self.members(options, 0, self.left()), had, *seq_len, most)
             }
             Grouping::Budget { max_tokens, sorted } => self.windows(options, *sorted, |lengths| {
                 packing::batches(lengths, *sorted, most, |batch| options.is_within(*max_tokens, batch))
             }),
             Grouping::Buckets { ends, sizes, .. } => self.buckets(options, ends, sizes),
-        }
+        })
     }
 
     /// Returns the groups that some samples of the order at a time make, by their lengths; `are_moved` says whether these
@@ -108,7 +135,7 @@ impl Ordered<'_> {
     fn windows(&self, options: &CutOptions, are_moved: bool, make: impl Fn(&[u32]) -> Vec<Vec<u32>>) -> Plan {
         let (limit, window) = (options.limit(), u64::from(options.window));
         let mut plan = Plan::default();
-        for number in 0..self.positions.div_ceil(window) {
+        for number in 0..self.left().div_ceil(window) {
             let from = number * window;
             let members: Vec<Member> = self.members(options, from, from + window).collect();
             let lengths: Vec<u32> = members.iter().map(|member| member.length.min(limit)).collect();
@@ -134,7 +161,7 @@ impl Ordered<'_> {
     fn buckets(&self, options: &CutOptions, ends: &[u32], sizes: &[u32]) -> Plan {
         let mut plan = Plan::default();
         let mut gathered: Vec<Vec<Member>> = vec![Vec::new(); ends.len()];
-        for member in self.members(options, 0, self.positions) {
+        for member in self.members(options, 0, self.left()) {
             let bucket = ends.partition_point(|end| *end < member.length.min(options.limit()));
             let batch = &mut gathered[bucket];
             batch.push(member);
@@ -149,13 +176,14 @@ impl Ordered<'_> {
     }
 }
 
-/// Puts samples one after the other, and cuts them where a row ends.
-fn concat(members: impl Iterator<Item = Member>, seq_len: u32, most: u32) -> Plan {
+/// Puts samples one after the other, of the first one what is not `behind`, and cuts them where a row ends.
+fn concat(members: impl Iterator<Item = Member>, behind: u32, seq_len: u32, most: u32) -> Plan {
     let mut plan = Plan::default();
     let mut row: Vec<Member> = Vec::new();
-    let (mut skip, mut filled) = (0, 0);
+    let (mut skip, mut filled) = (behind, 0);
+    let mut behind = Some(behind);
     for member in members {
-        let mut had = 0;
+        let mut had = behind.take().unwrap_or(0);
         loop {
             row.push(member);
             let taken = (member.length - had).min(seq_len - filled);
@@ -182,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{CutField, Even, Order, Sampler, Span},
+        super::{CutField, Earlier, Even, Order, Sampler, Span},
         *,
     };
 
@@ -202,7 +230,7 @@ mod tests {
         let (drop_last, even) = (false, Even::Pad);
         let sampler = Sampler { len, order, cut, seed: 3, batch_size, drop_last, even, rank: 0, world_size };
         for epoch in [0, 1] {
-            let plan = sampler.plan(epoch, lengths).unwrap();
+            let plan = sampler.plan(epoch, lengths, &[]).unwrap().unwrap();
             sampler.give_groups(epoch, Table::new(plan)).unwrap();
         }
         sampler
@@ -272,7 +300,7 @@ mod tests {
         let full = Sampler { drop_last: true, ..whole };
         let cut = Some(Cut::open(full.cut.as_ref().unwrap().spec(), 5).unwrap());
         let full = Sampler { cut, ..full };
-        full.give_groups(0, Table::new(full.plan(0, &lengths).unwrap())).unwrap();
+        full.give_groups(0, Table::new(full.plan(0, &lengths, &[]).unwrap().unwrap())).unwrap();
         assert_eq!(groups(&full), [vec![1], vec![0, 2], vec![4]]);
     }
 
@@ -288,7 +316,7 @@ mod tests {
         assert_eq!(cut.partition(0, 0).span(1, 0), Some(span));
         let dropped = sampler(of(TooLong::Drop, packed.clone()), &[1, 9, 2], Order::Source, 1, 1);
         assert_eq!(groups(&dropped), [vec![0, 2]]);
-        let found = dropped.audit(0).unwrap();
+        let found = dropped.audit(0, None).unwrap();
         assert_eq!((found.left_out, found.fault_count), (1, 0));
         assert!(CutSpec::new(of(TooLong::Drop, packed), &[9]).unwrap_err().to_string().contains("all samples"));
     }
@@ -379,7 +407,43 @@ mod tests {
             let drops = options.too_long == TooLong::Drop;
             let expected: u64 = lengths.iter().filter(|length| !drops || **length <= limit).map(|length| u64::from((*length).min(limit))).sum();
             prop_assert_eq!(whole.len() as u64, expected);
-            prop_assert_eq!(first.audit(1).unwrap().faults, vec![]);
+            prop_assert_eq!(first.audit(1, None).unwrap().faults, vec![]);
+        }
+
+        /// Stop after any batch, go on with another cut, stop there, and go on with a third one: together, each value once.
+        #[test]
+        fn an_epoch_is_continued_with_other_cuts(
+            cuts in prop::collection::vec((any_options(), 1_u32..5, 1_u32..4, 0_u64..9), 3),
+            lengths in prop::collection::vec(0_u32..33, 1..150), shuffle: bool,
+        ) {
+            let order = || if shuffle { Order::Shuffled } else { Order::Source };
+            let mut earlier: Vec<Earlier> = Vec::new();
+            let mut found = Vec::new();
+            for (at, (options, batch, world, stop)) in cuts.into_iter().enumerate() {
+                let Ok(spec) = CutSpec::new(options.clone(), &lengths) else { return Ok(()) };
+                let batch = if spec.groups_are_batches() { 1 } else { batch };
+                let sampler = sampler(options.clone(), &lengths, order(), batch, world);
+                sampler.forget_groups(1);
+                let rest = sampler.rest(1, &lengths, &earlier).unwrap();
+                let is_half = rest.as_ref().is_some_and(|rest| rest.had > 0);
+                let goes_on = matches!(options.grouping, Grouping::Packing { strategy: Filling::Concat, .. });
+                let plan = sampler.plan(1, &lengths, &earlier);
+                prop_assert_eq!(plan.is_err(), is_half && !goes_on);
+                let Ok(plan) = plan else { return Ok(()) };
+                sampler.give_groups(1, Table::new(plan.unwrap())).unwrap();
+                prop_assert_eq!(sampler.audit(1, rest.as_ref()).unwrap().faults, vec![]);
+                let is_last = at == 2;
+                found.extend(values(&sampler, 0, (!is_last).then_some(stop)));
+                let cursor = sampler.partition(1, 0).cursor_after(stop);
+                let beyond = Earlier { rule: options.rule(), cursor: sampler.units(1) + 1 };
+                let told = sampler.rest(1, &lengths, &[&earlier[..], &[beyond]].concat()).unwrap_err().to_string();
+                prop_assert!(told.contains("groups"), "{}", told);
+                earlier.push(Earlier { rule: options.rule(), cursor });
+            }
+            found.sort_unstable();
+            let once: std::collections::BTreeSet<_> = found.iter().copied().collect();
+            prop_assert_eq!(found.len(), once.len());
+            prop_assert_eq!(once.len() as u64, lengths.iter().copied().map(u64::from).sum::<u64>());
         }
 
         /// Spans of a batch have no value in common, and are as many as it has room for.

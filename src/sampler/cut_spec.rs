@@ -1,7 +1,7 @@
 //! How samples of known lengths become batches, as data.
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
 
@@ -115,8 +115,10 @@ pub struct CutOptions {
     /// How many positions of the order are looked at together.
     pub window: u32,
     /// The fields that are cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<CutField>,
     /// The fields that tell of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<MarkField>,
 }
 
@@ -132,7 +134,7 @@ pub struct CutSpec {
     pub(super) most: u32,
     /// As many samples as a group usually has.
     usual: u32,
-    /// A hash of the options and of the lengths.
+    /// A hash of the lengths.
     digest: u64,
 }
 
@@ -145,8 +147,14 @@ impl CutSpec {
     /// # Errors
     /// [`Error::Config`] for numbers that are 0 or too large, buckets out of order, or a sample that is too long.
     pub fn new(options: CutOptions, lengths: &[u32]) -> Result<Self> {
+        options.check_fields()?;
+        Self::of_rule(options, lengths)
+    }
+
+    /// As [`new`](Self::new), of options that need no fields.
+    pub(super) fn of_rule(options: CutOptions, lengths: &[u32]) -> Result<Self> {
         let name = options.name.as_str();
-        options.check()?;
+        options.check_rule()?;
         if lengths.is_empty() || u32::try_from(lengths.len()).is_err() {
             let count = lengths.len();
             return Err(Error::Config(format!("{name}: lengths must be 1 to {} numbers, not {count}", u32::MAX)));
@@ -173,10 +181,7 @@ impl CutSpec {
         };
         let mean = sorted.iter().map(|length| f64::from(*length)).sum::<f64>() / sorted.len() as f64;
         let (most, usual) = options.sizes(&sorted, mean);
-        let mut hash = Xxh3::new();
-        hash.update(serde_json::to_string(&options).unwrap_or_default().as_bytes());
-        hash.update(bytemuck::cast_slice(lengths));
-        let digest = hash.digest();
+        let digest = xxh3_64(bytemuck::cast_slice(lengths));
         Ok(Self { samples: lengths.len() as u64, longest, most, usual, digest, options })
     }
 
@@ -195,7 +200,7 @@ impl CutSpec {
         self.longest
     }
 
-    /// Returns a hash of all that decides which samples come together.
+    /// Returns a hash of the lengths.
     pub fn digest(&self) -> u64 {
         self.digest
     }
@@ -266,7 +271,12 @@ impl CutOptions {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    /// Returns what decides which samples come together.
+    pub fn rule(&self) -> Self {
+        Self { fields: Vec::new(), marks: Vec::new(), ..self.clone() }
+    }
+
+    fn check_rule(&self) -> Result<()> {
         let name = &self.name;
         let most = CutSpec::MOST_VALUES;
         let at_least_one =
@@ -296,6 +306,11 @@ impl CutOptions {
                 return Err(Error::Config(format!("{name}: boundaries must rise, unlike {ends:?}")));
             }
         }
+        Ok(())
+    }
+
+    fn check_fields(&self) -> Result<()> {
+        let name = &self.name;
         if self.fields.is_empty() {
             return Err(Error::Config(format!("{name}: fields must have at least one field")));
         }

@@ -42,6 +42,11 @@ impl Lists {
         }
     }
 
+    /// Forgets the table of an epoch.
+    pub(super) fn forget(&self, epoch: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|list| list.epoch != epoch);
+    }
+
     fn of(&self, epoch: u64) -> Option<Arc<List>> {
         let lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lists.iter().find(|list| list.epoch == epoch).cloned()

@@ -19,6 +19,7 @@ mod pacing;
 mod packing;
 mod partition;
 mod permutation;
+mod rest;
 mod shares;
 mod spans;
 mod table;
@@ -39,6 +40,7 @@ pub use self::{
     pacing::Pacing,
     partition::{ENDLESS, Partition, Sampler},
     permutation::Permutation,
+    rest::{Earlier, Rest},
     shares::Shares,
     spans::Span,
     table::Table,

@@ -6,6 +6,7 @@ use super::{
     given::seed_of,
     groups::Groups,
     order::{EpochOrder, Order},
+    rest::{Earlier, Rest},
     table::Table,
 };
 use crate::error::{Error, Result};
@@ -62,16 +63,39 @@ impl Sampler {
     }
 
     /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those
-    /// that the cut was made with. None where there is no cut, or its groups are known.
-    pub fn plan(&self, epoch: u64, lengths: &[u32]) -> Option<Vec<u8>> {
-        let cut = self.cut.as_ref().filter(|cut| !cut.is_known(epoch))?;
+    /// that the cut was made with. Where the epoch was read with `earlier` cuts, they are those of the rest. None where there is
+    /// no cut, or its groups are known.
+    ///
+    /// # Errors
+    /// Those of [`rest`](Self::rest), and [`Error::Config`] where the cut keeps samples whole, and one is half read.
+    pub fn plan(&self, epoch: u64, lengths: &[u32], earlier: &[Earlier]) -> Result<Option<Vec<u8>>> {
+        let Some(cut) = self.cut.as_ref().filter(|cut| !cut.is_known(epoch)) else { return Ok(None) };
+        let rest = self.rest(epoch, lengths, earlier)?;
+        let plan = self.ordered(epoch, lengths, rest.as_ref(), |ordered| ordered.plan(cut.spec()))?;
+        Ok(Some(plan.bytes()))
+    }
+
+    /// Calls `with` with what the groups of an epoch, or of its rest, are made of.
+    pub(super) fn ordered<T>(
+        &self,
+        epoch: u64,
+        lengths: &[u32],
+        rest: Option<&Rest>,
+        with: impl FnOnce(&Ordered<'_>) -> T,
+    ) -> T {
         let is_known = self.order.is_known(epoch);
         let order = if is_known { self.order.clone() } else { self.order.with_drawn(self.seed, epoch) };
         let order = &order.of_epoch(self.len, self.seed, epoch);
         let (positions, is_random) = (self.positions(), self.order.is_random());
         let Self { seed, drop_last, .. } = *self;
-        let ordered = Ordered { order, positions, is_random, lengths, seed, epoch, drop_last };
-        Some(ordered.plan(cut.spec()).bytes())
+        with(&Ordered { order, positions, rest, is_random, lengths, seed, epoch, drop_last })
+    }
+
+    /// Forgets the groups of an epoch. All clones of the sampler do then.
+    pub fn forget_groups(&self, epoch: u64) {
+        if let Some(cut) = &self.cut {
+            cut.forget(epoch);
+        }
     }
 
     /// Returns how many units an epoch has that ranks and batches take in turn: positions, or the groups of a cut, which is

@@ -240,6 +240,90 @@ def test_the_rest_is_read_once_by_any_number_of_ranks(
         assert sorted(seen) == sorted(np.concatenate(TOKENS).tolist())
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    names=st.lists(st.sampled_from(sorted(CUTS)), min_size=2, max_size=3),
+    stops=st.lists(st.integers(0, 12), min_size=3, max_size=3),
+    worlds=st.lists(st.integers(1, 3), min_size=3, max_size=3),
+)
+def test_an_epoch_is_continued_with_another_cut(names: list[str], stops: list[int], worlds: list[int]) -> None:
+    source = table()
+    seen: list[int] = []
+    state: dict[str, Any] | None = None
+    for at, name in enumerate(names):
+        is_last = at == len(names) - 1
+        found: dict[str, Any] = {}
+        for rank in range(worlds[at]):
+            given = loader(name, source, world_size=worlds[at], even="uneven", rank=rank)
+            if state is not None:
+                try:
+                    given.load_state_dict(state)
+                except ValueError as error:
+                    assert "in the middle of a sample" in str(error) and name != "concat"
+                    assert given.state_dict()["cursor"] == 0
+                    return
+            if state is not None and state["epoch"] > 0:
+                return
+            assert given.audit()["epoch"] == 0
+            batches = list(given) if is_last else list(islice(given, stops[at]))
+            seen += [value for batch in batches for part in parts(batch) for value in part.tolist()]
+            found = found or given.state_dict()
+        state = found
+        assert len(json.dumps(state)) < 4096
+    assert sorted(seen) == sorted(np.concatenate(TOKENS).tolist())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_budget_may_change_in_the_middle_of_an_epoch(workers: int) -> None:
+    def with_budget(tokens: int) -> sh.Loader:
+        return loader("budget", cut=sh.TokenBudget(tokens, LENGTHS, FIELDS), num_workers=workers)
+
+    with with_budget(200) as first, with_budget(90) as second, with_budget(90) as third, with_budget(200) as whole:
+        expected = bytes_of(whole)
+        next_epoch = [bytes_of(second) for _ in range(2)][1]
+        begun = list(islice(first, 3))
+        second.load_state_dict(first.state_dict())
+        assert second.state_dict()["cut"]["earlier"][0]["cursor"] == 3
+        batches = iter(second)
+        rest = [next(batches) for _ in range(4)]
+        assert max(batch["tokens"].size for batch in rest) <= 90
+        number = bytes_of([rest[2]])
+        assert bytes_of([second.replay(0, 2)]) == number
+        third.load_state_dict(second.state_dict())
+        rest += list(third)
+        assert bytes_of(rest[4:]) == bytes_of(batches)
+        indices = np.concatenate([batch.indices for batch in [*begun, *rest]])
+        assert sorted(indices.tolist()) == list(range(LEN))
+        # The next epoch, and this one from its beginning, are whole.
+        assert bytes_of(second) == next_epoch
+        third.load_state_dict(first.state_dict())
+        third.set_epoch(0)
+        assert len(third) < len(rest) + 3
+        third.set_epoch(1)
+        third.set_epoch(0)
+        assert sorted(np.concatenate([batch.indices for batch in third]).tolist()) == list(range(LEN))
+        # A state of the same cut goes on as it did.
+        whole.load_state_dict(first.state_dict())
+        assert bytes_of(whole) == expected[3:]
+
+
+def test_a_long_rule_is_not_told_by_a_state() -> None:
+    def buckets(count: int) -> sh.Buckets:
+        return sh.Buckets([*range(41, 41 + count)], 4, LENGTHS, FIELDS)
+
+    given = loader("buckets", cut=buckets(500))
+    expected = bytes_of(islice(given, 3, None))
+    given.set_epoch(0)
+    next(iter(given))
+    state = given.state_dict()
+    assert len(json.dumps(state)) < 1024
+    again = loader("buckets", cut=buckets(500))
+    again.load_state_dict(state)
+    assert bytes_of(again)[2:] == expected
+    with pytest.raises(ValueError, match="another Buckets, which is too long for a state to tell"):
+        loader("buckets", cut=buckets(501)).load_state_dict(state)
+
+
 @pytest.mark.parametrize("even", ["pad", "drop", "uneven"])
 @pytest.mark.parametrize("name", CUTS)
 def test_every_rank_has_as_many_batches_and_an_audit_says_so(name: str, even: Any) -> None:
@@ -532,14 +616,13 @@ class Stream:
         return iter([{"tokens": TOKENS[1]}])
 
 
-def test_a_state_belongs_to_its_cut() -> None:
+def test_a_state_belongs_to_its_lengths() -> None:
     given = loader("best_fit")
     next(iter(given))
     state = given.state_dict()
-    with pytest.raises(ValueError, match="cut=Packing, and this loader has cut=TokenBudget"):
-        loader("budget").load_state_dict(state)
-    with pytest.raises(ValueError, match="another Packing"):
-        loader("first_fit").load_state_dict(state)
+    other = sh.Packing(64, np.minimum(LENGTHS, 30), FIELDS)
+    with pytest.raises(ValueError, match="with other lengths of samples"):
+        loader("best_fit", cut=other).load_state_dict(state)
     with pytest.raises(ValueError, match="this loader has no cut="):
         sh.Loader(table(), shuffle=True, seed=5, num_workers=0).load_state_dict(state)
     with pytest.raises(ValueError, match="cursor 999, and an epoch has"):
