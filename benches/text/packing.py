@@ -5,9 +5,10 @@
 `plan`: documents whose lengths are drawn as those of texts are (log-normal, median 330 tokens, at most 2048) are packed
 into rows of 2048, or put into batches of 65,536 tokens. Filled is the part of a batch that is tokens. Planning is
 what an epoch takes before its first batch, order included. Beside it, what users write: a batch sampler in Python that
-sorts windows of the same size and cuts them at the same budget; and Grain's first-fit packing, where it is installed,
-which has 64 rows open at a time (rows of samples that lie in memory; its time is that of the whole iteration, as it
-plans while it packs, of the first 20,000 documents, for as many as there are).
+sorts windows of the same size and cuts them at the same budget; and the packing of Grain and of zephon, where they are
+installed, which have 64 rows open at a time (rows of samples that lie in memory; the time is that of the whole
+iteration, as they plan while they pack, of the first 16,384 documents, for as many as there are). megatron-energon has
+no packing of its own: it calls a function of the user's.
 
 With `--plot`, which part of batches is tokens is drawn over the window, beside batches of 64 documents as they come.
 
@@ -23,7 +24,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ SEQ_LEN = 2048
 BUDGET = 65_536
 WINDOW = 16_384
 BATCH = 64
+SOME = 16_384
 ROUNDS = 3
 SECONDS = 3
 
@@ -102,14 +104,42 @@ def grain(lengths: npt.NDArray[np.uint32]) -> tuple[float, float] | None:
         from grain._src.python.dataset.transformations import packing  # noqa: PLC0415 (the same)
     except ImportError:
         return None
-    count = min(len(lengths), 20_000)
-    some = [{"tokens": np.zeros(length, np.int32)} for length in lengths[:count].tolist()]
+    some = first(lengths)
     dataset = gp.MapDataset.source(some).shuffle(seed=0).to_iter_dataset()
     packed = packing.FirstFitPackIterDataset(dataset, length_struct={"tokens": SEQ_LEN}, num_packing_bins=64)
+    return iterated(lengths, len(some), packed)
+
+
+def zephon(lengths: npt.NDArray[np.uint32], algorithm: str, **options: int) -> tuple[float, float] | None:
+    """One of zephon's ways to pack."""
+    try:
+        from zephon import (  # noqa: PLC0415 (it is not everywhere)
+            Dataset,
+            InMemoryShard,
+            MixtureSpec,
+            Pipeline,
+            StaticMixtureWorkSource,
+        )
+    except ImportError:
+        return None
+    some = first(lengths)
+    source = StaticMixtureWorkSource(
+        [Dataset.from_dict("texts", {0: InMemoryShard(some)})], MixtureSpec({"texts": 1.0}), shuffle_within_shard=True
+    )
+    return iterated(lengths, len(some), Pipeline(source).fetch().pack_flat(SEQ_LEN, algorithm=algorithm, **options))
+
+
+def first(lengths: npt.NDArray[np.uint32]) -> list[dict[str, Any]]:
+    """Returns the first documents, as peers take them."""
+    return [{"tokens": np.zeros(length, np.int32)} for length in lengths[:SOME].tolist()]
+
+
+def iterated(lengths: npt.NDArray[np.uint32], count: int, rows: Iterable[Any]) -> tuple[float, float]:
+    """Returns which part of the rows of so many documents is tokens, and the seconds for all documents."""
     begun = time.perf_counter()
-    rows = sum(1 for _ in packed)
-    seconds = (time.perf_counter() - begun) * len(lengths) / count
-    return float(lengths[:count].sum()) / (rows * SEQ_LEN), seconds
+    values = SEQ_LEN * sum(1 for _ in rows)
+    seconds = time.perf_counter() - begun
+    return float(lengths[:count].sum()) / values, seconds * len(lengths) / count
 
 
 def plan(count: int) -> None:
@@ -120,8 +150,15 @@ def plan(count: int) -> None:
     for strategy in ("best_fit", "first_fit", "concat"):
         fill, seconds = planned(lengths, sh.Packing(SEQ_LEN, lengths, strategy=strategy, window=WINDOW), SEQ_LEN)
         print(f"| `Packing({SEQ_LEN}, strategy={strategy!r})` | {fill:.2%} | {seconds:.2f} |", flush=True)
-    if (found := grain(lengths)) is not None:
-        print(f"| Grain, first fit | {found[0]:.2%} | {found[1]:.2f} |", flush=True)
+    peers = {
+        "Grain, first fit": lambda: grain(lengths),
+        "zephon, first fit": lambda: zephon(lengths, "first_fit", num_bins=64, pad_token_id=0),
+        "zephon, best fit": lambda: zephon(lengths, "best_fit", num_bins=64, pad_token_id=0),
+        "zephon, wrap": lambda: zephon(lengths, "wrap"),
+    }
+    for name, peer in peers.items():
+        if (found := peer()) is not None:
+            print(f"| {name} | {found[0]:.2%} | {found[1]:.2f} |", flush=True)
     for padding in (True, False):
         cut = sh.TokenBudget(BUDGET, lengths, padding=padding, window=WINDOW)
         fill, seconds = planned(lengths, cut, BUDGET)
