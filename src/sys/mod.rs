@@ -16,6 +16,7 @@ pub mod process;
 pub mod report;
 pub mod socket;
 pub mod stdio;
+pub mod waiting;
 
 use nix::errno::Errno;
 

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result},
     shm::RowMut,
     source::{Reader, Record},
+    sys::waiting::Waiting,
 };
 
 /// The most reads that one worker waits for at a time.
@@ -103,9 +104,9 @@ impl Shared {
         let mut run = RunReport::default();
         let fill = &running.fill;
         let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
-        let begun = Instant::now();
+        let mut waiting = Waiting::begin();
         let candidate = self.filler.fetch(row_task, &mut row, (reader, &mut record), &mut run);
-        let (took, len) = (begun.elapsed(), record.len());
+        let (took, len) = (waiting.next(SLOW_READ), record.len());
         self.usual.add(took, len);
         self.in_flight.read(usual, len);
         running.merge(run);
@@ -138,11 +139,11 @@ impl<F: Fn(Fetched) -> Result<()> + Clone + Send + 'static> Reads<F> {
 
     /// Returns the rows that are as quickly made as read, as long as reads are quick: then the thread that reads makes them too.
     pub(super) fn quick_rows(&self, mut rows: impl Iterator<Item = RowMut>) -> impl Iterator<Item = RowMut> {
-        let mut begun: Option<Instant> = None;
+        let mut waiting: Option<Waiting> = None;
         std::iter::from_fn(move || {
-            let now = Instant::now();
-            if let Some(before) = begun.replace(now) {
-                self.shared.usual.add_row(now - before);
+            match &mut waiting {
+                Some(waiting) => self.shared.usual.add_row(waiting.next(SLOW_READ)),
+                None => waiting = Some(Waiting::begin()),
             }
             if self.overlaps && self.shared.usual.is_slow() { None } else { rows.next() }
         })
