@@ -112,8 +112,8 @@ pub use crate::{
         State, Stats, Table, Texts, Values, init,
     },
     sampler::{
-        Audit, CutField, CutOptions, Even, Fault, Filling, Grouping, Mark, MarkField, Pacing, RankShare, Shares,
-        Shuffle, Span, TooLong,
+        Audit, CutField, CutOptions, Even, Fault, Filling, Grouping, Mark, MarkField, MultiScale, Pacing, RankShare,
+        Shares, Shuffle, Span, TooLong,
     },
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},

@@ -1,10 +1,12 @@
-//! The groups of an epoch: a pure function of the order, the lengths, the seed and the epoch.
+//! The groups of an epoch: a pure function of the order, the seed and the epoch, and of the lengths of samples where they
+//! decide which come together.
 
 use std::sync::Arc;
 
 use super::{
-    cut_spec::{CutOptions, CutSpec, Filling, Grouping, TooLong},
+    cut_spec::CutSpec,
     groups::{Groups, Member, Plan},
+    length_cut::{CutOptions, Filling, Grouping, LengthCut, TooLong},
     lists::Lists,
     order::EpochOrder,
     packing,
@@ -24,10 +26,10 @@ impl Cut {
     /// Returns the cut of a source of so many samples.
     ///
     /// # Errors
-    /// [`Error::Config`] where there is not a length for each.
+    /// [`Error::Config`] where lengths decide and there is not one for each.
     pub fn open(spec: &CutSpec, samples: u64) -> Result<Self> {
-        if spec.samples != samples {
-            let (name, lengths) = (spec.name(), spec.samples);
+        if let Some(lengths) = spec.lengths().map(LengthCut::samples).filter(|lengths| *lengths != samples) {
+            let name = spec.name();
             return Err(Error::Config(format!(
                 "{name}: lengths must be one for each sample of the source, {samples}, not {lengths}"
             )));
@@ -84,7 +86,7 @@ impl Ordered<'_> {
     }
 
     /// Returns the groups.
-    pub(super) fn plan(&self, spec: &CutSpec) -> Plan {
+    pub(super) fn plan(&self, spec: &LengthCut) -> Plan {
         let (options, most) = (&spec.options, spec.most);
         match &options.grouping {
             Grouping::Packing { seq_len, strategy: Filling::BestFit } => {
@@ -196,9 +198,9 @@ mod tests {
 
     /// A sampler over samples of these lengths, whose epochs 0 and 1 are planned.
     fn sampler(options: CutOptions, lengths: &[u32], order: Order, batch_size: u32, world_size: u32) -> Sampler {
-        let spec = CutSpec::new(options, lengths).unwrap();
+        let spec = LengthCut::new(options, lengths).unwrap();
         let len = lengths.len() as u64;
-        let cut = Some(Cut::open(&spec, len).unwrap());
+        let cut = Some(Cut::open(&CutSpec::Lengths(spec), len).unwrap());
         let (drop_last, even) = (false, Even::Pad);
         let sampler = Sampler { len, order, cut, seed: 3, batch_size, drop_last, even, rank: 0, world_size };
         for epoch in [0, 1] {
@@ -280,7 +282,7 @@ mod tests {
     fn what_is_too_long_is_told_cut_off_or_left_out() {
         let of = |too_long, grouping| CutOptions { too_long, ..options(grouping) };
         let packed = Grouping::Packing { seq_len: 4, strategy: Filling::FirstFit };
-        let error = CutSpec::new(of(TooLong::Raise, packed.clone()), &[1, 9, 2, 5]).unwrap_err().to_string();
+        let error = LengthCut::new(of(TooLong::Raise, packed.clone()), &[1, 9, 2, 5]).unwrap_err().to_string();
         assert!(error.contains("sample 1 has length 9, and the most is 4, and 1 others too"), "{error}");
         let cut = sampler(of(TooLong::Truncate, packed.clone()), &[1, 9, 2], Order::Source, 1, 1);
         assert_eq!(groups(&cut), [vec![0, 2], vec![1]]);
@@ -290,12 +292,12 @@ mod tests {
         assert_eq!(groups(&dropped), [vec![0, 2]]);
         let found = dropped.audit(0).unwrap();
         assert_eq!((found.left_out, found.fault_count), (1, 0));
-        assert!(CutSpec::new(of(TooLong::Drop, packed), &[9]).unwrap_err().to_string().contains("all samples"));
+        assert!(LengthCut::new(of(TooLong::Drop, packed), &[9]).unwrap_err().to_string().contains("all samples"));
     }
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let refused = |options: CutOptions| CutSpec::new(options, &[1, 2]).unwrap_err().to_string();
+        let refused = |options: CutOptions| LengthCut::new(options, &[1, 2]).unwrap_err().to_string();
         assert!(refused(packing(0, Filling::BestFit)).contains("Packing: seq_len must be 1 to"));
         assert!(refused(CutOptions { window: 0, ..packing(4, Filling::BestFit) }).contains("window"));
         let buckets = |ends: &[u32], sizes: &[u32]| {
@@ -308,9 +310,14 @@ mod tests {
         let twice =
             CutOptions { fields: vec![CutField { name: "x".into(), pad: 0.0 }; 2], ..packing(4, Filling::Concat) };
         assert!(refused(twice).contains("`x` is named twice"));
-        assert!(CutSpec::new(packing(4, Filling::Concat), &[]).unwrap_err().to_string().contains("lengths"));
-        let spec = CutSpec::new(packing(4, Filling::Concat), &[1, 2]).unwrap();
-        assert!(Cut::open(&spec, 3).unwrap_err().to_string().contains("one for each sample of the source, 3, not 2"));
+        assert!(LengthCut::new(packing(4, Filling::Concat), &[]).unwrap_err().to_string().contains("lengths"));
+        let spec = LengthCut::new(packing(4, Filling::Concat), &[1, 2]).unwrap();
+        assert!(
+            Cut::open(&CutSpec::Lengths(spec), 3)
+                .unwrap_err()
+                .to_string()
+                .contains("one for each sample of the source, 3, not 2")
+        );
     }
 
     fn any_options() -> impl Strategy<Value = CutOptions> {
@@ -361,7 +368,7 @@ mod tests {
             before in (1_u32..5, 1_u32..4), after in (1_u32..5, 1_u32..4), shuffle: bool,
         ) {
             let order = || if shuffle { Order::Shuffled } else { Order::Source };
-            let Ok(spec) = CutSpec::new(options.clone(), &lengths) else { return Ok(()) };
+            let Ok(spec) = LengthCut::new(options.clone(), &lengths) else { return Ok(()) };
             let of = |(batch, world): (u32, u32)| {
                 let batch = if spec.groups_are_batches() { 1 } else { batch };
                 sampler(options.clone(), &lengths, order(), batch, world)
@@ -388,7 +395,7 @@ mod tests {
             options in any_options(), lengths in prop::collection::vec(0_u32..45, 1..150), batch in 1_u32..5, shuffle: bool,
         ) {
             let order = if shuffle { Order::Shuffled } else { Order::Source };
-            let Ok(spec) = CutSpec::new(options.clone(), &lengths) else { return Ok(()) };
+            let Ok(spec) = LengthCut::new(options.clone(), &lengths) else { return Ok(()) };
             let batch = if spec.groups_are_batches() { 1 } else { batch };
             let partition = sampler(options, &lengths, order, batch, 1).partition(0, 0);
             for number in 0..partition.batches() {

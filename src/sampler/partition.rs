@@ -2,9 +2,11 @@
 
 use super::{
     cut::{Cut, Ordered},
+    cut_spec::CutSpec,
     even::Even,
     given::seed_of,
     groups::Groups,
+    multi_scale::MultiScale,
     order::{EpochOrder, Order},
     table::Table,
 };
@@ -22,7 +24,7 @@ pub struct Sampler {
     pub len: u64,
     /// How they are ordered.
     pub order: Order,
-    /// How samples of known lengths become batches; none where a batch has so many rows, a sample each.
+    /// How samples become batches; none where a batch has so many rows, a sample each.
     pub cut: Option<Cut>,
     /// The seed of every random choice.
     pub seed: u64,
@@ -62,16 +64,20 @@ impl Sampler {
     }
 
     /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those
-    /// that the cut was made with. None where there is no cut, or its groups are known.
+    /// that the cut was made with, where it was made with some. None where there is no cut, or its groups are known.
     pub fn plan(&self, epoch: u64, lengths: &[u32]) -> Option<Vec<u8>> {
         let cut = self.cut.as_ref().filter(|cut| !cut.is_known(epoch))?;
+        let (positions, is_random) = (self.positions(), self.order.is_random());
+        let Self { seed, drop_last, .. } = *self;
+        let spec = match cut.spec() {
+            CutSpec::Lengths(spec) => spec,
+            CutSpec::Variants(spec) => return Some(spec.plan(positions, (seed, epoch), drop_last).bytes()),
+        };
         let is_known = self.order.is_known(epoch);
         let order = if is_known { self.order.clone() } else { self.order.with_drawn(self.seed, epoch) };
         let order = &order.of_epoch(self.len, self.seed, epoch);
-        let (positions, is_random) = (self.positions(), self.order.is_random());
-        let Self { seed, drop_last, .. } = *self;
         let ordered = Ordered { order, positions, is_random, lengths, seed, epoch, drop_last };
-        Some(ordered.plan(cut.spec()).bytes())
+        Some(ordered.plan(spec).bytes())
     }
 
     /// Returns how many units an epoch has that ranks and batches take in turn: positions, or the groups of a cut, which is
@@ -233,25 +239,25 @@ impl Partition {
     }
 
     /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
-    /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one. A row of a
-    /// cut has room for its own sample alone.
+    /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one. A row whose
+    /// sample has a span has room for that alone.
     pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
         let position = self.position(batch, row);
-        if attempt == 0 || self.groups.is_some() {
+        if attempt == 0 || self.spanned().is_some() {
             return self.at(position);
         }
         if self.sampler.order.repeats() {
             return self.other(position, attempt);
         }
-        self.at(self.wrapped(position.wrapping_add(u64::from(attempt))))
+        self.at(self.behind(position, attempt.into()))
     }
 
     /// Returns the sample that is the `attempt`th other one from a position on, as far as there are so many nearby.
     fn other(&self, position: u64, attempt: u32) -> u64 {
         const NEARBY: u64 = 4096;
         let mut found = vec![self.at(position)];
-        for step in 1..=NEARBY.min(self.units) {
-            let index = self.at(self.wrapped(position.wrapping_add(step)));
+        for step in 1..=NEARBY.min(self.sampler.positions()) {
+            let index = self.at(self.behind(position, step));
             if !found.contains(&index) {
                 if found.len() as u64 == u64::from(attempt) {
                     return index;
@@ -260,6 +266,26 @@ impl Partition {
             }
         }
         found[attempt as usize % found.len()]
+    }
+
+    /// Returns the position that is so many behind another one; behind the epoch's end, where it begins again.
+    fn behind(&self, position: u64, by: u64) -> u64 {
+        let (position, positions) = (position.wrapping_add(by), self.sampler.positions());
+        if position < positions { position } else { position % positions }
+    }
+
+    fn variants(&self) -> Option<&MultiScale> {
+        self.sampler.cut.as_ref()?.spec().variants()
+    }
+
+    /// Tells whether batches have variants.
+    pub fn has_variants(&self) -> bool {
+        self.variants().is_some()
+    }
+
+    /// Returns the variant of a batch, where batches have some; else 0.
+    pub fn variant(&self, batch: u64) -> u32 {
+        self.variants().map_or(0, |cut| cut.variant(self.seed(), self.epoch, self.wrapped(self.unit(batch, 0))))
     }
 
     /// Returns a unit of the epoch for one behind its end, where it begins again.
