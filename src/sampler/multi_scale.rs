@@ -135,6 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn samples_are_read_ahead_as_without_a_cut() {
+        let sampler = Sampler { order: Order::Source, ..sampler(MultiScale::new([4, 3], 1).unwrap(), 50, false, 1) };
+        let partition = sampler.partition(0, 0);
+        let (second, row) = (u64::from(partition.rows(0)), 1);
+        assert_eq!(partition.ahead(1, row, 10), Some(second + u64::from(row) + 10));
+        assert_eq!(partition.ahead(1, row, 49), None);
+    }
+
+    #[test]
     fn the_variants_of_a_seed_stay() {
         let cut = MultiScale::new([1; 4], 1).unwrap();
         let drawn: Vec<u32> = (0..16).map(|batch| cut.variant(7, 2, batch)).collect();

@@ -320,10 +320,13 @@ impl Partition {
     /// Returns the sample that stands so many positions of the global order behind a row; none where the epoch ends before, or
     /// where that says nothing about where in the source samples are read.
     pub fn ahead(&self, batch: u64, row: u32, by: u64) -> Option<u64> {
-        if self.groups.is_some() {
-            return None;
-        }
-        let position = self.unit(batch, row).checked_add(by).filter(|&position| position < self.sampler.len)?;
+        let position = match &self.groups {
+            None => self.unit(batch, row),
+            Some(_) if self.has_variants() => self.position(batch, row),
+            // Its samples come in no order of positions.
+            Some(_) => return None,
+        };
+        let position = position.checked_add(by).filter(|&position| position < self.sampler.len)?;
         self.order.is_local().then(|| self.at(position))
     }
 
