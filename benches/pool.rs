@@ -95,7 +95,7 @@ fn slot_hand_over(bencher: Bencher<'_, '_>) {
     arena.grow(2).unwrap();
     let owner: Arc<dyn GiveBack> = Arc::new(Nobody);
     // SAFETY: nobody else has a right to the slot, and each one taken is dropped at once.
-    bencher.bench_local(|| black_box(unsafe { arena.take(1, 64, Arc::clone(&owner)) }.unwrap()));
+    bencher.bench_local(|| black_box(unsafe { arena.take(1, 0, 64, Arc::clone(&owner)) }.unwrap()));
 }
 
 /// Mixing 64 images of 224 px, (3, 224, 224), in place.
@@ -111,7 +111,7 @@ fn mixed_batch(bencher: Bencher<'_, '_>, (name, dtype): (&str, DType)) {
     let mut arena = Arena::new(layout);
     arena.grow(1).unwrap();
     // SAFETY: nobody else has a right to the slot.
-    let mut rows = unsafe { arena.rows_mut(0, 0..ROWS) }.unwrap();
+    let mut rows = unsafe { arena.rows_mut(0, 0, 0..ROWS) }.unwrap();
     rows.fields().iter_mut().for_each(|field| field.fill(0x3c));
     let mut index = 0;
     bencher.counter(BytesCount::new(ROWS * fields[0].row_bytes().unwrap())).bench_local(|| {

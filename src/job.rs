@@ -68,7 +68,7 @@ const MAX_THREADS: u64 = 4096;
 pub struct Options {
     /// Rows of a batch; with a cut, its groups of samples.
     pub batch_size: u32,
-    /// How samples of known lengths become batches.
+    /// How samples become batches, where these are not so many samples each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<CutSpec>,
     /// Whether each epoch has its own random order, and of what.
@@ -245,7 +245,16 @@ impl Options {
             Some(cut) => Some(Cut::open(cut, len)?),
             None => None,
         };
-        Ok(Sampler { len, order, cut, seed, batch_size, drop_last, even, rank, world_size })
+        let sampler = Sampler { len, order, cut, seed, batch_size, drop_last, even, rank, world_size };
+        match &self.cut {
+            Some(cut) if u32::try_from(sampler.positions()).is_err() => Err(Error::Config(format!(
+                "{}: an epoch must have at most {} samples, not {}",
+                cut.name(),
+                u32::MAX,
+                sampler.positions()
+            ))),
+            Some(_) | None => Ok(sampler),
+        }
     }
 }
 

@@ -25,6 +25,12 @@ const MOST_BAD: usize = 16;
 /// [`Config`](Error::Config) for a recipe that cannot work, and for functions that give arrays of several dtypes or
 /// numbers of axes; [`Sample`](Error::Sample) where all samples that were tried are bad.
 pub fn learn(source: &Arc<dyn Source>, recipe: Recipe, functions: &Arc<dyn Functions>, key: Key) -> Result<Recipe> {
+    let each = recipe.each_variant().into_iter();
+    let learned = each.map(|variant| learn_variant(source, variant, functions, key)).collect::<Result<_>>()?;
+    Ok(recipe.with_variants(learned))
+}
+
+fn learn_variant(source: &Arc<dyn Source>, recipe: Recipe, functions: &Arc<dyn Functions>, key: Key) -> Result<Recipe> {
     let Recipe { batch_transforms, .. } = recipe.clone();
     // What batches become cannot be checked before.
     let mut learning = Recipe { batch_transforms: Vec::new(), ..recipe };
@@ -74,7 +80,7 @@ fn made(pipeline: &Pipeline, key: Key, record: &Record) -> Result<Vec<Learned>, 
     let bytes = |field: &FieldSpec| vec![0; field.row_bytes().unwrap_or_default()];
     let mut rows: Vec<Vec<u8>> = pipeline.fields().iter().map(bytes).collect();
     let mut rows: Vec<&mut [u8]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
-    pipeline.make(key, record, &mut pipeline.scratch(), &mut SlotRows(&mut rows), &mut Times::default())
+    pipeline.make((0, key), record, &mut pipeline.scratch(), &mut SlotRows(&mut rows), &mut Times::default())
 }
 
 #[cfg(test)]

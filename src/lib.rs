@@ -107,13 +107,13 @@ pub use crate::{
     index::CocoDetection,
     job::{OnError, Options},
     loader::{
-        Batch, BoundingBoxes, Builder, Column, Columns, Description, Element, Entry, Images, Input, KeyPoints, Launch,
-        CutState, Lists, Loader, Masks, OrderState, Parts, Ragged, Ranks, Runs, Shards, SharedCut, SharedOrder, SharedSource,
-        State, Stats, Table, Texts, Values, init,
+        Batch, BoundingBoxes, Builder, Column, Columns, CutState, Description, Element, Entry, Images, Input,
+        KeyPoints, Launch, Lists, Loader, Masks, OrderState, Parts, Ragged, Ranks, Runs, Shards, SharedCut,
+        SharedOrder, SharedSource, State, Stats, Table, Texts, Values, init,
     },
     sampler::{
-        Audit, CutField, CutOptions, Even, Fault, Filling, Grouping, Mark, MarkField, Pacing, RankShare, Shares,
-        Shuffle, Span, TooLong,
+        Audit, CutField, CutOptions, Earlier, Even, Fault, Filling, Grouping, Mark, MarkField, MultiScale, Pacing,
+        RankShare, Rule, Shares, Shuffle, Span, TooLong,
     },
     source::{Source, SourceSpec},
     spec::{DType, FieldSpec},

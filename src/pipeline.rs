@@ -12,7 +12,7 @@ pub use crate::field::{Scratch, Times};
 use crate::{
     budget::Budget,
     error::{Error, Failure, Result, Room, Stage},
-    field::{self, Compiled, Field, Kind, Payload, Recipe, Sample},
+    field::{self, Compiled, Field, Kind, Payload, Recipe, Sample, Variants},
     function::{Functions, Learned},
     panics,
     rng::Key,
@@ -31,13 +31,13 @@ pub struct PipelineSpec {
 }
 
 impl PipelineSpec {
-    /// Returns what every sample will look like, without any I/O.
+    /// Returns what every sample will look like in batches of each variant, without any I/O.
     ///
     /// # Errors
     /// [`Config`](crate::Error::Config) for transforms of an unknown field, or that the field cannot take.
-    pub fn fields(&self) -> Result<Vec<FieldSpec>> {
+    pub fn fields(&self) -> Result<Vec<Vec<FieldSpec>>> {
         let fields = self.source.fields();
-        Compiled::of(&fields, &self.recipe).map(|compiled| compiled.specs().to_vec())
+        Variants::of(&fields, &self.recipe).map(|variants| variants.specs().into_iter().map(<[_]>::to_vec).collect())
     }
 
     /// Opens the source, which lies in these pieces of memory.
@@ -106,8 +106,9 @@ impl Reader for MosaicReader<'_> {
     }
 
     fn read(&mut self, key: Key, record: &mut Record, most: u64) -> Result<(), Failure> {
-        let Pipeline { compiled, source, .. } = self.pipeline;
-        let parts = parts(key.index, compiled.mosaic(key, source.len()));
+        // Which samples are put together is the same in each variant.
+        let Pipeline { variants, source, .. } = self.pipeline;
+        let parts = parts(key.index, variants.first().mosaic(key, source.len()));
         let parts = parts.as_deref().unwrap_or_else(|| slice::from_ref(&key.index));
         let mut left = most;
         for (index, part) in parts.iter().zip(record.parts_mut(parts.len())) {
@@ -127,7 +128,7 @@ impl Reader for MosaicReader<'_> {
 #[derive(Debug)]
 pub struct Pipeline {
     source: Arc<dyn Source>,
-    compiled: Compiled,
+    variants: Variants,
     recipe: Recipe,
     /// The fields whose room is a guess, and grows.
     growing: BTreeSet<String>,
@@ -139,9 +140,10 @@ impl Pipeline {
     /// Returns the pipeline of an opened source.
     ///
     /// # Errors
-    /// Those of [`Compiled::of`].
+    /// Those of [`Variants::of`].
     pub fn new(source: Arc<dyn Source>, recipe: &Recipe) -> Result<Self> {
-        let compiled = Compiled::of(source.fields(), recipe)?;
+        let variants = Variants::of(source.fields(), recipe)?;
+        let compiled = variants.first();
         if compiled.has_mosaic() && source.is_stream() {
             return Err(Error::config(
                 "a Mosaic draws other samples, and those of an iterable dataset cannot be drawn",
@@ -151,7 +153,7 @@ impl Pipeline {
         let growing = fields.filter(|name| source.guesses_room() && !recipe.capacity.contains_key(*name)).cloned();
         let growing = growing.collect();
         let sample_bytes = Budget::DEFAULT;
-        Ok(Self { source, compiled, recipe: recipe.clone(), growing, sample_bytes, functions: None })
+        Ok(Self { source, variants, recipe: recipe.clone(), growing, sample_bytes, functions: None })
     }
 
     /// Sets the functions that transforms call.
@@ -185,9 +187,9 @@ impl Pipeline {
     pub fn with_room(&self, room: &Room) -> Result<Self> {
         let mut recipe = self.recipe.clone();
         recipe.capacity.insert(room.field.clone(), room.places);
-        let compiled = Compiled::of(self.source.fields(), &recipe)?;
+        let variants = Variants::of(self.source.fields(), &recipe)?;
         let (source, growing, functions) = (Arc::clone(&self.source), self.growing.clone(), self.functions.clone());
-        Ok(Self { source, compiled, recipe, growing, sample_bytes: self.sample_bytes, functions })
+        Ok(Self { source, variants, recipe, growing, sample_bytes: self.sample_bytes, functions })
     }
 
     /// Tells whether a row of this field gets more room where a sample needs it.
@@ -213,12 +215,17 @@ impl Pipeline {
 
     /// Returns the fields that samples are made of, in the order of their rows: those of the source that stay, and views.
     pub fn made(&self) -> &[Field] {
-        self.compiled.fields()
+        self.variants.first().fields()
     }
 
-    /// Returns what every sample looks like.
+    /// Returns what every sample looks like; where batches have variants, in those of the first one.
     pub fn fields(&self) -> &[FieldSpec] {
-        self.compiled.specs()
+        self.variants.first().specs()
+    }
+
+    /// Returns what every sample looks like in batches of each variant.
+    pub fn specs(&self) -> Vec<&[FieldSpec]> {
+        self.variants.specs()
     }
 
     /// Returns the names of everything that may be counted.
@@ -228,9 +235,8 @@ impl Pipeline {
 
     /// Tells whether rows are nothing but copies of what lies in memory, or is made as quickly.
     pub fn copies_memory(&self) -> bool {
-        let changes = |field: &Field| self.recipe.transforms.get(&field.name).is_some_and(|list| !list.is_empty());
         let made = |field: &Field| {
-            let is_tokenized = matches!(field.kind, Kind::Text(_)) && changes(field);
+            let is_tokenized = matches!(field.kind, Kind::Text(_)) && self.recipe.changes(&field.name);
             is_tokenized || matches!(field.payload(), Ok(Payload::Encoded)) || field.image().is_some()
         };
         self.source.is_quick() && !self.calls() && !self.made().iter().any(made)
@@ -238,14 +244,14 @@ impl Pipeline {
 
     /// Tells whether a batch must be [finished](Self::finish) once all its rows are filled.
     pub fn finishes(&self) -> bool {
-        self.compiled.finishes()
+        self.variants.first().finishes()
     }
 
     /// Returns what one thread reads samples with.
     pub fn reader(&self) -> Box<dyn Reader + '_> {
         let reader = self.source.reader();
         let reader: Box<dyn Reader + '_> =
-            if self.compiled.has_mosaic() { Box::new(MosaicReader { reader, pipeline: self }) } else { reader };
+            if self.variants.first().has_mosaic() { Box::new(MosaicReader { reader, pipeline: self }) } else { reader };
         match &self.functions {
             None => reader,
             Some(functions) => Box::new(RunReader { reader, functions: &**functions }),
@@ -308,33 +314,35 @@ impl Pipeline {
         if rows.len() != fields {
             return Err(Failure::new(Stage::Transform, format!("got {} rows for {fields} fields", rows.len())));
         }
-        self.make(key, record, scratch, &mut SlotRows(rows), times).map(drop)
+        self.make((0, key), record, scratch, &mut SlotRows(rows), times).map(drop)
     }
 
-    /// As [`fill`](Self::fill), to any rows. Returns what functions gave of which that was not known.
+    /// As [`fill`](Self::fill), in a batch of this variant, to any rows. Returns what functions gave of which that was not
+    /// known.
     ///
     /// # Errors
     /// As [`fill`](Self::fill).
     pub(crate) fn make(
         &self,
-        key: Key,
+        (variant, key): (u32, Key),
         record: &Record,
         scratch: &mut Scratch,
         rows: &mut dyn Rows,
         times: &mut Times,
     ) -> Result<Vec<Learned>, Failure> {
+        let compiled = self.variant(variant)?;
         let mut stage = Stage::Transform;
         let mut learned = Vec::new();
         let functions = self.functions.as_deref();
         if let Some(functions) = functions {
             functions.begin(key);
         }
-        let mosaic = self.compiled.mosaic(key, self.source.len());
+        let mosaic = compiled.mosaic(key, self.source.len());
         let parts = parts(key.index, mosaic);
         let parts = parts.as_deref().unwrap_or_else(|| slice::from_ref(&key.index));
         let payload = |part: usize, field| {
-            let record = if self.compiled.has_mosaic() { record.part(part) } else { record };
-            self.source.field(self.compiled.origin(field), parts[part], record)
+            let record = if compiled.has_mosaic() { record.part(part) } else { record };
+            self.source.field(compiled.origin(field), parts[part], record)
         };
         let mut budget = Budget::new(self.sample_bytes);
         budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
@@ -352,7 +360,7 @@ impl Pipeline {
             learned: &mut learned,
         };
         // The scratch holds nothing but bytes to be overwritten, so a panic leaves nothing broken behind.
-        let filled = panics::caught(|| self.compiled.fill(&mut sample));
+        let filled = panics::caught(|| compiled.fill(&mut sample));
         let taken = sample.budget.taken() - record.len() as u64;
         sample.scratch.settle(taken);
         let filled = filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))));
@@ -360,12 +368,18 @@ impl Pipeline {
         Ok(learned)
     }
 
+    /// Returns what is done in batches of a variant.
+    fn variant(&self, variant: u32) -> Result<&Compiled, Failure> {
+        let none = || Failure::new(Stage::Transform, format!("there is no variant {variant} of batches"));
+        self.variants.all().get(variant as usize).ok_or_else(none)
+    }
+
     /// Names the field that failed, and its file, where the sample does not go by that.
     fn named(&self, mut failure: Failure, index: u64) -> Failure {
         let Some(at) = failure.field else { return failure };
         let name = &self.made()[at].name;
         let encoded = self.source.fields().iter().filter(|field| matches!(field.payload(), Ok(Payload::Encoded)));
-        match self.source.file(self.compiled.origin(at), index) {
+        match self.source.file(self.variants.first().origin(at), index) {
             Some(file) if file == self.source.key(index) => {}
             Some(file) => failure.reason = format!("{name} `{file}`: {}", failure.reason),
             None if encoded.count() > 1 => failure.reason = format!("{name}: {}", failure.reason),
@@ -374,15 +388,16 @@ impl Pipeline {
         failure
     }
 
-    /// Applies the transforms of whole batches, in place. `fields` are all rows of each field, as
+    /// Applies the transforms of whole batches to a batch of this variant, in place. `fields` are all rows of each field, as
     /// [`fill`](Self::fill) wrote them; `key.index` is the position of the first row in the epoch's order.
     ///
     /// # Errors
     /// A [`Failure`] of the transform stage in place of a panic, such as for fields of other sizes. The rows then hold
     /// anything.
-    pub fn finish(&self, key: Key, fields: &mut [&mut [u8]], rows: usize) -> Result<(), Failure> {
+    pub fn finish(&self, (variant, key): (u32, Key), fields: &mut [&mut [u8]], rows: usize) -> Result<(), Failure> {
+        let compiled = self.variant(variant)?;
         // The rows are given up after a panic, and nothing else is touched.
-        panics::caught(|| self.compiled.finish(key, fields, rows, self.functions.as_deref()))
+        panics::caught(|| compiled.finish(key, fields, rows, self.functions.as_deref()))
             .unwrap_or_else(|panic| Err(Failure::new(Stage::Transform, format!("panicked: {panic}"))))
     }
 }

@@ -8,7 +8,8 @@ from stokehold.arrow.ipc import Arrow
 from stokehold.audio import Audio, Waveform
 from stokehold.batch import Batch, Ragged
 from stokehold.coco import CocoDetection
-from stokehold.cuts import Buckets, Cut, Packing, TokenBudget
+from stokehold.cut import Cut
+from stokehold.cuts import Buckets, Packing, TokenBudget
 from stokehold.encoded import Images, Masks
 from stokehold.image_folder import ImageFolder
 from stokehold.images import decode_jpeg
@@ -19,6 +20,7 @@ from stokehold.manifest.files import *
 from stokehold.manifest.kinds import *
 from stokehold.mds import Mds
 from stokehold.mix import BatchTransform, CutMix, MixUp
+from stokehold.multi_scale import MultiScale
 from stokehold.orders import Curriculum, Explicit, Mixture, Order, Repeated, Weighted
 from stokehold.parquet import Parquet
 from stokehold.sources import Source, concat
@@ -88,6 +90,7 @@ __all__ = [
     "Member",
     "MixUp",
     "Mixture",
+    "MultiScale",
     "Npy",
     "Npz",
     "Order",

@@ -189,13 +189,16 @@ class Order:
 
 @final
 class Cut:
-    """How samples of known lengths become batches."""
+    """How samples become batches."""
 
     def __new__(cls, options: str, lengths: npt.NDArray[np.uint32]) -> Cut:
         """Takes what is asked for, in JSON, and the length of each sample."""
     @property
     def longest(self) -> int:
-        """The length of the longest sample."""
+        """The length of the longest sample; 0 where no lengths decide."""
+    @staticmethod
+    def multi_scale(batch_sizes: Sequence[int], repeat: int) -> Cut:
+        """Returns the cut into batches of several variants, of so many samples each, `repeat` in a row."""
 
 @final
 class Memory(Buffer):
@@ -393,6 +396,9 @@ class Batch:
     @property
     def values(self) -> int:
         """How many values, padding included, a field that is cut has; 0 where there is no cut."""
+    @property
+    def variant(self) -> int | None:
+        """Which variant the batch has; None where there are none."""
 
 @final
 class Loader:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from stokehold import _native
 from stokehold.checks import LARGEST, as_real, mapping, names, one_of, shown, truth, whole, word
-from stokehold.cuts import Cut
+from stokehold.cut import Cut
 from stokehold.hints import table_hint
 from stokehold.orders.base import Order
 from stokehold.outputs import OUTPUTS
@@ -35,6 +35,7 @@ __all__ = [
     "counted",
     "duration",
     "field_names",
+    "groups_in",
     "limits_of",
     "ordered",
     "output_of",
@@ -100,14 +101,21 @@ def ordered(
     return native
 
 
+def groups_in(cut: object, batch_size: int | None) -> int:
+    """Returns how many samples a batch has, or, with a cut, groups of them."""
+    return cut.groups(batch_size or 1) if isinstance(cut, Cut) else batch_size or 1
+
+
 def cut_of(
-    cut: object, source: object, batch_size: object, *, is_stream: bool
+    cut: object, source: object, batch_size: int | None, *, is_stream: bool
 ) -> tuple[_native.Cut, dict[str, int]] | None:
     """Returns a cut and the longest sample of its fields, or raises an error if it is none or cannot be."""
     if cut is None:
         return None
     if not isinstance(cut, Cut):
-        raise TypeError(f"Loader: cut must be a Packing, a TokenBudget or Buckets, or None, not {shown(cut)}")
+        raise TypeError(
+            f"Loader: cut must be a Packing, a TokenBudget, Buckets or a MultiScale, or None, not {shown(cut)}"
+        )
     if is_stream:
         raise ValueError(
             f"Loader: cut must be None, not {cut!r}, for {type(source).__name__}, which is iterable: nobody knows its "
@@ -115,7 +123,7 @@ def cut_of(
         )
     if batch_size is None:
         raise ValueError(f"Loader: batch_size must be a number, not None, where cut says what a batch has: {cut!r}")
-    native = cut.native(source)
+    native = cut.native(source, batch_size)
     return native, dict.fromkeys(cut.fields, max(native.longest, 1))
 
 

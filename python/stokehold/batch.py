@@ -164,6 +164,8 @@ class Facts(NamedTuple):
     """With a cut, where each row begins among the values, how many it has, and its number in its row."""
     values: int = 0
     """With a cut, how many values a field has, padding included."""
+    variant: int | None = None
+    """Which variant it has, where batches have one of several."""
 
 
 def _mask(told: Facts | _native.Batch) -> npt.NDArray[np.bool_]:
@@ -292,7 +294,9 @@ class Batch(Mapping[str, Any]):
         if not isinstance(self._fields, SlotFields):
             return self._facts
         native = self._fields.native
-        return Facts(native.rows, native.epoch, native.indices, native.repeats, native.spans, native.values)
+        return Facts(
+            native.rows, native.epoch, native.indices, native.repeats, native.spans, native.values, native.variant
+        )
 
     def _told(self, name: str, advice: str = "ask the one that the loader gave") -> Facts | _native.Batch:
         told = self._fields.native if isinstance(self._fields, SlotFields) else self._facts
@@ -339,25 +343,37 @@ class Batch(Mapping[str, Any]):
         """
         return _mask(self._told("valid", 'ask the one that the loader gave, or its field valid_field="..."'))
 
+    @property
+    def variant(self) -> int:
+        """Which variant the batch has, of those of a `MultiScale`, from 0 on.
+
+        Raises:
+            AttributeError: The loader has no such `cut`, or the batch was made of arrays.
+        """
+        variant = self._told("variant").variant
+        if variant is None:
+            raise AttributeError("this batch has no variant: its loader's cut is no MultiScale")
+        return variant
+
     def _spans(self, name: str) -> npt.NDArray[np.int64]:
         """Returns where each row begins among the values of fields that are cut, and how many it has."""
         spans = self._told(name).spans
         if spans is None:
-            raise AttributeError(f"this batch has no {name}: its loader has no cut")
+            raise AttributeError(f"this batch has no {name}: its loader has no cut by lengths")
         return np.array(spans, np.int64).reshape(-1, 3)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """With a `cut`: how many values each sample has in the batch, of shape (rows,).
+        """With a `cut` by lengths: how many values each sample has in the batch, of shape (rows,).
 
         Raises:
-            AttributeError: The loader has no cut, or the batch was made of arrays.
+            AttributeError: The loader has no cut by lengths, or the batch was made of arrays.
         """
         return self._spans("lengths")[:, 1]
 
     @property
     def cu_seqlens(self) -> npt.NDArray[np.int32]:
-        """With a `cut`: where each sample begins among all values of a field, as ``field.reshape(-1, ...)`` has them.
+        """With a `cut` by lengths: where each sample begins among a field's values, ``field.reshape(-1, ...)``.
 
         Between samples there may be padding, which then is a sequence of its own; the last number is that of all
         values. So it is what flash-attention's functions for sequences of other lengths take, which attend to nothing
@@ -373,7 +389,7 @@ class Batch(Mapping[str, Any]):
 
     @property
     def max_seqlen(self) -> int:
-        """With a `cut`: the longest sequence of `cu_seqlens`.
+        """With a `cut` by lengths: the longest sequence of `cu_seqlens`.
 
         Raises:
             AttributeError: As for `lengths`.

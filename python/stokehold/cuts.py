@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from stokehold import _native
 from stokehold.checks import items, names, one_of, real, shown, text, truth, whole
+from stokehold.cut import Cut
 from stokehold.orders.base import row
 from stokehold.sources import Source
 
-__all__ = ["Buckets", "Cut", "Packing", "TokenBudget"]
+__all__ = ["Buckets", "LengthCut", "Packing", "TokenBudget"]
 
 Lengths: TypeAlias = Sequence[int] | npt.ArrayLike | str | None
 """The length of each sample; the field of the source that has it; or None for those of the first field's values."""
@@ -39,15 +40,11 @@ _LONGEST: Final = 2**32 - 1
 """The longest sample."""
 
 
-class Cut:
-    """The base of all cuts."""
+class LengthCut(Cut):
+    """The base of cuts by the lengths of samples."""
 
     lengths: npt.NDArray[np.uint32] | str | None
     """The length of each sample, the field of the source that has it, or None for what the source itself says."""
-    fields: dict[str, float]
-    """The fields that are cut, with what stands for padding."""
-    padding: bool
-    """Whether samples are padded to one length."""
     _grouping: dict[str, Any]
     _options: dict[str, Any]
 
@@ -83,24 +80,12 @@ class Cut:
         }
 
     @property
-    def made(self) -> list[str]:
-        """The names of all fields of a batch whose values have spans: those that are cut, and that tell of them."""
-        return [*self.fields, *self.marks]
-
-    @property
     def marks(self) -> list[str]:
         """The names of the fields that tell of those that are cut."""
         return [mark["name"] for mark in self._options["marks"]]
 
-    @property
-    def extents(self) -> tuple[int | None, ...]:
-        """The shape of a row of such a field, as far as its values do not say it themselves."""
-        return (None,)
-
-    def native(self, source: Any) -> _native.Cut:  # noqa: ANN401 (a Source, or any dataset)
+    def native(self, source: Any, batch_size: int) -> _native.Cut:  # noqa: ANN401, ARG002 (a Source, or any dataset)
         """Returns the cut of a source as the core has it."""
-        if type(self) is Cut:
-            raise NotImplementedError("Cut: it is a Packing, a TokenBudget or Buckets")
         owner, lengths = type(self).__name__, self.lengths
         if not isinstance(lengths, np.ndarray):
             lengths = _found(owner, source, lengths, next(iter(self.fields)))
@@ -113,7 +98,7 @@ class Cut:
         return f"{type(self).__name__}({given}, fields={list(self.fields)})"
 
 
-class Packing(Cut):
+class Packing(LengthCut):
     """Packs samples into rows of ``seq_len`` values, several in each: a batch has ``batch_size`` such rows.
 
     A cut field then is an array of (batch_size, seq_len, ...), padded where a row is not full; other fields have a row
@@ -187,7 +172,7 @@ class Packing(Cut):
         return (self.seq_len,)
 
 
-class TokenBudget(Cut):
+class TokenBudget(LengthCut):
     """Makes batches of as many samples as have ``max_tokens`` values together, padding included.
 
     A cut field then is an array of (samples, longest, ...), padded to the longest sample of the batch; without
@@ -249,7 +234,7 @@ class TokenBudget(Cut):
         self._grouping = {"budget": {"max_tokens": self.max_tokens, "sorted": self.sort}}
 
 
-class Buckets(Cut):
+class Buckets(LengthCut):
     """Makes batches of samples of like lengths, so many of each bucket.
 
     Samples are gathered in the order of the epoch, each in the bucket of its length, and a bucket that is full is a

@@ -23,6 +23,7 @@ from stokehold.arguments import (
     cut_of,
     duration,
     field_names,
+    groups_in,
     limits_of,
     ordered,
     output_of,
@@ -33,7 +34,7 @@ from stokehold.arguments import (
 from stokehold.batch import Batch, SlotFields
 from stokehold.checks import as_integer, one_of, text, truth
 from stokehold.coordinator import FROZEN
-from stokehold.cuts import Cut
+from stokehold.cut import Cut
 from stokehold.epoch import NOBODY_KNOWS, Epoch, places_of, tuple_of
 from stokehold.hints import LOADER, hinted
 from stokehold.making import Making
@@ -69,7 +70,8 @@ class FieldSpec(NamedTuple):
     dtype: str
     """The dtype's name, as NumPy has it."""
     shape: tuple[int | None, ...]
-    """The shape of one sample; None for an axis that varies from sample to sample, which makes the field ragged."""
+    """The shape of one sample; None for an axis that varies: from sample to sample, which makes the field ragged, or
+    from batch to batch, with a `MultiScale`."""
     capacity: int | None = None
     """Of a ragged field, what a row has room for along its varying axes: entries of a list, pixels of an image,
     values of one whose channels vary too."""
@@ -112,11 +114,13 @@ class Loader(Tellable, Reviewable):
             `concat`; see docs/orders.md. An epoch has as many samples as the order says. Where it may give a sample
             more than once, transforms draw by the sample's place in the epoch's order as well, so that no two are equal
             copies. A `state_dict` belongs to the order.
-        cut: How samples whose lengths are known become batches: `Packing` puts several into each row, of which a batch
-            then has ``batch_size``; `TokenBudget` makes batches of so many values, `Buckets` of samples of like
-            lengths, and ``batch_size`` is left out. Samples are written to their spans in the batch; see
-            docs/batches.md. An epoch's number of batches may differ from that of another one. A `state_dict` belongs to
-            the lengths; with another cut, the rest of its epoch is planned anew. None makes batches of ``batch_size`` samples.
+        cut: How samples become batches, where these are not ``batch_size`` samples each. By their lengths, `Packing`
+            puts several into each row, of which a batch then has ``batch_size``; `TokenBudget` makes batches of so many
+            values, `Buckets` of samples of like lengths, and ``batch_size`` is left out. Samples are written to their
+            spans in the batch. A `MultiScale` gives each batch one of several lists of transforms, such as images of
+            other sizes. See docs/batches.md. An epoch's number of batches may differ from that of another one. A
+            `state_dict` belongs to the lengths; with another cut, the rest of its epoch is planned anew. None makes
+            batches of ``batch_size`` samples.
         seed: The seed of every random choice, 0 to 2**64 - 1.
         drop_last: Whether samples that do not fill a batch on every rank are left out. If not, the last batch may be
             smaller.
@@ -275,7 +279,7 @@ class Loader(Tellable, Reviewable):
         is_auto = isinstance(num_workers, str) and num_workers == "auto"
         num_workers = _native.auto_workers(local_world_size()) if is_auto else counted("num_workers", num_workers)
         options: dict[str, Any] = {
-            "batch_size": batch_size or 1,
+            "batch_size": groups_in(cut, batch_size),
             "shuffle": shuffle,
             "seed": counted("seed", seed),
             "drop_last": truth("Loader: drop_last", drop_last),
@@ -305,7 +309,8 @@ class Loader(Tellable, Reviewable):
         description = {
             "recipe": {
                 "transforms": chains(chosen, functions),
-                "views": views_of(chosen),
+                "variants": cut.variants(functions) if cut else [],
+                "views": views_of(chosen) + (cut.views() if cut else []),
                 "batch_transforms": batch_chain(batch_transforms, functions),
                 "capacity": {name: counted(f"capacity[{name!r}]", room) for name, room in rooms.items()},
                 "draws": drawn,

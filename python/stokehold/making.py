@@ -41,14 +41,27 @@ class Making:
         self._is_stream = is_stream
         self._forks = forks
 
-    def of_one(self, index: int | None) -> Making:
+    @property
+    def groups(self) -> int:
+        """How many samples a batch has; with a cut, groups of them."""
+        groups: int = self._description["options"]["batch_size"]
+        return groups
+
+    @property
+    def variants(self) -> int:
+        """How many variants batches have; 0 where they have none."""
+        return len(self._description["recipe"]["variants"])
+
+    def of_one(self, index: int | None, variant: int | None) -> Making:
         """Returns what makes single samples, before transforms of whole batches: in the same order, or one alone."""
         options = self._description["options"] | {"batch_size": 1, "drop_last": False, "on_error": "raise"}
         order = self._order
         if index is not None:
             options["shuffle"] = False
             order = _native.Order.explicit(np.array([index], np.uint64))
-        recipe = self._description["recipe"] | {"batch_transforms": []}
+        recipe = self._description["recipe"] | {"batch_transforms": [], "variants": []}
+        if variant is not None:
+            recipe["transforms"] = recipe["transforms"] | self._description["recipe"]["variants"][variant]
         if self._cut is not None:
             # A sample that is in no batch has a row of its own.
             recipe["capacity"] = self._cut[1] | recipe["capacity"]

@@ -24,11 +24,13 @@ Transforms: TypeAlias = Mapping[str, Sequence[Transform | Callable[..., Any]] | 
 _MEANING: Final = "a mapping of fields to lists of transforms, or a list of such and of Map"
 
 
-def chains(transforms: Transforms, functions: list[Function]) -> dict[str, list[dict[str, Any]]]:
-    """Returns the transforms of each field as plain data, and adds the functions that they call."""
+def chains(
+    transforms: Transforms, functions: list[Function], *, of: str = "Loader: transforms"
+) -> dict[str, list[dict[str, Any]]]:
+    """Returns the transforms of each field as plain data, and adds the functions that they call; `of` names them."""
     made = {}
-    for field, given in mapping("Loader: transforms", transforms, _MEANING).items():
-        what = f"Loader: transforms[{field!r}]"
+    for field, given in mapping(of, transforms, _MEANING).items():
+        what = f"{of}[{field!r}]"
         listed = given.transforms if isinstance(given, View) else given
         steps = listed.transforms if isinstance(listed, Compose) else listed
         if isinstance(steps, Transform | type) or (callable(steps) and not isinstance(steps, Iterable)):

@@ -9,7 +9,7 @@ from typing import Any, Final
 from stokehold._native import Batch as NativeBatch
 from stokehold._native import Loader as NativeLoader
 from stokehold.arguments import counted
-from stokehold.checks import whole
+from stokehold.checks import shown, whole
 from stokehold.epoch import Epoch
 from stokehold.making import Making
 from stokehold.orders.base import Order
@@ -25,7 +25,6 @@ ALONE: Final = Ranks(0, 1, "stokehold")
 class Reviewable:
     """A loader whose epochs can be looked at, while it goes on as if nothing had been asked."""
 
-    batch_size: int | None
     _native: NativeLoader
     _making: Making
     _ranks: Ranks
@@ -118,12 +117,14 @@ class Reviewable:
         batches = self._batches_of(epoch)
         if batch >= batches:
             raise ValueError(f"Loader.replay: batch must be below {batches}, the batches of epoch {epoch}, not {batch}")
-        before = batch * (self.batch_size or 1) * self._ranks.world_size
+        before = batch * self._making.groups * self._ranks.world_size
         with self._aside() as native:
             native.go_to(epoch, before, self._native.earlier(epoch))
             return next(Epoch(native, self._given, self._listed, is_endless=False))
 
-    def sample(self, index: int, epoch: int | None = None, position: int | None = None) -> dict[str, Any]:
+    def sample(
+        self, index: int, epoch: int | None = None, position: int | None = None, variant: int | None = None
+    ) -> dict[str, Any]:
         """Makes one sample alone, in this process, with the bytes of its row: to look at what transforms make of it.
 
         The loader goes on as if nothing had been asked, and may be closed; what is said of `replay` holds here too. A
@@ -137,14 +138,16 @@ class Reviewable:
                 at ``(b * batch_size + r) * world_size + rank``, where there is no `cut`. It is needed where the order
                 may give a sample more than once, each time with other random choices. With any other order these do
                 not depend on it, and the epoch need not have the sample.
+            variant: Whose transforms are wanted, where a `MultiScale` says how samples become batches: `Batch.variant`.
+                None where batches have no variants.
 
         Returns:
             The sample's fields by name, without an axis of rows, as with ``batch_size=None``.
 
         Raises:
             TypeError: A number is none; or the dataset is iterable, and nobody knows its samples.
-            ValueError: There is no such sample or position, another sample stands there, or none is given where one is
-                needed; or ``rng="worker"``, with which bytes depend on the workers.
+            ValueError: There is no such sample, position or variant, another sample stands there, or none is given
+                where one is needed; or ``rng="worker"``, with which bytes depend on the workers.
         """
         self._check_again("sample")
         index = whole("Loader.sample: index", index, 0, self._native.samples - 1)
@@ -154,11 +157,16 @@ class Reviewable:
                 "Loader.sample: position must be a number, not None, as the order may give a sample more than once: "
                 f"{self._order!r}"
             )
+        variants = self._making.variants
+        if variants:
+            variant = whole("Loader.sample: variant", variant, 0, variants - 1)
+        elif variant is not None:
+            raise ValueError(f"Loader.sample: variant must be None, not {shown(variant)}, as batches have no variants")
         if position is None:
-            making, listed = self._making.of_one(index), _nothing
+            making, listed = self._making.of_one(index, variant), _nothing
         else:
             position = whole("Loader.sample: position", position, 0, self._native.positions - 1, other=", or None")
-            making, listed = self._making.of_one(None), self._listed
+            making, listed = self._making.of_one(None, variant), self._listed
         with self._aside(making) as native:
             native.go_to(epoch, position or 0)
             found = next(Epoch(native, lambda batch: (batch.indices[0], self._one(batch)), listed, is_endless=False))

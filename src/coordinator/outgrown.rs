@@ -40,7 +40,7 @@ impl Coordinator {
         report(&format!("rows of field `{}` get room for {places}: a sample needs more than was guessed", room.field));
         self.pipeline = Arc::new(self.pipeline.with_room(&room)?);
         let options = self.supervisor.options().clone();
-        let mut arena = Arena::new(options.layout(self.pipeline.fields())?);
+        let mut arena = Arena::new(options.layout(&self.pipeline.specs())?);
         arena.share(Arc::new(SharedMemory::open(segment)?));
         let sampler = self.supervisor.sampler().clone();
         let (schedule, actions) = schedule(&self.pipeline, &options, sampler.clone(), &arena);

@@ -138,7 +138,7 @@ fn open(
             return Err(Error::Protocol("the description of the loader has no pipeline".into()));
         }
     };
-    let mut arena = Arena::new(options.layout(pipeline.fields())?);
+    let mut arena = Arena::new(options.layout(&pipeline.specs())?);
     arena.share(Arc::new(receive(channel, Request::Segment)?));
     Coordinator::new(pipeline, options, (mailbox, arena), trainer, posted, table)
 }

@@ -97,6 +97,12 @@ impl Compiled {
         mosaic.draw(len, &mut key.rng(*op))
     }
 
+    /// Tells whether the samples that are put together with another one are the same by other transforms.
+    pub(super) fn draws_others_as(&self, other: &Self) -> bool {
+        let drawn = |compiled: &Self| compiled.mosaic.as_ref().map(|(mosaic, op)| (mosaic.p.to_bits(), *op));
+        drawn(self) == drawn(other)
+    }
+
     /// Tells whether samples may be put together with others.
     pub const fn has_mosaic(&self) -> bool {
         self.mosaic.is_some()

@@ -17,6 +17,7 @@ mod recipe;
 mod relations;
 mod scratch;
 mod tokens;
+mod variants;
 
 use std::fmt;
 
@@ -29,6 +30,7 @@ pub use self::{
     kind::Payload,
     recipe::{Recipe, View},
     scratch::Scratch,
+    variants::Variants,
 };
 use crate::{
     error::Result,

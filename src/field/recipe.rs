@@ -16,6 +16,8 @@ use crate::{
 pub struct Recipe {
     /// The transforms of each field that has any. An empty list says that a field is to stay as it is.
     pub transforms: BTreeMap<String, Vec<Transform>>,
+    /// Where batches have one of several variants, the transforms that each of them has beside those.
+    pub variants: Vec<BTreeMap<String, Vec<Transform>>>,
     /// Fields that are made of others, with transforms of their own.
     pub views: Vec<View>,
     /// The transforms of whole batches.
@@ -44,6 +46,40 @@ pub struct View {
 }
 
 impl Recipe {
+    /// Returns what is asked of fields in batches of each variant.
+    pub fn each_variant(&self) -> Vec<Self> {
+        if self.variants.is_empty() {
+            return vec![self.clone()];
+        }
+        let of = |own: &BTreeMap<String, Vec<Transform>>| {
+            let mut variant = Self { variants: Vec::new(), ..self.clone() };
+            variant.transforms.extend(own.clone());
+            variant
+        };
+        self.variants.iter().map(of).collect()
+    }
+
+    /// Returns the recipe with what became of [each variant](Self::each_variant).
+    #[must_use]
+    pub fn with_variants(mut self, mut variants: Vec<Self>) -> Self {
+        if self.variants.is_empty() {
+            return variants.pop().unwrap_or(self);
+        }
+        for (own, variant) in self.variants.iter_mut().zip(variants) {
+            for (field, transforms) in variant.transforms {
+                let known = if own.contains_key(&field) { &mut *own } else { &mut self.transforms };
+                known.insert(field, transforms);
+            }
+        }
+        self
+    }
+
+    /// Tells whether a field is changed in batches of some variant.
+    pub fn changes(&self, field: &str) -> bool {
+        let mut all = [&self.transforms].into_iter().chain(&self.variants);
+        all.any(|transforms| transforms.get(field).is_some_and(|list| !list.is_empty()))
+    }
+
     /// Tells whether a function is called of which it is not known what it gives.
     pub fn has_unknown(&self) -> bool {
         self.all_calls().any(|call| call.result().is_none())
@@ -56,7 +92,8 @@ impl Recipe {
     }
 
     fn all_calls(&self) -> impl Iterator<Item = &Call> {
-        let all = self.transforms.values().flat_map(|transforms| Transform::flat(transforms));
+        let lists = [&self.transforms].into_iter().chain(&self.variants).flat_map(BTreeMap::values);
+        let all = lists.flat_map(|transforms| Transform::flat(transforms));
         all.filter_map(|(_, transform)| transform.call())
     }
 

@@ -3,7 +3,7 @@
 use super::Options;
 use crate::{
     error::{Error, Result},
-    sampler::{CutSpec, Mark},
+    sampler::{CutSpec, LengthCut, Mark},
     shm::SlotLayout,
     spec::{DType, FieldSpec, Ragged},
 };
@@ -50,7 +50,7 @@ impl CutFields {
     /// # Errors
     /// [`Error::Config`] for a field that samples do not have, whose samples do not vary along one axis, or that cannot have
     /// its padding; for a mark under a name that samples have.
-    pub fn of(spec: &CutSpec, fields: &[FieldSpec]) -> Result<Self> {
+    pub fn of(spec: &LengthCut, fields: &[FieldSpec]) -> Result<Self> {
         let (name, options) = (spec.name(), spec.options());
         let known = || fields.iter().map(|field| &*field.name).collect::<Vec<_>>().join(", ");
         let mut cut = Vec::new();
@@ -109,26 +109,48 @@ fn padded(name: &str, at: usize, field: &FieldSpec, pad: f64) -> Result<PaddedFi
 }
 
 impl Options {
-    /// Returns what the cut makes of the fields of samples, where there is one.
+    /// Returns what the cut makes of the fields of samples, where it puts samples together.
     ///
     /// # Errors
     /// Those of [`CutFields::of`].
     pub fn cut_fields(&self, fields: &[FieldSpec]) -> Result<Option<CutFields>> {
-        self.cut.as_ref().map(|cut| CutFields::of(cut, fields)).transpose()
+        let cut = self.cut.as_ref().and_then(CutSpec::lengths);
+        cut.map(|cut| CutFields::of(cut, fields)).transpose()
     }
 
-    /// Returns the layout of a slot for samples of these fields; it tells all that a batch has.
+    /// Returns the layout of a slot for samples of these fields, told for each variant of batches; it tells all that a batch
+    /// has.
     ///
     /// # Errors
-    /// Those of [`CutFields::of`] and of [`SlotLayout::new`].
-    pub fn layout(&self, fields: &[FieldSpec]) -> Result<SlotLayout> {
-        let (Some(cut), Some(made)) = (&self.cut, self.cut_fields(fields)?) else {
-            return SlotLayout::new(self.batch_size as usize, fields);
-        };
-        let all = [fields, &made.specs[..]].concat();
+    /// Those of [`CutFields::of`] and of [`SlotLayout::new`], and [`Error::Config`] where the cut has other variants.
+    pub fn layout(&self, variants: &[impl AsRef<[FieldSpec]>]) -> Result<SlotLayout> {
         let most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let (rows, values) = (most(cut.most_samples(self.batch_size)), most(cut.values(self.batch_size)));
-        SlotLayout::with_values(rows, &all, |field| made.has_spans(&field.name, fields).then_some(values))
+        let groups = self.batch_size;
+        let has_variants = self.cut.as_ref().is_some_and(|cut| cut.variants().is_some());
+        if variants.is_empty() || (variants.len() > 1 && !has_variants) {
+            return Err(Error::config("variants are for a cut by MultiScale"));
+        }
+        match &self.cut {
+            Some(CutSpec::Lengths(cut)) => {
+                let fields = variants[0].as_ref();
+                let made = CutFields::of(cut, fields)?;
+                let all = [fields, &made.specs[..]].concat();
+                let (rows, values) = (most(cut.most_samples(groups)), most(cut.values(groups)));
+                SlotLayout::with_values(rows, &all, |field| made.has_spans(&field.name, fields).then_some(values))
+            }
+            Some(CutSpec::Variants(cut)) => {
+                let sizes = cut.batch_sizes();
+                if sizes.len() != variants.len() {
+                    let (name, sizes, variants) = (cut.name(), sizes.len(), variants.len());
+                    return Err(Error::Config(format!(
+                        "{name}: batch_sizes must be one for each variant, {variants}, not {sizes}"
+                    )));
+                }
+                let rows = sizes.iter().map(|size| *size as usize);
+                SlotLayout::of_variants(&rows.zip(variants.iter().map(AsRef::as_ref)).collect::<Vec<_>>())
+            }
+            None => SlotLayout::new(groups as usize, variants[0].as_ref()),
+        }
     }
 
     /// Checks what goes with a cut.
@@ -141,7 +163,7 @@ impl Options {
                 "{name}: batch_size must be left out, not {given}: {name} says what a batch has"
             )));
         }
-        if self.on_error == super::OnError::Replace {
+        if cut.lengths().is_some() && self.on_error == super::OnError::Replace {
             return Err(Error::Config(format!(
                 "{name}: on_error must be \"raise\" or \"skip\", not \"replace\": a span has room for its own sample, and for \
                  no other one"

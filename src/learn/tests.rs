@@ -332,7 +332,7 @@ fn a_function_changes_the_rows_of_a_batch_where_they_lie() {
         let pipeline = Pipeline::new(images(), &recipe).unwrap().with_functions(functions());
         assert!(pipeline.finishes());
         let mut rows = [image(8, 6), image(8, 6)].concat();
-        pipeline.finish(KEY, &mut [&mut rows], 2).map(|()| rows)
+        pipeline.finish((0, KEY), &mut [&mut rows], 2).map(|()| rows)
     };
     let inverted: Vec<u8> = image(8, 6).iter().map(|value| 255 - value).collect();
     assert_eq!(batch(CALLS[1]).unwrap(), [&inverted[..], &inverted].concat());

@@ -83,6 +83,12 @@ impl Batch {
         indices.filter(|&(row, index)| !partition.is_valid(*number, row as u32, index)).map(|(row, _)| row).collect()
     }
 
+    /// Returns which variant the batch has, of a cut by [`MultiScale`](crate::MultiScale); none of others.
+    pub fn variant(&self) -> Option<u32> {
+        let Turn { partition, number, .. } = &self.turn;
+        partition.has_variants().then(|| partition.variant(*number))
+    }
+
     /// Returns the fields; shapes are those of one row.
     pub fn fields(&self) -> &[FieldSpec] {
         self.slot.layout().specs()

@@ -1,6 +1,6 @@
 //! Putting a loader together.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
     description::Description,
@@ -25,7 +25,7 @@ use crate::{
     learn::learn,
     pipeline::{Pipeline, PipelineSpec},
     rng::Key,
-    sampler::{Even, Shuffle},
+    sampler::{CutSpec, Even, Shuffle},
     source::SourceSpec,
     spec::FieldSpec,
     sys::memory::SharedMemory,
@@ -171,8 +171,8 @@ impl Builder {
         self
     }
 
-    /// Sets how samples of known lengths become batches. Then [`batch_size`](Self::batch_size) is the number of rows that are
-    /// packed, or 1. Default: none, for batches of so many samples.
+    /// Sets how samples become batches. Then [`batch_size`](Self::batch_size) is the number of rows that are packed, or 1.
+    /// Default: none, for batches of so many samples.
     #[must_use]
     pub fn cut(mut self, cut: SharedCut) -> Self {
         self.options.cut = Some(cut.spec().clone());
@@ -184,6 +184,14 @@ impl Builder {
     #[must_use]
     pub fn transforms(mut self, field: impl Into<String>, transforms: impl Into<Vec<Transform>>) -> Self {
         self.recipe.transforms.insert(field.into(), transforms.into());
+        self
+    }
+
+    /// Sets the transforms that batches of each variant have beside those of all batches, by field: of a cut by
+    /// [`MultiScale`](crate::MultiScale), one for each of its batch sizes. Default: none.
+    #[must_use]
+    pub fn variants(mut self, variants: impl Into<Vec<BTreeMap<String, Vec<Transform>>>>) -> Self {
+        self.recipe.variants = variants.into();
         self
     }
 
@@ -276,7 +284,7 @@ impl Builder {
             return Err(Error::config("prefetch must be at least 1, not 0"));
         }
         let Self { input, mut recipe, options, order, cut, prefetch, memory_limit, launch, functions, .. } = self;
-        if let Some(cut) = &options.cut {
+        if let Some(cut) = options.cut.as_ref().and_then(CutSpec::lengths) {
             make_room(cut, &input, &mut recipe)?;
         }
         let given = (order.as_ref(), cut.as_ref());
@@ -287,7 +295,7 @@ impl Builder {
         };
         let opened = Opened::of(input, recipe, &options, functions)?;
         let layout = options.layout(&opened.fields)?;
-        let fields = layout.specs().to_vec();
+        let fields = layout.each_specs();
         budget.check(&layout)?;
         budget.check_beside(&layout, opened.beside(&options))?;
         let (backend, facts) = if options.num_workers == 0 {
@@ -302,7 +310,7 @@ impl Builder {
                 return Err(Error::config("a source that is no data needs num_workers(0) or launch(Launch::Fork)"));
             }
             let pipeline = if forked { Some(opened.pipeline()?) } else { None };
-            let slots = Slots::Laid(fields.clone(), layout, opened.growth(&options));
+            let slots = Slots::Laid(layout, opened.growth(&options));
             // One that is forked has the pipeline, and the memory with it.
             let memory = with_table(order.as_ref(), if forked { &[] } else { opened.memory() });
             let (pool, facts, _) = Pool::start_up(&description, &launch, (pipeline, &memory), slots, budget, tick)?;
@@ -401,7 +409,7 @@ fn check_threads(options: &Options) -> Result<()> {
 
 /// An input with what is known of it before it is opened.
 struct Opened {
-    fields: Vec<FieldSpec>,
+    fields: Vec<Vec<FieldSpec>>,
     made: Made,
     sample_bytes: u64,
 }
@@ -420,7 +428,7 @@ impl Opened {
         let custom = |source, recipe: &Recipe, functions: Option<Arc<dyn Functions>>| {
             let pipeline = Pipeline::new(source, recipe)?.with_sample_bytes(sample_bytes);
             let pipeline = functions.into_iter().fold(pipeline, Pipeline::with_functions);
-            let fields = pipeline.fields().to_vec();
+            let fields = pipeline.specs().into_iter().map(<[_]>::to_vec).collect();
             Ok(Self { fields, made: Made::Here(Arc::new(pipeline)), sample_bytes })
         };
         if let Some(functions) = functions {

@@ -48,7 +48,7 @@ pub(super) enum Backend {
 ///
 /// All methods take `&self`; two threads may share a loader, and each batch goes to one of them.
 pub struct Loader {
-    fields: Arc<[FieldSpec]>,
+    fields: Arc<[Vec<FieldSpec>]>,
     options: Options,
     sampler: Sampler,
     facts: SourceFacts,
@@ -77,7 +77,7 @@ enum NextBatch {
 
 impl Loader {
     pub(super) fn new(
-        fields: Vec<FieldSpec>,
+        fields: Vec<Vec<FieldSpec>>,
         options: Options,
         facts: SourceFacts,
         (order, cut): (Option<&SharedOrder>, Option<&SharedCut>),
@@ -106,8 +106,13 @@ impl Loader {
     }
 
     /// Returns the fields of every batch; shapes are those of one row. Where the source learns from its samples how long
-    /// they are, [`Batch::fields`] may have more room later.
+    /// they are, [`Batch::fields`] may have more room later. Where batches have variants, they are those of the first one.
     pub fn spec(&self) -> &[FieldSpec] {
+        &self.fields[0]
+    }
+
+    /// Returns the fields of a batch of each variant, at least one.
+    pub fn variants(&self) -> &[Vec<FieldSpec>] {
         &self.fields
     }
 

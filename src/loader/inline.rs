@@ -97,7 +97,7 @@ impl Inline {
         let had = had.map_or(0, |ragged| ragged.capacity);
         let laid = |places: usize| {
             let pipeline = pipeline.with_room(&Room { places, ..room.clone() })?;
-            let layout = self.options.layout(pipeline.fields())?;
+            let layout = self.options.layout(&pipeline.specs())?;
             self.budget.check(&layout)?;
             Ok((pipeline, layout))
         };
@@ -116,9 +116,9 @@ impl Inline {
     /// Makes a batch; none where rows had too little room, and have more now.
     fn try_make(&mut self, partition: &Partition, batch: u64) -> Result<Option<Result<Option<SlotRef>>>> {
         let slot = self.free_slot()?;
-        let rows = partition.rows(batch) as usize;
+        let (rows, variant) = (partition.rows(batch) as usize, partition.variant(batch));
         // SAFETY: the slot was on the list of free ones, so nobody else has a right to it.
-        let mut rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
+        let mut rights = unsafe { self.arena.rows_mut(slot, variant, 0..rows) }?;
         if let Some(spans) = partition.ranges(batch, 0..rows as u32) {
             // SAFETY: they are the spans of these rows in their batch, which have nothing in common (a property test).
             rights = unsafe { rights.with_spans(spans) };
@@ -163,12 +163,12 @@ impl Inline {
         }
         if filler.pipeline().finishes() && !has_failed {
             // SAFETY: every right to the slot's rows is gone with the loop above.
-            let rights = unsafe { self.arena.rows_mut(slot, 0..rows) }?;
+            let rights = unsafe { self.arena.rows_mut(slot, variant, 0..rows) }?;
             filler.finish(partition, batch, rights, &mut report);
         }
         self.free.held.fetch_add(1, Ordering::AcqRel);
         // SAFETY: every right to the slot's rows is gone with the statements above.
-        let slot = unsafe { self.arena.take(slot, rows, Arc::clone(&self.free) as Arc<dyn GiveBack>) }?;
+        let slot = unsafe { self.arena.take(slot, variant, rows, Arc::clone(&self.free) as Arc<dyn GiveBack>) }?;
         Ok(Some(self.add(report).map_or(Ok(Some(slot)), |error| Err(Error::Sample(Box::new(error))))))
     }
 

@@ -45,8 +45,8 @@ const MAILBOX_BYTES: usize = 8 << 20;
 /// What slots hold.
 #[derive(Debug)]
 pub(super) enum Slots {
-    /// It is known: the fields, the layout, and how that grows.
-    Laid(Vec<FieldSpec>, SlotLayout, Option<Growth>),
+    /// It is known: the layout, and how that grows.
+    Laid(SlotLayout, Option<Growth>),
     /// It becomes known when the source is open.
     Planned(SlotPlan),
 }
@@ -97,10 +97,10 @@ impl Pool {
         slots: Slots,
         budget: ArenaBudget,
         tick: Tick<'_>,
-    ) -> Result<(Self, SourceFacts, Vec<FieldSpec>)> {
+    ) -> Result<(Self, SourceFacts, Vec<Vec<FieldSpec>>)> {
         limits::check_descriptors(10)?;
         let arena = match &slots {
-            Slots::Laid(_, layout, _) => Arena::new(layout.clone()),
+            Slots::Laid(layout, _) => Arena::new(layout.clone()),
             Slots::Planned(_) => Arena::new(SlotLayout::unknown()),
         };
         let mailbox = Mailbox::create(Mailbox::TRAINER_LANES, MAILBOX_BYTES)?;
@@ -147,7 +147,7 @@ impl Pool {
         slots: Slots,
         memory: &[Arc<SharedMemory>],
         tick: Tick<'_>,
-    ) -> Result<(SourceFacts, Vec<FieldSpec>)> {
+    ) -> Result<(SourceFacts, Vec<Vec<FieldSpec>>)> {
         let len = self.mailbox.write(0, description);
         let channel = &self.slot_return.channel;
         let boot = Request::Boot { len, by_main_thread: process::is_main_thread() };
@@ -159,9 +159,9 @@ impl Pool {
             return Err(self.ended());
         }
         let fields = match slots {
-            Slots::Laid(fields, _, growth) => {
+            Slots::Laid(layout, growth) => {
                 self.growth = growth;
-                fields
+                layout.each_specs()
             }
             Slots::Planned(mut plan) => {
                 let first = self.wait(tick)?;
@@ -170,7 +170,8 @@ impl Pool {
                 };
                 let Learned { fields: learned, recipe } = self.read(len)?;
                 plan.recipe = recipe;
-                let (fields, layout) = plan.layout(&learned)?;
+                let layout = plan.layout(&learned)?;
+                let fields = layout.each_specs();
                 self.budget.check(&layout)?;
                 self.budget.check_beside(&layout, plan.beside)?;
                 self.arena = Arena::new(layout);
@@ -351,7 +352,7 @@ impl Pool {
 
     fn discard(&mut self, reply: Reply) -> Result<()> {
         match reply {
-            Reply::Ready { slot, .. } | Reply::Failed { slot, .. } => drop(self.take(slot, 0)?),
+            Reply::Ready { slot, .. } | Reply::Failed { slot, .. } => drop(self.take(slot)?),
             // It comes when there is nothing else any more: it must not be lost.
             Reply::Outgrown { .. } => self.outgrown = Some(reply),
             Reply::Up { .. }
@@ -364,10 +365,15 @@ impl Pool {
         Ok(())
     }
 
-    fn take(&self, slot: u32, rows: u32) -> Result<SlotRef> {
+    /// Takes a slot of which nobody looks at the fields.
+    fn take(&self, slot: u32) -> Result<SlotRef> {
+        self.take_batch(slot, 0, 0)
+    }
+
+    fn take_batch(&self, slot: u32, variant: u32, rows: u32) -> Result<SlotRef> {
         self.slot_return.take();
         // SAFETY: the message that names the slot made it this process's; each such message is used once.
-        unsafe { self.arena.take(slot, rows as usize, Arc::clone(&self.lease) as Arc<dyn GiveBack>) }
+        unsafe { self.arena.take(slot, variant, rows as usize, Arc::clone(&self.lease) as Arc<dyn GiveBack>) }
     }
 
     /// Returns a batch of the current iteration if it has come. `batch` is the one that is next; of streams, which end where
@@ -387,12 +393,12 @@ impl Pool {
                     }
                     self.starved = None;
                     *batch = number;
-                    return self.take(slot, rows).map(Next::Batch);
+                    return self.take_batch(slot, partition.variant(number), rows).map(Next::Batch);
                 }
                 Some(Reply::Ended { generation: of }) if of == generation => return Ok(Next::End),
                 Some(Reply::Failed { generation: of, batch: number, slot, len }) if of == generation => {
                     *batch = number;
-                    let text = self.take(slot, 0)?.text(len as usize);
+                    let text = self.take(slot)?.text(len as usize);
                     // The iteration goes on behind this batch whatever became of the text.
                     let error = serde_json::from_str(&text).unwrap_or_else(|_| SampleError {
                         index: partition.index(number, 0, 0),

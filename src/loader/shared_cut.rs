@@ -1,4 +1,4 @@
-//! Cuts of the trainer, with the lengths of all samples.
+//! Cuts of the trainer, with the lengths of all samples where these decide.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use super::input::Input;
 use crate::{
     error::{Error, Result},
     field::{Compiled, Recipe},
-    sampler::{CutOptions, CutSpec},
+    sampler::{CutOptions, CutSpec, LengthCut, MultiScale},
 };
 
-/// How the samples of an epoch become batches, where their lengths decide that: rows that are packed, batches of so many
-/// values, or of samples of like lengths. Loaders over the same value share the lengths.
+/// How the samples of an epoch become batches: by their lengths, as rows that are packed, batches of so many values, or of
+/// samples of like lengths; or by the variant of each batch. Loaders over the same value share the lengths.
 #[derive(Clone, Debug)]
 pub struct SharedCut {
     spec: CutSpec,
@@ -21,10 +21,16 @@ impl SharedCut {
     /// Returns the cut of a source whose samples have these lengths, in its order.
     ///
     /// # Errors
-    /// Those of [`CutSpec::new`].
+    /// Those of [`LengthCut::new`].
     pub fn new(options: CutOptions, lengths: impl Into<Arc<[u32]>>) -> Result<Self> {
         let lengths = lengths.into();
-        Ok(Self { spec: CutSpec::new(options, &lengths)?, lengths })
+        Ok(Self { spec: CutSpec::Lengths(LengthCut::new(options, &lengths)?), lengths })
+    }
+
+    /// Returns the cut into batches of several variants, whose transforms are
+    /// [`Builder::variants`](super::Builder::variants).
+    pub fn multi_scale(cut: MultiScale) -> Self {
+        Self { spec: CutSpec::Variants(cut), lengths: Arc::default() }
     }
 
     /// Returns the cut as data.
@@ -32,7 +38,7 @@ impl SharedCut {
         &self.spec
     }
 
-    /// Returns the length of each sample.
+    /// Returns the length of each sample; none where no lengths decide.
     pub fn lengths(&self) -> &Arc<[u32]> {
         &self.lengths
     }
@@ -43,7 +49,7 @@ impl SharedCut {
 ///
 /// # Errors
 /// [`Error::Config`] where there are transforms of whole batches.
-pub(super) fn make_room(cut: &CutSpec, input: &Input, recipe: &mut Recipe) -> Result<()> {
+pub(super) fn make_room(cut: &LengthCut, input: &Input, recipe: &mut Recipe) -> Result<()> {
     if !recipe.batch_transforms.is_empty() {
         let name = cut.name();
         return Err(Error::Config(format!("{name}: batch_transforms are for batches of rows that are all alike")));
@@ -65,12 +71,15 @@ pub(super) fn make_room(cut: &CutSpec, input: &Input, recipe: &mut Recipe) -> Re
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Ix1, Ix2, arr2};
+    use std::collections::BTreeMap;
+
+    use ndarray::{Ix1, Ix2, Ix4, arr2};
 
     use super::*;
     use crate::{
-        loader::{Batch, Lists, Loader, Table as Columns},
+        loader::{Batch, Builder, Images, Lists, Loader, Table as Columns},
         sampler::{Filling, Grouping, Mark, MarkField},
+        transform::Transform,
     };
 
     fn batches(options: CutOptions, batch_size: u32) -> Vec<Batch> {
@@ -97,6 +106,41 @@ mod tests {
         assert_eq!(segments, arr2(&[[1, 1, 1, 2, 2], [1, 2, 2, 2, 2]]));
         assert_eq!(batch.view::<u8, Ix1>("label").unwrap().len(), batch.rows());
         assert!(batch.ragged::<i64, Ix1>("tokens").unwrap_err().to_string().contains("not ragged"));
+    }
+
+    fn of_sizes(batch_sizes: &[u32], edges: &[u32]) -> Builder {
+        let image = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/420.jpg")).unwrap();
+        let source = Columns::new().column("image", Images::encoded(vec![image; 20]));
+        let resized = |edge: &u32| BTreeMap::from([("image".to_owned(), vec![Transform::resize(vec![*edge; 2])])]);
+        let variants: Vec<_> = edges.iter().map(resized).collect();
+        let cut = SharedCut::multi_scale(MultiScale::new(batch_sizes, 1).unwrap());
+        Loader::builder(source.build().unwrap()).num_workers(0).cut(cut).variants(variants)
+    }
+
+    #[test]
+    fn a_batch_has_the_size_of_its_variant() {
+        let loader = of_sizes(&[4, 2], &[3, 7]).build().unwrap();
+        assert_eq!(loader.variants().iter().map(|fields| fields[0].shape[0]).collect::<Vec<_>>(), [3, 7]);
+        let batches: Vec<Batch> = loader.iter().map(Result::unwrap).collect();
+        for batch in &batches[..batches.len() - 1] {
+            let variant = batch.variant().unwrap() as usize;
+            let (rows, edge) = ([4, 2][variant], [3, 7][variant]);
+            assert_eq!(batch.view::<u8, Ix4>("image").unwrap().shape(), [rows, edge, edge, 3]);
+            assert!(batch.spans().is_none());
+        }
+        assert_eq!(batches.iter().map(Batch::rows).sum::<usize>(), 20);
+        let variants: Vec<_> = batches.iter().map(Batch::variant).collect();
+        assert!(variants.contains(&Some(0)) && variants.contains(&Some(1)));
+    }
+
+    #[test]
+    fn variants_and_their_sizes_go_together() {
+        let refused = |builder: Builder| builder.build().unwrap_err().to_string();
+        assert!(refused(of_sizes(&[4, 2], &[3])).contains("batch_sizes must be one for each variant, 1, not 2"));
+        assert!(refused(of_sizes(&[4, 2], &[3, 7]).batch_size(4)).contains("batch_size must be left out, not 4"));
+        let source = Columns::new().column("x", [1_i64, 2]).build().unwrap();
+        let uncut = Loader::builder(source).num_workers(0).variants(vec![BTreeMap::new(); 2]);
+        assert!(refused(uncut).contains("variants are for a cut by MultiScale"));
     }
 
     #[test]

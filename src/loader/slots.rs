@@ -2,11 +2,10 @@
 
 use crate::{
     error::{Error, Result},
-    field::{Compiled, Field, Payload, Recipe},
+    field::{Field, Payload, Recipe, Variants},
     job::Options,
     shm::{Arena, SlotLayout},
     source::SourceSpec,
-    spec::FieldSpec,
     sys::limits::{self, ByteSize},
 };
 
@@ -40,11 +39,9 @@ impl WorkerMemory {
 }
 
 impl SlotPlan {
-    /// Returns what the rows of these fields of a source look like, and the layout of a slot of them.
-    pub(super) fn layout(&self, fields: &[Field]) -> Result<(Vec<FieldSpec>, SlotLayout)> {
-        let specs = Compiled::of(fields, &self.recipe)?.specs().to_vec();
-        let layout = self.options.layout(&specs)?;
-        Ok((layout.specs().to_vec(), layout))
+    /// Returns the layout of a slot for rows of these fields of a source.
+    pub(super) fn layout(&self, fields: &[Field]) -> Result<SlotLayout> {
+        self.options.layout(&Variants::of(fields, &self.recipe)?.specs())
     }
 }
 
@@ -71,7 +68,7 @@ impl Growth {
         let had = spec.ragged.map_or(0, |ragged| ragged.capacity as u64);
         let mut laid = |places: u64| {
             self.plan.recipe.capacity.insert(spec.name.clone(), places as usize);
-            let layout = self.plan.layout(&self.fields)?.1;
+            let layout = self.plan.layout(&self.fields)?;
             budget.check(&layout)?;
             Ok((layout, places))
         };

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use crate::{
     coordinator::SourceFacts,
     error::{Error, Result},
-    sampler::{CutOptions, CutSpec, Earlier, Order, Partition, Sampler},
+    sampler::{CutSpec, Earlier, Order, Partition, Rule, Sampler},
 };
 
 const VERSION: u32 = 1;
@@ -68,13 +68,14 @@ impl OrderState {
 pub struct CutState {
     /// Its name.
     pub name: String,
-    /// A hash of the lengths of all samples.
-    pub lengths: String,
+    /// A hash of the lengths of all samples, where it goes by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lengths: Option<String>,
     /// A hash of what decides which samples come together.
     pub digest: String,
     /// That itself, where it is short enough: then the epoch may be continued with another cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<CutOptions>,
+    pub rule: Option<Rule>,
     /// The cuts with which the epoch was read before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Earlier>,
@@ -85,12 +86,12 @@ impl CutState {
     const MOST_BYTES: usize = 1024;
 
     fn of(cut: &CutSpec, earlier: Vec<Earlier>) -> Self {
-        let rule = cut.options().rule();
+        let rule = cut.rule();
         let text = serde_json::to_string(&rule).unwrap_or_default();
         let hex = |digest: u64| format!("{digest:016x}");
         Self {
             name: cut.name().to_owned(),
-            lengths: hex(cut.digest()),
+            lengths: cut.lengths().map(|cut| hex(cut.digest())),
             digest: hex(xxh3_64(text.as_bytes())),
             rule: (text.len() <= Self::MOST_BYTES).then_some(rule),
             earlier,
@@ -175,6 +176,7 @@ impl State {
 
     /// Checks that a loader whose state is `own` at its beginning can go on from this one.
     pub(super) fn check(&self, own: &Self, is_stream: bool) -> Result<()> {
+        // Of a cut that goes by no lengths, the inner one is none.
         let lengths = |state: &Self| state.cut.as_ref().map(|cut| cut.lengths.clone());
         let what = if self.version != own.version {
             format!("has version {}, and this stokehold reads version {}", self.version, own.version)
@@ -215,12 +217,12 @@ impl State {
 
     fn of_another_cut(&self, own: &Self) -> String {
         let named = |cut: &Option<CutState>| cut.as_ref().map_or("no cut=".into(), |cut| format!("cut={}", cut.name));
-        match (&self.cut, &own.cut) {
+        let lengths = |state: &Self| state.cut.as_ref().and_then(|cut| cut.lengths.clone());
+        match (lengths(self), lengths(own)) {
             (Some(given), Some(own)) => format!(
-                "was taken with other lengths of samples: of the digest {}, and those of this loader have {}",
-                given.lengths, own.lengths
+                "was taken with other lengths of samples: of the digest {given}, and those of this loader have {own}"
             ),
-            (given, own) => format!("was taken with {}, and this loader has {}", named(given), named(own)),
+            _ => format!("was taken with {}, and this loader has {}", named(&self.cut), named(&own.cut)),
         }
     }
 

@@ -207,8 +207,8 @@ fn the_spec_is_known_without_io() {
     let source = SourceSpec::ImageFolder { root: "/nowhere".into(), cache: None };
     let spec = PipelineSpec { source, recipe: recipe(transforms(&train())) };
     let fields = spec.fields().unwrap();
-    assert_eq!(fields[0].to_string(), "image: float32[3, 16, 16]");
-    assert_eq!(fields[1].to_string(), "label: int64[]");
+    assert_eq!(fields[0][0].to_string(), "image: float32[3, 16, 16]");
+    assert_eq!(fields[0][1].to_string(), "label: int64[]");
     let json = serde_json::to_string(&spec).unwrap();
     assert_eq!(serde_json::from_str::<PipelineSpec>(&json).unwrap(), spec);
     assert!(matches!(spec.open(&[]), Err(Error::Sys { .. })));

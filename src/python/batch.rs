@@ -60,6 +60,12 @@ impl Batch {
         self.0.values()
     }
 
+    /// Which variant the batch has; None where there are none.
+    #[getter]
+    fn variant(&self) -> Option<u32> {
+        self.0.variant()
+    }
+
     /// Tells whether each row of the field at this place is an array of its own.
     fn is_ragged(&self, position: usize) -> bool {
         self.0.is_ragged(position)

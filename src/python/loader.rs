@@ -150,16 +150,20 @@ impl Loader {
         waiting(py, |tick| builder.build_with(tick), || Ok(())).map(|loader| Self { loader, report })
     }
 
-    /// The fields of a batch: (name, dtype, shape of one row, capacity), None for axes that vary, and no capacity where
-    /// there are none.
+    /// The fields of a batch: (name, dtype, shape of one row, capacity), None for axes that vary from row to row or from
+    /// batch to batch, and no capacity where no rows vary.
     #[getter]
     fn fields(&self) -> Vec<FieldArgs> {
-        let field = |field: &FieldSpec| {
+        let variants = self.loader.variants();
+        let field = |(at, field): (usize, &FieldSpec)| {
             let varying = std::iter::repeat_n(None, field.ragged.map_or(0, |ragged| ragged.axes));
-            let shape = varying.chain(field.shape.iter().copied().map(Some)).collect();
+            let is_one = |(axis, extent): (usize, &usize)| {
+                variants.iter().all(|fields| fields[at].shape[axis] == *extent).then_some(*extent)
+            };
+            let shape = varying.chain(field.shape.iter().enumerate().map(is_one)).collect();
             (field.name.clone(), field.dtype.name(), shape, field.ragged.map(|ragged| ragged.capacity))
         };
-        self.loader.spec().iter().map(field).collect()
+        self.loader.spec().iter().enumerate().map(field).collect()
     }
 
     /// What each rank gets of an epoch (batches, rows, those that come again, the hash of its indices), the samples that none

@@ -138,7 +138,8 @@ impl Pipeline {
         reader.read(key, &mut record, self.inner.sample_bytes())?;
         let mut rows = ArrayRows { memory: &self.memory, arrays: Vec::new() };
         rows.arrays.resize_with(self.inner.fields().len(), || None);
-        SCRATCH.with_borrow_mut(|scratch| self.inner.make(key, &record, scratch, &mut rows, &mut Times::default()))?;
+        SCRATCH
+            .with_borrow_mut(|scratch| self.inner.make((0, key), &record, scratch, &mut rows, &mut Times::default()))?;
         let missing = || Failure::new(Stage::Transform, "a field was not filled");
         rows.arrays.into_iter().map(|array| array.map(Values::into_object).ok_or_else(missing)).collect()
     }

@@ -1,7 +1,7 @@
 //! Proof that the ranks share out an epoch: every sample once, and to whom it belongs; where an order gives other samples than
 //! each of the source once, every position of it.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -176,16 +176,18 @@ impl Sampler {
         }
         for group in 0..groups.count() {
             let rank = (group % u64::from(self.world_size)) as u32;
-            for (member, span) in groups.of_group(group).zip(spec.spans(groups, group, 0)) {
+            let spans = spec.lengths().into_iter().flat_map(|spec| spec.spans(groups, group, 0));
+            let parts = spans.map(|span| (span.skip, span.skip + span.len)).chain(iter::repeat((0, 0)));
+            for (member, (from, to)) in groups.of_group(group).zip(parts) {
                 let position = u64::from(member.position);
                 let Some(had) = had.get_mut(member.position as usize) else {
                     found.fault(Fault::Beyond { index: position, rank });
                     continue;
                 };
-                if *had != (span.skip > 0).then_some(span.skip) {
+                if *had != (from > 0).then_some(from) {
                     found.fault(Fault::RepeatedPosition { position, rank });
                 }
-                *had = Some(span.skip + span.len);
+                *had = Some(to);
             }
             found.left_out += if is_left_out(&group) { u64::from(groups.size(group)) } else { 0 };
         }
@@ -287,7 +289,8 @@ mod tests {
 
     use super::{
         super::{
-            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, Order, OrderSpec, Pacing, Table,
+            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, LengthCut, Order, OrderSpec,
+            Pacing, Table,
             groups::{Member, Plan},
         },
         *,
@@ -412,7 +415,7 @@ mod tests {
     /// first sample another one has, and where its samples stand in the order.
     fn faults_of_groups(lengths: &[u32], strategy: Filling, groups: &[(u32, &[u32])]) -> Audit {
         let packing = Grouping::Packing { seq_len: 4, strategy };
-        let spec = CutSpec::new(CutOptions::new(packing, "tokens"), lengths).unwrap();
+        let spec = CutSpec::Lengths(LengthCut::new(CutOptions::new(packing, "tokens"), lengths).unwrap());
         let len = lengths.len() as u64;
         let cut = Some(Cut::open(&spec, len).unwrap());
         let sampler = Sampler { cut, batch_size: 1, ..sampler(len, 1, Even::Pad, false, Order::Source) };
@@ -449,7 +452,7 @@ mod tests {
 
     #[test]
     fn the_first_faults_are_told_and_all_are_counted() {
-        let found = audit((100, By::Index), 0, std::iter::once(Vec::<Vec<Row>>::new()));
+        let found = audit((100, By::Index), 0, iter::once(Vec::<Vec<Row>>::new()));
         assert_eq!((found.faults.len(), found.fault_count), (16, 100));
     }
 }

@@ -1,10 +1,12 @@
-//! The groups of an epoch: a pure function of the order, the lengths, the seed and the epoch.
+//! The groups of an epoch: a pure function of the order, the seed and the epoch, and of the lengths of samples where they
+//! decide which come together.
 
 use std::sync::Arc;
 
 use super::{
-    cut_spec::{CutOptions, CutSpec, Filling, Grouping, TooLong},
+    cut_spec::CutSpec,
     groups::{Groups, Member, Plan},
+    length_cut::{CutOptions, Filling, Grouping, LengthCut, TooLong},
     lists::Lists,
     order::EpochOrder,
     packing,
@@ -25,10 +27,10 @@ impl Cut {
     /// Returns the cut of a source of so many samples.
     ///
     /// # Errors
-    /// [`Error::Config`] where there is not a length for each.
+    /// [`Error::Config`] where lengths decide and there is not one for each.
     pub fn open(spec: &CutSpec, samples: u64) -> Result<Self> {
-        if spec.samples != samples {
-            let (name, lengths) = (spec.name(), spec.samples);
+        if let Some(lengths) = spec.lengths().map(LengthCut::samples).filter(|lengths| *lengths != samples) {
+            let name = spec.name();
             return Err(Error::Config(format!(
                 "{name}: lengths must be one for each sample of the source, {samples}, not {lengths}"
             )));
@@ -80,8 +82,13 @@ pub(super) struct Ordered<'a> {
 
 impl Ordered<'_> {
     /// Returns how many positions are left.
-    fn left(&self) -> u64 {
+    pub(super) fn left(&self) -> u64 {
         self.rest.map_or(self.positions, |rest| rest.positions.len() as u64)
+    }
+
+    /// Returns the position that is the `at`th of those that are left.
+    pub(super) fn position(&self, at: u64) -> u32 {
+        self.rest.map_or(at as u32, |rest| rest.positions[at as usize])
     }
 
     /// Returns the samples at the positions that are left, from the `from`th on up to the `to`th, but for those that are left
@@ -89,13 +96,11 @@ impl Ordered<'_> {
     fn members(&self, options: &CutOptions, from: u64, to: u64) -> impl Iterator<Item = Member> {
         let drops = (options.too_long == TooLong::Drop).then(|| options.limit());
         let member = |at| {
-            let position = self.rest.map_or(at as u32, |rest| rest.positions[at as usize]);
+            let position = self.position(at);
             let length = self.lengths.get(self.order.get(position.into()) as usize).copied().unwrap_or(0);
             Member { position, length }
         };
-        (from..to.min(self.left()))
-            .map(member)
-            .filter(move |member| drops.is_none_or(|limit| member.length <= limit))
+        (from..to.min(self.left())).map(member).filter(move |member| drops.is_none_or(|limit| member.length <= limit))
     }
 
     /// Returns the groups.
@@ -103,10 +108,16 @@ impl Ordered<'_> {
     /// # Errors
     /// [`Error::Config`] where samples are kept whole, and one is half read.
     pub(super) fn plan(&self, spec: &CutSpec) -> Result<Plan> {
+        match spec {
+            CutSpec::Lengths(spec) => self.by_lengths(spec),
+            CutSpec::Variants(spec) => Ok(spec.plan(self)),
+        }
+    }
+
+    fn by_lengths(&self, spec: &LengthCut) -> Result<Plan> {
         let (options, most) = (&spec.options, spec.most);
         let had = self.rest.map_or(0, |rest| rest.had);
-        let goes_on = matches!(options.grouping, Grouping::Packing { strategy: Filling::Concat, .. });
-        if had > 0 && !goes_on {
+        if had > 0 && !options.goes_on() {
             let name = spec.name();
             return Err(Error::Config(format!(
                 "{name}: the epoch was left in the middle of a sample, {had} values of which are behind, and {name} keeps \
@@ -210,7 +221,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{CutField, Earlier, Even, Order, Sampler, Span},
+        super::{CutField, Earlier, Even, Order, Rule, Sampler, Span},
         *,
     };
 
@@ -224,9 +235,9 @@ mod tests {
 
     /// A sampler over samples of these lengths, whose epochs 0 and 1 are planned.
     fn sampler(options: CutOptions, lengths: &[u32], order: Order, batch_size: u32, world_size: u32) -> Sampler {
-        let spec = CutSpec::new(options, lengths).unwrap();
+        let spec = LengthCut::new(options, lengths).unwrap();
         let len = lengths.len() as u64;
-        let cut = Some(Cut::open(&spec, len).unwrap());
+        let cut = Some(Cut::open(&CutSpec::Lengths(spec), len).unwrap());
         let (drop_last, even) = (false, Even::Pad);
         let sampler = Sampler { len, order, cut, seed: 3, batch_size, drop_last, even, rank: 0, world_size };
         for epoch in [0, 1] {
@@ -308,7 +319,7 @@ mod tests {
     fn what_is_too_long_is_told_cut_off_or_left_out() {
         let of = |too_long, grouping| CutOptions { too_long, ..options(grouping) };
         let packed = Grouping::Packing { seq_len: 4, strategy: Filling::FirstFit };
-        let error = CutSpec::new(of(TooLong::Raise, packed.clone()), &[1, 9, 2, 5]).unwrap_err().to_string();
+        let error = LengthCut::new(of(TooLong::Raise, packed.clone()), &[1, 9, 2, 5]).unwrap_err().to_string();
         assert!(error.contains("sample 1 has length 9, and the most is 4, and 1 others too"), "{error}");
         let cut = sampler(of(TooLong::Truncate, packed.clone()), &[1, 9, 2], Order::Source, 1, 1);
         assert_eq!(groups(&cut), [vec![0, 2], vec![1]]);
@@ -318,12 +329,12 @@ mod tests {
         assert_eq!(groups(&dropped), [vec![0, 2]]);
         let found = dropped.audit(0, None).unwrap();
         assert_eq!((found.left_out, found.fault_count), (1, 0));
-        assert!(CutSpec::new(of(TooLong::Drop, packed), &[9]).unwrap_err().to_string().contains("all samples"));
+        assert!(LengthCut::new(of(TooLong::Drop, packed), &[9]).unwrap_err().to_string().contains("all samples"));
     }
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let refused = |options: CutOptions| CutSpec::new(options, &[1, 2]).unwrap_err().to_string();
+        let refused = |options: CutOptions| LengthCut::new(options, &[1, 2]).unwrap_err().to_string();
         assert!(refused(packing(0, Filling::BestFit)).contains("Packing: seq_len must be 1 to"));
         assert!(refused(CutOptions { window: 0, ..packing(4, Filling::BestFit) }).contains("window"));
         let buckets = |ends: &[u32], sizes: &[u32]| {
@@ -336,9 +347,14 @@ mod tests {
         let twice =
             CutOptions { fields: vec![CutField { name: "x".into(), pad: 0.0 }; 2], ..packing(4, Filling::Concat) };
         assert!(refused(twice).contains("`x` is named twice"));
-        assert!(CutSpec::new(packing(4, Filling::Concat), &[]).unwrap_err().to_string().contains("lengths"));
-        let spec = CutSpec::new(packing(4, Filling::Concat), &[1, 2]).unwrap();
-        assert!(Cut::open(&spec, 3).unwrap_err().to_string().contains("one for each sample of the source, 3, not 2"));
+        assert!(LengthCut::new(packing(4, Filling::Concat), &[]).unwrap_err().to_string().contains("lengths"));
+        let spec = LengthCut::new(packing(4, Filling::Concat), &[1, 2]).unwrap();
+        assert!(
+            Cut::open(&CutSpec::Lengths(spec), 3)
+                .unwrap_err()
+                .to_string()
+                .contains("one for each sample of the source, 3, not 2")
+        );
     }
 
     fn any_options() -> impl Strategy<Value = CutOptions> {
@@ -389,7 +405,7 @@ mod tests {
             before in (1_u32..5, 1_u32..4), after in (1_u32..5, 1_u32..4), shuffle: bool,
         ) {
             let order = || if shuffle { Order::Shuffled } else { Order::Source };
-            let Ok(spec) = CutSpec::new(options.clone(), &lengths) else { return Ok(()) };
+            let Ok(spec) = LengthCut::new(options.clone(), &lengths) else { return Ok(()) };
             let of = |(batch, world): (u32, u32)| {
                 let batch = if spec.groups_are_batches() { 1 } else { batch };
                 sampler(options.clone(), &lengths, order(), batch, world)
@@ -426,7 +442,7 @@ mod tests {
                 sampler.forget_groups(1);
                 let rest = sampler.rest(1, &lengths, &earlier).unwrap();
                 let is_half = rest.as_ref().is_some_and(|rest| rest.had > 0);
-                let goes_on = matches!(options.grouping, Grouping::Packing { strategy: Filling::Concat, .. });
+                let goes_on = options.goes_on();
                 let plan = sampler.plan(1, &lengths, &earlier);
                 prop_assert_eq!(plan.is_err(), is_half && !goes_on);
                 let Ok(plan) = plan else { return Ok(()) };
@@ -435,10 +451,10 @@ mod tests {
                 let is_last = at == 2;
                 found.extend(values(&sampler, 0, (!is_last).then_some(stop)));
                 let cursor = sampler.partition(1, 0).cursor_after(stop);
-                let beyond = Earlier { rule: options.rule(), cursor: sampler.units(1) + 1 };
+                let beyond = Earlier { rule: Rule::Lengths(options.rule()), cursor: sampler.units(1) + 1 };
                 let told = sampler.rest(1, &lengths, &[&earlier[..], &[beyond]].concat()).unwrap_err().to_string();
                 prop_assert!(told.contains("groups"), "{}", told);
-                earlier.push(Earlier { rule: options.rule(), cursor });
+                earlier.push(Earlier { rule: Rule::Lengths(options.rule()), cursor });
             }
             found.sort_unstable();
             let once: std::collections::BTreeSet<_> = found.iter().copied().collect();
@@ -452,7 +468,7 @@ mod tests {
             options in any_options(), lengths in prop::collection::vec(0_u32..45, 1..150), batch in 1_u32..5, shuffle: bool,
         ) {
             let order = if shuffle { Order::Shuffled } else { Order::Source };
-            let Ok(spec) = CutSpec::new(options.clone(), &lengths) else { return Ok(()) };
+            let Ok(spec) = LengthCut::new(options.clone(), &lengths) else { return Ok(()) };
             let batch = if spec.groups_are_batches() { 1 } else { batch };
             let partition = sampler(options, &lengths, order, batch, 1).partition(0, 0);
             for number in 0..partition.batches() {

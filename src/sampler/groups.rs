@@ -7,7 +7,7 @@ use super::table::Table;
 pub(super) struct Member {
     /// Where it stands in the epoch's order.
     pub(super) position: u32,
-    /// How long the whole sample is.
+    /// How long the whole sample is; 0 where lengths decide nothing.
     pub(super) length: u32,
 }
 

@@ -10,9 +10,11 @@ mod cut_spec;
 mod even;
 mod given;
 mod groups;
+mod length_cut;
 mod lists;
 mod mixture;
 mod mixture_spec;
+mod multi_scale;
 mod order;
 mod order_spec;
 mod pacing;
@@ -31,10 +33,12 @@ pub use self::{
     audit::{Audit, Fault, RankShare},
     blocks::Blocks,
     cut::Cut,
-    cut_spec::{CutField, CutOptions, CutSpec, Filling, Grouping, Mark, MarkField, TooLong},
+    cut_spec::{CutSpec, Rule},
     even::Even,
     given::Given,
+    length_cut::{CutField, CutOptions, Filling, Grouping, LengthCut, Mark, MarkField, TooLong},
     lists::KEPT_EPOCHS,
+    multi_scale::MultiScale,
     order::{Order, Shuffle},
     order_spec::OrderSpec,
     pacing::Pacing,

@@ -5,6 +5,7 @@ use super::{
     even::Even,
     given::seed_of,
     groups::Groups,
+    multi_scale::MultiScale,
     order::{EpochOrder, Order},
     rest::{Earlier, Rest},
     table::Table,
@@ -23,7 +24,7 @@ pub struct Sampler {
     pub len: u64,
     /// How they are ordered.
     pub order: Order,
-    /// How samples of known lengths become batches; none where a batch has so many rows, a sample each.
+    /// How samples become batches; none where a batch has so many rows, a sample each.
     pub cut: Option<Cut>,
     /// The seed of every random choice.
     pub seed: u64,
@@ -63,7 +64,7 @@ impl Sampler {
     }
 
     /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those
-    /// that the cut was made with. Where the epoch was read with `earlier` cuts, they are those of the rest. None where there is
+    /// that the cut was made with, where it was made with some. Where the epoch was read with `earlier` cuts, they are those of the rest. None where there is
     /// no cut, or its groups are known.
     ///
     /// # Errors
@@ -260,28 +261,28 @@ impl Partition {
     }
 
     /// Returns the sample of a row. `attempt` counts the samples that have been tried there before:
-    /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one. A row of a
-    /// cut has room for its own sample alone: after that there is [none](Self::NO_SAMPLE).
+    /// each one steps on to the next of the order, or, where samples may come more than once, to the next other one. A row whose
+    /// sample has a span has room for that alone: after it there is [none](Self::NO_SAMPLE).
     pub fn index(&self, batch: u64, row: u32, attempt: u32) -> u64 {
         let position = self.position(batch, row);
         if attempt == 0 {
             return self.at(position);
         }
-        if self.groups.is_some() {
+        if self.spanned().is_some() {
             return Self::NO_SAMPLE;
         }
         if self.sampler.order.repeats() {
             return self.other(position, attempt);
         }
-        self.at(self.wrapped(position.wrapping_add(u64::from(attempt))))
+        self.at(self.behind(position, attempt.into()))
     }
 
     /// Returns the sample that is the `attempt`th other one from a position on, as far as there are so many nearby.
     fn other(&self, position: u64, attempt: u32) -> u64 {
         const NEARBY: u64 = 4096;
         let mut found = vec![self.at(position)];
-        for step in 1..=NEARBY.min(self.units) {
-            let index = self.at(self.wrapped(position.wrapping_add(step)));
+        for step in 1..=NEARBY.min(self.sampler.positions()) {
+            let index = self.at(self.behind(position, step));
             if !found.contains(&index) {
                 if found.len() as u64 == u64::from(attempt) {
                     return index;
@@ -290,6 +291,26 @@ impl Partition {
             }
         }
         found[attempt as usize % found.len()]
+    }
+
+    /// Returns the position that is so many behind another one; behind the epoch's end, where it begins again.
+    fn behind(&self, position: u64, by: u64) -> u64 {
+        let (position, positions) = (position.wrapping_add(by), self.sampler.positions());
+        if position < positions { position } else { position % positions }
+    }
+
+    fn variants(&self) -> Option<&MultiScale> {
+        self.sampler.cut.as_ref()?.spec().variants()
+    }
+
+    /// Tells whether batches have variants.
+    pub fn has_variants(&self) -> bool {
+        self.variants().is_some()
+    }
+
+    /// Returns the variant of a batch, where batches have some; else 0.
+    pub fn variant(&self, batch: u64) -> u32 {
+        self.variants().map_or(0, |cut| cut.variant(self.seed(), self.epoch, self.wrapped(self.unit(batch, 0))))
     }
 
     /// Returns a unit of the epoch for one behind its end, where it begins again.
@@ -324,10 +345,13 @@ impl Partition {
     /// Returns the sample that stands so many positions of the global order behind a row; none where the epoch ends before, or
     /// where that says nothing about where in the source samples are read.
     pub fn ahead(&self, batch: u64, row: u32, by: u64) -> Option<u64> {
-        if self.groups.is_some() {
-            return None;
-        }
-        let position = self.unit(batch, row).checked_add(by).filter(|&position| position < self.sampler.len)?;
+        let position = match &self.groups {
+            None => self.unit(batch, row),
+            Some(_) if self.has_variants() => self.position(batch, row),
+            // Its samples come in no order of positions.
+            Some(_) => return None,
+        };
+        let position = position.checked_add(by).filter(|&position| position < self.sampler.len)?;
         self.order.is_local().then(|| self.at(position))
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cut::Ordered,
-    cut_spec::{CutOptions, CutSpec, Filling, Grouping},
+    cut_spec::{CutSpec, Rule},
     groups::Groups,
     partition::Sampler,
     table::Table,
@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Earlier {
-    /// What it was told, without fields.
-    pub rule: CutOptions,
+    /// What it was.
+    pub rule: Rule,
     /// How many of its groups are behind.
     pub cursor: u64,
 }
@@ -50,7 +50,7 @@ impl Sampler {
     pub fn rest(&self, epoch: u64, lengths: &[u32], earlier: &[Earlier]) -> Result<Option<Rest>> {
         let mut rest = None;
         for Earlier { rule, cursor } in earlier {
-            let spec = CutSpec::of_rule(rule.clone(), lengths)?;
+            let spec = rule.of(lengths)?;
             let behind = self.ordered(epoch, lengths, rest.as_ref(), |ordered| behind(ordered, &spec, *cursor))?;
             let is_left = |&(_, had): &(u32, &Option<u32>)| had.is_none_or(|had| had < u32::MAX);
             let left = || (0..).zip(&behind).filter(is_left);
@@ -68,16 +68,19 @@ fn behind(ordered: &Ordered<'_>, spec: &CutSpec, cursor: u64) -> Result<Vec<Opti
         let (name, count) = (spec.name(), groups.count());
         return Err(Error::Config(format!("{name}: cursor {cursor}, and the epoch had {count} groups")));
     }
-    let goes_on = matches!(spec.options().grouping, Grouping::Packing { strategy: Filling::Concat, .. });
     let mut behind = match ordered.rest {
         Some(rest) => rest.behind(ordered.positions),
         None => vec![None; ordered.positions as usize],
     };
     for group in 0..cursor {
-        for (member, span) in groups.of_group(group).zip(spec.spans(&groups, group, 0)) {
+        for member in groups.of_group(group) {
+            behind[member.position as usize] = Some(u32::MAX);
+        }
+        // What follows in the next row.
+        let cut = spec.lengths().filter(|cut| cut.options().goes_on());
+        for (member, span) in cut.into_iter().flat_map(|cut| groups.of_group(group).zip(cut.spans(&groups, group, 0))) {
             let had = span.skip + span.len;
-            let is_whole = !goes_on || had >= member.length;
-            behind[member.position as usize] = Some(if is_whole { u32::MAX } else { had });
+            behind[member.position as usize] = Some(if had < member.length { had } else { u32::MAX });
         }
     }
     Ok(behind)

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    cut_spec::{CutSpec, Grouping},
     groups::Groups,
+    length_cut::{Grouping, LengthCut},
     partition::Partition,
 };
 
@@ -64,27 +64,28 @@ impl Partition {
         Spot { nth: 0, unit: 0, member: 0 }
     }
 
-    fn cut(&self) -> Option<(&CutSpec, &Groups)> {
-        Some((self.sampler.cut.as_ref()?.spec(), self.groups.as_ref()?))
+    /// Returns the cut and the groups, where samples have spans.
+    pub(super) fn spanned(&self) -> Option<(&LengthCut, &Groups)> {
+        Some((self.sampler.cut.as_ref()?.spec().lengths()?, self.groups.as_ref()?))
     }
 
-    /// Returns where the sample of a row lies among the values of its batch; none where there is no cut.
+    /// Returns where the sample of a row lies among the values of its batch; none where lengths cut nothing.
     pub fn span(&self, batch: u64, row: u32) -> Option<Span> {
-        let (spec, groups) = self.cut()?;
+        let (spec, groups) = self.spanned()?;
         let spot = self.spot(groups, batch, row);
         let group = self.wrapped(spot.unit);
         let mut spans = spec.spans(groups, group, spot.nth);
         spans.nth((spot.member - groups.start(group)) as usize)
     }
 
-    /// Returns where the samples of all rows lie; none where there is no cut.
+    /// Returns where the samples of all rows lie; none where lengths cut nothing.
     pub fn spans(&self, batch: u64) -> Option<Vec<Span>> {
-        let (spec, groups) = self.cut()?;
+        let (spec, groups) = self.spanned()?;
         let of_group = |(nth, group)| spec.spans(groups, group, nth);
         Some((0..).zip(self.groups_in(batch)).flat_map(of_group).collect())
     }
 
-    /// Returns the values of some rows of a batch, those of one after those of the other; none where there is no cut. No two
+    /// Returns the values of some rows of a batch, those of one after those of the other; none where lengths cut nothing. No two
     /// rows of a batch have values in common.
     pub fn ranges(&self, batch: u64, rows: Range<u32>) -> Option<Vec<Range<usize>>> {
         let range = |span: &Span| span.start as usize..(span.start + span.extent()) as usize;
@@ -94,9 +95,9 @@ impl Partition {
     }
 
     /// Returns the leading axes that a batch of cut fields has: rows and values of each, or values that lie one after the
-    /// other. None where there is no cut.
+    /// other. None where lengths cut nothing.
     pub fn extents(&self, batch: u64) -> Option<Vec<usize>> {
-        let (spec, groups) = self.cut()?;
+        let (spec, groups) = self.spanned()?;
         let values = |span: &Span| span.start + span.extent();
         let last = || self.span(batch, self.rows(batch).checked_sub(1)?);
         let all = last().as_ref().map_or(0, values) as usize;
@@ -112,7 +113,7 @@ impl Partition {
     }
 }
 
-impl CutSpec {
+impl LengthCut {
     /// Returns where the samples of a group lie, which is the `nth` of its batch.
     pub(super) fn spans<'a>(&self, groups: &'a Groups, group: u64, nth: u32) -> impl Iterator<Item = Span> + use<'a> {
         Spans::of(self, groups, group, nth.into())
@@ -120,7 +121,7 @@ impl CutSpec {
 }
 
 /// Returns the extent that the samples of a group are padded to.
-fn width(spec: &CutSpec, groups: &Groups, group: u64) -> u32 {
+fn width(spec: &LengthCut, groups: &Groups, group: u64) -> u32 {
     let options = &spec.options;
     let limit = options.limit();
     let longest = groups.of_group(group).map(|member| member.length.min(limit)).max().unwrap_or(0);
@@ -156,7 +157,7 @@ enum Padding {
 }
 
 impl<'a> Spans<'a> {
-    fn of(spec: &CutSpec, groups: &'a Groups, group: u64, nth: u64) -> Self {
+    fn of(spec: &LengthCut, groups: &'a Groups, group: u64, nth: u64) -> Self {
         let options = &spec.options;
         let (by, start) = match options.grouping {
             Grouping::Packing { seq_len, .. } => {

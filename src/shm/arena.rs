@@ -89,42 +89,56 @@ impl Arena {
         &self.segments
     }
 
+    /// Returns where a slot lies, for what does not look at its fields.
     fn slot_memory(&self, slot: u32) -> Result<SlotMemory> {
+        self.batch_memory(slot, 0, 0)
+    }
+
+    /// Returns where a slot lies that has so many rows of a batch of this variant.
+    fn batch_memory(&self, slot: u32, variant: u32, rows: usize) -> Result<SlotMemory> {
+        let variant = variant as usize;
+        let batch = self.layout.variants().get(variant);
+        let batch = batch.ok_or_else(|| Error::Protocol(format!("there is no variant {variant} of batches")))?;
+        if rows > batch.rows() {
+            return Err(Error::Protocol(format!("{rows} rows of a slot of {} rows", batch.rows())));
+        }
         let &(segment, offset) = self
             .slots
             .get(slot as usize)
             .ok_or_else(|| Error::Protocol(format!("slot {slot} of an arena of {} slots", self.slots.len())))?;
-        Ok(SlotMemory { segment: Arc::clone(&self.segments[segment]), layout: Arc::clone(&self.layout), offset })
+        Ok(SlotMemory {
+            segment: Arc::clone(&self.segments[segment]),
+            layout: Arc::clone(&self.layout),
+            offset,
+            variant,
+        })
     }
 
-    /// Returns the right to write some rows of a slot.
+    /// Returns the right to write some rows of a slot, of a batch of this variant: 0 where there is one alone.
     ///
     /// # Safety
     /// The coordinator has assigned these rows to the caller, who makes no second right to them.
     ///
     /// # Errors
-    /// [`Error::Protocol`] for a slot or rows that do not exist.
-    pub unsafe fn rows_mut(&self, slot: u32, rows: Range<usize>) -> Result<SlotMut> {
-        let memory = self.slot_memory(slot)?;
-        if rows.start > rows.end || rows.end > self.layout.rows() {
-            return Err(Error::Protocol(format!("rows {rows:?} of a slot of {} rows", self.layout.rows())));
+    /// [`Error::Protocol`] for a slot, a variant or rows that do not exist.
+    pub unsafe fn rows_mut(&self, slot: u32, variant: u32, rows: Range<usize>) -> Result<SlotMut> {
+        let memory = self.batch_memory(slot, variant, rows.end)?;
+        if rows.start > rows.end {
+            return Err(Error::Protocol(format!("rows {rows:?} of a slot end before they begin")));
         }
         // SAFETY: passed on from the caller.
         Ok(unsafe { SlotMut::new(memory, rows) })
     }
 
-    /// Returns a finished slot, to be given back to `owner` when it is dropped.
+    /// Returns a finished slot, with a batch of this variant, to be given back to `owner` when it is dropped.
     ///
     /// # Safety
     /// The coordinator has handed the slot over to the caller, who makes no second right to it.
     ///
     /// # Errors
-    /// [`Error::Protocol`] for a slot that does not exist, or more rows than it has.
-    pub unsafe fn take(&self, slot: u32, rows: usize, owner: Arc<dyn GiveBack>) -> Result<SlotRef> {
-        let memory = self.slot_memory(slot)?;
-        if rows > self.layout.rows() {
-            return Err(Error::Protocol(format!("{rows} rows of a slot of {} rows", self.layout.rows())));
-        }
+    /// [`Error::Protocol`] for a slot or a variant that does not exist, or more rows than it has.
+    pub unsafe fn take(&self, slot: u32, variant: u32, rows: usize, owner: Arc<dyn GiveBack>) -> Result<SlotRef> {
+        let memory = self.batch_memory(slot, variant, rows)?;
         // SAFETY: passed on from the caller.
         Ok(unsafe { SlotRef::new(memory, slot, rows, owner) })
     }
@@ -137,8 +151,13 @@ impl Arena {
     /// # Errors
     /// [`Error::Protocol`] for a slot or rows that do not exist.
     pub unsafe fn reset(&self, slot: u32, rows: Range<usize>) -> Result<()> {
-        // SAFETY: passed on from the caller; the right is dropped at once.
-        unsafe { self.rows_mut(slot, rows) }.map(|mut rights| rights.reset())
+        let memory = self.slot_memory(slot)?;
+        if rows.end > self.layout.rows() {
+            return Err(Error::Protocol(format!("rows {rows:?} of a slot of {} rows", self.layout.rows())));
+        }
+        // SAFETY: passed on from the caller.
+        unsafe { slot::reset(&memory, rows) };
+        Ok(())
     }
 
     /// Reads how far some rows are; a hint while a worker owns them.
@@ -205,7 +224,7 @@ mod tests {
         let mut theirs = arena();
         theirs.adopt(segment.as_fd().try_clone_to_owned().unwrap()).unwrap();
         // SAFETY: this test assigns the rows to nobody else.
-        for mut row in unsafe { theirs.rows_mut(1, 0..3) }.unwrap().into_rows() {
+        for mut row in unsafe { theirs.rows_mut(1, 0, 0..3) }.unwrap().into_rows() {
             let number = row.row() as u8;
             row.set_index(u64::from(number) + 100);
             row.fields()[0].fill(number);
@@ -218,7 +237,7 @@ mod tests {
         );
         let returned = Arc::new(Returned::default());
         // SAFETY: the rows above are gone.
-        let batch = unsafe { ours.take(1, 3, returned.clone()) }.unwrap();
+        let batch = unsafe { ours.take(1, 0, 3, returned.clone()) }.unwrap();
         assert_eq!(batch.indices(), [100, 101, 102]);
         assert_eq!(batch.field(0), [0, 0, 0, 1, 1, 1, 2, 2, 2]);
         drop(batch);
@@ -230,7 +249,7 @@ mod tests {
         let mut arena = arena();
         arena.grow(1).unwrap();
         // SAFETY: nobody else has a right to the slot.
-        let batch = unsafe { arena.take(0, 4, Arc::new(Returned::default())) }.unwrap();
+        let batch = unsafe { arena.take(0, 0, 4, Arc::new(Returned::default())) }.unwrap();
         drop(arena);
         assert_eq!(batch.field(0), [0; 12]);
     }
@@ -241,9 +260,9 @@ mod tests {
         arena.grow(2).unwrap();
         // SAFETY: none of these gives a right.
         unsafe {
-            assert!(arena.rows_mut(2, 0..1).is_err());
-            assert!(arena.rows_mut(0, 3..5).is_err());
-            assert!(arena.take(0, 5, Arc::new(Returned::default())).is_err());
+            assert!(arena.rows_mut(2, 0, 0..1).is_err());
+            assert!(arena.rows_mut(0, 0, 3..5).is_err());
+            assert!(arena.take(0, 0, 5, Arc::new(Returned::default())).is_err());
         }
         assert!(arena.grow(usize::MAX).is_err());
     }
@@ -255,7 +274,7 @@ mod tests {
         // SAFETY: this test owns the slot throughout.
         unsafe {
             let len = arena.write_text(0, "what went wrong").unwrap();
-            let slot = arena.take(0, 0, Arc::new(Returned::default())).unwrap();
+            let slot = arena.take(0, 0, 0, Arc::new(Returned::default())).unwrap();
             assert_eq!(slot.text(len), "what went wrong");
         }
     }

@@ -82,13 +82,61 @@ impl Region {
     }
 }
 
-/// A slot: a progress byte and the sample's index for each row, then one aligned region for each field.
+/// Where the fields of a batch lie in a slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchLayout {
+    rows: usize,
+    fields: Vec<FieldLayout>,
+    specs: Vec<FieldSpec>,
+}
+
+impl BatchLayout {
+    /// Lays out `rows` rows from a byte of a slot on, and returns the byte behind them too; none where that does not fit this
+    /// machine.
+    fn new(
+        start: usize,
+        rows: usize,
+        specs: &[FieldSpec],
+        values: impl Fn(&FieldSpec) -> Option<usize>,
+    ) -> Result<Option<(Self, usize)>> {
+        let mut end = start;
+        let mut fields = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let region = match values(spec) {
+                None => Region::Rows { row_bytes: spec.row_bytes()? },
+                Some(values) => Region::Values { value_bytes: spec.entry_bytes(), values },
+            };
+            let Some(offset) = align(end, FIELD_ALIGN) else { return Ok(None) };
+            let Some(behind) = region.bytes(rows).and_then(|size| offset.checked_add(size)) else { return Ok(None) };
+            end = behind;
+            fields.push(FieldLayout { spec: spec.clone(), offset, region });
+        }
+        Ok(Some((Self { rows, fields, specs: specs.to_vec() }, end)))
+    }
+
+    /// Returns for how many rows there is room.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns the fields, in the pipeline's order.
+    pub fn fields(&self) -> &[FieldLayout] {
+        &self.fields
+    }
+
+    /// Returns name, dtype and shape of a row of each field.
+    pub fn specs(&self) -> &[FieldSpec] {
+        &self.specs
+    }
+}
+
+/// A slot: a progress byte and the sample's index for each row, then one aligned region for each field. Where batches have
+/// one of several variants, the regions of each of them lie in the same place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotLayout {
     rows: usize,
     indices: usize,
-    fields: Vec<FieldLayout>,
-    specs: Vec<FieldSpec>,
+    variants: Vec<BatchLayout>,
     bytes: usize,
 }
 
@@ -106,50 +154,71 @@ impl SlotLayout {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_values(rows: usize, specs: &[FieldSpec], values: impl Fn(&FieldSpec) -> Option<usize>) -> Result<Self> {
-        if rows == 0 || u32::try_from(rows).is_err() {
+        Self::laid(&[(rows, specs)], values)
+    }
+
+    /// Lays out a slot for a batch of any of these variants, each of which has so many rows of these fields. The slot is as
+    /// large as the largest of them needs.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and for no variants.
+    pub fn of_variants(variants: &[(usize, &[FieldSpec])]) -> Result<Self> {
+        Self::laid(variants, |_| None)
+    }
+
+    fn laid(variants: &[(usize, &[FieldSpec])], values: impl Fn(&FieldSpec) -> Option<usize>) -> Result<Self> {
+        let count = |rows: &usize| *rows > 0 && u32::try_from(*rows).is_ok();
+        if let Some((rows, _)) = variants.iter().find(|(rows, _)| !count(rows)) {
             return Err(Error::Config(format!("batch_size must be between 1 and {}, not {rows}", u32::MAX)));
         }
-        if specs.is_empty() {
+        if variants.is_empty() || variants.iter().any(|(_, specs)| specs.is_empty()) {
             return Err(Error::config("a batch needs at least one field"));
         }
-        let too_large = || {
+        let too_large = |rows: usize| {
             let advice = if rows > 1 { "; lower batch_size" } else { "" };
             Error::Config(format!("a batch of {rows} rows is too large for this machine{advice}"))
         };
-        let indices = align(rows, 8).ok_or_else(too_large)?;
-        let mut end = rows.checked_mul(8).and_then(|size| indices.checked_add(size)).ok_or_else(too_large)?;
-        let mut fields = Vec::with_capacity(specs.len());
-        for spec in specs {
-            let region = match values(spec) {
-                None => Region::Rows { row_bytes: spec.row_bytes()? },
-                Some(values) => Region::Values { value_bytes: spec.entry_bytes(), values },
-            };
-            let offset = align(end, FIELD_ALIGN).ok_or_else(too_large)?;
-            end = region.bytes(rows).and_then(|size| offset.checked_add(size)).ok_or_else(too_large)?;
-            fields.push(FieldLayout { spec: spec.clone(), offset, region });
+        let rows = variants.iter().map(|(rows, _)| *rows).max().unwrap_or(0);
+        let indices = align(rows, 8).ok_or_else(|| too_large(rows))?;
+        let start = rows.checked_mul(8).and_then(|size| indices.checked_add(size)).ok_or_else(|| too_large(rows))?;
+        let (mut laid, mut bytes) = (Vec::with_capacity(variants.len()), 0);
+        for &(rows, specs) in variants {
+            let (layout, end) = BatchLayout::new(start, rows, specs, &values)?.ok_or_else(|| too_large(rows))?;
+            let end = align(end, SLOT_ALIGN).filter(|&end| isize::try_from(end).is_ok());
+            bytes = bytes.max(end.ok_or_else(|| too_large(rows))?);
+            laid.push(layout);
         }
-        let bytes = align(end, SLOT_ALIGN).filter(|&bytes| isize::try_from(bytes).is_ok()).ok_or_else(too_large)?;
-        Ok(Self { rows, indices, fields, specs: specs.to_vec(), bytes })
+        Ok(Self { rows, indices, variants: laid, bytes })
     }
 
     /// Returns the layout of an arena that has no slots yet, because it is not known what they hold.
     pub fn unknown() -> Self {
-        Self { rows: 0, indices: 0, fields: Vec::new(), specs: Vec::new(), bytes: SLOT_ALIGN }
+        Self { rows: 0, indices: 0, variants: vec![BatchLayout::default()], bytes: SLOT_ALIGN }
     }
 
-    /// Returns how many rows a slot has room for.
+    /// Returns how many rows a slot has room for: those of the variant that has most.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Returns the fields, in the pipeline's order.
-    pub fn fields(&self) -> &[FieldLayout] {
-        &self.fields
+    /// Returns where the fields of a batch lie; of each variant, where there are several.
+    pub fn variants(&self) -> &[BatchLayout] {
+        &self.variants
     }
 
-    /// Returns name, dtype and shape of a row of each field.
+    /// Returns name, dtype and shape of a row of each field, in batches of each variant.
+    pub fn each_specs(&self) -> Vec<Vec<FieldSpec>> {
+        self.variants.iter().map(|variant| variant.specs.clone()).collect()
+    }
+
+    /// Returns the fields of the first variant, in the pipeline's order.
+    pub fn fields(&self) -> &[FieldLayout] {
+        self.variants[0].fields()
+    }
+
+    /// Returns name, dtype and shape of a row of each field of the first variant.
     pub fn specs(&self) -> &[FieldSpec] {
-        &self.specs
+        self.variants[0].specs()
     }
 
     /// Returns the size of a slot in bytes, a whole number of pages.
@@ -200,6 +269,23 @@ mod tests {
         assert!(SlotLayout::new(1 << 30, &huge).unwrap_err().to_string().contains("lower batch_size"));
         assert!(SlotLayout::new(0, &huge).is_err());
         assert!(SlotLayout::new(1, &[]).is_err());
+        assert!(SlotLayout::of_variants(&[]).is_err());
+        let small = [field("x", DType::UInt8, &[2])];
+        let error = SlotLayout::of_variants(&[(1, &small), (1 << 30, &huge)]).unwrap_err().to_string();
+        assert!(error.contains("a batch of 1073741824 rows is too large"), "{error}");
+        assert!(SlotLayout::of_variants(&[(1, &small), (0, &small)]).is_err());
+    }
+
+    #[test]
+    fn a_slot_has_room_for_each_variant() {
+        let of = |edge| [field("image", DType::UInt8, &[edge, edge, 3]), field("label", DType::Int64, &[])];
+        let (small, large) = (of(4), of(100));
+        let layout = SlotLayout::of_variants(&[(64, &small), (8, &large)]).unwrap();
+        let [first, second] = layout.variants() else { panic!("{layout:?}") };
+        assert_eq!((layout.rows(), first.rows(), second.rows()), (64, 64, 8));
+        assert_eq!((first.fields()[0].offset, second.fields()[0].offset), (576, 576));
+        assert_eq!((first.fields()[1].offset, second.fields()[1].offset), (3648, 240_576));
+        assert_eq!(layout.bytes(), SlotLayout::new(8, &large).unwrap().bytes());
     }
 
     proptest! {

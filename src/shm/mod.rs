@@ -15,7 +15,7 @@ pub use self::{
     arena::Arena,
     blocks::{Blocks, FreeSlot},
     bytes::SharedBytes,
-    layout::{FieldLayout, Progress, Region, SlotLayout},
+    layout::{BatchLayout, FieldLayout, Progress, Region, SlotLayout},
     mailbox::Mailbox,
     slot::{GiveBack, RowMut, SlotMut, SlotRef},
 };

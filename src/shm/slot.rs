@@ -7,7 +7,7 @@
 
 use std::{fmt, ops::Range, slice, sync::Arc};
 
-use super::layout::{FieldLayout, Progress, Region, SlotLayout};
+use super::layout::{BatchLayout, FieldLayout, Progress, Region, SlotLayout};
 use crate::sys::memory::SharedMemory;
 
 /// Where a slot lies in memory. It gives no right to its bytes.
@@ -16,6 +16,8 @@ pub(super) struct SlotMemory {
     pub(super) segment: Arc<SharedMemory>,
     pub(super) layout: Arc<SlotLayout>,
     pub(super) offset: usize,
+    /// The variant of the batch in it.
+    pub(super) variant: usize,
 }
 
 impl SlotMemory {
@@ -24,6 +26,10 @@ impl SlotMemory {
         assert!(at <= self.layout.bytes() && self.offset + self.layout.bytes() <= self.segment.len());
         // SAFETY: the assertion keeps the sum inside the mapping.
         unsafe { self.segment.as_mut_ptr().add(self.offset + at) }
+    }
+
+    fn batch(&self) -> &BatchLayout {
+        &self.layout.variants()[self.variant]
     }
 
     fn read_progress(&self, row: usize) -> Progress {
@@ -43,6 +49,17 @@ pub(super) fn progress(memory: &SlotMemory, rows: Range<usize>) -> Vec<Progress>
     rows.map(|row| memory.read_progress(row)).collect()
 }
 
+/// Marks rows as not begun.
+///
+/// # Safety
+/// The caller owns these rows.
+pub(super) unsafe fn reset(memory: &SlotMemory, rows: Range<usize>) {
+    for row in rows {
+        // SAFETY: the address is inside the mapping, and the row is the caller's. Volatile, as it is read so.
+        unsafe { memory.at(memory.layout.progress(row)).write_volatile(Progress::Waiting as u8) };
+    }
+}
+
 /// The right to write some rows of a slot.
 #[derive(Debug)]
 pub struct SlotMut {
@@ -57,7 +74,7 @@ impl SlotMut {
     /// Until the value, and every row made of it, is gone, nobody else may touch these rows: the coordinator
     /// assigned them to this process alone, and this process made no other right to them.
     pub(super) unsafe fn new(memory: SlotMemory, rows: Range<usize>) -> Self {
-        assert!(rows.start <= rows.end && rows.end <= memory.layout.rows());
+        assert!(rows.start <= rows.end && rows.end <= memory.batch().rows());
         Self { memory, rows, spans: Vec::new() }
     }
 
@@ -88,12 +105,9 @@ impl SlotMut {
         }
     }
 
-    /// Marks all rows as not begun.
-    pub fn reset(&mut self) {
-        for row in self.rows.clone() {
-            // SAFETY: the address is inside the mapping, and this value is the only right to the row. Volatile as there.
-            unsafe { self.memory.at(self.memory.layout.progress(row)).write_volatile(Progress::Waiting as u8) };
-        }
+    fn reset(&mut self) {
+        // SAFETY: this value is the only right to the rows.
+        unsafe { reset(&self.memory, self.rows.clone()) };
     }
 
     /// Returns the rows' bytes in each field, one row after the other; none of a field whose rows have spans.
@@ -109,7 +123,7 @@ impl SlotMut {
             // (a property test of the layout); and this value, borrowed mutably, is the only right to the rows.
             unsafe { slice::from_raw_parts_mut(start, rows.len() * row_bytes) }
         };
-        memory.layout.fields().iter().map(field).collect()
+        memory.batch().fields().iter().map(field).collect()
     }
 
     /// Splits the right into one for each row, marked as not begun.
@@ -168,7 +182,7 @@ impl RowMut {
             // its span.
             unsafe { slice::from_raw_parts_mut(start, len) }
         };
-        memory.layout.fields().iter().map(field).collect()
+        memory.batch().fields().iter().map(field).collect()
     }
 }
 
@@ -192,7 +206,7 @@ impl SlotRef {
     /// # Safety
     /// The slot's writers have committed it, and until the value is dropped no other right to the slot exists.
     pub(super) unsafe fn new(memory: SlotMemory, slot: u32, rows: usize, owner: Arc<dyn GiveBack>) -> Self {
-        assert!(rows <= memory.layout.rows());
+        assert!(rows <= memory.batch().rows());
         Self { memory, slot, rows, owner }
     }
 
@@ -201,9 +215,9 @@ impl SlotRef {
         self.rows
     }
 
-    /// Returns the slot's layout.
-    pub fn layout(&self) -> &SlotLayout {
-        &self.memory.layout
+    /// Returns where the fields of the batch lie.
+    pub fn layout(&self) -> &BatchLayout {
+        self.memory.batch()
     }
 
     /// Returns the sample index of each row.
@@ -223,7 +237,7 @@ impl SlotRef {
     ///
     /// Such a view must keep the `SlotRef`. It may be written to: the batch belongs to its holder alone.
     pub fn field_parts(&self, field: usize) -> (*mut u8, usize) {
-        let layout = &self.memory.layout.fields()[field];
+        let layout = &self.layout().fields()[field];
         let bytes = match layout.region {
             Region::Rows { row_bytes } => self.rows * row_bytes,
             Region::Values { value_bytes, values } => value_bytes * values,

@@ -14,6 +14,7 @@ use crate::{
     sampler::Partition,
     shm::{Progress, RowMut, SlotMut},
     source::{Reader, Record},
+    transform::SlotRows,
 };
 
 /// A row and what belongs there.
@@ -202,16 +203,17 @@ impl Filler {
         report: &mut RunReport,
     ) -> Result<(), Failure> {
         let (number, times) = (row.row() as u32, &mut report.times);
+        let drawn = (task.partition.variant(task.batch), key);
         let mut fields = row.fields();
         let (Some(cut), Some(span)) = (&self.cut, task.partition.span(task.batch, number)) else {
-            return self.pipeline.fill(key, record, scratch, &mut fields, times);
+            return self.pipeline.make(drawn, record, scratch, &mut SlotRows(&mut fields), times).map(drop);
         };
         if key.index == Partition::NO_SAMPLE {
             leave_out(&mut fields, cut, span);
             return Ok(());
         }
         let mut spanned = SpanRows::new(&mut fields, cut, span);
-        self.pipeline.make(key, record, scratch, &mut spanned, times)?;
+        self.pipeline.make(drawn, record, scratch, &mut spanned, times)?;
         spanned.finish();
         Ok(())
     }
@@ -222,7 +224,7 @@ impl Filler {
         rows.mark(Progress::InHand);
         let begun = Instant::now();
         let key = Key { seed: partition.seed(), epoch: partition.epoch(), index: partition.unit(batch, 0) };
-        if let Err(failure) = self.pipeline.finish(key, &mut rows.fields(), len) {
+        if let Err(failure) = self.pipeline.finish((partition.variant(batch), key), &mut rows.fields(), len) {
             let index = partition.index(batch, 0, 0);
             let mut error = failure.of(index, self.pipeline.source().key(index));
             error.worker = self.worker;

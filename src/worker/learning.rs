@@ -68,7 +68,7 @@ impl Question {
             (facts, source)
         };
         // A mistake is told before functions are tried.
-        Compiled::of(source.fields(), &recipe)?;
+        recipe.each_variant().iter().try_for_each(|variant| Compiled::of(source.fields(), variant).map(drop))?;
         let recipe = if recipe.has_unknown() {
             learn(&source, recipe, &code.functions()?, Key { seed, epoch: 0, index: 0 })?
         } else {

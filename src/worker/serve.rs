@@ -176,7 +176,7 @@ fn rows_of(arena: &Arena, fill: &Fill, partition: &Partition) -> Result<SlotMut>
     let first = run.first_row as usize;
     let end = first.checked_add(run.rows as usize).ok_or_else(|| Error::Protocol("a run's rows overflow".into()))?;
     // SAFETY: the coordinator has assigned these rows to this worker, by this very message.
-    let rows = unsafe { arena.rows_mut(run.slot, first..end) }?;
+    let rows = unsafe { arena.rows_mut(run.slot, partition.variant(fill.batch), first..end) }?;
     match partition.ranges(fill.batch, run.first_row..run.first_row.saturating_add(run.rows)) {
         // SAFETY: they are the spans of these rows in their batch, which have nothing in common (a property test).
         Some(spans) => Ok(unsafe { rows.with_spans(spans) }),

@@ -99,7 +99,7 @@ impl Rows for SpanRows<'_, '_> {
 mod tests {
     use super::*;
     use crate::{
-        sampler::{CutField, CutOptions, CutSpec, Filling, Grouping, MarkField},
+        sampler::{CutField, CutOptions, Filling, Grouping, LengthCut, MarkField},
         spec::{DType, Ragged},
     };
 
@@ -114,7 +114,7 @@ mod tests {
         let packing = Grouping::Packing { seq_len: 5, strategy: Filling::Concat };
         let options = CutOptions { fields, marks, ..CutOptions::new(packing, "x") };
         let specs = [spec("x", DType::Int16, &[]), spec("y", DType::UInt8, &[2])];
-        CutFields::of(&CutSpec::new(options, &[5]).unwrap(), &specs).unwrap()
+        CutFields::of(&LengthCut::new(options, &[5]).unwrap(), &specs).unwrap()
     }
 
     fn written(span: Span) -> Vec<Vec<u8>> {

@@ -109,7 +109,7 @@ fn post(channel: Channel<Report, Command>, code: &dyn OpenCode) -> Result<Option
     let pipeline = Pipeline::grown(source, &recipe, growing)?.with_functions(opened.functions()?);
     let pipeline = pipeline.with_sample_bytes(options.sample_bytes());
     let mailbox = Mailbox::over(receive(&channel, Command::Memory)?, super::MOST_LANES);
-    let mut arena = Arena::new(options.layout(pipeline.fields())?);
+    let mut arena = Arena::new(options.layout(&pipeline.specs())?);
     for _ in 0..segments {
         arena.share(Arc::new(receive(&channel, Command::Segment)?));
     }

@@ -33,8 +33,8 @@ def wrong() -> list[Any]:
 
 
 FOREIGN = re.compile(
-    r"serde|\bJSON\b|\bexpected\b|line \d+ column|invalid (type|value|length)|variant|panicked|missing field|_native"
-    r"|\b([ui](8|16|32|64)|usize|f32|f64|Vec<|Option<|&str)\b|__init__|ambiguous|inhomogeneous"
+    r"serde|\bJSON\b|\bexpected\b|line \d+ column|invalid (type|value|length)|unknown variant|panicked|missing field"
+    r"|_native|\b([ui](8|16|32|64)|usize|f32|f64|Vec<|Option<|&str)\b|__init__|ambiguous|inhomogeneous"
 )
 """Words of the parts inside, which nobody outside can know."""
 
@@ -94,6 +94,7 @@ OF: dict[str, dict[str, Any]] = {
     "Loader": {"num_workers": 0},
     "Masks": {"rows": ["x"]},
     "Npy": {"arrays": {"x": "/no/such/file"}},
+    "MultiScale": {"transforms": [{}]},
     "Packing": {"seq_len": 8, "lengths": [1, 2], "fields": "x"},
     "TokenBin": {"seq_len": 8},
     "TokenBudget": {"max_tokens": 8, "lengths": [1, 2], "fields": "x"},

@@ -603,7 +603,7 @@ def test_what_cannot_be_is_refused() -> None:
         sh.Buckets([4, 4], 1, LENGTHS)
     with pytest.raises(ValueError, match="batch_sizes must be one for each boundary, 2, not 1"):
         sh.Buckets([4, 5], [1], LENGTHS)
-    with pytest.raises(NotImplementedError, match="Packing, a TokenBudget or Buckets"):
+    with pytest.raises(NotImplementedError, match="Packing, a TokenBudget, Buckets or a MultiScale"):
         sh.Loader(table(), cut=sh.Cut())
     with pytest.raises(AttributeError, match="this batch has no lengths: its loader has no cut"):
         _ = next(iter(sh.Loader(table(), num_workers=0))).lengths

@@ -1,4 +1,4 @@
-"""The programs of docs/loops.md run as they stand there."""
+"""The programs of docs/loops.md and docs/batches.md run as they stand there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from support import as_processes
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "loops.md"
+BATCHES = PAGE.with_name("batches.md")
 
 pytestmark = pytest.mark.thorough
 
@@ -100,6 +101,12 @@ def blocks() -> dict[str, str]:
     pairs = zip(parts[::2], parts[1::2], strict=True)
     found = {name: re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) for name, text in pairs}
     return {name: "\n".join(programs) for name, programs in found.items() if programs}
+
+
+def test_batches_are_made_as_the_page_says(tmp_path: Path) -> None:
+    programs = re.findall(r"^```python\n(.*?)^```$", BATCHES.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(programs) > 4
+    as_processes("\n".join(programs), tmp_path, [{}])
 
 
 def test_each_program_has_a_test() -> None:
