@@ -53,6 +53,12 @@ impl BlockOrder {
         self.blocks.bounds(self.permutation.get(block)).0 + position - self.start(block)
     }
 
+    /// Tells whether a position lies in the last window, or behind it.
+    pub(super) fn is_in_last_window(&self, position: u64) -> bool {
+        let window = self.blocks.window.max(1);
+        self.block_at(position) / window >= (self.ends.len() as u64 - 1) / window
+    }
+
     /// Returns which block of this epoch's order a position lies in.
     fn block_at(&self, position: u64) -> u64 {
         self.ends.partition_point(|&end| end <= position) as u64

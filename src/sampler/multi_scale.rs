@@ -144,7 +144,8 @@ mod tests {
         let partition = sampler.partition(0, 0);
         let (second, row) = (u64::from(partition.rows(0)), 1);
         assert_eq!(partition.ahead(1, row, 10), Some(second + u64::from(row) + 10));
-        assert_eq!(partition.ahead(1, row, 49), None);
+        assert_eq!(partition.ahead(1, row, 50), Some(second + u64::from(row)), "of the next epoch");
+        assert_eq!(partition.ahead(1, row, 100), None);
     }
 
     #[test]

@@ -162,6 +162,14 @@ impl EpochOrder {
         }
     }
 
+    /// Tells whether no other window of blocks begins between a position and the epoch's end, where the order has any.
+    pub(super) fn is_near_end(&self, position: u64) -> bool {
+        match self {
+            Self::Source | Self::Shuffled(_) | Self::Given(_) => true,
+            Self::Blocks(order) => order.is_in_last_window(position),
+        }
+    }
+
     /// Returns the sample at a position.
     pub(super) fn get(&self, position: u64) -> u64 {
         match self {

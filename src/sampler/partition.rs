@@ -1,5 +1,7 @@
 //! How an epoch's global order is cut into ranks, batches and rows.
 
+use std::sync::OnceLock;
+
 use super::{
     cut::{Cut, Ordered},
     even::Even,
@@ -139,7 +141,8 @@ impl Sampler {
         let groups = self.cut.as_ref().map(|cut| cut.groups(epoch));
         let units = groups.as_ref().map_or_else(|| self.positions(), Groups::count);
         let order = self.order.of_epoch(self.len, self.seed, epoch);
-        Partition { sampler: self.clone(), units, order, groups, epoch, cursor: cursor.min(units) }
+        let next_order = OnceLock::new();
+        Partition { sampler: self.clone(), units, order, next_order, groups, epoch, cursor: cursor.min(units) }
     }
 
     /// Returns how many units a rank gets, in all its batches, of so many.
@@ -162,6 +165,8 @@ pub struct Partition {
     /// How many units there are in the epoch.
     pub(super) units: u64,
     order: EpochOrder,
+    /// The order of the epoch that follows, once anybody asks what it begins with.
+    next_order: OnceLock<EpochOrder>,
     /// The units, where they are groups of a cut.
     pub(super) groups: Option<Groups>,
     epoch: u64,
@@ -342,17 +347,28 @@ impl Partition {
         self.order.get(position)
     }
 
-    /// Returns the sample that stands so many positions of the global order behind a row; none where the epoch ends before, or
-    /// where that says nothing about where in the source samples are read.
+    /// Returns the sample that stands so many positions of the global order behind a row, which goes on with the epoch that
+    /// follows this one; none where that says nothing about where in the source samples are read. Rows before the epoch's last
+    /// window of blocks get none of the next epoch: that one may be short, and samples of three windows would be read at a time.
     pub fn ahead(&self, batch: u64, row: u32, by: u64) -> Option<u64> {
-        let position = match &self.groups {
+        if !self.order.is_local() {
+            return None;
+        }
+        let unit = match &self.groups {
             None => self.unit(batch, row),
             Some(_) if self.has_variants() => self.position(batch, row),
             // Its samples come in no order of positions.
             Some(_) => return None,
         };
-        let position = position.checked_add(by).filter(|&position| position < self.sampler.len)?;
-        self.order.is_local().then(|| self.at(position))
+        let Sampler { len, seed, ref order, .. } = self.sampler;
+        let position = unit.checked_add(by)?;
+        let Some(behind) = position.checked_sub(len) else { return Some(self.at(position)) };
+        if behind >= len || !self.order.is_near_end(unit) {
+            return None;
+        }
+        let epoch = self.epoch.checked_add(1)?;
+        let next = self.next_order.get_or_init(|| order.of_epoch(len, seed, epoch));
+        Some(next.get(behind))
     }
 
     /// Returns the cursor at which an epoch goes on after `batches` batches on every rank, or on every one that has as many.
@@ -402,14 +418,32 @@ mod tests {
     fn what_comes_is_known_where_the_order_goes_by_where_samples_lie() {
         let ranks = Sampler { rank: 1, ..sampler(24, 3, 2, false, false) };
         for sampler in [ranks.clone(), in_blocks(ranks.clone(), Some(4))] {
-            let partition = sampler.partition(5, 2);
+            let (partition, next) = (sampler.partition(5, 2), sampler.partition(6, 0));
             // Row 0 of batch 1 stands at 2 + 3 * 2 + 1.
             assert_eq!(partition.ahead(1, 0, 4), Some(partition.at(13)));
-            assert_eq!((partition.ahead(1, 0, 14), partition.ahead(1, 0, 15)), (Some(partition.at(23)), None));
+            assert_eq!(partition.ahead(1, 0, 14), Some(partition.at(23)));
             assert_eq!(partition.ahead(1, 0, u64::MAX), None);
+            // Row 1 of batch 2 stands at 17, the second one of the last window of 2 blocks of 4.
+            assert_eq!(partition.ahead(2, 1, 6), Some(partition.at(23)));
+            assert_eq!(partition.ahead(2, 1, 7), Some(next.at(0)));
+            assert_eq!((partition.ahead(2, 1, 30), partition.ahead(2, 1, 31)), (Some(next.at(23)), None));
+            // So does a row that evens out the ranks, behind the end.
+            assert_eq!((partition.unit(3, 2), partition.ahead(3, 2, 4)), (25, Some(next.at(5))));
         }
         let shuffled = Sampler { order: Order::Shuffled, ..ranks };
         assert_eq!(shuffled.partition(5, 2).ahead(1, 0, 4), None);
+    }
+
+    #[test]
+    fn the_next_epoch_is_known_from_the_last_window_on() {
+        let in_order = sampler(20, 4, 1, false, false);
+        // Windows of 8 samples, 8 and 4.
+        let in_windows = in_blocks(in_order.clone(), Some(4));
+        let first = |sampler: &Sampler| {
+            let (partition, next) = (sampler.partition(0, 0), sampler.partition(1, 0).at(0));
+            (0..20).find(|&at| partition.ahead(at / 4, (at % 4) as u32, 20 - at) == Some(next))
+        };
+        assert_eq!((first(&in_order), first(&in_windows)), (Some(0), Some(16)));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 const MAGIC: &[u8; 16] = b"stokehold index\n";
 const SUM_BYTES: usize = 16;
@@ -16,16 +16,25 @@ const LEN_BYTES: usize = 8;
 
 /// Returns the header of a file and what follows it, as [`write`] wrote them; nothing where any byte is another one.
 pub(crate) fn read<H: DeserializeOwned>(path: &Path) -> Option<(H, Vec<u8>)> {
-    let mut bytes = fs::read(path).ok()?;
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (sum, rest) = rest.split_at_checked(SUM_BYTES)?;
-    if sum != xxh3_128(rest).to_le_bytes() {
+    let mut file = File::open(path).ok()?;
+    let mut front = [0; MAGIC.len() + SUM_BYTES + LEN_BYTES];
+    file.read_exact(&mut front).ok()?;
+    let (sum, len) = front.strip_prefix(MAGIC)?.split_at(SUM_BYTES);
+    let mut hashed = Xxh3::new();
+    hashed.update(len);
+    let left = file.metadata().ok()?.len().checked_sub(front.len() as u64)?;
+    // Of the header it is known how long it is, and of what follows: it is read to where it stays.
+    let len = u64::from_le_bytes(len.try_into().ok()?);
+    let mut header = vec![0; usize::try_from(len).ok().filter(|_| len <= left)?];
+    file.read_exact(&mut header).ok()?;
+    hashed.update(&header);
+    let mut bytes = Vec::with_capacity(usize::try_from(left - len).ok()?);
+    file.read_to_end(&mut bytes).ok()?;
+    hashed.update(&bytes);
+    if sum != hashed.digest128().to_le_bytes() {
         return None;
     }
-    let (len, rest) = rest.split_at_checked(LEN_BYTES)?;
-    let len = usize::try_from(u64::from_le_bytes(len.try_into().ok()?)).ok()?;
-    let header = serde_json::from_slice(rest.get(..len)?).ok()?;
-    bytes.drain(..MAGIC.len() + SUM_BYTES + LEN_BYTES + len);
+    let header = serde_json::from_slice(&header).ok()?;
     Some((header, bytes))
 }
 

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memmem};
 
 use crate::{
     error::{Error, Result},
@@ -29,15 +29,32 @@ pub(super) struct Listed {
     pub(super) folders: Vec<(Vec<u8>, Stamp)>,
 }
 
-/// The samples' paths relative to the root, and their labels.
-#[derive(Debug, PartialEq)]
+/// The samples' paths relative to the root, and their classes.
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Index {
-    classes: Vec<OsString>,
+    classes: Classes,
     paths: Vec<u8>,
     /// Where each path ends.
     ends: Vec<u64>,
-    /// The labels as eight native-endian bytes each, as a field wants them.
-    labels: Vec<u8>,
+}
+
+/// The classes, in whose order the samples stand.
+#[derive(Debug, Default, PartialEq)]
+struct Classes {
+    names: Vec<OsString>,
+    /// The label of each, in native-endian bytes, as a field wants it.
+    labels: Vec<[u8; 8]>,
+    /// The index behind the last sample of each.
+    ends: Vec<u64>,
+}
+
+impl Classes {
+    /// Adds the class of the samples before this index that are of none yet.
+    fn push(&mut self, name: Vec<u8>, end: usize) {
+        self.labels.push((self.names.len() as i64).to_ne_bytes());
+        self.names.push(OsString::from_vec(name));
+        self.ends.push(end as u64);
+    }
 }
 
 impl Index {
@@ -45,16 +62,14 @@ impl Index {
     pub(super) fn build(root: &Path) -> Result<Listed> {
         let stamp = Stamp::of(&fs::metadata(root).map_err(|error| cannot_list(root, error))?);
         let mut folders = vec![(Vec::new(), stamp)];
-        let mut index = Self { classes: Vec::new(), paths: Vec::new(), ends: Vec::new(), labels: Vec::new() };
-        let mut empty = Vec::new();
-        for (label, class) in class_folders(root)?.into_iter().enumerate() {
+        let (mut index, mut empty) = (Self::default(), Vec::new());
+        for class in class_folders(root)? {
             let before = index.ends.len();
-            folders.extend(index.add_class(root, &class, label as i64)?);
-            let name = OsString::from_vec(class);
+            folders.extend(index.add_class(root, &class)?);
             if index.ends.len() == before {
-                empty.push(format!("`{}`", name.display()));
+                empty.push(format!("`{}`", OsStr::from_bytes(&class).display()));
             }
-            index.classes.push(name);
+            index.classes.push(class, index.ends.len());
         }
         if !empty.is_empty() {
             let extensions = EXTENSIONS.map(|extension| String::from_utf8_lossy(extension).into_owned()).join(" ");
@@ -66,31 +81,35 @@ impl Index {
         }
         index.paths.shrink_to_fit();
         index.ends.shrink_to_fit();
-        index.labels.shrink_to_fit();
         Ok(Listed { index, folders })
     }
 
     /// Returns the index of these paths, of which each ends where `ends` says; none where they are not sorted by classes,
     /// or do not lie below the root.
     pub(super) fn of(ends: Vec<u64>, paths: Vec<u8>) -> Option<Self> {
-        let mut index = Self { classes: Vec::new(), paths, ends, labels: Vec::new() };
-        let (mut start, mut classes) = (0, Vec::<&[u8]>::new());
-        for &end in &index.ends {
-            let path = index.paths.get(start..usize::try_from(end).ok()?)?;
-            if !is_below(path) {
+        // Where no name begins with a dot, the ends of a path are all that is left to look at.
+        let is_plain = [b"/.", b"//"].iter().all(|odd| memmem::find(&paths, *odd).is_none());
+        let (mut classes, mut class, mut start) = (Classes::default(), &[][..], 0);
+        for (at, &end) in ends.iter().enumerate() {
+            let path = paths.get(start..usize::try_from(end).ok()?)?;
+            let is_inside = is_plain && !matches!(path, [] | [b'.' | b'/', ..] | [.., b'/']);
+            if !is_inside && !is_below(path) {
                 return None;
             }
-            let class = &path[..memchr(b'/', path)?];
-            match classes.last() {
-                Some(&last) if last == class => {}
-                Some(&last) if last > class => return None,
-                _ => classes.push(class),
+            if path.get(class.len()) != Some(&b'/') || !path.starts_with(class) {
+                let next = &path[..memchr(b'/', path)?];
+                if next <= class {
+                    return None;
+                }
+                if at > 0 {
+                    classes.push(class.to_vec(), at);
+                }
+                class = next;
             }
-            index.labels.extend_from_slice(&(classes.len() as i64 - 1).to_ne_bytes());
             start = end as usize;
         }
-        index.classes = classes.into_iter().map(|class| OsString::from_vec(class.to_vec())).collect();
-        (start == index.paths.len() && start > 0).then_some(index)
+        classes.push(class.to_vec(), ends.len());
+        (start == paths.len() && start > 0).then_some(Self { classes, paths, ends })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -98,7 +117,7 @@ impl Index {
     }
 
     pub(super) fn classes(&self) -> &[OsString] {
-        &self.classes
+        &self.classes.names
     }
 
     pub(super) fn ends(&self) -> &[u64] {
@@ -116,12 +135,11 @@ impl Index {
     }
 
     pub(super) fn label(&self, index: u64) -> &[u8] {
-        let at = index as usize * 8;
-        &self.labels[at..at + 8]
+        &self.classes.labels[self.classes.ends.partition_point(|&end| end <= index)]
     }
 
     /// Adds the images of a class, and returns the folders that it has.
-    fn add_class(&mut self, root: &Path, class: &[u8], label: i64) -> Result<Vec<(Vec<u8>, Stamp)>> {
+    fn add_class(&mut self, root: &Path, class: &[u8]) -> Result<Vec<(Vec<u8>, Stamp)>> {
         let top = fs::metadata(root).map_err(|error| cannot_list(root, error))?;
         let mut walk = Walk { root, above: vec![(top.dev(), top.ino())], visits: HashMap::new(), found: Vec::new() };
         walk.enter(class)?;
@@ -136,7 +154,6 @@ impl Index {
                 self.paths.push(b'/');
                 self.paths.extend_from_slice(&file);
                 self.ends.push(self.paths.len() as u64);
-                self.labels.extend_from_slice(&label.to_ne_bytes());
             }
             listed.push((folder, stamp));
         }

@@ -26,15 +26,17 @@ const LONG: Duration = Duration::from_secs(1);
 const RECENT: Duration = Duration::from_secs(2);
 
 /// Goes up with each change of what is kept.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// What stands before the paths of the samples, and the ends of each.
+/// What stands before the paths of the samples, which the ends of each follow.
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
     #[serde(with = "path")]
     root: PathBuf,
     samples: u64,
+    /// How many bytes the paths have.
+    bytes: u64,
     /// The stamps of the folders, in whose order their paths stand behind the ends, each with a zero behind it.
     folders: Vec<Stamp>,
 }
@@ -66,18 +68,21 @@ fn is_settled(listed: &Listed, now: SystemTime) -> bool {
 
 fn write(file: &Path, root: &Path, Listed { index, folders }: &Listed) -> std::io::Result<()> {
     let stamps = folders.iter().map(|(_, stamp)| *stamp).collect();
-    let header = Header { version: VERSION, root: root.into(), samples: index.len(), folders: stamps };
+    let bytes = index.paths().len() as u64;
+    let header = Header { version: VERSION, root: root.into(), samples: index.len(), bytes, folders: stamps };
     let folders: Vec<u8> = folders.iter().flat_map(|(path, _)| path.iter().copied().chain([0])).collect();
-    kept_file::write(file, &header, &[bytemuck::cast_slice(index.ends()), &folders, index.paths()])
+    kept_file::write(file, &header, &[index.paths(), bytemuck::cast_slice(index.ends()), &folders])
 }
 
 /// Returns what a file holds; nothing where it is not whole, of another folder, or of folders that have changed.
 fn read(file: &Path, root: &Path) -> Option<Index> {
-    let (header, bytes): (Header, _) = kept_file::read(file)?;
+    let (header, mut bytes): (Header, Vec<u8>) = kept_file::read(file)?;
     if header.version != VERSION || header.root != root {
         return None;
     }
-    let (ends, mut rest) = bytes.split_at_checked(usize::try_from(header.samples).ok()?.checked_mul(8)?)?;
+    let end = usize::try_from(header.bytes).ok()?;
+    let behind = bytes.get(end..)?;
+    let (ends, mut rest) = behind.split_at_checked(usize::try_from(header.samples).ok()?.checked_mul(8)?)?;
     for stamp in &header.folders {
         let len = memchr::memchr(0, rest)?;
         let folder = &rest[..len];
@@ -88,7 +93,13 @@ fn read(file: &Path, root: &Path) -> Option<Index> {
         }
         rest = &rest[len + 1..];
     }
-    Index::of(ends.as_chunks().0.iter().map(|end| u64::from_ne_bytes(*end)).collect(), rest.to_vec())
+    if !rest.is_empty() {
+        return None;
+    }
+    let ends = ends.as_chunks().0.iter().map(|end| u64::from_ne_bytes(*end)).collect();
+    bytes.truncate(end);
+    bytes.shrink_to_fit();
+    Index::of(ends, bytes)
 }
 
 #[cfg(test)]
@@ -158,9 +169,9 @@ mod tests {
         let file = cache.path().join("x");
         let is_read_with = |ends: &[u64], paths: &[u8], folder: &[u8]| {
             let stamps = vec![Stamp::of(&root.path().metadata().unwrap())];
-            let header =
-                Header { version: VERSION, root: root.path().into(), samples: ends.len() as u64, folders: stamps };
-            kept_file::write(&file, &header, &[bytemuck::cast_slice(ends), folder, &[0], paths]).unwrap();
+            let (samples, bytes) = (ends.len() as u64, paths.len() as u64);
+            let header = Header { version: VERSION, root: root.path().into(), samples, bytes, folders: stamps };
+            kept_file::write(&file, &header, &[paths, bytemuck::cast_slice(ends), folder, &[0]]).unwrap();
             read(&file, root.path()).is_some()
         };
         assert!(is_read_with(listed.ends(), listed.paths(), b""));
@@ -176,6 +187,12 @@ mod tests {
             (&[5, 3, 7], b"a/1.jpg"),
             (&[0, 7], b"a/1.jpg"),
             (&[3, 7], b"b/1a/1."),
+            (&[4], b"a/1/"),
+            (&[4, 8], b"a/1/a/1."),
+            (&[3, 7], b"a/1/b/1"),
+            (&[3, 9], b"a/1b/../1"),
+            (&[3, 6], b"a/1a/."),
+            (&[3], b"/1/"),
         ] {
             assert!(!is_read_with(ends, path, b""), "{ends:?}");
         }
