@@ -126,30 +126,24 @@ impl Options {
     pub fn layout(&self, variants: &[impl AsRef<[FieldSpec]>]) -> Result<SlotLayout> {
         let most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         let groups = self.batch_size;
-        let has_variants = self.cut.as_ref().is_some_and(|cut| cut.variants().is_some());
-        if variants.is_empty() || (variants.len() > 1 && !has_variants) {
-            return Err(Error::config("variants are for a cut by MultiScale"));
-        }
-        match &self.cut {
-            Some(CutSpec::Lengths(cut)) => {
-                let fields = variants[0].as_ref();
+        match (&self.cut, variants) {
+            (None, [fields]) => SlotLayout::new(groups as usize, fields.as_ref()),
+            (Some(CutSpec::Lengths(cut)), [fields]) => {
+                let fields = fields.as_ref();
                 let made = CutFields::of(cut, fields)?;
                 let all = [fields, &made.specs[..]].concat();
                 let (rows, values) = (most(cut.most_samples(groups)), most(cut.values(groups)));
                 SlotLayout::with_values(rows, &all, |field| made.has_spans(&field.name, fields).then_some(values))
             }
-            Some(CutSpec::Variants(cut)) => {
-                let sizes = cut.batch_sizes();
-                if sizes.len() != variants.len() {
-                    let (name, sizes, variants) = (cut.name(), sizes.len(), variants.len());
-                    return Err(Error::Config(format!(
-                        "{name}: batch_sizes must be one for each variant, {variants}, not {sizes}"
-                    )));
-                }
-                let rows = sizes.iter().map(|size| *size as usize);
+            (Some(CutSpec::Variants(cut)), variants) if cut.batch_sizes().len() == variants.len() => {
+                let rows = cut.batch_sizes().iter().map(|size| *size as usize);
                 SlotLayout::of_variants(&rows.zip(variants.iter().map(AsRef::as_ref)).collect::<Vec<_>>())
             }
-            None => SlotLayout::new(groups as usize, variants[0].as_ref()),
+            (Some(CutSpec::Variants(cut)), variants) => {
+                let (name, sizes, variants) = (cut.name(), cut.batch_sizes().len(), variants.len());
+                Err(Error::Config(format!("{name}: batch_sizes must be one for each variant, {variants}, not {sizes}")))
+            }
+            (None | Some(CutSpec::Lengths(_)), _) => Err(Error::config("variants are for a cut by MultiScale")),
         }
     }
 
