@@ -12,7 +12,9 @@ use crate::{
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
-    sampler::{Blocks, Cut, CutSpec, ENDLESS, Even, Given, Order, OrderSpec, Partition, Sampler, Shuffle, Table},
+    sampler::{
+        Blocks, Cut, CutSpec, ENDLESS, Even, Given, Grown, Order, OrderSpec, Partition, Sampler, Shuffle, Table,
+    },
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -244,7 +246,7 @@ impl Options {
             Some(cut) => Some(Cut::open(cut, len)?),
             None => None,
         };
-        Ok(Sampler { len, order, cut, seed, batch_size, drop_last, even, rank, world_size })
+        Ok(Sampler { len, order, cut, grown: Grown::default(), seed, batch_size, drop_last, even, rank, world_size })
     }
 }
 

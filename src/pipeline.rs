@@ -241,6 +241,11 @@ impl Pipeline {
         self.compiled.finishes()
     }
 
+    /// Tells whether samples may be put together with others, which are drawn from all of the source.
+    pub fn draws_others(&self) -> bool {
+        self.compiled.has_mosaic()
+    }
+
     /// Returns what one thread reads samples with.
     pub fn reader(&self) -> Box<dyn Reader + '_> {
         let reader = self.source.reader();

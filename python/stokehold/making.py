@@ -58,6 +58,16 @@ class Making:
 
     def loader(self, ranks: Ranks, *, alone: bool = False) -> _native.Loader:
         """Starts the loader of a trainer; `alone`, it has no workers."""
+    def check_grown(self) -> None:
+        """Raises `ValueError` where what becomes of samples depends on those that may have come behind them.
+
+        Where no `Map` gets samples, the core knows.
+        """
+        if self._code is not None and getattr(self._code.dataset, "draws_others", False):
+            raise ValueError(
+                "Loader.load_state_dict: grown must be False where a Mosaic before a Map draws from all samples"
+            )
+
         options = self._description["options"] | {"rank": ranks.rank, "world_size": ranks.world_size}
         if alone:
             options["num_workers"] = 0

@@ -58,6 +58,7 @@ class Reviewable:
         """Gives a loader beside this one, which makes batches in this process: the same, or another for one rank."""
         native = making.loader(ALONE, alone=True) if making else self._making.loader(self._ranks, alone=True)
         try:
+            native.set_grown(self._native.grown)
             yield native
         finally:
             native.close()
@@ -74,10 +75,10 @@ class Reviewable:
             epoch: The epoch's number; the current one by default.
 
         Returns:
-            ``epoch``; ``samples``: of the source; ``positions``: of the epoch's order, which has one for each sample
-            where no `order` says otherwise; ``left_out``: those that no rank gets, because they cannot be shared
-            out evenly or fill no batch; ``ranks``: of each, its ``batches``, its ``rows``, the ``padding`` among them,
-            rows whose samples come again to even the ranks out, and a ``digest`` of its indices, which is
+            ``epoch``; ``samples``: of the source, in that epoch; ``positions``: of the epoch's order, which has one for
+            each sample where no `order` says otherwise; ``left_out``: those that no rank gets, because they cannot be
+            shared out evenly or fill no batch; ``ranks``: of each, its ``batches``, its ``rows``, the ``padding`` among
+            them, rows whose samples come again to even the ranks out, and a ``digest`` of its indices, which is
             ``xxhash.xxh3_64_intdigest`` of the bytes of all its ``batch.indices``.
 
         Raises:
@@ -156,7 +157,8 @@ class Reviewable:
         if position is None:
             making, listed = self._making.of_one(index), _nothing
         else:
-            position = whole("Loader.sample: position", position, 0, self._native.positions - 1, other=", or None")
+            positions = self._native.counts_of(epoch)[1]
+            position = whole("Loader.sample: position", position, 0, positions - 1, other=", or None")
             making, listed = self._making.of_one(None), self._listed
         with self._aside(making) as native:
             native.go_to(epoch, position or 0)
@@ -197,10 +199,11 @@ def _audited(native: NativeLoader, epoch: int) -> dict[str, Any]:
         raise RuntimeError(f"Loader.audit: epoch {epoch} has {count} faults: {'; '.join(faults)}")
     names = ("batches", "rows", "padding", "digest")
     shares = [dict(zip(names, rank, strict=True)) for rank in ranks]
+    samples, positions = native.counts_of(epoch)
     return {
         "epoch": epoch,
-        "samples": native.samples,
-        "positions": native.positions,
+        "samples": samples,
+        "positions": positions,
         "left_out": left_out,
         "ranks": shares,
     }

@@ -20,7 +20,7 @@ use super::{
     shared_cut::SharedCut,
     shared_order::SharedOrder,
     shared_source::{bytes_of, shared},
-    state::{Iterations, State},
+    state::Iterations,
     stats::{Stats, TrainerStats},
     tick::{TICK, Tick},
 };
@@ -49,20 +49,22 @@ pub(super) enum Backend {
 /// All methods take `&self`; two threads may share a loader, and each batch goes to one of them.
 pub struct Loader {
     fields: Arc<[FieldSpec]>,
-    options: Options,
-    sampler: Sampler,
-    facts: SourceFacts,
-    backend: Mutex<Backend>,
+    pub(super) options: Options,
+    pub(super) sampler: Sampler,
+    pub(super) facts: SourceFacts,
+    pub(super) backend: Mutex<Backend>,
     /// The part of the pool that needs no lock of it, until the loader is closed.
     handle: Mutex<Option<PoolHandle>>,
     /// What was reported before the loader was closed, and nobody has taken.
     reported: Mutex<Vec<String>>,
     closed: AtomicBool,
-    iterations: Mutex<Iterations>,
+    pub(super) iterations: Mutex<Iterations>,
     /// The epoch whose indices were given last, and these, where each epoch has others.
     indices: Mutex<Option<(u64, Arc<SharedMemory>)>>,
+    /// How many samples the source had in earlier epochs, as long as the pool has not been told.
+    pub(super) unsent_grown: Mutex<Option<Arc<SharedMemory>>>,
     /// What makes the groups of epochs, where there is a cut.
-    planner: Option<Planner>,
+    pub(super) planner: Option<Planner>,
     stats: Mutex<TrainerStats>,
     /// The process that made the loader; a fork of it must not touch its sockets.
     owner: u32,
@@ -99,6 +101,7 @@ impl Loader {
             closed: AtomicBool::new(false),
             iterations: Mutex::default(),
             indices: Mutex::default(),
+            unsent_grown: Mutex::default(),
             planner: cut.map(Planner::new),
             stats: Mutex::default(),
             owner: std::process::id(),
@@ -121,9 +124,14 @@ impl Loader {
         self.sampler.len
     }
 
+    /// Returns how many samples the source had in an epoch: as many as it has, unless a state says that it has grown.
+    pub fn samples_in(&self, epoch: u64) -> u64 {
+        self.sampler.samples_in(epoch)
+    }
+
     /// Returns how many samples an epoch gives, over all ranks: those of the source, unless the order says otherwise.
-    pub fn positions(&self) -> u64 {
-        self.sampler.positions()
+    pub fn positions(&self, epoch: u64) -> u64 {
+        self.sampler.positions(epoch)
     }
 
     /// Returns the names of the classes, where the source has any.
@@ -143,7 +151,7 @@ impl Loader {
     }
 
     /// Sees to it that the groups of an epoch are known, where there is a cut.
-    fn plan(&self, epoch: u64) -> Result<()> {
+    pub(super) fn plan(&self, epoch: u64) -> Result<()> {
         self.planner.as_ref().map_or(Ok(()), |planner| planner.plan(&self.sampler, epoch))
     }
 
@@ -248,6 +256,11 @@ impl Loader {
             return Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")));
         }
         if let Backend::Pool(pool) = &mut *backend
+            && let Some(memory) = lock(&self.unsent_grown).take()
+        {
+            pool.give(0, TableOf::Grown, memory)?;
+        }
+        if let Backend::Pool(pool) = &mut *backend
             && let Some((given, memory)) = &*lock(&self.indices)
             && *given == epoch
         {
@@ -342,25 +355,6 @@ impl Loader {
         lock(&self.iterations).remaining_of(generation)
     }
 
-    /// Returns where the loader is: the batches handed out so far are behind, all others before it.
-    pub fn state(&self) -> State {
-        let (epoch, cursor) = lock(&self.iterations).reached();
-        State::new(&self.sampler, &self.facts, self.options.num_workers, (epoch, cursor))
-    }
-
-    /// Makes the next iteration begin where `state` was taken, with any number of workers, batch size and world size.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a state of another version, seed, order or source, or with a cursor beyond its end.
-    pub fn load_state(&self, state: &State) -> Result<()> {
-        let place = (state.epoch, state.cursor);
-        let own = State::new(&self.sampler, &self.facts, self.options.num_workers, place);
-        self.plan(state.epoch)?;
-        state.check(&own, self.sampler.units(state.epoch))?;
-        lock(&self.iterations).load(state.epoch, state.cursor);
-        Ok(())
-    }
-
     /// Returns what the loader has done so far.
     ///
     /// # Errors
@@ -407,7 +401,7 @@ impl Loader {
 
     /// Waits for the pool, for a while, and calls `tick` unless something has come soon after the last call. Nothing is
     /// locked meanwhile: other threads, and signal handlers that run in `tick`, may do what they like with the loader.
-    fn wait(&self, tick: Tick<'_>, ticked: &mut Instant) -> Result<()> {
+    pub(super) fn wait(&self, tick: Tick<'_>, ticked: &mut Instant) -> Result<()> {
         let handle = lock(&self.handle).clone();
         let has_come = handle.map_or(Ok(false), |handle| handle.wait())?;
         if has_come && ticked.elapsed() < TICK {
@@ -438,7 +432,7 @@ impl Loader {
         }
     }
 
-    fn check_usable(&self) -> Result<()> {
+    pub(super) fn check_usable(&self) -> Result<()> {
         let (owner, here) = (self.owner, std::process::id());
         if self.closed.load(Ordering::Acquire) {
             if owner == here {
@@ -455,7 +449,7 @@ impl Loader {
     }
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::Usage("this loader is closed".into())
 }
 

@@ -176,10 +176,20 @@ impl Loader {
         self.loader.samples()
     }
 
-    /// The number of samples that an epoch gives, over all ranks.
+    /// Returns the number of samples that the source had in an epoch, and how many the epoch gives, over all ranks.
+    fn counts_of(&self, epoch: u64) -> (u64, u64) {
+        (self.loader.samples_in(epoch), self.loader.positions(epoch))
+    }
+
+    /// How many samples the source had up to which epoch, where that were fewer.
     #[getter]
-    fn positions(&self) -> u64 {
-        self.loader.positions()
+    fn grown(&self) -> Vec<(u64, u64)> {
+        self.loader.grown()
+    }
+
+    /// Takes what another loader over the same source has of that.
+    fn set_grown(&self, py: Python<'_>, grown: Vec<(u64, u64)>) -> PyResult<()> {
+        Ok(py.detach(|| self.loader.set_grown(&grown))?)
     }
 
     /// Whether the order may give a sample more than once in an epoch.
@@ -263,14 +273,17 @@ impl Loader {
             .map_err(|error| Error::Protocol(error.to_string()).into())
     }
 
-    /// Loads a state from JSON.
-    fn load_state(&self, py: Python<'_>, state: &str) -> PyResult<()> {
+    /// Loads a state from JSON; `grown` where the source may have more samples than it had.
+    fn load_state(&self, py: Python<'_>, state: &str, grown: bool) -> PyResult<()> {
         let none = |_| {
             let given: String = state.chars().take(100).collect();
             let what = "Loader.load_state_dict: state_dict is not a loader's state, which state_dict() returns";
             Error::Config(format!("{what}, but {given}"))
         };
         let state = serde_json::from_str(state).map_err(none)?;
+        if grown {
+            return self.waiting(py, |tick| self.loader.load_grown_state(&state, tick));
+        }
         Ok(py.detach(|| self.loader.load_state(&state))?)
     }
 

@@ -129,6 +129,7 @@ impl Sampler {
     /// It takes a bit of memory for each sample, and about the time that drawing the order takes.
     pub fn audit(&self, epoch: u64) -> Option<Audit> {
         let left_out = self.shares(epoch)?.left_out;
+        let (samples, positions) = (self.samples_in(epoch), self.positions(epoch));
         let order = self.order.with_drawn(self.seed, epoch);
         let ranks = (0..self.world_size).map(|rank| {
             let partition = Self { rank, order: order.clone(), ..self.clone() }.partition(epoch, 0);
@@ -138,8 +139,8 @@ impl Sampler {
             })
         });
         let Some(cut) = &self.cut else {
-            let by = if self.order.is_permutation() { By::Index } else { By::Position(self.positions()) };
-            return Some(audit((self.len, by), left_out, ranks));
+            let by = if self.order.is_permutation() { By::Index } else { By::Position(positions) };
+            return Some(audit((samples, by), left_out, ranks));
         };
         let groups = cut.groups(epoch);
         let is_left_out = |unit: &u64| {
@@ -148,14 +149,15 @@ impl Sampler {
         };
         let rows_left_out = (0..groups.count()).filter(is_left_out).map(|unit| u64::from(groups.size(unit))).sum();
         let by = By::Position(groups.members());
-        let found = audit((self.len, by), rows_left_out, ranks);
-        Some(self.audit_groups(&groups, cut.spec(), Audit { left_out: 0, ..found }, is_left_out))
+        let found = audit((samples, by), rows_left_out, ranks);
+        let found = Audit { left_out: 0, ..found };
+        Some(self.audit_groups((&groups, positions), cut.spec(), found, is_left_out))
     }
 
-    /// Proves that groups have each position of the epoch once, or its parts one after the other.
+    /// Proves that groups have each of so many positions of the epoch once, or its parts one after the other.
     fn audit_groups(
         &self,
-        groups: &Groups,
+        (groups, positions): (&Groups, u64),
         spec: &CutSpec,
         mut found: Audit,
         is_left_out: impl Fn(&u64) -> bool,
@@ -169,7 +171,7 @@ impl Sampler {
                 *position = groups.member(*position).position.into();
             }
         }
-        let mut had: Vec<Option<u32>> = vec![None; self.positions() as usize];
+        let mut had: Vec<Option<u32>> = vec![None; positions as usize];
         for group in 0..groups.count() {
             let rank = (group % u64::from(self.world_size)) as u32;
             for (member, span) in groups.of_group(group).zip(spec.spans(groups, group, 0)) {
@@ -283,7 +285,8 @@ mod tests {
 
     use super::{
         super::{
-            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, Order, OrderSpec, Pacing, Table,
+            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, Grown, Order, OrderSpec, Pacing,
+            Table,
             groups::{Member, Plan},
         },
         *,
@@ -292,7 +295,18 @@ mod tests {
     const EVENS: [Even; 3] = [Even::Pad, Even::Drop, Even::Uneven];
 
     fn sampler(len: u64, world_size: u32, even: Even, drop_last: bool, order: Order) -> Sampler {
-        Sampler { len, order, cut: None, seed: 3, batch_size: 3, drop_last, even, rank: 0, world_size }
+        Sampler {
+            len,
+            order,
+            cut: None,
+            grown: Grown::default(),
+            seed: 3,
+            batch_size: 3,
+            drop_last,
+            even,
+            rank: 0,
+            world_size,
+        }
     }
 
     #[test]
@@ -398,7 +412,7 @@ mod tests {
                     let found = sampler.audit(7).unwrap();
                     assert_eq!((found.fault_count, &found.faults), (0, &vec![]), "{sampler:?}");
                     let rows: u64 = found.ranks.iter().map(|rank| rank.rows - rank.padding).sum();
-                    assert_eq!(rows + found.left_out, sampler.positions());
+                    assert_eq!(rows + found.left_out, sampler.positions(0));
                 }
             }
         }

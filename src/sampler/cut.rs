@@ -45,6 +45,11 @@ impl Cut {
         self.plans.give(epoch, table);
     }
 
+    /// Forgets the groups of all epochs.
+    pub(super) fn forget(&self) {
+        self.plans.clear();
+    }
+
     /// Tells whether the groups of an epoch are known.
     pub(super) fn is_known(&self, epoch: u64) -> bool {
         self.plans.table(epoch).is_some()
@@ -182,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{CutField, Even, Order, Sampler, Span},
+        super::{CutField, Even, Grown, Order, Sampler, Span},
         *,
     };
 
@@ -200,7 +205,18 @@ mod tests {
         let len = lengths.len() as u64;
         let cut = Some(Cut::open(&spec, len).unwrap());
         let (drop_last, even) = (false, Even::Pad);
-        let sampler = Sampler { len, order, cut, seed: 3, batch_size, drop_last, even, rank: 0, world_size };
+        let sampler = Sampler {
+            len,
+            order,
+            cut,
+            grown: Grown::default(),
+            seed: 3,
+            batch_size,
+            drop_last,
+            even,
+            rank: 0,
+            world_size,
+        };
         for epoch in [0, 1] {
             let plan = sampler.plan(epoch, lengths).unwrap();
             sampler.give_groups(epoch, Table::new(plan)).unwrap();

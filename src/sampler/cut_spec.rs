@@ -1,5 +1,7 @@
 //! How samples of known lengths become batches, as data.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -178,6 +180,14 @@ impl CutSpec {
         hash.update(bytemuck::cast_slice(lengths));
         let digest = hash.digest();
         Ok(Self { samples: lengths.len() as u64, longest, most, usual, digest, options })
+    }
+
+    /// Returns the same cut of the first samples of those whose lengths these are; none where they are no samples of it.
+    pub fn of_first(&self, lengths: &[u32], samples: u64) -> Option<Cow<'_, Self>> {
+        if samples == self.samples {
+            return Some(Cow::Borrowed(self));
+        }
+        Self::new(self.options.clone(), lengths.get(..samples as usize)?).ok().map(Cow::Owned)
     }
 
     /// Returns the name that errors have.

@@ -10,6 +10,7 @@ mod cut_spec;
 mod even;
 mod given;
 mod groups;
+mod grown;
 mod lists;
 mod mixture;
 mod mixture_spec;
@@ -33,6 +34,7 @@ pub use self::{
     cut_spec::{CutField, CutOptions, CutSpec, Filling, Grouping, Mark, MarkField, TooLong},
     even::Even,
     given::Given,
+    grown::Grown,
     lists::KEPT_EPOCHS,
     order::{Order, Shuffle},
     order_spec::OrderSpec,

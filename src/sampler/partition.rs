@@ -5,6 +5,7 @@ use super::{
     even::Even,
     given::seed_of,
     groups::Groups,
+    grown::Grown,
     order::{EpochOrder, Order},
     table::Table,
 };
@@ -24,6 +25,8 @@ pub struct Sampler {
     pub order: Order,
     /// How samples of known lengths become batches; none where a batch has so many rows, a sample each.
     pub cut: Option<Cut>,
+    /// How many samples the source had in earlier epochs, where it has grown.
+    pub grown: Grown,
     /// The seed of every random choice.
     pub seed: u64,
     /// Rows of a batch; with a cut, its groups of samples.
@@ -45,9 +48,38 @@ impl Sampler {
         self.len == ENDLESS
     }
 
+    /// Returns how many samples the source had in an epoch.
+    pub fn samples_in(&self, epoch: u64) -> u64 {
+        self.grown.samples(epoch, self.len)
+    }
+
+    /// Returns how many samples there were up to which epoch, where that were fewer.
+    pub fn grown(&self) -> Vec<(u64, u64)> {
+        self.grown.stages()
+    }
+
+    /// Returns the sampler of an epoch: over the samples that the source had.
+    fn of_epoch(&self, epoch: u64) -> Self {
+        let len = self.samples_in(epoch);
+        if len == self.len { self.clone() } else { self.of_first(len) }
+    }
+
+    /// Returns the same sampler of the first samples alone, without what it knows of earlier epochs.
+    #[must_use]
+    pub fn of_first(&self, samples: u64) -> Self {
+        Self { len: samples, order: self.order.of_first(samples), grown: Grown::default(), ..self.clone() }
+    }
+
+    /// Takes how many samples the source had in earlier epochs: pairs of the last epoch and the samples up to it, both rising.
+    /// All clones of the sampler know it then, and no groups of epochs that they had.
+    pub fn give_grown(&self, table: Table) {
+        self.grown.give(table);
+        self.cut.iter().for_each(Cut::forget);
+    }
+
     /// Returns the length of an epoch: how many positions its global order has, over all ranks.
-    pub fn positions(&self) -> u64 {
-        self.order.positions(self.len)
+    pub fn positions(&self, epoch: u64) -> u64 {
+        self.order.positions(self.samples_in(epoch))
     }
 
     /// Tells whether it is known which samples an epoch has: indices that each epoch has of its own have been given, and
@@ -67,17 +99,19 @@ impl Sampler {
         let cut = self.cut.as_ref().filter(|cut| !cut.is_known(epoch))?;
         let is_known = self.order.is_known(epoch);
         let order = if is_known { self.order.clone() } else { self.order.with_drawn(self.seed, epoch) };
-        let order = &order.of_epoch(self.len, self.seed, epoch);
-        let (positions, is_random) = (self.positions(), self.order.is_random());
-        let Self { seed, drop_last, .. } = *self;
+        let Self { len, order, seed, drop_last, .. } = Self { order, ..self.clone() }.of_epoch(epoch);
+        let (positions, is_random) = (order.positions(len), order.is_random());
+        let order = &order.of_epoch(len, seed, epoch);
+        let spec = cut.spec().of_first(lengths, len)?;
+        let lengths = &lengths[..len as usize];
         let ordered = Ordered { order, positions, is_random, lengths, seed, epoch, drop_last };
-        Some(ordered.plan(cut.spec()).bytes())
+        Some(ordered.plan(&spec).bytes())
     }
 
     /// Returns how many units an epoch has that ranks and batches take in turn: positions, or the groups of a cut, which is
     /// none where they are not known.
     pub fn units(&self, epoch: u64) -> u64 {
-        self.cut.as_ref().map_or_else(|| self.positions(), |cut| cut.groups(epoch).count())
+        self.cut.as_ref().map_or_else(|| self.positions(epoch), |cut| cut.groups(epoch).count())
     }
 
     /// Takes the indices of an epoch, of an order that has others in each. All clones of the sampler have them then.
@@ -111,10 +145,11 @@ impl Sampler {
     /// The cursor is all that a resumed epoch needs to know: rank r of W takes the units cursor + r,
     /// cursor + r + W, and so on, whatever the number of ranks and the batch size were before.
     pub fn partition(&self, epoch: u64, cursor: u64) -> Partition {
-        let groups = self.cut.as_ref().map(|cut| cut.groups(epoch));
-        let units = groups.as_ref().map_or_else(|| self.positions(), Groups::count);
-        let order = self.order.of_epoch(self.len, self.seed, epoch);
-        Partition { sampler: self.clone(), units, order, groups, epoch, cursor: cursor.min(units) }
+        let sampler = self.of_epoch(epoch);
+        let groups = sampler.cut.as_ref().map(|cut| cut.groups(epoch));
+        let units = groups.as_ref().map_or_else(|| sampler.order.positions(sampler.len), Groups::count);
+        let order = sampler.order.of_epoch(sampler.len, sampler.seed, epoch);
+        Partition { sampler, units, order, groups, epoch, cursor: cursor.min(units) }
     }
 
     /// Returns how many units a rank gets, in all its batches, of so many.
@@ -320,7 +355,18 @@ mod tests {
 
     fn sampler(len: u64, batch_size: u32, world_size: u32, drop_last: bool, shuffle: bool) -> Sampler {
         let order = if shuffle { Order::Shuffled } else { Order::Source };
-        Sampler { len, order, cut: None, seed: 1, batch_size, drop_last, even: Even::Pad, rank: 0, world_size }
+        Sampler {
+            len,
+            order,
+            cut: None,
+            grown: Grown::default(),
+            seed: 1,
+            batch_size,
+            drop_last,
+            even: Even::Pad,
+            rank: 0,
+            world_size,
+        }
     }
 
     /// Blocks of so many samples each, the last one smaller; or all samples alike.
@@ -575,6 +621,24 @@ mod tests {
             prop_assert!(all.len() as u64 <= len + padding);
             all.dedup();
             prop_assert_eq!(all.len() as u64, len);
+        }
+
+        /// Up to an epoch there were fewer samples: these epochs are as they were, and all others as if it had always been so.
+        #[test]
+        fn epochs_before_a_source_grew_stay_what_they_were(
+            had in 1u64..200, more in 1u64..200, batch in 1u32..20, world in 1u32..5, shuffle: bool, cursor in 0u64..200,
+            block in prop::option::of(1u64..60),
+        ) {
+            let of = |len| in_blocks(sampler(len, batch, world, false, shuffle), block);
+            let grown = of(had + more);
+            grown.give_grown(Table::new([2, had].map(u64::to_ne_bytes).concat()));
+            for epoch in 0..5 {
+                let plain = of(if epoch <= 2 { had } else { had + more });
+                prop_assert_eq!(indices(&grown, epoch, cursor, None), indices(&plain, epoch, cursor, None));
+                prop_assert_eq!((grown.samples_in(epoch), grown.positions(epoch)), (plain.len, plain.positions(0)));
+                prop_assert_eq!(grown.audit(epoch), plain.audit(epoch));
+                prop_assert_eq!(grown.partition(epoch, 0).len(), plain.len);
+            }
         }
 
         #[test]
