@@ -335,6 +335,7 @@ impl Pipeline {
             functions.begin(key);
         }
         let mosaic = self.compiled.mosaic(key, self.source.len());
+        self.compiled.tell_mosaic(mosaic);
         let parts = parts(key.index, mosaic);
         let parts = parts.as_deref().unwrap_or_else(|| slice::from_ref(&key.index));
         let payload = |part: usize, field| {

@@ -43,7 +43,9 @@ class Making:
 
     def of_one(self, index: int | None) -> Making:
         """Returns what makes single samples, before transforms of whole batches: in the same order, or one alone."""
-        options = self._description["options"] | {"batch_size": 1, "drop_last": False, "on_error": "raise"}
+        # What is drawn is told by the thread that draws.
+        changed = {"batch_size": 1, "drop_last": False, "on_error": "raise", "threads_per_worker": 1}
+        options = self._description["options"] | changed
         order = self._order
         if index is not None:
             options["shuffle"] = False
@@ -56,8 +58,6 @@ class Making:
         forks, is_stream = self._forks, self._is_stream
         return Making(description, self._source, self._code, order, None, is_stream=is_stream, forks=forks)
 
-    def loader(self, ranks: Ranks, *, alone: bool = False) -> _native.Loader:
-        """Starts the loader of a trainer; `alone`, it has no workers."""
     def check_grown(self) -> None:
         """Raises `ValueError` where what becomes of samples depends on those that may have come behind them.
 
@@ -68,6 +68,8 @@ class Making:
                 "Loader.load_state_dict: grown must be False where a Mosaic before a Map draws from all samples"
             )
 
+    def loader(self, ranks: Ranks, *, alone: bool = False) -> _native.Loader:
+        """Starts the loader of a trainer; `alone`, it has no workers."""
         options = self._description["options"] | {"rank": ranks.rank, "world_size": ranks.world_size}
         if alone:
             options["num_workers"] = 0

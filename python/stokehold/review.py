@@ -10,6 +10,7 @@ from stokehold._native import Batch as NativeBatch
 from stokehold._native import Loader as NativeLoader
 from stokehold.arguments import counted
 from stokehold.checks import whole
+from stokehold.drawn import Sample, told
 from stokehold.epoch import Epoch
 from stokehold.making import Making
 from stokehold.orders.base import Order
@@ -123,8 +124,11 @@ class Reviewable:
             native.go_to(epoch, before)
             return next(Epoch(native, self._given, self._listed, is_endless=False))
 
-    def sample(self, index: int, epoch: int | None = None, position: int | None = None) -> dict[str, Any]:
+    def sample(self, index: int, epoch: int | None = None, position: int | None = None) -> Sample:
         """Makes one sample alone, in this process, with the bytes of its row: to look at what transforms make of it.
+
+        ``loader.sample(index).drawn`` is what was drawn for it: which crop, whether it was flipped, by which angle it
+        was rotated.
 
         The loader goes on as if nothing had been asked, and may be closed; what is said of `replay` holds here too. A
         bad sample raises its error, whatever `on_error` says. Transforms of whole batches are left out, since they need
@@ -139,7 +143,8 @@ class Reviewable:
                 not depend on it, and the epoch need not have the sample.
 
         Returns:
-            The sample's fields by name, without an axis of rows, as with ``batch_size=None``.
+            The sample's fields by name, without an axis of rows, as with ``batch_size=None``; and `Sample.drawn`, what
+            was drawn for each field, as ``{"image": [Drawn("RandomHorizontalFlip", {"applied": True})]}``.
 
         Raises:
             TypeError: A number is none; or the dataset is iterable, and nobody knows its samples.
@@ -162,14 +167,15 @@ class Reviewable:
             making, listed = self._making.of_one(None), self._listed
         with self._aside(making) as native:
             native.go_to(epoch, position or 0)
-            found = next(Epoch(native, lambda batch: (batch.indices[0], self._one(batch)), listed, is_endless=False))
-        if found[0] != index:
-            raise ValueError(
-                f"Loader.sample: position {position} of epoch {epoch} is that of sample {found[0]}, and index is "
-                f"{index}"
-            )
-        sample: dict[str, Any] = found[1]
-        return sample
+            listed(native, epoch)
+            batch, drawn = native.next_with_drawn(native.begin())
+            if batch is None or batch.indices[0] != index:
+                found = None if batch is None else batch.indices[0]
+                raise ValueError(
+                    f"Loader.sample: position {position} of epoch {epoch} is that of sample {found}, and index is "
+                    f"{index}"
+                )
+            return Sample(self._one(batch), told(drawn))
 
     def _check_again(self, what: str) -> None:
         """Raises an error where nothing can be made again."""

@@ -25,6 +25,7 @@ use super::{
     source::Source,
 };
 use crate::{
+    drawn,
     error::{Error, Result, SampleError},
     loader::{self, Builder, Description, Input, Launch},
     sampler::{Audit, Fault},
@@ -260,6 +261,17 @@ impl Loader {
     /// Returns the next batch of an iteration, or None at its end.
     fn next(&self, py: Python<'_>, iteration: u64) -> PyResult<Option<Batch>> {
         Ok(self.waiting(py, |tick| self.loader.next(iteration, tick))?.map(Batch))
+    }
+
+    /// Returns the next batch with what is drawn for it meanwhile in this thread, as JSON: of each transform its field, its
+    /// name and its parameters.
+    fn next_with_drawn(&self, py: Python<'_>, iteration: u64) -> PyResult<(Option<Batch>, String)> {
+        let (batch, drawn) = self.waiting(py, |tick| {
+            let (batch, drawn) = drawn::record(|| self.loader.next(iteration, tick));
+            Ok((batch?, drawn))
+        })?;
+        let drawn = serde_json::to_string(&drawn).map_err(|error| Error::Protocol(error.to_string()))?;
+        Ok((batch.map(Batch), drawn))
     }
 
     /// Makes the next iteration begin with this epoch.
