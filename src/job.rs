@@ -12,7 +12,9 @@ use crate::{
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
-    sampler::{Blocks, Cut, CutSpec, ENDLESS, Even, Given, Order, OrderSpec, Partition, Sampler, Shuffle, Table},
+    sampler::{
+        Blocks, Cut, CutSpec, ENDLESS, Even, Given, Grown, Order, OrderSpec, Partition, Sampler, Shuffle, Table,
+    },
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -245,13 +247,14 @@ impl Options {
             Some(cut) => Some(Cut::open(cut, len)?),
             None => None,
         };
-        let sampler = Sampler { len, order, cut, seed, batch_size, drop_last, even, rank, world_size };
+        let sampler =
+            Sampler { len, order, cut, grown: Grown::default(), seed, batch_size, drop_last, even, rank, world_size };
         match &self.cut {
-            Some(cut) if u32::try_from(sampler.positions()).is_err() => Err(Error::Config(format!(
+            Some(cut) if u32::try_from(sampler.positions(0)).is_err() => Err(Error::Config(format!(
                 "{}: an epoch must have at most {} samples, not {}",
                 cut.name(),
                 u32::MAX,
-                sampler.positions()
+                sampler.positions(0)
             ))),
             Some(_) | None => Ok(sampler),
         }

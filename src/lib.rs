@@ -52,6 +52,8 @@ pub mod stamp;
 #[doc(hidden)]
 pub mod pixel;
 
+#[doc(hidden)]
+pub mod drawn;
 pub mod rng;
 #[doc(hidden)]
 pub mod sampler;

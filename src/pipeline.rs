@@ -247,6 +247,11 @@ impl Pipeline {
         self.variants.first().finishes()
     }
 
+    /// Tells whether samples may be put together with others, which are drawn from all of the source.
+    pub fn draws_others(&self) -> bool {
+        self.variants.first().has_mosaic()
+    }
+
     /// Returns what one thread reads samples with.
     pub fn reader(&self) -> Box<dyn Reader + '_> {
         let reader = self.source.reader();
@@ -338,6 +343,7 @@ impl Pipeline {
             functions.begin(key);
         }
         let mosaic = compiled.mosaic(key, self.source.len());
+        compiled.tell_mosaic(mosaic);
         let parts = parts(key.index, mosaic);
         let parts = parts.as_deref().unwrap_or_else(|| slice::from_ref(&key.index));
         let payload = |part: usize, field| {

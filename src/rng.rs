@@ -166,6 +166,11 @@ impl Draws {
 pub struct Noise(u64);
 
 impl Noise {
+    /// Returns the number that tells it from any other noise.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     /// Returns the number at a position: uniform in [-1, 1), a multiple of 2^-23.
     #[inline]
     pub const fn at(self, position: u64) -> f32 {

@@ -53,6 +53,7 @@ const DATA_BRANCH: &[&str] = &[
     "buffer",
     "geometry",
     "pixel",
+    "drawn",
     "rng",
     "sampler",
     "function",

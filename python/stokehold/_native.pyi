@@ -421,9 +421,13 @@ class Loader:
     def fields(self) -> list[tuple[str, str, list[int | None], int | None]]: ...
     @property
     def samples(self) -> int: ...
+    def counts_of(self, epoch: int) -> tuple[int, int]:
+        """Returns the number of samples that the source had in an epoch, and how many that gives, over all ranks."""
     @property
-    def positions(self) -> int:
-        """The number of samples that an epoch gives, over all ranks."""
+    def grown(self) -> list[tuple[int, int]]:
+        """How many samples the source had up to which epoch, where that were fewer."""
+    def set_grown(self, grown: Sequence[tuple[int, int]]) -> None:
+        """Takes what another loader over the same source has of that."""
     @property
     def repeats(self) -> bool:
         """Whether the order may give a sample more than once in an epoch."""
@@ -453,8 +457,14 @@ class Loader:
         """The epoch that the next iteration begins with."""
     def begin(self) -> int: ...
     def next(self, iteration: int) -> Batch | None: ...
+    def next_with_drawn(self, iteration: int) -> tuple[Batch | None, str]:
+        """Returns the next batch, and as JSON what is drawn for it meanwhile in this thread.
+
+        Of each transform: its field, its name and its parameters.
+        """
     def set_epoch(self, epoch: int) -> None: ...
     def state(self) -> str: ...
-    def load_state(self, state: str) -> None: ...
+    def load_state(self, state: str, grown: bool) -> None:
+        """Loads a state from JSON; `grown` where the source may have more samples than it had."""
     def stats(self) -> dict[str, Any]: ...
     def close(self) -> None: ...

@@ -513,27 +513,33 @@ class Loader(Tellable, Reviewable):
 
         Batches handed out so far are behind it. It does not depend on the number of workers, the batch size or the
         world size (with a `Packing`; other cuts say themselves what a batch is), and is the same on every rank that has
-        had the same number of batches. With ``even="uneven"``, save
-        that of rank 0, which is the last one to come to an epoch's end.
+        had as many batches. With ``even="uneven"``, save that of rank 0, the last one to come to an epoch's end.
         """
         self._settle()
-        state: dict[str, Any] = json.loads(self._native.state())
-        return state
+        return dict(json.loads(self._native.state()))
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], *, grown: bool = False) -> None:
         """Makes the next iteration go on where `state_dict` was taken; nothing is replayed.
+
+        Args:
+            state_dict: What `state_dict` returned, of this loader or another one.
+            grown: Whether the source may have more samples, behind those that it had: the epoch goes on over those that
+                it had, the ones after it over all. See docs/orders.md.
 
         Raises:
             ValueError: The state is of another version, seed, order or source, or of other lengths of a `cut`; its
-                cursor is beyond the end, or in the middle of a sample that the cut keeps whole; or it is none.
-            TypeError: It is no mapping.
+                cursor is beyond the end, or in the middle of a sample that the cut keeps whole; or it is none. With
+                `grown`, the first samples are others, or the order or a `Mosaic` depends on all.
+            TypeError: It is no mapping, or `grown` no bool.
         """
         self._settle()
+        if grown := truth("Loader.load_state_dict: grown", grown):
+            self._making.check_grown()
         state = state_text(state_dict)
         epoch = as_integer(state_dict.get("epoch"))
         if epoch is not None and 0 <= epoch < 2**64 - 1:
             self._listed(self._native, epoch)
-        self._native.load_state(state)
+        self._native.load_state(state, grown)
         self._loads += 1
 
     def stats(self) -> dict[str, Any]:

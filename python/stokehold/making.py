@@ -54,7 +54,9 @@ class Making:
 
     def of_one(self, index: int | None, variant: int | None) -> Making:
         """Returns what makes single samples, before transforms of whole batches: in the same order, or one alone."""
-        options = self._description["options"] | {"batch_size": 1, "drop_last": False, "on_error": "raise"}
+        # What is drawn is told by the thread that draws.
+        changed = {"batch_size": 1, "drop_last": False, "on_error": "raise", "threads_per_worker": 1}
+        options = self._description["options"] | changed
         order = self._order
         if index is not None:
             options["shuffle"] = False
@@ -68,6 +70,16 @@ class Making:
         description = self._description | {"options": options, "recipe": recipe, "prefetch": 1}
         forks, is_stream = self._forks, self._is_stream
         return Making(description, self._source, self._code, order, None, is_stream=is_stream, forks=forks)
+
+    def check_grown(self) -> None:
+        """Raises `ValueError` where what becomes of samples depends on those that may have come behind them.
+
+        Where no `Map` gets samples, the core knows.
+        """
+        if self._code is not None and getattr(self._code.dataset, "draws_others", False):
+            raise ValueError(
+                "Loader.load_state_dict: grown must be False where a Mosaic before a Map draws from all samples"
+            )
 
     def loader(self, ranks: Ranks, *, alone: bool = False) -> _native.Loader:
         """Starts the loader of a trainer; `alone`, it has no workers."""

@@ -105,7 +105,15 @@ def mapped(
     elif before:
         raise ValueError("Loader: transforms: with a dataset of Python, a Map comes first")
     made = Mapped(samples, [Function(step.function, "array") for step in maps], names, rng)
+    made.draws_others = has_op(chains(before, []), "Mosaic")
     return MappedStream(made) if is_iterable(samples) else made
+
+
+def has_op(data: object, op: str) -> bool:
+    """Tells whether transforms, as plain data, have one of this name among them or within."""
+    if isinstance(data, Mapping):
+        return data.get("op") == op or any(has_op(each, op) for each in data.values())
+    return isinstance(data, list | tuple) and any(has_op(each, op) for each in data)
 
 
 def draws_of(draws: Mapping[str, str] | None) -> dict[str, str]:

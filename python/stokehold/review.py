@@ -10,6 +10,7 @@ from stokehold._native import Batch as NativeBatch
 from stokehold._native import Loader as NativeLoader
 from stokehold.arguments import counted
 from stokehold.checks import shown, whole
+from stokehold.drawn import Sample, told
 from stokehold.epoch import Epoch
 from stokehold.making import Making
 from stokehold.orders.base import Order
@@ -57,6 +58,7 @@ class Reviewable:
         """Gives a loader beside this one, which makes batches in this process: the same, or another for one rank."""
         native = making.loader(ALONE, alone=True) if making else self._making.loader(self._ranks, alone=True)
         try:
+            native.set_grown(self._native.grown)
             yield native
         finally:
             native.close()
@@ -73,10 +75,10 @@ class Reviewable:
             epoch: The epoch's number; the current one by default.
 
         Returns:
-            ``epoch``; ``samples``: of the source; ``positions``: of the epoch's order, which has one for each sample
-            where no `order` says otherwise; ``left_out``: those that no rank gets, because they cannot be shared
-            out evenly or fill no batch; ``ranks``: of each, its ``batches``, its ``rows``, the ``padding`` among them,
-            rows whose samples come again to even the ranks out, and a ``digest`` of its indices, which is
+            ``epoch``; ``samples``: of the source, in that epoch; ``positions``: of the epoch's order, which has one for
+            each sample where no `order` says otherwise; ``left_out``: those that no rank gets, because they cannot be
+            shared out evenly or fill no batch; ``ranks``: of each, its ``batches``, its ``rows``, the ``padding`` among
+            them, rows whose samples come again to even the ranks out, and a ``digest`` of its indices, which is
             ``xxhash.xxh3_64_intdigest`` of the bytes of all its ``batch.indices``.
 
         Raises:
@@ -124,8 +126,11 @@ class Reviewable:
 
     def sample(
         self, index: int, epoch: int | None = None, position: int | None = None, variant: int | None = None
-    ) -> dict[str, Any]:
+    ) -> Sample:
         """Makes one sample alone, in this process, with the bytes of its row: to look at what transforms make of it.
+
+        ``loader.sample(index).drawn`` is what was drawn for it: which crop, whether it was flipped, by which angle it
+        was rotated.
 
         The loader goes on as if nothing had been asked, and may be closed; what is said of `replay` holds here too. A
         bad sample raises its error, whatever `on_error` says. Transforms of whole batches are left out, since they need
@@ -142,7 +147,8 @@ class Reviewable:
                 None where batches have no variants.
 
         Returns:
-            The sample's fields by name, without an axis of rows, as with ``batch_size=None``.
+            The sample's fields by name, without an axis of rows, as with ``batch_size=None``; and `Sample.drawn`, what
+            was drawn for each field, as ``{"image": [Drawn("RandomHorizontalFlip", {"applied": True})]}``.
 
         Raises:
             TypeError: A number is none; or the dataset is iterable, and nobody knows its samples.
@@ -165,18 +171,20 @@ class Reviewable:
         if position is None:
             making, listed = self._making.of_one(index, variant), _nothing
         else:
-            position = whole("Loader.sample: position", position, 0, self._native.positions - 1, other=", or None")
+            positions = self._native.counts_of(epoch)[1]
+            position = whole("Loader.sample: position", position, 0, positions - 1, other=", or None")
             making, listed = self._making.of_one(None, variant), self._listed
         with self._aside(making) as native:
             native.go_to(epoch, position or 0)
-            found = next(Epoch(native, lambda batch: (batch.indices[0], self._one(batch)), listed, is_endless=False))
-        if found[0] != index:
-            raise ValueError(
-                f"Loader.sample: position {position} of epoch {epoch} is that of sample {found[0]}, and index is "
-                f"{index}"
-            )
-        sample: dict[str, Any] = found[1]
-        return sample
+            listed(native, epoch)
+            batch, drawn = native.next_with_drawn(native.begin())
+            if batch is None or batch.indices[0] != index:
+                found = None if batch is None else batch.indices[0]
+                raise ValueError(
+                    f"Loader.sample: position {position} of epoch {epoch} is that of sample {found}, and index is "
+                    f"{index}"
+                )
+            return Sample(self._one(batch), told(drawn))
 
     def _check_again(self, what: str) -> None:
         """Raises an error where nothing can be made again."""
@@ -206,10 +214,11 @@ def _audited(native: NativeLoader, epoch: int) -> dict[str, Any]:
         raise RuntimeError(f"Loader.audit: epoch {epoch} has {count} faults: {'; '.join(faults)}")
     names = ("batches", "rows", "padding", "digest")
     shares = [dict(zip(names, rank, strict=True)) for rank in ranks]
+    samples, positions = native.counts_of(epoch)
     return {
         "epoch": epoch,
-        "samples": native.samples,
-        "positions": native.positions,
+        "samples": samples,
+        "positions": positions,
         "left_out": left_out,
         "ranks": shares,
     }

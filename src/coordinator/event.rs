@@ -40,6 +40,8 @@ pub enum Event {
         /// The batch that it begins with.
         batch: u64,
     },
+    /// What has begun is not to go on; the trainer begins another iteration.
+    Cancelled,
     /// The trainer gives a slot back.
     Release {
         /// The slot.

@@ -49,5 +49,5 @@ pub use self::{
     schedule::{Schedule, ScheduleOptions},
     serve::serve,
     stats::PoolStats,
-    wire::{ErrorKind, Learned, PoolError, SourceFacts},
+    wire::{ErrorKind, First, Identity, Learned, PoolError, SourceFacts},
 };

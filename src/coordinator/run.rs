@@ -14,6 +14,7 @@ use super::{
     schedule::{Schedule, ScheduleOptions},
     stats::PoolStats,
     supervisor::Supervisor,
+    wire::{First, Identity},
     worker_process::Ending,
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     error::{Error, Result},
     job::Options,
     pipeline::Pipeline,
-    protocol::{Channel, Incoming, Reply, Request},
+    protocol::{Channel, Incoming, Reply, Request, TableOf},
     sampler::{Sampler, Table},
     shm::{Arena, Mailbox, Progress, SlotLayout},
     source::Source,
@@ -267,7 +268,17 @@ impl Coordinator {
                     Event::Grown { slots }
                 }
                 (Incoming::Message(Request::Table { epoch, of }), Some(fd)) => {
+                    if of == TableOf::Grown {
+                        // What has begun has it otherwise.
+                        self.take_in(Event::Cancelled);
+                    }
                     self.supervisor.give((epoch, of), Arc::new(SharedMemory::open(fd)?))?;
+                    continue;
+                }
+                (Incoming::Message(Request::First { samples }), _) => {
+                    let First { identity, draws_others } = First::of(&self.pipeline, samples);
+                    let Identity { samples, known, names } = identity;
+                    self.outbox.push_back(Reply::First { samples, known, names, draws_others });
                     continue;
                 }
                 (Incoming::Message(Request::Stats), _) => {

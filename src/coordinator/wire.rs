@@ -3,10 +3,12 @@
 use std::{ffi::OsString, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     error::{Error, Raised},
     field::{Field, Recipe},
+    pipeline::Pipeline,
     sampler::Blocks,
     source::Source,
 };
@@ -21,8 +23,56 @@ pub struct SourceFacts {
     /// The blocks that it is best read in, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<Blocks>,
-    /// What tells it from another one with as many samples and the same classes; see [`Source::identity`].
-    pub identity: u64,
+    /// What tells it from another one with as many samples and the same classes.
+    pub identity: Identity,
+}
+
+/// What tells the first samples of a source from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// How many samples.
+    pub samples: u64,
+    /// What the source says; see [`Source::identity`].
+    pub known: u64,
+    /// A hash of what some of them are called: the names of their files, without the folders that these lie in, or their keys.
+    pub names: u64,
+}
+
+/// What there is to know of the first samples of a source before a state of them is gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// What tells them from others.
+    pub identity: Identity,
+    /// Whether what becomes of them depends on those behind them, which are drawn to be put together with them.
+    pub draws_others: bool,
+}
+
+impl First {
+    /// Returns what there is to know of so many samples of a pipeline.
+    pub fn of(pipeline: &Pipeline, samples: u64) -> Self {
+        Self { identity: Identity::of(pipeline.source(), samples), draws_others: pipeline.draws_others() }
+    }
+}
+
+impl Identity {
+    /// Of how many samples names are looked at, the last one among them: when a file comes between others, those behind it have
+    /// other indices.
+    const NAMES: u64 = 16;
+
+    /// Returns what tells the first samples of a source, one or more, from others.
+    pub fn of(source: &dyn Source, samples: u64) -> Self {
+        let samples = samples.clamp(1, source.len());
+        let mut hash = Xxh3::new();
+        let count = if source.is_stream() { 0 } else { Self::NAMES.min(samples) };
+        for number in 1..=count {
+            let index = (u128::from(samples) * u128::from(number) / u128::from(count)) as u64 - 1;
+            let key = source.key(index);
+            let name = key.rsplit('/').next().unwrap_or(&key);
+            hash.update(&(name.len() as u64).to_le_bytes());
+            hash.update(name.as_bytes());
+        }
+        Self { samples, known: source.identity(samples), names: hash.digest() }
+    }
 }
 
 impl SourceFacts {
@@ -32,8 +82,15 @@ impl SourceFacts {
             len: source.len(),
             classes: source.classes().to_vec(),
             blocks: source.blocks().map(Arc::unwrap_or_clone),
-            identity: source.identity(),
+            identity: Identity::of(source, source.len()),
         }
+    }
+
+    /// Returns the facts of the first samples alone, which are told from others by this.
+    #[must_use]
+    pub fn of_first(&self, identity: Identity) -> Self {
+        let blocks = self.blocks.as_ref().map(|blocks| blocks.of_first(identity.samples));
+        Self { len: identity.samples, blocks, identity, ..self.clone() }
     }
 }
 

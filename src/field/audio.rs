@@ -135,6 +135,7 @@ mod fill {
     use super::{Audio, Row};
     use crate::{
         decode::audio::{Clip, Kernel},
+        drawn,
         error::{Failure, Stage},
         field::fill::{Fill, Sample},
         spec::DType,
@@ -202,7 +203,9 @@ mod fill {
                 sample.take((samples * planes.len() * size_of::<f32>()) as u64, "the silence behind a clip")?;
             }
             let first = if random_crop && spare > 0 {
-                sample.key.rng(CROP + self.at as u64).below(spare + 1) as usize
+                let first = sample.key.rng(CROP + self.at as u64).below(spare + 1);
+                drawn::of(self.chain.name(), "Audio", || drawn::tell(|| [("start", first.into())]));
+                first as usize
             } else {
                 0
             };

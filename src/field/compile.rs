@@ -15,6 +15,7 @@ use super::{
     tokens::TokensFill,
 };
 use crate::{
+    drawn,
     error::{Failure, Result},
     function::Functions,
     rng::Key,
@@ -31,7 +32,7 @@ pub struct Compiled {
     specs: Vec<FieldSpec>,
     made: MadeFields,
     /// How samples are put together, if they are, and what that draws by.
-    mosaic: Option<(Arc<Mosaic>, u64)>,
+    mosaic: Option<(String, Arc<Mosaic>, u64)>,
 }
 
 impl Compiled {
@@ -93,14 +94,21 @@ impl Compiled {
 
     /// Draws the samples that are put together with sample `key.index` of a source of so many, where some are.
     pub(crate) fn mosaic(&self, key: Key, len: u64) -> Option<Drawn> {
-        let (mosaic, op) = self.mosaic.as_ref()?;
+        let (_, mosaic, op) = self.mosaic.as_ref()?;
         mosaic.draw(len, &mut key.rng(*op))
     }
 
     /// Tells whether the samples that are put together with another one are the same by other transforms.
     pub(super) fn draws_others_as(&self, other: &Self) -> bool {
-        let drawn = |compiled: &Self| compiled.mosaic.as_ref().map(|(mosaic, op)| (mosaic.p.to_bits(), *op));
+        let drawn = |compiled: &Self| compiled.mosaic.as_ref().map(|(_, mosaic, op)| (mosaic.p.to_bits(), *op));
         drawn(self) == drawn(other)
+    }
+
+    /// Tells what was drawn for putting samples together, where some are.
+    pub(crate) fn tell_mosaic(&self, drawn: Option<Drawn>) {
+        if let Some((field, ..)) = &self.mosaic {
+            drawn::of(field, "Mosaic", || Drawn::tell(drawn));
+        }
     }
 
     /// Tells whether samples may be put together with others.

@@ -60,8 +60,8 @@ impl<'a> Relations<'a> {
         Ok(Some(found))
     }
 
-    /// Returns how samples are put together, if they are, and what that draws by.
-    pub(super) fn mosaic(&self) -> Result<Option<(Arc<Mosaic>, u64)>> {
+    /// Returns how samples are put together, if they are: of which field, and what that draws by.
+    pub(super) fn mosaic(&self) -> Result<Option<(String, Arc<Mosaic>, u64)>> {
         let samples = |op: &Numbered| match &op.role {
             transform::Role::Samples(mosaic) => Some((Arc::clone(mosaic), op.op)),
             transform::Role::Decoding(_)
@@ -75,7 +75,7 @@ impl<'a> Relations<'a> {
         };
         let mut all =
             self.ops.iter().enumerate().flat_map(|(at, ops)| ops.iter().filter_map(samples).map(move |op| (at, op)));
-        let Some((image, mosaic)) = all.next() else { return Ok(None) };
+        let Some((image, (mosaic, op))) = all.next() else { return Ok(None) };
         if let Some((other, _)) = all.next() {
             return Err(self.refused(other, "has a second Mosaic: a sample is put together with others once"));
         }
@@ -88,7 +88,7 @@ impl<'a> Relations<'a> {
                 return Err(self.refused(at, what));
             }
         }
-        Ok(Some(mosaic))
+        Ok(Some((self.fields[image].name.clone(), mosaic, op)))
     }
 
     /// Returns of how many samples the rows of a field may be put together.

@@ -20,7 +20,7 @@ use super::{
     shared_cut::SharedCut,
     shared_order::SharedOrder,
     shared_source::{bytes_of, shared},
-    state::{Iterations, State},
+    state::Iterations,
     stats::{Stats, TrainerStats},
     tick::{TICK, Tick},
 };
@@ -49,20 +49,22 @@ pub(super) enum Backend {
 /// All methods take `&self`; two threads may share a loader, and each batch goes to one of them.
 pub struct Loader {
     fields: Arc<[Vec<FieldSpec>]>,
-    options: Options,
-    sampler: Sampler,
-    facts: SourceFacts,
-    backend: Mutex<Backend>,
+    pub(super) options: Options,
+    pub(super) sampler: Sampler,
+    pub(super) facts: SourceFacts,
+    pub(super) backend: Mutex<Backend>,
     /// The part of the pool that needs no lock of it, until the loader is closed.
     handle: Mutex<Option<PoolHandle>>,
     /// What was reported before the loader was closed, and nobody has taken.
     reported: Mutex<Vec<String>>,
     closed: AtomicBool,
-    iterations: Mutex<Iterations>,
+    pub(super) iterations: Mutex<Iterations>,
     /// The epoch whose indices were given last, and these, where each epoch has others.
     indices: Mutex<Option<(u64, Arc<SharedMemory>)>>,
+    /// How many samples the source had in earlier epochs, as long as the pool has not been told.
+    pub(super) unsent_grown: Mutex<Option<Arc<SharedMemory>>>,
     /// What makes the groups of epochs, where there is a cut.
-    planner: Option<Planner>,
+    pub(super) planner: Option<Planner>,
     stats: Mutex<TrainerStats>,
     /// The process that made the loader; a fork of it must not touch its sockets.
     owner: u32,
@@ -99,6 +101,7 @@ impl Loader {
             closed: AtomicBool::new(false),
             iterations: Mutex::default(),
             indices: Mutex::default(),
+            unsent_grown: Mutex::default(),
             planner: cut.map(Planner::new),
             stats: Mutex::default(),
             owner: std::process::id(),
@@ -126,9 +129,14 @@ impl Loader {
         self.sampler.len
     }
 
+    /// Returns how many samples the source had in an epoch: as many as it has, unless a state says that it has grown.
+    pub fn samples_in(&self, epoch: u64) -> u64 {
+        self.sampler.samples_in(epoch)
+    }
+
     /// Returns how many samples an epoch gives, over all ranks: those of the source, unless the order says otherwise.
-    pub fn positions(&self) -> u64 {
-        self.sampler.positions()
+    pub fn positions(&self, epoch: u64) -> u64 {
+        self.sampler.positions(epoch)
     }
 
     /// Returns the names of the classes, where the source has any.
@@ -148,7 +156,7 @@ impl Loader {
     }
 
     /// Sees to it that the groups of an epoch are known, where there is a cut.
-    fn plan(&self, epoch: u64) -> Result<()> {
+    pub(super) fn plan(&self, epoch: u64) -> Result<()> {
         self.planner.as_ref().map_or(Ok(()), |planner| planner.plan(&self.sampler, epoch))
     }
 
@@ -228,10 +236,15 @@ impl Loader {
     /// Makes the next iteration begin at a position of an epoch, or at a group of a cut; of an epoch that was read with other
     /// cuts [before](Self::earlier), at one of those that it has since.
     pub fn go_to(&self, epoch: u64, position: u64, earlier: Vec<Earlier>) {
+        self.set_earlier(epoch, earlier);
+        lock(&self.iterations).load(epoch, position);
+    }
+
+    /// Takes the cuts that an epoch was read with before.
+    pub(super) fn set_earlier(&self, epoch: u64, earlier: Vec<Earlier>) {
         if let Some(planner) = &self.planner {
             planner.go_on(&self.sampler, epoch, earlier);
         }
-        lock(&self.iterations).load(epoch, position);
     }
 
     /// Returns the cuts that an epoch was read with before a state of it was loaded.
@@ -261,6 +274,11 @@ impl Loader {
         let (epoch, _) = iterations.upcoming();
         if !self.sampler.is_known(epoch) {
             return Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")));
+        }
+        if let Backend::Pool(pool) = &mut *backend
+            && let Some(memory) = lock(&self.unsent_grown).take()
+        {
+            pool.give(0, TableOf::Grown, memory)?;
         }
         if let Backend::Pool(pool) = &mut *backend
             && let Some((given, memory)) = &*lock(&self.indices)
@@ -340,8 +358,8 @@ impl Loader {
     /// of it that has begun, as long as nothing of it has come.
     pub fn set_epoch(&self, epoch: u64) {
         let begins_anew = lock(&self.iterations).set_epoch(epoch);
-        if let Some(planner) = self.planner.as_ref().filter(|_| begins_anew) {
-            planner.go_on(&self.sampler, epoch, Vec::new());
+        if begins_anew {
+            self.set_earlier(epoch, Vec::new());
         }
     }
 
@@ -358,39 +376,6 @@ impl Loader {
     /// Returns how many batches of an iteration are still to come; none of one that has ended.
     pub fn remaining_of(&self, generation: u64) -> u64 {
         lock(&self.iterations).remaining_of(generation)
-    }
-
-    /// Returns where the loader is: the batches handed out so far are behind, all others before it.
-    pub fn state(&self) -> State {
-        let (epoch, cursor) = lock(&self.iterations).reached();
-        self.state_at(epoch, cursor)
-    }
-
-    /// Makes the next iteration begin where `state` was taken, with any number of workers, batch size and world size.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a state of another version, seed, order or source, with a cursor beyond its end, or in the middle
-    /// of a sample that the cut keeps whole.
-    pub fn load_state(&self, state: &State) -> Result<()> {
-        let epoch = state.epoch;
-        let own = self.state_at(epoch, state.cursor);
-        state.check(&own, self.sampler.is_endless())?;
-        let (earlier, cursor) = state.continued(&own)?;
-        let before = self.earlier(epoch);
-        if let Some(planner) = &self.planner {
-            planner.go_on(&self.sampler, epoch, earlier);
-        }
-        let planned = self.plan(epoch).and_then(|()| State::check_cursor(cursor, self.sampler.units(epoch)));
-        if let (Err(_), Some(planner)) = (&planned, &self.planner) {
-            planner.go_on(&self.sampler, epoch, before);
-        }
-        planned?;
-        lock(&self.iterations).load(epoch, cursor);
-        Ok(())
-    }
-
-    fn state_at(&self, epoch: u64, cursor: u64) -> State {
-        State::new(&self.sampler, &self.facts, self.options.num_workers, (epoch, cursor), self.earlier(epoch))
     }
 
     /// Returns what the loader has done so far.
@@ -439,7 +424,7 @@ impl Loader {
 
     /// Waits for the pool, for a while, and calls `tick` unless something has come soon after the last call. Nothing is
     /// locked meanwhile: other threads, and signal handlers that run in `tick`, may do what they like with the loader.
-    fn wait(&self, tick: Tick<'_>, ticked: &mut Instant) -> Result<()> {
+    pub(super) fn wait(&self, tick: Tick<'_>, ticked: &mut Instant) -> Result<()> {
         let handle = lock(&self.handle).clone();
         let has_come = handle.map_or(Ok(false), |handle| handle.wait())?;
         if has_come && ticked.elapsed() < TICK {
@@ -470,7 +455,7 @@ impl Loader {
         }
     }
 
-    fn check_usable(&self) -> Result<()> {
+    pub(super) fn check_usable(&self) -> Result<()> {
         let (owner, here) = (self.owner, std::process::id());
         if self.closed.load(Ordering::Acquire) {
             if owner == here {
@@ -487,7 +472,7 @@ impl Loader {
     }
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::Usage("this loader is closed".into())
 }
 

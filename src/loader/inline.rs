@@ -15,6 +15,7 @@ use super::{
     stats::{Stats, TrainerStats},
 };
 use crate::{
+    coordinator::First,
     counters::Counters,
     error::{Error, Result, Room, SampleError},
     job::Options,
@@ -79,6 +80,11 @@ impl Inline {
             done,
             quarantine: Quarantine::default(),
         })
+    }
+
+    /// Returns what there is to know of the first samples of the source.
+    pub(super) fn first(&self, samples: u64) -> First {
+        First::of(self.filler.pipeline(), samples)
     }
 
     /// Makes a batch; none where its stream has ended.

@@ -15,6 +15,7 @@ mod pool;
 mod pool_handle;
 mod pulse;
 mod ranks;
+mod resume;
 mod shared_cut;
 mod shared_order;
 mod shared_source;

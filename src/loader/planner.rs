@@ -44,6 +44,18 @@ impl Planner {
         }
     }
 
+    /// Returns the lengths of all samples.
+    pub(super) fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    /// Forgets the groups of all epochs.
+    pub(super) fn forget(&self) {
+        *lock(&self.ahead) = None;
+        lock(&self.made).clear();
+        lock(&self.sent).clear();
+    }
+
     /// Sees to it that the groups of an epoch are known.
     pub(super) fn plan(&self, sampler: &Sampler, epoch: u64) -> Result<()> {
         if sampler.is_known(epoch) {

@@ -19,7 +19,7 @@ use super::{
     tick::{TICK, Tick},
 };
 use crate::{
-    coordinator::{Learned, PoolError, PoolStats, SourceFacts},
+    coordinator::{First, Identity, Learned, PoolError, PoolStats, SourceFacts},
     error::{Error, Result, SampleError, Stage},
     job::LoaderDescription,
     pipeline::Pipeline,
@@ -86,6 +86,8 @@ pub(super) struct Pool {
     asked: u64,
     answered: u64,
     answer: Option<PoolStats>,
+    /// What was told of first samples of the source, and nobody has taken.
+    firsts: Vec<First>,
 }
 
 impl Pool {
@@ -132,6 +134,7 @@ impl Pool {
             asked: 0,
             answered: 0,
             answer: None,
+            firsts: Vec::new(),
         };
         let greeted = pool.greet(&text, slots, memory, tick);
         if greeted.is_err() {
@@ -257,6 +260,9 @@ impl Pool {
                         self.answer = Some(self.read(len)?);
                     }
                 }
+                Incoming::Message(Reply::First { samples, known, names, draws_others }) => {
+                    self.firsts.push(First { identity: Identity { samples, known, names }, draws_others });
+                }
                 Incoming::Message(reply) => return Ok(Some(reply)),
                 Incoming::Closed => return Err(self.ended()),
                 Incoming::Empty if self.pulse.is_due() && self.is_gone() => return Err(self.ended()),
@@ -358,6 +364,7 @@ impl Pool {
             Reply::Up { .. }
             | Reply::Over { .. }
             | Reply::Stats { .. }
+            | Reply::First { .. }
             | Reply::Ended { .. }
             | Reply::Lost { .. }
             | Reply::Learned { .. } => {}
@@ -490,6 +497,23 @@ impl Pool {
             self.check_pulse()?;
         }
         Ok(answer.map(|of_pool| self.stats(waits, of_pool)))
+    }
+
+    /// Asks what there is to know of the first samples of the source.
+    pub(super) fn ask_first(&mut self, samples: u64) -> Result<()> {
+        self.send(Request::First { samples }, None)
+    }
+
+    /// Returns that if it has come.
+    pub(super) fn try_first(&mut self, samples: u64) -> Result<Option<First>> {
+        while let Some(reply) = self.receive()? {
+            self.inbox.push_back(reply);
+        }
+        let found = self.firsts.iter().position(|first| first.identity.samples == samples);
+        if found.is_none() {
+            self.check_pulse()?;
+        }
+        Ok(found.map(|at| self.firsts.swap_remove(at)))
     }
 
     fn stats(&self, waits: &TrainerStats, of_pool: PoolStats) -> Stats {

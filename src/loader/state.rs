@@ -38,6 +38,15 @@ pub struct State {
     pub epoch: u64,
     /// How many samples of the epoch's global order have been handed out, over all ranks; with a cut, groups of them.
     pub cursor: u64,
+    /// How many samples the source had, where samples do not come as streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u64>,
+    /// A hash of what some of them are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
+    /// How many samples there were up to which epoch, where that were fewer: pairs of the last epoch and the samples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grown: Vec<(u64, u64)>,
 }
 
 /// What a state says of an order.
@@ -107,6 +116,7 @@ impl State {
     pub(super) fn new(
         sampler: &Sampler,
         facts: &SourceFacts,
+        cut: Option<&CutSpec>,
         num_workers: u32,
         (epoch, cursor): (u64, u64),
         earlier: Vec<Earlier>,
@@ -128,8 +138,8 @@ impl State {
             hash.update(&(class.len() as u64).to_le_bytes());
             hash.update(class.as_bytes());
         }
-        if facts.identity != 0 {
-            hash.update(&facts.identity.to_le_bytes());
+        if facts.identity.known != 0 {
+            hash.update(&facts.identity.known.to_le_bytes());
         }
         if sampler.is_endless() {
             for part in [sampler.batch_size, sampler.rank, sampler.world_size, num_workers.max(1)] {
@@ -138,8 +148,20 @@ impl State {
         }
         let fingerprint = format!("{:032x}", hash.digest128());
         let order = OrderState::of(&sampler.order, (epoch, cursor));
-        let cut = sampler.cut.as_ref().map(|cut| CutState::of(cut.spec(), earlier));
-        Self { version: VERSION, fingerprint, order, cut, seed: sampler.seed, epoch, cursor }
+        let cut = cut.map(|cut| CutState::of(cut, earlier));
+        let len = (!sampler.is_endless()).then_some(sampler.len);
+        Self {
+            version: VERSION,
+            fingerprint,
+            order,
+            cut,
+            seed: sampler.seed,
+            epoch,
+            cursor,
+            samples: len,
+            names: len.map(|_| format!("{:016x}", facts.identity.names)),
+            grown: Vec::new(),
+        }
     }
 
     /// Returns with which cuts the epoch was read before a loader goes on here whose own state is `own`, and at which cursor
@@ -174,8 +196,8 @@ impl State {
         Ok((earlier, 0))
     }
 
-    /// Checks that a loader whose state is `own` at its beginning can go on from this one.
-    pub(super) fn check(&self, own: &Self, is_stream: bool) -> Result<()> {
+    /// Checks that a loader whose state would be `own` at the same position can go on here.
+    pub(super) fn check(&self, own: &Self) -> Result<()> {
         // Of a cut that goes by no lengths, the inner one is none.
         let lengths = |state: &Self| state.cut.as_ref().map(|cut| cut.lengths.clone());
         let what = if self.version != own.version {
@@ -184,9 +206,20 @@ impl State {
             format!("was taken with seed {}, and this loader has seed {}", self.seed, own.seed)
         } else if self.order != own.order {
             self.of_another_order(own)
+        } else if let (Some(had), Some(now)) = (self.samples, own.samples)
+            && had != now
+        {
+            let advice = if had < now {
+                "; where it has only grown, load_state_dict(state, grown=True) goes on over those that it had"
+            } else {
+                ""
+            };
+            format!(
+                "was taken from another source, or of other samples: {had} of them, and this loader has {now}{advice}"
+            )
         } else if lengths(self) != lengths(own) {
             self.of_another_cut(own)
-        } else if self.fingerprint != own.fingerprint && is_stream {
+        } else if self.fingerprint != own.fingerprint && own.samples.is_none() {
             "was taken from another source, or with another number of workers, batch size, rank or world size, which \
              streams depend on"
                 .to_owned()
@@ -198,7 +231,19 @@ impl State {
         } else {
             return Ok(());
         };
-        Err(Error::Config(format!("this state cannot be resumed: it {what}")))
+        Err(refused(what))
+    }
+
+    /// Checks that samples were called as the first ones of a source are, of which `own` would be the state.
+    pub(super) fn check_names(&self, own: &Self) -> Result<()> {
+        if self.names == own.names {
+            return Ok(());
+        }
+        let samples = own.samples.unwrap_or(0);
+        Err(refused(format!(
+            "was taken of {samples} samples that are not the first ones of this source, by their names: some came before \
+             them or between them, or they were renamed; sh.concat([before, more]) puts more behind them"
+        )))
     }
 
     fn of_another_order(&self, own: &Self) -> String {
@@ -231,10 +276,12 @@ impl State {
         if cursor <= positions {
             return Ok(());
         }
-        Err(Error::Config(format!(
-            "this state cannot be resumed: it has cursor {cursor}, and an epoch has {positions} samples"
-        )))
+        Err(refused(format!("has cursor {cursor}, and an epoch has {positions} samples")))
     }
+}
+
+fn refused(what: impl std::fmt::Display) -> Error {
+    Error::Config(format!("this state cannot be resumed: it {what}"))
 }
 
 /// The last epoch, which nobody reaches by counting, comes again.
@@ -376,15 +423,29 @@ impl Iterations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sampler::{Blocks, Even, Given, OrderSpec, Table};
+    use crate::{
+        coordinator::Identity,
+        sampler::{Blocks, Even, Given, Grown, OrderSpec, Table},
+    };
 
     fn sampler() -> Sampler {
         let (order, even) = (Order::Shuffled, Even::Pad);
-        Sampler { len: 10, order, cut: None, seed: 3, batch_size: 4, drop_last: false, even, rank: 0, world_size: 1 }
+        Sampler {
+            len: 10,
+            order,
+            cut: None,
+            grown: Grown::default(),
+            seed: 3,
+            batch_size: 4,
+            drop_last: false,
+            even,
+            rank: 0,
+            world_size: 1,
+        }
     }
 
     fn state_of(sampler: &Sampler, facts: &SourceFacts, cursor: u64) -> State {
-        State::new(sampler, facts, 0, (0, cursor), Vec::new())
+        State::new(sampler, facts, None, 0, (0, cursor), Vec::new())
     }
 
     #[test]
@@ -442,13 +503,13 @@ mod tests {
 
     #[test]
     fn a_state_says_why_it_does_not_fit() {
-        let facts = SourceFacts { len: 10, classes: vec!["a".into(), "b".into()], blocks: None, identity: 0 };
+        let facts =
+            SourceFacts { len: 10, classes: vec!["a".into(), "b".into()], blocks: None, identity: Identity::default() };
         let own = state_of(&sampler(), &facts, 0);
         for (epoch, cursor) in [(7, 9), (u64::MAX - 1, 10)] {
-            assert!(State { epoch, cursor, ..own.clone() }.check(&own, false).is_ok());
-            assert!(State::check_cursor(cursor, 10).is_ok());
+            assert!(State { epoch, cursor, ..own.clone() }.check(&own).is_ok());
         }
-        let reason = |state: State| state.check(&own, false).unwrap_err().to_string();
+        let reason = |state: State| state.check(&own).unwrap_err().to_string();
         assert!(reason(State { version: 9, ..own.clone() }).contains("version 9"));
         assert!(reason(State { seed: 1, ..own.clone() }).contains("seed 1"));
         for cursor in [11, u64::MAX] {
@@ -456,9 +517,17 @@ mod tests {
             assert!(reason.contains(&format!("cursor {cursor}, and an epoch has 10")));
         }
         assert!(reason(State { epoch: u64::MAX, ..own.clone() }).contains("no epoch could follow"));
+        let of = |samples| reason(State { samples: Some(samples), ..own.clone() });
+        assert!(
+            of(9).ends_with("goes on over those that it had") && of(9).contains("9 of them, and this loader has 10")
+        );
+        assert!(of(11).ends_with("11 of them, and this loader has 10"));
+        assert!(State { names: None, ..own.clone() }.check(&own).is_ok());
+        let renamed = State { names: Some("x".into()), ..own.clone() }.check_names(&own).unwrap_err().to_string();
+        assert!(renamed.contains("10 samples that are not the first ones of this source"));
         let fewer = SourceFacts { classes: vec!["a".into()], ..facts.clone() };
         assert!(reason(state_of(&sampler(), &fewer, 0)).contains("another source"));
-        let selected = SourceFacts { identity: 1, ..facts.clone() };
+        let selected = SourceFacts { identity: Identity { known: 1, ..Identity::default() }, ..facts.clone() };
         assert!(reason(state_of(&sampler(), &selected, 0)).contains("another source"));
         let blocks = |ends: &[u64], window| Order::Blocks(Arc::new(Blocks { ends: ends.to_vec(), window }));
         let orders = [Order::Source, blocks(&[4, 10], 1), blocks(&[4, 10], 2), blocks(&[5, 10], 1)];
@@ -471,7 +540,7 @@ mod tests {
 
     #[test]
     fn a_state_of_another_order_says_which() {
-        let facts = SourceFacts { len: 10, classes: Vec::new(), blocks: None, identity: 0 };
+        let facts = SourceFacts { len: 10, classes: Vec::new(), blocks: None, identity: Identity::default() };
         let with = |made: Result<(OrderSpec, Vec<u8>)>| {
             let (spec, table) = made.unwrap();
             let order = Order::Given(Given::open(&spec, Some(Table::new(table)), 10).unwrap());
@@ -480,9 +549,9 @@ mod tests {
         let (three, two) = (with(OrderSpec::repeated(3, None)), with(OrderSpec::repeated(2, None)));
         let (listed, shuffled) = (with(OrderSpec::explicit(&[1, 2])), state_of(&sampler(), &facts, 0));
         let json = serde_json::to_string(&three).unwrap();
-        assert!(json.contains(r#""order":{"name":"Repeated","digest":""#) && json.len() < 300, "{json}");
-        assert!(serde_json::from_str::<State>(&json).unwrap().check(&three, false).is_ok());
-        let reason = |state: &State, own: &State| state.check(own, false).unwrap_err().to_string();
+        assert!(json.contains(r#""order":{"name":"Repeated","digest":""#) && json.len() < 360, "{json}");
+        assert!(serde_json::from_str::<State>(&json).unwrap().check(&three).is_ok());
+        let reason = |state: &State, own: &State| state.check(own).unwrap_err().to_string();
         assert!(reason(&three, &two).contains("another Repeated"));
         assert!(reason(&three, &listed).contains("with order=Repeated, and this loader has order=Explicit"));
         assert!(reason(&three, &shuffled).contains("with order=Repeated, and this loader has no order="));

@@ -119,7 +119,7 @@ pub enum Work {
     Finish,
 }
 
-/// What a table says of an epoch.
+/// What a table says of an epoch, or of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum TableOf {
@@ -127,6 +127,8 @@ pub enum TableOf {
     Order = 0,
     /// Which samples come together.
     Cut = 1,
+    /// How many samples the source had in earlier epochs. It is one for all epochs, given as that of epoch 0.
+    Grown = 2,
 }
 
 impl TableOf {
@@ -134,6 +136,7 @@ impl TableOf {
         match number {
             0 => Some(Self::Order),
             1 => Some(Self::Cut),
+            2 => Some(Self::Grown),
             _ => None,
         }
     }
@@ -224,6 +227,11 @@ pub enum Request {
     Segment,
     /// Write the statistics into the trainer's mailbox.
     Stats,
+    /// Say what there is to know of the source's first samples.
+    First {
+        /// How many samples.
+        samples: u64,
+    },
     /// The first message: the descriptor of the trainer's mailbox comes with it, the loader's description lies in there.
     Boot {
         /// The description's length.
@@ -291,6 +299,17 @@ pub enum Reply {
     Stats {
         /// Their length.
         len: u32,
+    },
+    /// What there is to know of the source's first samples.
+    First {
+        /// How many samples.
+        samples: u64,
+        /// What the source says that tells them from others.
+        known: u64,
+        /// A hash of what some of them are called.
+        names: u64,
+        /// Whether what becomes of them depends on those behind them.
+        draws_others: bool,
     },
     /// A sample needs more room than rows have. Nothing is done until the trainer gives a new arena.
     Outgrown {
@@ -392,6 +411,7 @@ impl Wire for Request {
             Self::Release { slot } => Frame { kind: 22, slot, ..Frame::default() },
             Self::Segment => Frame { kind: 23, ..Frame::default() },
             Self::Stats => Frame { kind: 24, ..Frame::default() },
+            Self::First { samples } => Frame { kind: 29, a: samples, ..Frame::default() },
             Self::Boot { len, by_main_thread } => {
                 Frame { kind: 25, n: len, a: u64::from(by_main_thread), ..Frame::default() }
             }
@@ -411,6 +431,7 @@ impl Wire for Request {
             26 => Some(Self::Bytes),
             27 => Some(Self::Grow { field: n, places: a }),
             28 => Some(Self::Table { epoch: a, of: TableOf::of(n)? }),
+            29 => Some(Self::First { samples: a }),
             _ => None,
         }
     }
@@ -429,6 +450,9 @@ impl Wire for Reply {
             }
             Self::Ended { generation } => Frame { kind: 39, a: generation, ..Frame::default() },
             Self::Stats { len } => Frame { kind: 35, n: len, ..Frame::default() },
+            Self::First { samples, known, names, draws_others } => {
+                Frame { kind: 40, n: draws_others.into(), a: samples, b: known, c: names, ..Frame::default() }
+            }
             Self::Lost { slots } => Frame { kind: 36, n: slots, ..Frame::default() },
             Self::Outgrown { field, places } => Frame { kind: 38, n: field, a: places, ..Frame::default() },
             Self::Learned { len } => Frame { kind: 37, n: len, ..Frame::default() },
@@ -436,7 +460,7 @@ impl Wire for Reply {
     }
 
     fn from_frame(frame: &Frame) -> Option<Self> {
-        let &Frame { kind, n, a, b, slot, rows, .. } = frame;
+        let &Frame { kind, n, a, b, c, slot, rows, .. } = frame;
         match kind {
             31 => Some(Self::Up { len: n }),
             32 => Some(Self::Over { len: n }),
@@ -447,6 +471,7 @@ impl Wire for Reply {
             37 => Some(Self::Learned { len: n }),
             39 => Some(Self::Ended { generation: a }),
             38 => Some(Self::Outgrown { field: n, places: a }),
+            40 => Some(Self::First { samples: a, known: b, names: c, draws_others: n != 0 }),
             _ => None,
         }
     }
@@ -519,7 +544,7 @@ mod tests {
             round_trip(Command::Segment);
             round_trip(Command::Post { len: n });
             round_trip(Command::Memory);
-            for of in [TableOf::Order, TableOf::Cut] {
+            for of in [TableOf::Order, TableOf::Cut, TableOf::Grown] {
                 round_trip(Command::Table { epoch: a, of });
                 round_trip(Request::Table { epoch: a, of });
             }
@@ -533,6 +558,8 @@ mod tests {
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);
             round_trip(Request::Stats);
+            round_trip(Request::First { samples: a });
+            round_trip(Reply::First { samples: a, known: b, names: c, draws_others: finishes });
             round_trip(Request::Boot { len: n, by_main_thread: n % 2 == 0 });
             round_trip(Request::Bytes);
             round_trip(Reply::Up { len: n });

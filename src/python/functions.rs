@@ -19,6 +19,7 @@ use super::{
     randomness::Randomness,
 };
 use crate::{
+    drawn,
     error::{Error, Failure, Result, Stage},
     function::{Array, BatchField, Functions, Invocation},
     rng::Key,
@@ -107,6 +108,7 @@ impl UserFunctions {
         let (Some(reseed), Some(_)) = (&function.reseed, &self.randomness) else { return Ok(()) };
         // Each function draws other numbers, those of the same object that stands twice too.
         let seed = key.rng(op - 1 - u64::from(number)).below(u64::MAX);
+        drawn::tell(|| [("seed", seed.into())]);
         reseed.bind(py).call1((seed,)).map(drop)
     }
 

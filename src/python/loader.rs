@@ -25,6 +25,7 @@ use super::{
     source::Source,
 };
 use crate::{
+    drawn,
     error::{Error, Result, SampleError},
     loader::{self, Builder, Description, Input, Launch},
     sampler::{Audit, Fault},
@@ -180,10 +181,20 @@ impl Loader {
         self.loader.samples()
     }
 
-    /// The number of samples that an epoch gives, over all ranks.
+    /// Returns the number of samples that the source had in an epoch, and how many the epoch gives, over all ranks.
+    fn counts_of(&self, epoch: u64) -> (u64, u64) {
+        (self.loader.samples_in(epoch), self.loader.positions(epoch))
+    }
+
+    /// How many samples the source had up to which epoch, where that were fewer.
     #[getter]
-    fn positions(&self) -> u64 {
-        self.loader.positions()
+    fn grown(&self) -> Vec<(u64, u64)> {
+        self.loader.grown()
+    }
+
+    /// Takes what another loader over the same source has of that.
+    fn set_grown(&self, py: Python<'_>, grown: Vec<(u64, u64)>) -> PyResult<()> {
+        Ok(py.detach(|| self.loader.set_grown(&grown))?)
     }
 
     /// Whether the order may give a sample more than once in an epoch.
@@ -266,6 +277,17 @@ impl Loader {
         Ok(self.waiting(py, |tick| self.loader.next(iteration, tick))?.map(Batch))
     }
 
+    /// Returns the next batch with what is drawn for it meanwhile in this thread, as JSON: of each transform its field, its
+    /// name and its parameters.
+    fn next_with_drawn(&self, py: Python<'_>, iteration: u64) -> PyResult<(Option<Batch>, String)> {
+        let (batch, drawn) = self.waiting(py, |tick| {
+            let (batch, drawn) = drawn::record(|| self.loader.next(iteration, tick));
+            Ok((batch?, drawn))
+        })?;
+        let drawn = serde_json::to_string(&drawn).map_err(|error| Error::Protocol(error.to_string()))?;
+        Ok((batch.map(Batch), drawn))
+    }
+
     /// Makes the next iteration begin with this epoch.
     fn set_epoch(&self, py: Python<'_>, epoch: u64) {
         py.detach(|| self.loader.set_epoch(epoch));
@@ -277,14 +299,17 @@ impl Loader {
             .map_err(|error| Error::Protocol(error.to_string()).into())
     }
 
-    /// Loads a state from JSON.
-    fn load_state(&self, py: Python<'_>, state: &str) -> PyResult<()> {
+    /// Loads a state from JSON; `grown` where the source may have more samples than it had.
+    fn load_state(&self, py: Python<'_>, state: &str, grown: bool) -> PyResult<()> {
         let none = |_| {
             let given: String = state.chars().take(100).collect();
             let what = "Loader.load_state_dict: state_dict is not a loader's state, which state_dict() returns";
             Error::Config(format!("{what}, but {given}"))
         };
         let state = serde_json::from_str(state).map_err(none)?;
+        if grown {
+            return self.waiting(py, |tick| self.loader.load_grown_state(&state, tick));
+        }
         Ok(py.detach(|| self.loader.load_state(&state))?)
     }
 

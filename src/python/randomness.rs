@@ -2,7 +2,7 @@
 
 use pyo3::{intern, prelude::*, sync::PyOnceLock};
 
-use crate::rng::Key;
+use crate::{drawn, rng::Key};
 
 /// Sets the draws that seed generators for samples apart from all others.
 pub(super) const SEEDS_OP: u64 = u64::MAX - 2;
@@ -34,6 +34,7 @@ impl Randomness {
         let mut draws = key.rng(op);
         let mut seed = || draws.below(1 << 32) as u32;
         let (random, numpy, torch) = (seed(), seed(), seed());
+        drawn::tell(|| [("random", random.into()), ("numpy", numpy.into()), ("torch", torch.into())]);
         let instance = self.random.bind(py);
         self.random_seed.bind(py).call1((instance, random))?;
         // Of a pair of normal numbers, the second one is kept.

@@ -131,6 +131,7 @@ impl Sampler {
     /// sample, and about the time that drawing the order takes.
     pub fn audit(&self, epoch: u64, rest: Option<&Rest>) -> Option<Audit> {
         let left_out = self.shares(epoch)?.left_out;
+        let (samples, positions) = (self.samples_in(epoch), self.positions(epoch));
         let order = self.order.with_drawn(self.seed, epoch);
         let ranks = (0..self.world_size).map(|rank| {
             let partition = Self { rank, order: order.clone(), ..self.clone() }.partition(epoch, 0);
@@ -140,8 +141,8 @@ impl Sampler {
             })
         });
         let Some(cut) = &self.cut else {
-            let by = if self.order.is_permutation() { By::Index } else { By::Position(self.positions()) };
-            return Some(audit((self.len, by), left_out, ranks));
+            let by = if self.order.is_permutation() { By::Index } else { By::Position(positions) };
+            return Some(audit((samples, by), left_out, ranks));
         };
         let groups = cut.groups(epoch);
         let is_left_out = |unit: &u64| {
@@ -150,8 +151,7 @@ impl Sampler {
         };
         let rows_left_out = (0..groups.count()).filter(is_left_out).map(|unit| u64::from(groups.size(unit))).sum();
         let by = By::Position(groups.members());
-        let found = audit((self.len, by), rows_left_out, ranks);
-        let positions = self.positions();
+        let found = audit((samples, by), rows_left_out, ranks);
         let behind = rest.map_or_else(|| vec![None; positions as usize], |rest| rest.behind(positions));
         Some(self.audit_groups(&groups, cut.spec(), behind, Audit { left_out: 0, ..found }, is_left_out))
     }
@@ -289,8 +289,8 @@ mod tests {
 
     use super::{
         super::{
-            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, LengthCut, Order, OrderSpec,
-            Pacing, Table,
+            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, Grown, LengthCut, Order,
+            OrderSpec, Pacing, Table,
             groups::{Member, Plan},
         },
         *,
@@ -299,7 +299,18 @@ mod tests {
     const EVENS: [Even; 3] = [Even::Pad, Even::Drop, Even::Uneven];
 
     fn sampler(len: u64, world_size: u32, even: Even, drop_last: bool, order: Order) -> Sampler {
-        Sampler { len, order, cut: None, seed: 3, batch_size: 3, drop_last, even, rank: 0, world_size }
+        Sampler {
+            len,
+            order,
+            cut: None,
+            grown: Grown::default(),
+            seed: 3,
+            batch_size: 3,
+            drop_last,
+            even,
+            rank: 0,
+            world_size,
+        }
     }
 
     #[test]
@@ -405,7 +416,7 @@ mod tests {
                     let found = sampler.audit(7, None).unwrap();
                     assert_eq!((found.fault_count, &found.faults), (0, &vec![]), "{sampler:?}");
                     let rows: u64 = found.ranks.iter().map(|rank| rank.rows - rank.padding).sum();
-                    assert_eq!(rows + found.left_out, sampler.positions());
+                    assert_eq!(rows + found.left_out, sampler.positions(0));
                 }
             }
         }

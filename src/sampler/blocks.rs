@@ -70,6 +70,13 @@ impl BlockOrder {
 }
 
 impl Blocks {
+    /// Returns the blocks of the first samples, one or more.
+    #[must_use]
+    pub fn of_first(&self, samples: u64) -> Self {
+        let within = self.ends.iter().copied().take_while(|end| *end < samples);
+        Self { ends: within.chain([samples]).collect(), window: self.window }
+    }
+
     /// Returns the indices at which a block begins and behind which it ends.
     fn bounds(&self, block: u64) -> (u64, u64) {
         (block.checked_sub(1).map_or(0, |before| self.ends[before as usize]), self.ends[block as usize])

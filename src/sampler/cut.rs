@@ -53,6 +53,11 @@ impl Cut {
         self.plans.forget(epoch);
     }
 
+    /// Forgets the groups of all epochs.
+    pub(super) fn forget_all(&self) {
+        self.plans.clear();
+    }
+
     /// Tells whether the groups of an epoch are known.
     pub(super) fn is_known(&self, epoch: u64) -> bool {
         self.plans.table(epoch).is_some()
@@ -221,7 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{CutField, Earlier, Even, Order, Rule, Sampler, Span},
+        super::{CutField, Earlier, Even, Grown, Order, Rule, Sampler, Span},
         *,
     };
 
@@ -239,7 +244,18 @@ mod tests {
         let len = lengths.len() as u64;
         let cut = Some(Cut::open(&CutSpec::Lengths(spec), len).unwrap());
         let (drop_last, even) = (false, Even::Pad);
-        let sampler = Sampler { len, order, cut, seed: 3, batch_size, drop_last, even, rank: 0, world_size };
+        let sampler = Sampler {
+            len,
+            order,
+            cut,
+            grown: Grown::default(),
+            seed: 3,
+            batch_size,
+            drop_last,
+            even,
+            rank: 0,
+            world_size,
+        };
         for epoch in [0, 1] {
             let plan = sampler.plan(epoch, lengths, &[]).unwrap().unwrap();
             sampler.give_groups(epoch, Table::new(plan)).unwrap();
@@ -436,7 +452,7 @@ mod tests {
             let mut earlier: Vec<Earlier> = Vec::new();
             let mut found = Vec::new();
             for (at, (options, batch, world, stop)) in cuts.into_iter().enumerate() {
-                let Ok(spec) = CutSpec::new(options.clone(), &lengths) else { return Ok(()) };
+                let Ok(spec) = LengthCut::new(options.clone(), &lengths) else { return Ok(()) };
                 let batch = if spec.groups_are_batches() { 1 } else { batch };
                 let sampler = sampler(options.clone(), &lengths, order(), batch, world);
                 sampler.forget_groups(1);

@@ -1,10 +1,13 @@
 //! How samples become batches where these are not so many samples each, as data.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     length_cut::{CutOptions, LengthCut},
     multi_scale::MultiScale,
+    rest::first_of,
 };
 use crate::error::Result;
 
@@ -71,6 +74,20 @@ impl CutSpec {
         match self {
             Self::Lengths(_) => None,
             Self::Variants(cut) => Some(cut),
+        }
+    }
+
+    /// Returns the same cut of the first samples of those whose lengths these are.
+    ///
+    /// # Errors
+    /// Those of [`LengthCut::new`].
+    pub fn of_first(&self, lengths: &[u32], samples: u64) -> Result<Cow<'_, Self>> {
+        match self {
+            Self::Lengths(cut) if cut.samples() != samples => {
+                let cut = LengthCut::new(cut.options().clone(), first_of(lengths, samples))?;
+                Ok(Cow::Owned(Self::Lengths(cut)))
+            }
+            Self::Lengths(_) | Self::Variants(_) => Ok(Cow::Borrowed(self)),
         }
     }
 

@@ -137,6 +137,17 @@ impl Given {
         }
     }
 
+    /// Tells whether the order is the same for the first samples of its source alone, as long as it is asked for them.
+    pub(super) fn goes_on_when_grown(&self) -> bool {
+        match self.spec.kind {
+            OrderKind::Repeated { .. } | OrderKind::Explicit { .. } | OrderKind::Listed { .. } => true,
+            OrderKind::Weighted { .. }
+            | OrderKind::WeightedOnce { .. }
+            | OrderKind::Curriculum { .. }
+            | OrderKind::Mixture { .. } => false,
+        }
+    }
+
     /// Tells whether it is known which samples an epoch has.
     pub(super) fn is_known(&self, epoch: u64) -> bool {
         self.spec.indices_of_an_epoch().is_none() || self.lists.table(epoch).is_some()

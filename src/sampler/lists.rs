@@ -47,6 +47,11 @@ impl Lists {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|list| list.epoch != epoch);
     }
 
+    /// Forgets the tables of all epochs.
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn of(&self, epoch: u64) -> Option<Arc<List>> {
         let lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lists.iter().find(|list| list.epoch == epoch).cloned()
@@ -84,5 +89,7 @@ mod tests {
         lists.give(3, table([9, 3]));
         assert_ne!(clone.digest(3), Some(before));
         assert_eq!((clone.digest(0), clone.table(2).is_some()), (None, true));
+        lists.clear();
+        assert!(clone.table(3).is_none());
     }
 }

@@ -10,6 +10,7 @@ mod cut_spec;
 mod even;
 mod given;
 mod groups;
+mod grown;
 mod length_cut;
 mod lists;
 mod mixture;
@@ -36,6 +37,7 @@ pub use self::{
     cut_spec::{CutSpec, Rule},
     even::Even,
     given::Given,
+    grown::Grown,
     length_cut::{CutField, CutOptions, Filling, Grouping, LengthCut, Mark, MarkField, TooLong},
     lists::KEPT_EPOCHS,
     multi_scale::MultiScale,

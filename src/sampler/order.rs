@@ -76,6 +76,22 @@ pub enum Order {
 }
 
 impl Order {
+    /// Tells whether the first samples alone have an order that takes nothing but their number to know.
+    pub fn goes_on_when_grown(&self) -> bool {
+        match self {
+            Self::Source | Self::Shuffled | Self::Blocks(_) => true,
+            Self::Given(order) => order.goes_on_when_grown(),
+        }
+    }
+
+    /// Returns the same order over the first samples alone.
+    pub(super) fn of_first(&self, samples: u64) -> Self {
+        match self {
+            Self::Source | Self::Shuffled | Self::Given(_) => self.clone(),
+            Self::Blocks(blocks) => Self::Blocks(Arc::new(blocks.of_first(samples))),
+        }
+    }
+
     /// Returns how many positions an epoch has over a source of so many samples.
     pub(super) fn positions(&self, samples: u64) -> u64 {
         match self {

@@ -7,6 +7,7 @@ use super::{
     even::Even,
     given::seed_of,
     groups::Groups,
+    grown::Grown,
     multi_scale::MultiScale,
     order::{EpochOrder, Order},
     rest::{Earlier, Rest},
@@ -28,6 +29,8 @@ pub struct Sampler {
     pub order: Order,
     /// How samples become batches; none where a batch has so many rows, a sample each.
     pub cut: Option<Cut>,
+    /// How many samples the source had in earlier epochs, where it has grown.
+    pub grown: Grown,
     /// The seed of every random choice.
     pub seed: u64,
     /// Rows of a batch; with a cut, its groups of samples.
@@ -49,9 +52,38 @@ impl Sampler {
         self.len == ENDLESS
     }
 
+    /// Returns how many samples the source had in an epoch.
+    pub fn samples_in(&self, epoch: u64) -> u64 {
+        self.grown.samples(epoch, self.len)
+    }
+
+    /// Returns how many samples there were up to which epoch, where that were fewer.
+    pub fn grown(&self) -> Vec<(u64, u64)> {
+        self.grown.stages()
+    }
+
+    /// Returns the sampler of an epoch: over the samples that the source had.
+    fn of_epoch(&self, epoch: u64) -> Self {
+        let len = self.samples_in(epoch);
+        if len == self.len { self.clone() } else { self.of_first(len) }
+    }
+
+    /// Returns the same sampler of the first samples alone, without what it knows of earlier epochs.
+    #[must_use]
+    pub fn of_first(&self, samples: u64) -> Self {
+        Self { len: samples, order: self.order.of_first(samples), grown: Grown::default(), ..self.clone() }
+    }
+
+    /// Takes how many samples the source had in earlier epochs: pairs of the last epoch and the samples up to it, both rising.
+    /// All clones of the sampler know it then, and no groups of epochs that they had.
+    pub fn give_grown(&self, table: Table) {
+        self.grown.give(table);
+        self.cut.iter().for_each(Cut::forget_all);
+    }
+
     /// Returns the length of an epoch: how many positions its global order has, over all ranks.
-    pub fn positions(&self) -> u64 {
-        self.order.positions(self.len)
+    pub fn positions(&self, epoch: u64) -> u64 {
+        self.order.positions(self.samples_in(epoch))
     }
 
     /// Tells whether it is known which samples an epoch has: indices that each epoch has of its own have been given, and
@@ -66,15 +98,16 @@ impl Sampler {
     }
 
     /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those
-    /// that the cut was made with, where it was made with some. Where the epoch was read with `earlier` cuts, they are those of the rest. None where there is
-    /// no cut, or its groups are known.
+    /// that the cut was made with, where it was made with some. Where the epoch was read with `earlier` cuts, they are those of
+    /// the rest. None where there is no cut, or its groups are known.
     ///
     /// # Errors
     /// Those of [`rest`](Self::rest), and [`Error::Config`] where the cut keeps samples whole, and one is half read.
     pub fn plan(&self, epoch: u64, lengths: &[u32], earlier: &[Earlier]) -> Result<Option<Vec<u8>>> {
         let Some(cut) = self.cut.as_ref().filter(|cut| !cut.is_known(epoch)) else { return Ok(None) };
         let rest = self.rest(epoch, lengths, earlier)?;
-        let plan = self.ordered(epoch, lengths, rest.as_ref(), |ordered| ordered.plan(cut.spec()))?;
+        let spec = cut.spec().of_first(lengths, self.samples_in(epoch))?;
+        let plan = self.ordered(epoch, lengths, rest.as_ref(), |ordered| ordered.plan(&spec))?;
         Ok(Some(plan.bytes()))
     }
 
@@ -88,9 +121,9 @@ impl Sampler {
     ) -> T {
         let is_known = self.order.is_known(epoch);
         let order = if is_known { self.order.clone() } else { self.order.with_drawn(self.seed, epoch) };
-        let order = &order.of_epoch(self.len, self.seed, epoch);
-        let (positions, is_random) = (self.positions(), self.order.is_random());
-        let Self { seed, drop_last, .. } = *self;
+        let Self { len, order, seed, drop_last, .. } = Self { order, ..self.clone() }.of_epoch(epoch);
+        let (positions, is_random) = (order.positions(len), order.is_random());
+        let order = &order.of_epoch(len, seed, epoch);
         with(&Ordered { order, positions, rest, is_random, lengths, seed, epoch, drop_last })
     }
 
@@ -104,7 +137,7 @@ impl Sampler {
     /// Returns how many units an epoch has that ranks and batches take in turn: positions, or the groups of a cut, which is
     /// none where they are not known.
     pub fn units(&self, epoch: u64) -> u64 {
-        self.cut.as_ref().map_or_else(|| self.positions(), |cut| cut.groups(epoch).count())
+        self.cut.as_ref().map_or_else(|| self.positions(epoch), |cut| cut.groups(epoch).count())
     }
 
     /// Takes the indices of an epoch, of an order that has others in each. All clones of the sampler have them then.
@@ -138,11 +171,13 @@ impl Sampler {
     /// The cursor is all that a resumed epoch needs to know: rank r of W takes the units cursor + r,
     /// cursor + r + W, and so on, whatever the number of ranks and the batch size were before.
     pub fn partition(&self, epoch: u64, cursor: u64) -> Partition {
-        let groups = self.cut.as_ref().map(|cut| cut.groups(epoch));
-        let units = groups.as_ref().map_or_else(|| self.positions(), Groups::count);
-        let order = self.order.of_epoch(self.len, self.seed, epoch);
+        let sampler = self.of_epoch(epoch);
+        let groups = sampler.cut.as_ref().map(|cut| cut.groups(epoch));
+        let units = groups.as_ref().map_or_else(|| sampler.order.positions(sampler.len), Groups::count);
+        let order = sampler.order.of_epoch(sampler.len, sampler.seed, epoch);
         let next_order = OnceLock::new();
-        Partition { sampler: self.clone(), units, order, next_order, groups, epoch, cursor: cursor.min(units) }
+        let next_len = self.samples_in(epoch.saturating_add(1));
+        Partition { sampler, units, order, next_order, next_len, groups, epoch, cursor: cursor.min(units) }
     }
 
     /// Returns how many units a rank gets, in all its batches, of so many.
@@ -167,6 +202,8 @@ pub struct Partition {
     order: EpochOrder,
     /// The order of the epoch that follows, once anybody asks what it begins with.
     next_order: OnceLock<EpochOrder>,
+    /// How many samples that has.
+    next_len: u64,
     /// The units, where they are groups of a cut.
     pub(super) groups: Option<Groups>,
     epoch: u64,
@@ -286,7 +323,7 @@ impl Partition {
     fn other(&self, position: u64, attempt: u32) -> u64 {
         const NEARBY: u64 = 4096;
         let mut found = vec![self.at(position)];
-        for step in 1..=NEARBY.min(self.sampler.positions()) {
+        for step in 1..=NEARBY.min(self.sampler.positions(self.epoch)) {
             let index = self.at(self.behind(position, step));
             if !found.contains(&index) {
                 if found.len() as u64 == u64::from(attempt) {
@@ -300,7 +337,7 @@ impl Partition {
 
     /// Returns the position that is so many behind another one; behind the epoch's end, where it begins again.
     fn behind(&self, position: u64, by: u64) -> u64 {
-        let (position, positions) = (position.wrapping_add(by), self.sampler.positions());
+        let (position, positions) = (position.wrapping_add(by), self.sampler.positions(self.epoch));
         if position < positions { position } else { position % positions }
     }
 
@@ -363,7 +400,7 @@ impl Partition {
         let Sampler { len, seed, ref order, .. } = self.sampler;
         let position = unit.checked_add(by)?;
         let Some(behind) = position.checked_sub(len) else { return Some(self.at(position)) };
-        if behind >= len || !self.order.is_near_end(unit) {
+        if behind >= len || self.next_len != len || !self.order.is_near_end(unit) {
             return None;
         }
         let epoch = self.epoch.checked_add(1)?;
@@ -390,7 +427,18 @@ mod tests {
 
     fn sampler(len: u64, batch_size: u32, world_size: u32, drop_last: bool, shuffle: bool) -> Sampler {
         let order = if shuffle { Order::Shuffled } else { Order::Source };
-        Sampler { len, order, cut: None, seed: 1, batch_size, drop_last, even: Even::Pad, rank: 0, world_size }
+        Sampler {
+            len,
+            order,
+            cut: None,
+            grown: Grown::default(),
+            seed: 1,
+            batch_size,
+            drop_last,
+            even: Even::Pad,
+            rank: 0,
+            world_size,
+        }
     }
 
     /// Blocks of so many samples each, the last one smaller; or all samples alike.
@@ -663,6 +711,24 @@ mod tests {
             prop_assert!(all.len() as u64 <= len + padding);
             all.dedup();
             prop_assert_eq!(all.len() as u64, len);
+        }
+
+        /// Up to an epoch there were fewer samples: these epochs are as they were, and all others as if it had always been so.
+        #[test]
+        fn epochs_before_a_source_grew_stay_what_they_were(
+            had in 1u64..200, more in 1u64..200, batch in 1u32..20, world in 1u32..5, shuffle: bool, cursor in 0u64..200,
+            block in prop::option::of(1u64..60),
+        ) {
+            let of = |len| in_blocks(sampler(len, batch, world, false, shuffle), block);
+            let grown = of(had + more);
+            grown.give_grown(Table::new([2, had].map(u64::to_ne_bytes).concat()));
+            for epoch in 0..5 {
+                let plain = of(if epoch <= 2 { had } else { had + more });
+                prop_assert_eq!(indices(&grown, epoch, cursor, None), indices(&plain, epoch, cursor, None));
+                prop_assert_eq!((grown.samples_in(epoch), grown.positions(epoch)), (plain.len, plain.positions(0)));
+                prop_assert_eq!(grown.audit(epoch, None), plain.audit(epoch, None));
+                prop_assert_eq!(grown.partition(epoch, 0).len(), plain.len);
+            }
         }
 
         #[test]

@@ -49,6 +49,7 @@ impl Sampler {
     /// [`Error::Config`] for a cut that could not be made, or had fewer groups.
     pub fn rest(&self, epoch: u64, lengths: &[u32], earlier: &[Earlier]) -> Result<Option<Rest>> {
         let mut rest = None;
+        let lengths = first_of(lengths, self.samples_in(epoch));
         for Earlier { rule, cursor } in earlier {
             let spec = rule.of(lengths)?;
             let behind = self.ordered(epoch, lengths, rest.as_ref(), |ordered| behind(ordered, &spec, *cursor))?;
@@ -59,6 +60,11 @@ impl Sampler {
         }
         Ok(rest)
     }
+}
+
+/// Returns the lengths of the first samples, where lengths decide.
+pub(super) fn first_of(lengths: &[u32], samples: u64) -> &[u32] {
+    &lengths[..lengths.len().min(samples as usize)]
 }
 
 /// Returns what of each position is behind once so many groups of a cut are, as [`Rest::behind`] does.

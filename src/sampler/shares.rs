@@ -40,7 +40,7 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{ENDLESS, Even, Order, Partition},
+        super::{ENDLESS, Even, Grown, Order, Partition},
         *,
     };
 
@@ -53,8 +53,18 @@ mod tests {
                 [false, true].into_iter().flat_map(|last| [(last, Even::Pad), (last, Even::Drop), (last, Even::Uneven)])
             {
                 let order = Order::Source;
-                let sampler =
-                    Sampler { len, order, cut: None, seed: 1, batch_size, drop_last, even, rank: 0, world_size };
+                let sampler = Sampler {
+                    len,
+                    order,
+                    cut: None,
+                    grown: Grown::default(),
+                    seed: 1,
+                    batch_size,
+                    drop_last,
+                    even,
+                    rank: 0,
+                    world_size,
+                };
                 let ranks: Vec<_> =
                     (0..world_size).map(|rank| Sampler { rank, ..sampler.clone() }.partition(0, 0)).collect();
                 let batches = || ranks.iter().map(Partition::batches);
@@ -74,8 +84,18 @@ mod tests {
     fn nobody_knows_those_of_streams() {
         let (len, order) = (ENDLESS, Order::Source);
         let (drop_last, even) = (false, Even::Pad);
-        let sampler =
-            Sampler { len, order, cut: None, seed: 1, batch_size: 2, drop_last, even, rank: 0, world_size: 2 };
+        let sampler = Sampler {
+            len,
+            order,
+            cut: None,
+            grown: Grown::default(),
+            seed: 1,
+            batch_size: 2,
+            drop_last,
+            even,
+            rank: 0,
+            world_size: 2,
+        };
         assert_eq!(sampler.shares(0), None);
     }
 }

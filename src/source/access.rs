@@ -45,8 +45,10 @@ pub trait Source: Debug + Send + Sync {
         None
     }
 
-    /// Returns what tells the source from another one with as many samples and the same classes; 0 where nothing is known.
-    fn identity(&self) -> u64 {
+    /// Returns what tells the first `samples` samples, one or more, from those of another source with as many and the same
+    /// classes; 0 where nothing is known. It stays the same when samples come behind them.
+    fn identity(&self, samples: u64) -> u64 {
+        let _ = samples;
         0
     }
 

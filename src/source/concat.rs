@@ -144,11 +144,20 @@ impl Source for Concat {
         self.sources[0].classes()
     }
 
-    fn identity(&self) -> u64 {
-        let mut hash = Xxh3::new();
+    fn identity(&self, samples: u64) -> u64 {
+        // The first source alone is as it would be by itself.
+        if samples <= self.ends[0] {
+            return self.sources[0].identity(samples);
+        }
+        let (mut hash, mut left) = (Xxh3::new(), samples);
         for source in &self.sources {
-            hash.update(&source.identity().to_le_bytes());
-            hash.update(&source.len().to_le_bytes());
+            let of_it = source.len().min(left);
+            if of_it == 0 {
+                break;
+            }
+            hash.update(&source.identity(of_it).to_le_bytes());
+            hash.update(&of_it.to_le_bytes());
+            left -= of_it;
         }
         hash.digest()
     }
@@ -239,7 +248,20 @@ mod tests {
         let values: Vec<u8> = (0..5).flat_map(|index| concat.field(0, index, &Record::default()).to_vec()).collect();
         assert_eq!((concat.len(), values), (5, vec![1, 2, 3, 4, 5]));
         assert_eq!((concat.key(2), concat.key(4)), ("row 0".into(), "row 1".into()));
-        assert_ne!(concat.identity(), Concat::open(vec![numbers(&[1, 2, 3, 4, 5])]).unwrap().identity());
+        assert_ne!(concat.identity(5), Concat::open(vec![numbers(&[1, 2, 3, 4, 5])]).unwrap().identity(5));
+    }
+
+    #[test]
+    fn what_comes_behind_changes_nothing_of_an_identity() {
+        let of = |parts: &[&[u8]], samples| {
+            Concat::open(parts.iter().map(|part| numbers(part)).collect()).unwrap().identity(samples)
+        };
+        let had = of(&[&[1, 2], &[3]], 3);
+        assert_eq!(of(&[&[1, 2], &[3], &[4, 5]], 3), had);
+        assert_eq!(of(&[&[1, 2], &[3, 6]], 3), had);
+        assert_ne!(of(&[&[1, 2], &[3, 6]], 4), had);
+        assert_ne!(of(&[&[1, 2, 6], &[3]], 3), had, "what comes between does");
+        assert_eq!(of(&[&[1, 2], &[3]], 2), numbers(&[1, 2]).identity(2));
     }
 
     #[test]

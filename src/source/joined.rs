@@ -111,8 +111,8 @@ impl Source for Joined {
         if one.classes().is_empty() { other.classes() } else { one.classes() }
     }
 
-    fn identity(&self) -> u64 {
-        let [one, other] = self.sources.each_ref().map(|source| source.identity());
+    fn identity(&self, samples: u64) -> u64 {
+        let [one, other] = self.sources.each_ref().map(|source| source.identity(samples));
         if other == 0 {
             return one;
         }

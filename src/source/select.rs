@@ -116,11 +116,11 @@ impl Source for Select {
         self.source.classes()
     }
 
-    fn identity(&self) -> u64 {
-        let mut hash = Xxh3::new();
-        hash.update(&self.source.identity().to_le_bytes());
-        hash.update(&self.source.len().to_le_bytes());
-        for index in self.bytes().chunks_exact(INDEX) {
+    fn identity(&self, samples: u64) -> u64 {
+        let (mut hash, of) = (Xxh3::new(), self.source.len());
+        hash.update(&self.source.identity(of).to_le_bytes());
+        hash.update(&of.to_le_bytes());
+        for index in self.bytes().chunks_exact(INDEX).take(samples as usize) {
             hash.update(&index_of(index).to_le_bytes());
         }
         hash.digest()
@@ -215,11 +215,14 @@ mod tests {
 
     #[test]
     fn selections_that_differ_have_other_identities() {
-        let identity =
-            |of: &[u64]| Select::open(numbers(&[10, 11, 12]), 3, of.len() as u64, indices(of)).unwrap().identity();
-        assert_eq!(identity(&[0, 1]), identity(&[0, 1]));
-        assert_ne!(identity(&[0, 1]), identity(&[1, 0]));
-        assert_ne!(identity(&[0, 1]), numbers(&[1, 2]).identity());
+        let identity = |of: &[u64], samples| {
+            Select::open(numbers(&[10, 11, 12]), 3, of.len() as u64, indices(of)).unwrap().identity(samples)
+        };
+        assert_eq!(identity(&[0, 1], 2), identity(&[0, 1], 2));
+        assert_eq!(identity(&[0, 1, 2], 2), identity(&[0, 1], 2));
+        assert_ne!(identity(&[0, 1, 2], 3), identity(&[0, 1], 2));
+        assert_ne!(identity(&[0, 1], 2), identity(&[1, 0], 2));
+        assert_ne!(identity(&[0, 1], 2), numbers(&[1, 2]).identity(2));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fill::Fill;
 use crate::{
+    geometry::{Rect, Size},
     pixel::{Depth, PixelType},
     rng::Draws,
 };
@@ -108,6 +109,12 @@ pub(super) fn around_one(bounds: &[f64]) -> [f64; 2] {
 /// Draws an aspect ratio, whose logarithm is uniform.
 pub(super) fn aspect_ratio([low, high]: [f64; 2], draws: &mut Draws) -> f64 {
     libm::exp(draws.uniform(libm::log(low), libm::log(high)))
+}
+
+/// Returns what is told of a box that was drawn.
+pub(super) fn told(part: Rect) -> [(&'static str, serde_json::Value); 4] {
+    let Size { height, width } = part.size;
+    [("top", part.top.into()), ("left", part.left.into()), ("height", height.into()), ("width", width.into())]
 }
 
 /// Returns a number in [0, 1) as PyTorch draws it: a multiple of 2^-24.

@@ -17,6 +17,7 @@ use super::{
     view::Region,
 };
 use crate::{
+    drawn,
     error::{Error, Failure, Result},
     function::{Array, ArraySpec, Invocation, Learned},
     geometry::Size,
@@ -254,7 +255,8 @@ impl Calls {
     ) -> Result<(), Failure> {
         let shape = argument.shape().to_vec();
         let call = Invocation { function: self.call.function, channel_axis: self.given.channel_axis() };
-        let returned = target.call(call, argument).map_err(|failure| self.named(failure))?;
+        let returned = drawn::of(&self.field, &self.call.name, || target.call(call, argument));
+        let returned = returned.map_err(|failure| self.named(failure))?;
         self.check(&*returned, &shape).map_err(|what| self.named(failure(what)))?;
         match &self.rest {
             Rest::Learn => target.learned.push(self.learned(&*returned, &shape)),

@@ -61,6 +61,11 @@ impl Displacement {
         Ok(Self { size, axes: [axis(width, alpha[0], sigma[0])?, axis(height, alpha[1], sigma[1])?] })
     }
 
+    /// Returns the numbers that tell the noise of each axis from any other.
+    pub(super) fn noise(&self) -> [u64; 2] {
+        self.axes.each_ref().map(|axis| axis.noise.number())
+    }
+
     /// Returns where the points of an image go.
     pub(super) fn motion(self: &Arc<Self>) -> ElasticMotion {
         ElasticMotion(Arc::clone(self))

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     buffer::Buffer,
+    drawn,
     geometry::Size,
     pixel::{Channels, Depth, PixelType},
     rng::{Draws, Key},
@@ -39,6 +40,9 @@ pub(crate) struct RowSteps {
 
 /// A change of a row that has been written.
 pub(crate) trait RowEdit: Debug + Send + Sync {
+    /// Returns the name of the transform that changes it.
+    fn name(&self) -> &'static str;
+
     /// Changes the row. `encode` is what the rest of the chain makes of a value that is set by this change.
     fn apply(&self, encode: &Encode, draws: Draws, row: Row<'_>);
 }
@@ -273,10 +277,13 @@ impl RowWriter {
     }
 
     /// Does to a row that has been written what is to be done then.
-    pub(super) fn edit(&self, key: Key, size: Size, row: &mut [u8]) {
+    pub(super) fn edit(&self, field: &str, key: Key, size: Size, row: &mut [u8]) {
         for (encode, op, edit) in &self.edits {
             let row = Row { bytes: row, size, channels: self.channels, layout: self.layout };
-            edit.apply(encode, key.rng(*op), row);
+            drawn::of(field, edit.name(), || {
+                drawn::begin();
+                edit.apply(encode, key.rng(*op), row);
+            });
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
     tile::{Collage, Tile},
 };
 use crate::{
+    drawn,
     geometry::{Rect, Size},
     pixel::PixelType,
     rng::Draws,
@@ -77,6 +78,16 @@ pub(crate) struct Drawn {
     pub(crate) others: [u64; Mosaic::PARTS - 1],
     /// Where the images meet, in pixels from the left and from the top.
     centre: [i64; 2],
+}
+
+impl Drawn {
+    /// Tells of it, or that nothing was drawn, as the sample stays as it is.
+    pub(crate) fn tell(drawn: Option<Self>) {
+        drawn::tell(|| [("applied", drawn.is_some().into())]);
+        if let Some(Self { others, centre }) = drawn {
+            drawn::tell(|| [("indices", others.into()), ("center", centre.into())]);
+        }
+    }
 }
 
 impl Mosaic {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     budget::Budget,
     decode::DecodeImage,
+    drawn,
     geometry::Size,
     pixel::{Depth, PixelType},
     rng::{Draws, Key},
@@ -203,6 +204,7 @@ impl OpKey {
 
     /// Returns the draws of the operation, from their beginning.
     pub(super) fn draws(self) -> Draws {
+        drawn::begin();
         self.key.rng(self.op)
     }
 }

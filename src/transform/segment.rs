@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     buffer::Buffer,
+    drawn,
     error::{Error, Failure, Result},
     geometry::{Rect, Size},
     pixel::PixelType,
@@ -50,10 +51,13 @@ pub(crate) struct ImageInput<'a> {
 /// Compiled operations on images.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
+    /// The field, for whoever is told what was drawn for it.
+    field: Arc<str>,
     /// Whether it is to be known where points and boxes go.
     is_followed: bool,
     pixel: PixelType,
-    ops: Vec<(u64, Arc<dyn PixelOp>)>,
+    /// The operations, each with its name and what its draws are keyed by.
+    ops: Vec<(&'static str, u64, Arc<dyn PixelOp>)>,
     writer: RowWriter,
 }
 
@@ -92,7 +96,7 @@ impl Segment {
                 return Err(refused(op, "must stand before the crops, of which there are several".to_owned()));
             }
             shape = pixel_op.output(shape).map_err(|what| refused(op, what))?;
-            pixel_ops.push((op.op, pixel_op));
+            pixel_ops.push((op.name, op.op, pixel_op));
         }
         let mut row = RowSteps::new(shape.pixel, shape.crops, input.has_channel_axis);
         if input.has_channel_axis {
@@ -105,10 +109,10 @@ impl Segment {
             };
             row_op.add(&mut row, op.op).map_err(|what| refused(op, what))?;
         }
-        let by_boxes = |(_, op): &(u64, Arc<dyn PixelOp>)| matches!(op.on_mask(), OnMask::MovesByBoxes(_));
+        let by_boxes = |(_, _, op): &(&str, u64, Arc<dyn PixelOp>)| matches!(op.on_mask(), OnMask::MovesByBoxes(_));
         let (is_followed, pixel) = (input.is_followed || pixel_ops.iter().any(by_boxes), shape.pixel);
         let writer = row.clone().finish();
-        Ok((Self { is_followed, pixel, ops: pixel_ops, writer }, shape, row))
+        Ok((Self { field: name.into(), is_followed, pixel, ops: pixel_ops, writer }, shape, row))
     }
 
     /// Draws everything that is random about a sample and computes every pass over its pixels, before there are any.
@@ -133,8 +137,9 @@ impl Segment {
     fn add_to_plan(&self, key: Key, space: &mut Workspace) -> Result<Region, Failure> {
         let Workspace { plan, planned, .. } = space;
         *planned = None;
-        for (op, pixel_op) in &self.ops {
-            pixel_op.plan(plan, OpKey { key, op: *op }).and_then(|()| plan.check_area()).map_err(failure)?;
+        for (name, op, pixel_op) in &self.ops {
+            let planned = drawn::of(&self.field, name, || pixel_op.plan(plan, OpKey { key, op: *op }));
+            planned.and_then(|()| plan.check_area()).map_err(failure)?;
         }
         *planned = Some(key);
         Ok(plan.region())
@@ -160,7 +165,7 @@ impl Segment {
         let each = row.len() / shown.len();
         for (view, row) in shown.zip(row.chunks_exact_mut(each)) {
             self.write(&view, from, renderer, (&mut spare.canvas, &mut *packed), row)?;
-            self.writer.edit(key, plan.size(), row);
+            self.writer.edit(&self.field, key, plan.size(), row);
         }
         Ok(())
     }

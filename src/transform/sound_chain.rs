@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     budget::Budget,
+    drawn,
     error::{Error, Failure, Result},
     rng::Key,
     transform::{
@@ -18,6 +19,8 @@ use crate::{
 /// The compiled operations of sound.
 #[derive(Clone, Debug)]
 pub struct SoundChain {
+    /// The field's name.
+    name: Arc<str>,
     steps: Vec<Step>,
     output: SoundShape,
 }
@@ -61,7 +64,12 @@ impl SoundChain {
             output = sound_op.output(output).map_err(|what| refused(&what))?;
             steps.push(Step { name: op.name, op: op.op, sound_op });
         }
-        Ok(Self { steps, output })
+        Ok(Self { name: name.into(), steps, output })
+    }
+
+    /// Returns the field's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns what comes out.
@@ -75,7 +83,7 @@ impl SoundChain {
     /// A [`Failure`] of the transform stage, for sound that an operation cannot take, or where there is no budget for it.
     pub fn run(&self, mut sound: Sound, key: Key, budget: &mut Budget) -> Result<Sound, Failure> {
         for Step { name, op, sound_op } in &self.steps {
-            let made = sound_op.apply(sound, OpKey { key, op: *op }, budget);
+            let made = drawn::of(&self.name, name, || sound_op.apply(sound, OpKey { key, op: *op }, budget));
             sound = made.map_err(|what| failure(format!("{name}: {what}")))?;
         }
         Ok(sound)

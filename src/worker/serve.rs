@@ -130,7 +130,7 @@ impl Partitions {
 
     /// Takes a table of an epoch, instead of one that it had.
     fn give(&mut self, epoch: u64, of: TableOf, memory: SharedMemory) -> Result<()> {
-        self.known.retain(|(known, _), _| *known != epoch);
+        self.known.retain(|(known, _), _| *known != epoch && of != TableOf::Grown);
         take_in(&self.sampler, (epoch, of), Table::new(shared_bytes(&Arc::new(memory))))
     }
 }
@@ -168,6 +168,10 @@ pub fn take_in(sampler: &Sampler, (epoch, of): (u64, TableOf), table: Table) -> 
     match of {
         TableOf::Order => sampler.give(epoch, table),
         TableOf::Cut => sampler.give_groups(epoch, table),
+        TableOf::Grown => {
+            sampler.give_grown(table);
+            Ok(())
+        }
     }
 }
 

@@ -69,7 +69,7 @@ NEEDED: dict[str, Any] = {
     "weights": [1.0] * 6,
     "source": sh.Arrays({"x": np.arange(6)}),
     "sources": [sh.Arrays({"x": np.arange(6)})],
-    "state_dict": {},
+    "state_dict": sh.Loader(sh.Arrays({"x": np.arange(6)}), num_workers=0).state_dict(),
     "std": [0.5],
     "suffixes": "png",
     "sharpness_factor": 2,

@@ -599,3 +599,23 @@ def test_sources_are_combined(tmp_path: Path) -> None:
         rows = [(int(i), int(n)) for batch in loader for i, n in zip(batch["i"], batch["n"], strict=True)]
     assert sorted(n for _, n in rows) == list(range(2000))
     assert all(i == n % 1000 for i, n in rows)
+
+
+def test_an_epoch_of_blocks_goes_on_where_files_were_added(tmp_path: Path) -> None:
+    for part in range(3):
+        write(tmp_path / f"{part}.parquet", {"x": np.arange(part * 20, part * 20 + 20)}, row_group_size=6)
+
+    def loader(parts: int) -> sh.Loader:
+        source = sh.Parquet([tmp_path / f"{part}.parquet" for part in range(parts)], cache="1MiB")
+        return sh.Loader(source, batch_size=4, shuffle="blocks", seed=5, num_workers=0)
+
+    def rows(batches: Any) -> list[int]:
+        return [int(row) for batch in batches for row in batch["x"]]
+
+    expected = rows(loader(2))
+    first = loader(2)
+    seen = rows([next(iter(first))])
+    second = loader(3)
+    second.load_state_dict(first.state_dict(), grown=True)
+    assert seen + rows(second) == expected
+    assert sorted(rows(second)) == list(range(60))

@@ -55,6 +55,8 @@ class Mapped:
         self.functions = list(functions)
         self.names = names
         self.rng = rng
+        self.draws_others = False
+        """Whether samples are put together with others before the functions get them."""
 
     def __len__(self) -> int:
         return len(self.samples)

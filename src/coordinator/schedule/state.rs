@@ -116,6 +116,7 @@ impl Schedule {
         }
         match event {
             Event::Start { generation, epoch, cursor, batch } => self.start(generation, (epoch, cursor), batch),
+            Event::Cancelled => self.cancel(),
             Event::Release { slot } => self.release(slot),
             Event::Grown { slots } => self.grow(slots),
             Event::Up { worker } => self.up(worker),
@@ -185,6 +186,12 @@ impl Schedule {
             front.generation = Some(generation);
             return;
         }
+        self.cancel();
+        self.begin(Some(generation), (epoch, cursor), batch);
+    }
+
+    /// Lets go of all that has begun.
+    fn cancel(&mut self) {
         self.epochs.clear();
         self.runs_to_redo.clear();
         self.batches_to_restart.clear();
@@ -196,7 +203,6 @@ impl Schedule {
                 self.drain(slot);
             }
         }
-        self.begin(Some(generation), (epoch, cursor), batch);
     }
 
     /// Frees a slot as soon as nobody can write to it any more.

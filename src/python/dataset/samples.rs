@@ -11,6 +11,7 @@ use super::{
     streams::{Stream, Turns},
 };
 use crate::{
+    drawn,
     error::{Failure, Stage},
     python::{
         error::failed,
@@ -129,7 +130,7 @@ impl Samples {
 
     fn make<'py>(&self, py: Python<'py>, key: Key) -> PyResult<Bound<'py, PyAny>> {
         if let Some(randomness) = &self.randomness {
-            randomness.seed(py, key, SEEDS_OP)?;
+            drawn::of("", "seeds", || randomness.seed(py, key, SEEDS_OP))?;
         }
         let dataset = self.dataset.bind(py);
         match self.call {

@@ -108,9 +108,11 @@ impl BlocksAt {
         [0, 8, 16, 24].map(|at| u64_at(bytes, self.offset + number * BLOCK_BYTES + at))
     }
 
-    /// Returns the descriptions of the arrays, as bytes; they have been checked.
-    pub(in crate::source) fn described(self, bytes: &[u8]) -> &[u8] {
-        &bytes[self.offset..self.offset + self.count * BLOCK_BYTES]
+    /// Returns the descriptions of the arrays that the first samples lie in, as bytes; they have been checked.
+    pub(in crate::source) fn described(self, bytes: &[u8], samples: u64) -> &[u8] {
+        let blocks = bytes[self.offset..self.offset + self.count * BLOCK_BYTES].chunks_exact(BLOCK_BYTES);
+        let count = blocks.take_while(|block| u64_at(block, 0) < samples).count();
+        &bytes[self.offset..self.offset + count * BLOCK_BYTES]
     }
 
     pub(super) fn part(self, bytes: &[u8], index: u64, row: usize) -> Part {

@@ -17,7 +17,7 @@ use super::{
     access::{Bytes, Source},
     reader::Reader,
     record::Record,
-    table::{Stored, Table, check_runs, run},
+    table::{BlocksAt, Stored, Table, check_runs, run},
 };
 use crate::{
     error::{Error, Failure, Result, Stage},
@@ -34,7 +34,8 @@ pub struct Tokens {
     len: usize,
     widening: Widening,
     documents: Option<Bytes>,
-    identity: u64,
+    /// Where the windows lie, and the bytes that say so.
+    at: (BlocksAt, Bytes),
 }
 
 impl Tokens {
@@ -60,12 +61,8 @@ impl Tokens {
             return Err(Error::config("segments need a separator, or where the documents of each file start"));
         }
         let windows = Table::open(spec.windows.clone(), Bytes::clone(&bytes))?;
-        let mut hash = Xxh3::new();
-        hash.update(dtype.name().as_bytes());
-        hash.update(&(len as u64).to_le_bytes());
-        hash.update(blocks.described((*bytes).as_ref()));
         let fields = spec.fields();
-        Ok(Self { windows, fields, len, widening, documents, identity: hash.digest(), spec })
+        Ok(Self { windows, fields, len, widening, documents, at: (blocks, bytes), spec })
     }
 
     /// Makes a sample of the window that was read, of no more than `most` bytes.
@@ -143,8 +140,15 @@ impl Source for Tokens {
         part.map_or_else(|| format!("window {index}"), named)
     }
 
-    fn identity(&self) -> u64 {
-        self.identity
+    fn identity(&self, samples: u64) -> u64 {
+        let (blocks, bytes) = &self.at;
+        let mut hash = Xxh3::new();
+        if let Some((dtype, len)) = self.spec.row() {
+            hash.update(dtype.name().as_bytes());
+            hash.update(&(len as u64).to_le_bytes());
+        }
+        hash.update(blocks.described((**bytes).as_ref(), samples));
+        hash.digest()
     }
 
     fn does_io(&self) -> bool {

@@ -63,7 +63,7 @@ fn a_sample_is_a_window_and_its_targets() {
     let by_start = Tokens::open(documents.clone(), Arc::clone(&bytes), Some(starts)).unwrap();
     assert_eq!(sample(&by_start, 0).unwrap()[2..], [[1, 1, 2], [0, 1, 0]]);
     assert_eq!(sample(&by_start, 1).unwrap()[2..], [[1, 2, 2], [0, 0, 1]]);
-    assert_eq!(by_start.identity(), source.identity());
+    assert_eq!(by_start.identity(2), source.identity(2));
 
     let most = by_start.reader().read(Key { seed: 0, epoch: 0, index: 0 }, &mut Record::default(), 39).unwrap_err();
     assert_eq!(most.reason, "the window takes 40 bytes, and max_sample_bytes is 39");

@@ -13,6 +13,7 @@ use super::{
     },
     magnitudes::{Edges, MIXED, Strength, signed},
 };
+use crate::drawn;
 
 /// How many magnitudes there are.
 const BINS: u32 = 10;
@@ -76,7 +77,8 @@ impl PixelOp for AugMix {
         let own = draws.symmetric_beta(self.alpha);
         let shares = draws.dirichlet(self.alpha, self.mixture_width as usize);
         let space = if self.all_ops { &MIXED[..] } else { &MIXED[..MIXED.len() - 4] };
-        let branches = shares.into_iter().map(|share| {
+        drawn::tell(|| [("own", own.into()), ("shares", shares.clone().into())]);
+        let branches = shares.into_iter().enumerate().map(|(number, share)| {
             let mut made = Plan::default();
             made.begin(plan.size(), false);
             let depth = u32::try_from(self.chain_depth).ok().filter(|depth| *depth > 0);
@@ -84,7 +86,11 @@ impl PixelOp for AugMix {
                 let op = space[draws.below(space.len() as u64) as usize];
                 let bin = if op.has_magnitude() { draws.below(self.severity.into()) as u32 } else { 0 };
                 let magnitude = op.magnitude(Strength::Mixed, &made, bin, BINS);
-                op.add(&mut made, signed(op, magnitude, &mut draws), edges);
+                let signed = signed(op, magnitude, &mut draws);
+                drawn::of("", op.name(), || {
+                    drawn::tell(|| [("chain", number.into()), ("magnitude", signed.into())]);
+                    op.add(&mut made, signed, edges);
+                });
             }
             Branch { weight: share as f32 * (1.0 - own), plan: made }
         });

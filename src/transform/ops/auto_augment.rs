@@ -14,6 +14,7 @@ use super::{
         AutoContrast, Brightness, Contrast, Edges, Equalize, Invert, Op, Posterize, Rotate, Saturation, Sharpness, ShearX, ShearY, Solarize, Strength, TranslateX, TranslateY, signed,
     },
 };
+use crate::drawn;
 
 /// Applies two operations of a published policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,10 +68,12 @@ impl PixelOp for AutoAugment {
             AutoAugmentPolicy::Cifar10 => &CIFAR10,
             AutoAugmentPolicy::Svhn => &SVHN,
         };
-        for &(op, tenths, bin) in &policies[draws.below(policies.len() as u64) as usize] {
+        let policy = draws.below(policies.len() as u64) as usize;
+        drawn::tell(|| [("policy_id", policy.into())]);
+        for &(op, tenths, bin) in &policies[policy] {
             if draws.unit() * 10.0 < f64::from(tenths) {
                 let magnitude = op.magnitude(Strength::Usual, plan, bin, 10);
-                op.add(plan, signed(op, magnitude, &mut draws), edges);
+                op.drawn(plan, signed(op, magnitude, &mut draws), edges);
             }
         }
         Ok(())

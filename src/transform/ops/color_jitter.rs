@@ -10,7 +10,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
-use crate::pixel::Channels;
+use crate::{drawn, pixel::Channels};
 
 /// Changes brightness, contrast, saturation and hue in random order. Each is one number `x` for a factor in
 /// `[max(0, 1 - x), 1 + x]`, or the bounds of the factor; of hue, for a shift in `[-x, x]`, or its bounds.
@@ -60,6 +60,16 @@ impl PixelOp for ColorJitter {
         let [brightness, contrast, saturation] = factors;
         let bounds = [brightness, contrast, saturation, self.hue.as_deref().map(around_zero)];
         let factors = bounds.map(|bounds| bounds.map(|[low, high]| draws.uniform(low, high)));
+        drawn::tell(|| {
+            let [brightness, contrast, saturation, hue] = factors;
+            [
+                ("fn_idx", order.into()),
+                ("brightness_factor", brightness.into()),
+                ("contrast_factor", contrast.into()),
+                ("saturation_factor", saturation.into()),
+                ("hue_factor", hue.into()),
+            ]
+        });
         for at in order {
             if let Some(factor) = factors[at] {
                 plan.edit(match at {

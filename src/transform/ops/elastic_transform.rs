@@ -11,6 +11,7 @@ use super::super::{
     plan::Plan,
     sample::Sampling,
 };
+use crate::drawn;
 
 /// Moves each pixel by a random distance, which changes smoothly over the image.
 ///
@@ -61,6 +62,7 @@ impl PixelOp for ElasticTransform {
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
         let both = |values: &[f64]| [values[0] as f32, values[values.len() - 1] as f32];
         let displacement = Displacement::new(plan.size(), both(&self.alpha), both(&self.sigma), &mut key.draws())?;
+        drawn::tell(|| [("noise", displacement.noise().into())]);
         let displacement = Arc::new(displacement);
         let sampling = Sampling::new(self.interpolation, channels(self.fill.as_deref()));
         plan.warp(Elastic { displacement: Arc::clone(&displacement), sampling }, |_| displacement.motion());

@@ -9,6 +9,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
+use crate::drawn;
 
 /// Mirrors the image left to right with probability `p`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +45,9 @@ impl PixelOp for RandomHorizontalFlip {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        if key.draws().unit() < self.p {
+        let applied = key.draws().unit() < self.p;
+        drawn::tell(|| [("applied", applied.into())]);
+        if applied {
             plan.flip();
         }
         Ok(())
@@ -71,7 +74,9 @@ impl PixelOp for RandomVerticalFlip {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        if key.draws().unit() < self.p {
+        let applied = key.draws().unit() < self.p;
+        drawn::tell(|| [("applied", applied.into())]);
+        if applied {
             plan.flop();
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
-use crate::geometry::Size;
+use crate::{drawn, geometry::Size};
 
 /// Blurs by a Gaussian of random width; the edges are continued by reflection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,7 @@ impl PixelOp for GaussianBlur {
             ));
         }
         let sigma = key.draws().uniform(sigma[0], sigma[sigma.len() - 1]) as f32;
+        drawn::tell(|| [("sigma", sigma.into())]);
         plan.edit(Blur { kernel, sigma });
         Ok(())
     }

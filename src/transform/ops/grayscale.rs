@@ -10,7 +10,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
-use crate::pixel::{Channels, PixelType};
+use crate::{drawn, pixel::{Channels, PixelType}};
 
 /// Converts to shades of grey, those of Pillow's mode "L"; alpha is dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,7 +93,9 @@ impl PixelOp for RandomGrayscale {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        if key.draws().unit() < self.p {
+        let applied = key.draws().unit() < self.p;
+        drawn::tell(|| [("applied", applied.into())]);
+        if applied {
             plan.edit(Color::Gray);
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::{
     },
     random_rotation::rotate,
 };
-use crate::rng::Draws;
+use crate::{drawn, rng::Draws};
 
 /// An operation that a policy can choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +147,35 @@ impl Op {
             Self::Identity | AutoContrast | Equalize | Invert => return 0.0,
         };
         f64::from(linspace(first as f32, last as f32, at, bins))
+    }
+
+    /// Returns torchvision's name of the operation.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "Identity",
+            ShearX => "ShearX",
+            ShearY => "ShearY",
+            TranslateX => "TranslateX",
+            TranslateY => "TranslateY",
+            Rotate => "Rotate",
+            Brightness => "Brightness",
+            Saturation => "Color",
+            Contrast => "Contrast",
+            Sharpness => "Sharpness",
+            Posterize => "Posterize",
+            Solarize => "Solarize",
+            AutoContrast => "AutoContrast",
+            Equalize => "Equalize",
+            Invert => "Invert",
+        }
+    }
+
+    /// Adds an operation that was drawn, and tells of it.
+    pub(super) fn drawn(self, plan: &mut Plan, magnitude: f64, edges: Edges) {
+        drawn::of("", self.name(), || {
+            drawn::tell(|| [("magnitude", magnitude.into())]);
+            self.add(plan, magnitude, edges);
+        });
     }
 
     pub(super) fn add(self, plan: &mut Plan, magnitude: f64, edges: Edges) {

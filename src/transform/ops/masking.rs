@@ -9,7 +9,7 @@ use super::super::{
     op::{OpKey, Operation, Role, SoundOp},
     sound::{Sound, SoundShape},
 };
-use crate::{budget::Budget, rng::Draws};
+use crate::{drawn, budget::Budget, rng::Draws};
 
 /// Sets frames of a spectrogram that follow each other to 0, with the meaning of `torchaudio.transforms.TimeMasking`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl Operation for FrequencyMasking {
 }
 
 /// Draws where a mask begins and ends in so many entries, as `torchaudio.functional.mask_along_axis`.
-fn drawn(draws: &mut Draws, most: u32, entries: usize) -> (usize, usize) {
+fn masked_entries(draws: &mut Draws, most: u32, entries: usize) -> (usize, usize) {
     let value = draws.unit() * f64::from(most);
     let start = draws.unit() * (entries as f64 - value);
     // A mask that is longer than the axis may begin before it.
@@ -86,10 +86,17 @@ fn masked(
         return;
     }
     let mut draws = key.draws();
-    let mut bounds = drawn(&mut draws, most, entries);
+    let mut bounds = masked_entries(&mut draws, most, entries);
     for (number, plane) in sound.planes.iter_mut().enumerate() {
         if iid_masks && number > 0 {
-            bounds = drawn(&mut draws, most, entries);
+            bounds = masked_entries(&mut draws, most, entries);
+        }
+        let (start, end) = bounds;
+        let tell = || drawn::tell(|| [("mask_start", start.into()), ("mask_end", end.into())]);
+        if iid_masks {
+            drawn::of("", "channel", tell);
+        } else if number == 0 {
+            tell();
         }
         mask(plane, bounds);
     }

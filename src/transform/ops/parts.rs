@@ -9,6 +9,7 @@ use super::{
     },
     Transform,
 };
+use crate::drawn;
 
 /// An operation that is part of another one.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ impl Part {
 
     /// Draws and adds to a plan; `key` is that of the whole.
     pub(super) fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        let planned = self.op.plan(plan, key.part(self.name, self.before));
+        let planned = drawn::of("", self.name, || self.op.plan(plan, key.part(self.name, self.before)));
         planned.and_then(|()| plan.check_area()).map_err(|what| format!("{}: {what}", self.name))
     }
 }

@@ -76,7 +76,7 @@ impl PixelOp for RandAugment {
         for _ in 0..self.num_ops {
             let op = SPACE[draws.below(SPACE.len() as u64) as usize];
             let magnitude = op.magnitude(Strength::Usual, plan, self.magnitude, self.num_magnitude_bins);
-            op.add(plan, signed(op, magnitude, &mut draws), edges);
+            op.drawn(plan, signed(op, magnitude, &mut draws), edges);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
-use crate::{geometry::Size, rng::Draws};
+use crate::{drawn, geometry::Size, rng::Draws};
 
 /// Rotates, moves, scales and shears at random.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,10 @@ impl PixelOp for RandomAffine {
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
         let affine = self.draw(plan.size(), &mut key.draws());
+        drawn::tell(|| {
+            let Affine { angle, translate, scale, shear, .. } = affine;
+            [("angle", angle.into()), ("translate", translate.into()), ("scale", scale.into()), ("shear", shear.into())]
+        });
         Warp::new(&affine, plan.size(), self.interpolation, channels(self.fill.as_deref())).add_to(plan);
         Ok(())
     }

@@ -13,6 +13,7 @@ use super::{
     Transform,
     parts::{self, Part, in_turn, on_mask},
 };
+use crate::drawn;
 
 /// Applies transforms, one after the other, with probability `p`: all of them or none.
 ///
@@ -57,7 +58,9 @@ impl PixelOp for Applied {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        if key.draws().unit() >= self.p {
+        let applied = key.draws().unit() < self.p;
+        drawn::tell(|| [("applied", applied.into())]);
+        if !applied {
             return Ok(());
         }
         self.parts.iter().try_for_each(|part| part.plan(plan, key))

@@ -13,6 +13,7 @@ use super::{
     Transform,
     parts::{self, Part, on_mask},
 };
+use crate::drawn;
 
 /// Applies one of several transforms, drawn for each sample.
 ///
@@ -66,7 +67,9 @@ impl PixelOp for Choice {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        self.parts[key.draws().choose(&self.weights)].plan(plan, key)
+        let chosen = key.draws().choose(&self.weights);
+        drawn::tell(|| [("idx", chosen.into())]);
+        self.parts[chosen].plan(plan, key)
     }
 
     fn on_mask(&self) -> OnMask {

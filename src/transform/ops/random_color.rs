@@ -12,6 +12,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
+use crate::drawn;
 
 /// Declares transforms that make one edit with probability `p`, each with its arguments, what is wrong with them, if
 /// anything, and the edit.
@@ -51,7 +52,9 @@ macro_rules! sometimes {
             }
 
             fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-                if key.draws().unit() < self.p {
+                let applied = key.draws().unit() < self.p;
+                drawn::tell(|| [("applied", applied.into())]);
+                if applied {
                     let edit: fn(&Self) -> _ = $edit;
                     plan.edit(edit(self));
                 }

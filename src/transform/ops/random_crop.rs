@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        args::{PaddingMode, check_fill_of, check_size, zero_fill},
+        args::{PaddingMode, check_fill_of, check_size, zero_fill, told},
         op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
         plan::Plan,
     },
     pad::{Sides, check_border, fill_of_mask, outside, padded, sides},
 };
 use crate::{
+    drawn,
     geometry::{Rect, Size},
     rng::Draws,
 };
@@ -58,6 +59,7 @@ impl PixelOp for RandomCrop {
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
         let (sides, size) = (sides(&self.padding), Size::of(&self.size));
         let part = random_crop(plan.size(), sides, self.pad_if_needed, size, &mut key.draws())?;
+        drawn::tell(|| told(part));
         plan.crop(part, outside(self.padding_mode, &self.fill));
         Ok(())
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    args::{Layout, aspect_ratio, check_probability, check_range, half},
+    args::{Layout, aspect_ratio, check_probability, check_range, half, told},
     elements::{Row, RowEdit, RowSteps},
     encode::Encode,
     op::{Operation, Role, RowOp},
 };
 use crate::{
+    drawn,
     geometry::{Rect, Size},
     rng::Draws,
 };
@@ -77,11 +78,18 @@ impl RowOp for RandomErasing {
 }
 
 impl RowEdit for RandomErasing {
+    fn name(&self) -> &'static str {
+        "RandomErasing"
+    }
+
     fn apply(&self, encode: &Encode, mut draws: Draws, row: Row<'_>) {
         if draws.unit() >= self.p {
+            drawn::tell(|| [("applied", false.into())]);
             return;
         }
         let part = erased_box(row.size, self.scale, self.ratio, &mut draws);
+        drawn::tell(|| [("applied", (part.size.area() > 0).into())]);
+        drawn::tell(|| told(part));
         let element = encode.element();
         let index = |y: usize, x: usize, channel: usize| {
             let pixel = y * row.size.width as usize + x;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    args::{check_range, short_uniform, short_unit, truncated},
+    args::{check_range, short_uniform, short_unit, truncated, told},
     motion::{self, Motion},
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
     view::Outside,
 };
 use crate::{
+    drawn,
     geometry::{Rect, Size},
     rng::Draws,
 };
@@ -104,7 +105,10 @@ impl PixelOp for RandomIoUCrop {
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
         let boxes = plan.boxes()?;
-        if let Some(part) = self.draw(plan.size(), &boxes, &mut key.draws()) {
+        let part = self.draw(plan.size(), &boxes, &mut key.draws());
+        drawn::tell(|| [("applied", part.is_some().into())]);
+        if let Some(part) = part {
+            drawn::tell(|| told(part));
             plan.crop_by(part, Outside::default(), CropByCentres::new(part));
         }
         Ok(())

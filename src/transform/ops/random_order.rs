@@ -12,6 +12,7 @@ use super::{
     Transform,
     parts::{self, Part, on_mask},
 };
+use crate::drawn;
 
 /// How many transforms that change what images are may be put in any order: their subsets are looked at.
 const MOST_CHANGING: usize = 12;
@@ -74,9 +75,10 @@ impl PixelOp for AnyOrder {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        let mut order: Vec<&Part> = self.0.iter().collect();
+        let mut order: Vec<usize> = (0..self.0.len()).collect();
         key.draws().shuffle(&mut order);
-        order.into_iter().try_for_each(|part| part.plan(plan, key))
+        drawn::tell(|| [("order", order.clone().into())]);
+        order.into_iter().try_for_each(|at| self.0[at].plan(plan, key))
     }
 
     fn on_mask(&self) -> OnMask {

@@ -15,7 +15,7 @@ use super::super::{
     plan::Plan,
     sample::{Sampling, resampling},
 };
-use crate::{geometry::Size, rng::Draws};
+use crate::{drawn, geometry::Size, rng::Draws};
 
 /// Shows the image from another point of view, with probability `p`: each corner moves to a random position near it.
 ///
@@ -62,9 +62,11 @@ impl PixelOp for RandomPerspective {
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
         let (mut draws, size) = (key.draws(), plan.size());
         if draws.unit() >= self.p {
+            drawn::tell(|| [("applied", false.into())]);
             return Ok(());
         }
         let corners = corners(size, self.distortion_scale, &mut draws);
+        drawn::tell(|| [("applied", true.into()), ("endpoints", corners.map(Vec::from).into())]);
         if let Some(coefficients) = coefficients(size, corners)
             && let Some(motion) = PerspectiveMotion::new(coefficients, size)
         {

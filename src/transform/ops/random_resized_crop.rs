@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    args::{Interpolation, aspect_ratio, check_range, check_size},
+    args::{Interpolation, aspect_ratio, check_range, check_size, told},
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
     view::Outside,
 };
 use crate::{
+    drawn,
     geometry::{Rect, Size},
     rng::Draws,
 };
@@ -59,7 +60,9 @@ impl PixelOp for RandomResizedCrop {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        plan.crop(random_box(plan.size(), self.scale, self.ratio, &mut key.draws()), Outside::default());
+        let part = random_box(plan.size(), self.scale, self.ratio, &mut key.draws());
+        drawn::tell(|| told(part));
+        plan.crop(part, Outside::default());
         plan.resize(Size::of(&self.size), self.interpolation);
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
+use crate::drawn;
 
 /// Rotates by a random angle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,7 @@ impl PixelOp for RandomRotation {
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
         let [low, high] = around_zero(&self.degrees);
         let angle = key.draws().uniform(low, high);
+        drawn::tell(|| [("angle", angle.into())]);
         rotate(plan, angle, self.expand, self.center, self.interpolation, channels(self.fill.as_deref()));
         Ok(())
     }

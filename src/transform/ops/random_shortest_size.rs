@@ -9,7 +9,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
-use crate::{geometry::Size, rng::Draws};
+use crate::{drawn, geometry::Size, rng::Draws};
 
 /// Resizes the shorter side to one of several sizes, keeping the aspect ratio.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +45,9 @@ impl PixelOp for RandomShortestSize {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        plan.resize(self.draw(plan.size(), &mut key.draws()), self.interpolation);
+        let size = self.draw(plan.size(), &mut key.draws());
+        drawn::tell(|| [("size", [size.height, size.width].into())]);
+        plan.resize(size, self.interpolation);
         Ok(())
     }
 

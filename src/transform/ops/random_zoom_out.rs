@@ -8,14 +8,14 @@ use super::{
     super::{
         args::{
             PaddingMode, check_fill, check_fill_of, check_probability, check_range, half, short_uniform, short_unit,
-            truncated, zero_fill,
-        },
+            truncated, zero_fill, told},
         op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
         plan::Plan,
     },
     pad::{fill_of_mask, outside},
 };
 use crate::{
+    drawn,
     geometry::{Rect, Size},
     rng::Draws,
 };
@@ -63,8 +63,11 @@ impl PixelOp for RandomZoomOut {
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
         let mut draws = key.draws();
-        if draws.unit() < self.p {
+        let applied = draws.unit() < self.p;
+        drawn::tell(|| [("applied", applied.into())]);
+        if applied {
             let part = zoomed_out(plan.size(), self.side_range, &mut draws);
+            drawn::tell(|| told(part));
             plan.crop(part, outside(PaddingMode::Constant, &self.fill));
         }
         Ok(())

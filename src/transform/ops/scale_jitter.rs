@@ -9,7 +9,7 @@ use super::super::{
     op::{ImageShape, OnMask, OpKey, Operation, PixelOp, Role},
     plan::Plan,
 };
-use crate::{geometry::Size, rng::Draws};
+use crate::{drawn, geometry::Size, rng::Draws};
 
 /// Resizes to a random multiple of the size at which the image would fit into another one, keeping the aspect ratio.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,9 @@ impl PixelOp for ScaleJitter {
     }
 
     fn plan(&self, plan: &mut Plan, key: OpKey) -> Result<(), String> {
-        plan.resize(self.draw(plan.size(), &mut key.draws()), self.interpolation);
+        let size = self.draw(plan.size(), &mut key.draws());
+        drawn::tell(|| [("size", [size.height, size.width].into())]);
+        plan.resize(size, self.interpolation);
         Ok(())
     }
 

@@ -51,7 +51,7 @@ impl PixelOp for TrivialAugmentWide {
         let (op, bins) = (SPACE[draws.below(SPACE.len() as u64) as usize], self.num_magnitude_bins);
         let bin = if op.has_magnitude() { draws.below(bins.into()) as u32 } else { 0 };
         let magnitude = op.magnitude(Strength::Wide, plan, bin, bins);
-        op.add(plan, signed(op, magnitude, &mut draws), edges);
+        op.drawn(plan, signed(op, magnitude, &mut draws), edges);
         Ok(())
     }
 

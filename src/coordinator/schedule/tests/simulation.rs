@@ -14,7 +14,7 @@ use crate::{
     job::OnError,
     pipeline::Times,
     protocol::{Fill, Work},
-    sampler::{ENDLESS, Even, Order, Partition, Sampler},
+    sampler::{ENDLESS, Even, Grown, Order, Partition, Sampler},
     worker::{MOST_LANES, Made, RowFailure, RunReport},
 };
 
@@ -105,6 +105,7 @@ impl Simulation {
             len,
             order: Order::Shuffled,
             cut: None,
+            grown: Grown::default(),
             seed: 1,
             batch_size,
             drop_last: false,
@@ -121,6 +122,7 @@ impl Simulation {
             len: ENDLESS,
             order: Order::Source,
             cut: None,
+            grown: Grown::default(),
             seed: 1,
             batch_size,
             drop_last: false,
@@ -284,8 +286,13 @@ impl Simulation {
         self.ended = false;
         // The next epoch may have begun in advance, and met its poison.
         let next = self.current.as_ref().map(|(_, partition, _)| (partition.epoch() + 1, 0));
-        if next != Some((epoch, cursor)) {
+        // Now and then nothing of what has begun in advance is to be taken over.
+        let is_cancelled = cursor % 3 == 1;
+        if next != Some((epoch, cursor)) || is_cancelled {
             self.cut.clear();
+        }
+        if is_cancelled {
+            self.on(Event::Cancelled);
         }
         self.current = Some((self.generations, self.sampler.partition(epoch, cursor), 0));
         self.on(Event::Start { generation: self.generations, epoch, cursor, batch: 0 });
