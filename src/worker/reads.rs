@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    shm::RowMut,
+    shm::{Progress, RowMut},
     source::{Reader, Record},
 };
 
@@ -105,6 +105,7 @@ impl Shared {
         let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
         let begun = Instant::now();
         let candidate = self.filler.fetch(row_task, &mut row, (reader, &mut record), &mut run);
+        row.mark(Progress::Fetched);
         let (took, len) = (begun.elapsed(), record.len());
         self.usual.add(took, len);
         self.in_flight.read(usual, len);
