@@ -134,6 +134,8 @@ pub struct Pipeline {
     growing: BTreeSet<String>,
     sample_bytes: u64,
     functions: Option<Arc<dyn Functions>>,
+    /// Whether they are called.
+    calls: bool,
 }
 
 impl Pipeline {
@@ -152,8 +154,8 @@ impl Pipeline {
         let fields = compiled.fields().iter().map(|field| &field.name);
         let growing = fields.filter(|name| source.guesses_room() && !recipe.capacity.contains_key(*name)).cloned();
         let growing = growing.collect();
-        let sample_bytes = Budget::DEFAULT;
-        Ok(Self { source, variants, recipe: recipe.clone(), growing, sample_bytes, functions: None })
+        let (sample_bytes, calls) = (Budget::DEFAULT, recipe.calls());
+        Ok(Self { source, variants, recipe: recipe.clone(), growing, sample_bytes, functions: None, calls })
     }
 
     /// Sets the functions that transforms call.
@@ -189,7 +191,8 @@ impl Pipeline {
         recipe.capacity.insert(room.field.clone(), room.places);
         let variants = Variants::of(self.source.fields(), &recipe)?;
         let (source, growing, functions) = (Arc::clone(&self.source), self.growing.clone(), self.functions.clone());
-        Ok(Self { source, variants, recipe, growing, sample_bytes: self.sample_bytes, functions })
+        let Self { sample_bytes, calls, .. } = *self;
+        Ok(Self { source, variants, recipe, growing, sample_bytes, functions, calls })
     }
 
     /// Tells whether a row of this field gets more room where a sample needs it.
@@ -257,10 +260,15 @@ impl Pipeline {
         let reader = self.source.reader();
         let reader: Box<dyn Reader + '_> =
             if self.variants.first().has_mosaic() { Box::new(MosaicReader { reader, pipeline: self }) } else { reader };
-        match &self.functions {
+        match self.called() {
             None => reader,
-            Some(functions) => Box::new(RunReader { reader, functions: &**functions }),
+            Some(functions) => Box::new(RunReader { reader, functions }),
         }
+    }
+
+    /// Returns the functions, if any is called: only then need they be told of runs and samples.
+    fn called(&self) -> Option<&dyn Functions> {
+        self.functions.as_deref().filter(|_| self.calls)
     }
 
     /// Begins a worker's process; `seat` is its number.
@@ -289,7 +297,7 @@ impl Pipeline {
 
     /// Tells whether functions of somebody else are called.
     pub fn calls(&self) -> bool {
-        self.recipe.calls()
+        self.calls
     }
 
     /// Returns fresh buffers for one thread.
@@ -338,11 +346,11 @@ impl Pipeline {
         let compiled = self.variant(variant)?;
         let mut stage = Stage::Transform;
         let mut learned = Vec::new();
-        let functions = self.functions.as_deref();
+        let functions = self.called();
         if let Some(functions) = functions {
             functions.begin(key);
         }
-        let mosaic = compiled.mosaic(key, self.source.len());
+        let mosaic = compiled.has_mosaic().then(|| compiled.mosaic(key, self.source.len())).flatten();
         compiled.tell_mosaic(mosaic);
         let parts = parts(key.index, mosaic);
         let parts = parts.as_deref().unwrap_or_else(|| slice::from_ref(&key.index));
@@ -350,8 +358,8 @@ impl Pipeline {
             let record = if compiled.has_mosaic() { record.part(part) } else { record };
             self.source.field(compiled.origin(field), parts[part], record)
         };
-        let mut budget = Budget::new(self.sample_bytes);
-        budget.take(record.len() as u64, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
+        let (mut budget, len) = (Budget::new(self.sample_bytes), record.len() as u64);
+        budget.take(len, "the record").map_err(|reason| Failure::new(Stage::Read, reason))?;
         let mut sample = Sample {
             key,
             parts,
@@ -367,11 +375,13 @@ impl Pipeline {
         };
         // The scratch holds nothing but bytes to be overwritten, so a panic leaves nothing broken behind.
         let filled = panics::caught(|| compiled.fill(&mut sample));
-        let taken = sample.budget.taken() - record.len() as u64;
+        let taken = sample.budget.taken() - len;
         sample.scratch.settle(taken);
-        let filled = filled.unwrap_or_else(|panic| Err(Failure::new(stage, format!("panicked: {panic}"))));
-        filled.map_err(|failure| self.named(failure, key.index))?;
-        Ok(learned)
+        match filled {
+            Ok(Ok(())) => Ok(learned),
+            Ok(Err(failure)) => Err(self.named(failure, key.index)),
+            Err(panic) => Err(Failure::new(stage, format!("panicked: {panic}"))),
+        }
     }
 
     /// Returns what is done in batches of a variant.

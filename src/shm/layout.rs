@@ -226,7 +226,7 @@ impl SlotLayout {
         self.bytes
     }
 
-    /// Returns the offset of a row's progress byte.
+    /// Returns the offset of a row's progress byte; those of all rows lie one after the other.
     pub(super) fn progress(&self, row: usize) -> usize {
         debug_assert!(row < self.rows, "row {row} of {}", self.rows);
         row

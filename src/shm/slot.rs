@@ -165,24 +165,35 @@ impl RowMut {
         unsafe { self.memory.at(self.memory.layout.index(self.row)).cast::<[u8; 8]>().write_volatile(bytes) };
     }
 
-    /// Returns the row's bytes in each field; of one whose rows have spans, those of its span.
+    /// Returns the row's bytes in the field of this number; of one whose rows have spans, those of its span.
+    pub fn field(&mut self, number: usize) -> &mut [u8] {
+        let (start, len) = self.place(&self.memory.batch().fields()[number]);
+        // SAFETY: the place lies inside its field's region, which lies inside the mapping; and this value, borrowed mutably, is
+        // the only right to the row and to its span.
+        unsafe { slice::from_raw_parts_mut(start, len) }
+    }
+
+    /// Returns the row's bytes in each field, as [`field`](Self::field) does.
     pub fn fields(&mut self) -> Vec<&mut [u8]> {
-        let Self { memory, row, span } = self;
-        let field = |field: &FieldLayout| {
-            let (from, len) = match field.region {
-                Region::Rows { row_bytes } => (*row * row_bytes, row_bytes),
-                Region::Values { value_bytes, values } => {
-                    assert!(span.start <= span.end && span.end <= values, "values {span:?} of {values}");
-                    (span.start * value_bytes, span.len() * value_bytes)
-                }
-            };
-            let start = memory.at(field.offset + from);
-            // SAFETY: the row, or its span, lies inside its field's region, which lies inside the mapping; regions do not
-            // overlap (a property test of the layout); and this value, borrowed mutably, is the only right to the row and to
-            // its span.
+        let bytes = |field| {
+            let (start, len) = self.place(field);
+            // SAFETY: as above; regions do not overlap (a property test of the layout).
             unsafe { slice::from_raw_parts_mut(start, len) }
         };
-        memory.batch().fields().iter().map(field).collect()
+        self.memory.batch().fields().iter().map(bytes).collect()
+    }
+
+    /// Returns where the row, or its span, lies in a field, and how many bytes it has there.
+    fn place(&self, field: &FieldLayout) -> (*mut u8, usize) {
+        let Self { memory, row, span } = self;
+        let (from, len) = match field.region {
+            Region::Rows { row_bytes } => (*row * row_bytes, row_bytes),
+            Region::Values { value_bytes, values } => {
+                assert!(span.start <= span.end && span.end <= values, "values {span:?} of {values}");
+                (span.start * value_bytes, span.len() * value_bytes)
+            }
+        };
+        (memory.at(field.offset + from), len)
     }
 }
 

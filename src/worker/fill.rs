@@ -14,7 +14,8 @@ use crate::{
     sampler::Partition,
     shm::{Progress, RowMut, SlotMut},
     source::{Reader, Record},
-    transform::SlotRows,
+    spec::FieldSpec,
+    transform::{Rows, slot_row},
 };
 
 /// A row and what belongs there.
@@ -38,8 +39,17 @@ impl RowTask<'_> {
 /// A row's first candidate, and whether its record has been read.
 #[derive(Debug)]
 pub struct Candidate {
-    index: u64,
+    key: Key,
     read: Result<(), Failure>,
+}
+
+/// The fields of a row of a slot.
+pub(super) struct RowFields<'a>(pub(super) &'a mut RowMut);
+
+impl Rows for RowFields<'_> {
+    fn begin(&mut self, at: usize, spec: &FieldSpec, shape: &[usize]) -> Result<&mut [u8], Failure> {
+        slot_row(self.0.field(at), spec, shape)
+    }
 }
 
 /// Makes samples and writes them into rows.
@@ -150,13 +160,11 @@ impl Filler {
     ) -> Candidate {
         let key = self.take_in_hand(task, row);
         self.look_ahead(task, row);
-        let read = self.read(key, reader, record, report);
-        row.mark(Progress::Fetched);
-        Candidate { index: key.index, read }
+        Candidate { key, read: self.read(key, reader, record, report) }
     }
 
-    /// Writes a row from its first candidate, which has been fetched, or from the next ones by policy. What the record holds
-    /// afterwards is arbitrary.
+    /// Writes a row, which is in hand, from its first candidate, which has been fetched, or from the next ones by policy. What
+    /// the record holds afterwards is arbitrary.
     pub fn fill(
         &self,
         task: RowTask<'_>,
@@ -166,27 +174,25 @@ impl Filler {
         scratch: &mut Scratch,
         report: &mut RunReport,
     ) {
-        row.mark(Progress::InHand);
         let number = row.row() as u32;
         let mut attempt = task.attempt;
-        let Candidate { mut index, mut read } = candidate;
+        let Candidate { mut key, mut read } = candidate;
         loop {
-            let key = task.key(number, index);
             let made = read.and_then(|()| self.write(task, key, row, record, scratch, report));
             let Err(failure) = made else { break };
             attempt += 1;
             // Such a sample is no bad one: it is made again where there is room.
             let lacks_room = failure.room.as_ref().is_some_and(|room| self.pipeline.grows(&room.field));
             let fatal = lacks_room || self.on_error == OnError::Raise || attempt >= MAX_ATTEMPTS;
-            let mut error = failure.of(index, self.pipeline.source().key(index));
+            let mut error = failure.of(key.index, self.pipeline.source().key(key.index));
             error.worker = self.worker;
             report.failures.push(RowFailure { row: number, fatal, error });
             if fatal {
                 break;
             }
-            index = self.candidate(task, number, attempt);
-            row.set_index(index);
-            read = self.read(task.key(number, index), reader, record, report);
+            key.index = self.candidate(task, number, attempt);
+            row.set_index(key.index);
+            read = self.read(key, reader, record, report);
         }
         record.settle();
         row.mark(Progress::Done);
@@ -204,10 +210,11 @@ impl Filler {
     ) -> Result<(), Failure> {
         let (number, times) = (row.row() as u32, &mut report.times);
         let drawn = (task.partition.variant(task.batch), key);
-        let mut fields = row.fields();
-        let (Some(cut), Some(span)) = (&self.cut, task.partition.span(task.batch, number)) else {
-            return self.pipeline.make(drawn, record, scratch, &mut SlotRows(&mut fields), times).map(drop);
+        let span = self.cut.as_ref().and_then(|cut| Some((cut, task.partition.span(task.batch, number)?)));
+        let Some((cut, span)) = span else {
+            return self.pipeline.make(drawn, record, scratch, &mut RowFields(row), times).map(drop);
         };
+        let mut fields = row.fields();
         if key.index == Partition::NO_SAMPLE {
             leave_out(&mut fields, cut, span);
             return Ok(());

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    shm::RowMut,
+    shm::{Progress, RowMut},
     source::{Reader, Record},
     sys::waiting::Waiting,
 };
@@ -106,6 +106,7 @@ impl Shared {
         let row_task = RowTask { partition: &running.partition, batch: fill.batch, attempt: fill.attempt };
         let mut waiting = Waiting::begin();
         let candidate = self.filler.fetch(row_task, &mut row, (reader, &mut record), &mut run);
+        row.mark(Progress::Fetched);
         let (took, len) = (waiting.next(SLOW_READ), record.len());
         self.usual.add(took, len);
         self.in_flight.read(usual, len);

@@ -18,7 +18,7 @@ use crate::{
     pipeline::Scratch,
     protocol::{Channel, Command, Fill, Incoming, Report, TableOf, Work},
     sampler::{Partition, Sampler, Table},
-    shm::{Arena, Mailbox, SlotMut},
+    shm::{Arena, Mailbox, Progress, SlotMut},
     source::{Reader, Record},
     sys::{
         memory::SharedMemory,
@@ -321,6 +321,7 @@ fn decode(
     let Fetched { mut row, running, mut record, candidate, .. } = fetched;
     let row_task = RowTask { partition: &running.partition, batch: running.fill.batch, attempt: running.fill.attempt };
     let mut run = RunReport::default();
+    row.mark(Progress::InHand);
     filler.fill(row_task, &mut row, (reader, &mut record), candidate, scratch, &mut run);
     // The right to the row ends before anybody is told that the run is done.
     drop(row);

@@ -4,7 +4,7 @@
 //! begins, whoever makes it and whatever has become of those before.
 
 use super::{
-    fill::{Filler, RowTask},
+    fill::{Filler, RowFields, RowTask},
     report::{Made, RowFailure, RunReport},
 };
 use crate::{
@@ -86,10 +86,11 @@ impl Filler {
         }
         row.set_index(index);
         let read = self.read(key, reader, record, report);
-        let made = read.and_then(|()| self.pipeline.fill(key, record, scratch, &mut row.fields(), &mut report.times));
+        let made =
+            read.and_then(|()| self.pipeline.make((0, key), record, scratch, &mut RowFields(row), &mut report.times));
         record.settle();
         row.mark(Progress::Done);
-        made
+        made.map(drop)
     }
 
     /// Takes down that a sample has failed. Returns whether that leaves its row, and so its batch, without one.

@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,6 +89,24 @@ def own_error(index: int) -> int:
     if index == 5:
         raise OwnError(7, "of my own")
     return index
+
+
+class Failing:
+    """Samples of which two fail; others tell whether what the last one of those had is gone."""
+
+    def __init__(self) -> None:
+        self.last: Any = lambda: None
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, index: int) -> bool:
+        is_gone = self.last() is None
+        if index in (5, 7):
+            large = np.zeros(10)
+            self.last = weakref.ref(large)
+            raise LookupError(len(large))
+        return is_gone
 
 
 def stop_iteration(index: int) -> int:

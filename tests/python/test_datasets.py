@@ -263,6 +263,23 @@ def test_a_sample_unlike_the_others_is_a_bad_one() -> None:
     assert 'sample has no ["a"]' in failure(lambda at: {"b" if at == odd else "a": 1})
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_dtype_says_counts_and_not_which_object_it_is(workers: int) -> None:
+    # An array that was pickled has a dtype of its own.
+    dtypes = [np.dtype(np.int64), np.dtype(np.int64, copy=True), np.dtype(">i8"), np.dtype(np.uint64, copy=True)]
+    assert dtypes[0] is not dtypes[1]
+
+    def array(index: int) -> Any:
+        return np.full(2, index, dtypes[3 if index == 5 else index % 3])
+
+    with loader(Made(array), shuffle=False, num_workers=workers) as made:
+        batches = iter(made)
+        assert next(batches)["0"].tolist() == [[0, 0], [1, 1], [2, 2], [3, 3]]
+        with pytest.raises(OSError, match="field `0` is uint64, and is int64"):
+            next(batches)
+        assert next(batches)["0"].tolist() == [[8, 8], [9, 9], [10, 10], [11, 11]]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_exception_arrives_as_it_was_raised(workers: int) -> None:
     with loader(Made(made_datasets.boom), num_workers=workers, shuffle=False) as made:
@@ -322,6 +339,11 @@ def test_a_bad_sample_is_passed_over(policy: Any) -> None:
         stats = made.stats()
     assert stats["failed_samples"] >= 1
     assert stats["quarantine"][0]["index"] == 5
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_of_a_bad_sample_is_kept(workers: int) -> None:
+    assert all(flat(made_datasets.Failing(), on_error="replace", batch_size=8, num_workers=workers))
 
 
 @pytest.mark.parametrize("make", [made_datasets.ends, made_datasets.killed])

@@ -6,6 +6,7 @@ use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMet
 use pyo3::{
     intern,
     prelude::*,
+    sync::PyOnceLock,
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
 use serde::Deserialize;
@@ -167,6 +168,8 @@ struct Array {
     dtype: DType,
     /// NumPy's; none for the one dtype that it does not have.
     descr: Option<Py<PyArrayDescr>>,
+    /// Another one that says the same: arrays that were pickled have one of their own, and so have their parts.
+    alike: PyOnceLock<Py<PyArrayDescr>>,
     /// The extents that do not vary: of the last axes.
     shape: Vec<usize>,
     varying: usize,
@@ -188,7 +191,7 @@ impl Leaf {
             HowSpec::Array { dtype, shape, varying } => {
                 let named = || PyArrayDescr::new(py, dtype.name()).map(Bound::unbind);
                 let descr = if dtype == DType::BFloat16 { None } else { Some(named()?) };
-                How::Array(Array { dtype, descr, shape, varying })
+                How::Array(Array { dtype, descr, alike: PyOnceLock::new(), shape, varying })
             }
             HowSpec::Text {} => How::Text,
             HowSpec::Bytes {} => How::Bytes,
@@ -264,9 +267,11 @@ impl Leaf {
     }
 
     fn add_array(&self, array: &Array, value: Bound<'_, PyAny>, objects: &mut Objects) -> Result<(), Failure> {
-        if let Some(found) = value.cast::<PyUntypedArray>().ok().filter(|found| array.is_plain(found)) {
-            return self.add_plain(array, found, objects);
-        }
+        let value = match value.cast_into::<PyUntypedArray>() {
+            Ok(found) if array.is_plain(&found) => return self.add_plain(array, found, objects),
+            Ok(found) => found.into_any(),
+            Err(other) => other.into_inner(),
+        };
         let py = value.py();
         let made = || py.import(intern!(py, "stokehold.user.learn"))?.call_method1(intern!(py, "array"), (&value,));
         let made = made().map_err(|error| unlike(format!("field `{}`: {error}", self.name)))?;
@@ -278,19 +283,14 @@ impl Leaf {
                 self.name, array.dtype
             )));
         }
-        self.add_plain(array, &found, objects)
+        self.add_plain(array, found, objects)
     }
 
     /// Adds an array that is C-contiguous and has the field's dtype.
-    fn add_plain(
-        &self,
-        array: &Array,
-        found: &Bound<'_, PyUntypedArray>,
-        objects: &mut Objects,
-    ) -> Result<(), Failure> {
+    fn add_plain(&self, array: &Array, found: Bound<'_, PyUntypedArray>, objects: &mut Objects) -> Result<(), Failure> {
         let shape = found.shape();
         let Array { dtype, shape: rest, varying, .. } = array;
-        if shape.len() != varying + rest.len() || shape[*varying..] != rest[..] {
+        if shape.len() != varying + rest.len() || !shape[*varying..].iter().eq(rest) {
             return Err(self.misshapen(array, shape));
         }
         let len = shape.iter().product::<usize>() * dtype.size();
@@ -306,7 +306,7 @@ impl Leaf {
             return Ok(());
         }
         // SAFETY: as above; whoever resizes an array in place that others see has asked NumPy not to check that.
-        unsafe { objects.add_memory(found.as_any().clone(), start, len) };
+        unsafe { objects.add_memory(found.into_any(), start, len) };
         Ok(())
     }
 
@@ -329,7 +329,23 @@ impl Leaf {
 impl Array {
     /// Tells whether an array can be copied as it is.
     fn is_plain(&self, found: &Bound<'_, PyUntypedArray>) -> bool {
+        found.is_c_contiguous() && self.has_dtype(found)
+    }
+
+    /// Tells whether an array's values are of the field's dtype, by comparing descriptors themselves where that will do.
+    fn has_dtype(&self, found: &Bound<'_, PyUntypedArray>) -> bool {
+        let py = found.py();
         let Some(descr) = &self.descr else { return false };
-        found.is_c_contiguous() && found.dtype().is_equiv_to(descr.bind(found.py()))
+        // SAFETY: it is an array, whose struct NumPy lays out so.
+        let own = unsafe { (*found.as_array_ptr()).fields.descr }.cast();
+        if own == descr.as_ptr() || self.alike.get(py).is_some_and(|alike| own == alike.as_ptr()) {
+            return true;
+        }
+        let own = found.dtype();
+        let is_alike = own.is_equiv_to(descr.bind(py));
+        if is_alike {
+            self.alike.get_or_init(py, || own.unbind());
+        }
+        is_alike
     }
 }

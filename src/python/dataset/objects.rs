@@ -36,8 +36,8 @@ const KEPT_BYTES: usize = 8 << 20;
 
 impl Objects {
     /// Lets the objects of the last sample go.
-    pub(super) fn clear(&mut self) {
-        self.kept.clear();
+    pub(super) fn clear(&mut self, py: Python<'_>) {
+        self.kept.drain(..).for_each(|object| object.drop_ref(py));
         self.found.clear();
         self.made.clear();
         self.bytes = 0;

@@ -42,16 +42,25 @@ impl<'a> DatasetReader<'a> {
     /// Makes a sample, of a stream the one that is next.
     fn read_one(&mut self, key: Key, record: &mut Record) -> Result<(), Failure> {
         let objects = record.payloads_mut::<Objects>();
-        // Taken before the interpreter's lock, which comes and goes while a sample is made.
-        let alone = self.held.is_none().then(|| self.samples.turn.lock().unwrap_or_else(PoisonError::into_inner));
-        let made = Python::attach(|py| {
-            objects.clear();
-            match self.ahead.take(key) {
-                Some(made) => self.samples.find(made?.bind(py), objects),
-                None => self.samples.read(py, key, objects),
+        let Self { samples, ahead, held } = self;
+        let mut read = |py: Python<'_>| {
+            objects.clear(py);
+            match ahead.take(key) {
+                Some(made) => samples.find(&made?.into_bound(py), objects),
+                None => samples.read(py, key, objects),
             }
-        });
-        drop(alone);
+        };
+        if held.is_none() {
+            // Taken before the interpreter's lock, which comes and goes while a sample is made.
+            let _alone = samples.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            return Python::attach(read);
+        }
+        // SAFETY: `begin` has taken the lock, on this thread.
+        let made = read(unsafe { Python::assume_attached() });
+        if made.is_err() {
+            // PyO3, which does not know of that lock, lets go of what an exception kept when it next takes it itself.
+            Python::attach(|_| ());
+        }
         made
     }
 }
@@ -92,12 +101,14 @@ impl Reader for DatasetReader<'_> {
     }
 
     fn end(&mut self) {
-        if let Some(randomness) = self.of_trainer()
-            && let Err(error) = Python::attach(|py| randomness.restore(py))
-        {
-            report::report(&format!("the random numbers of this process cannot be put back: {error}"));
-        }
-        self.ahead = Ahead::default();
+        Python::attach(|py| {
+            if let Some(randomness) = self.of_trainer()
+                && let Err(error) = randomness.restore(py)
+            {
+                report::report(&format!("the random numbers of this process cannot be put back: {error}"));
+            }
+            self.ahead = Ahead::default();
+        });
         if let Some(held) = self.held.take() {
             // SAFETY: `begin` has taken it, on this thread.
             unsafe { ffi::PyGILState_Release(held) };
