@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from stokehold import _native
-from stokehold.checks import items, shown, whole
+from stokehold.checks import items, mapping, shown, whole
 from stokehold.cut import Cut
 from stokehold.recipe import Transforms, chains, views_of
 from stokehold.user.functions import Function
@@ -69,7 +69,10 @@ class MultiScale(Cut):
         what, meaning = "MultiScale: transforms", "a sequence of mappings of fields to lists of transforms"
         if isinstance(transforms, Mapping):
             raise TypeError(f"{what} must be {meaning}, one for each variant, not {shown(transforms)}")
-        self.transforms = items(what, transforms, meaning)
+        variants = enumerate(items(what, transforms, meaning))
+        self.transforms = [
+            mapping(f"{what}[{at}]", variant, "a mapping of fields to lists of transforms") for at, variant in variants
+        ]
         if not self.transforms:
             raise ValueError(f"{what} must have at least one variant")
         for at, variant in enumerate(self.transforms):

@@ -344,7 +344,8 @@ def refused(kind: type[Exception], message: str, make: Callable[[], object]) -> 
 def test_what_cannot_be_is_refused(source: sh.Table) -> None:
     mapping = "a sequence of mappings of fields to lists of transforms"
     refused(TypeError, f"MultiScale: transforms must be {mapping}, one for each", lambda: sh.MultiScale(transforms(8)))  # type: ignore[arg-type]
-    refused(TypeError, "MultiScale: transforms[0] must be", lambda: sh.MultiScale([[sh.Resize(8)]]))  # type: ignore[list-item]
+    entry = "MultiScale: transforms[0] must be a mapping of fields to lists of transforms, not"
+    refused(TypeError, entry, lambda: sh.MultiScale([[sh.Resize(8)]]))  # type: ignore[list-item]
     refused(TypeError, "MultiScale: transforms[0]['image'] must be", lambda: sh.MultiScale([{"image": sh.Resize(8)}]))  # type: ignore[dict-item]
     refused(TypeError, "MultiScale: transforms[1]['image'][0] must be", lambda: sh.MultiScale([{}, {"image": [3]}]))  # type: ignore[list-item]
     refused(ValueError, "MultiScale: transforms must have at least one variant", lambda: sh.MultiScale([]))
