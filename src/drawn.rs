@@ -1,7 +1,7 @@
 //! What was drawn for a sample, told to whoever looks at one; while batches are made, nobody does.
 //!
 //! Whoever draws says what, by [`tell`], and whoever calls it says for which transform of which field, by [`of`]. Only
-//! inside of [`record`], and on its thread, is there anybody who listens: elsewhere all of them come to one branch.
+//! inside of [`listen`], and on its thread, is there anybody who listens: elsewhere all of them come to one branch.
 
 use std::cell::{Cell, RefCell};
 
@@ -49,22 +49,22 @@ impl Serialize for Parameters<'_> {
 
 thread_local! {
     /// Whether anybody listens.
-    static IS_RECORDED: Cell<bool> = const { Cell::new(false) };
+    static IS_HEARD: Cell<bool> = const { Cell::new(false) };
     /// The transforms that are being drawn for, each a part of the one before it, behind the whole.
     static OPEN: RefCell<Vec<Drawn>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Does something, and returns what this thread has drawn for it meanwhile.
-pub fn record<T>(run: impl FnOnce() -> T) -> (T, Vec<Drawn>) {
-    /// Ends the recording, also where `run` panics, and puts back what was recorded around it.
+pub fn listen<T>(run: impl FnOnce() -> T) -> (T, Vec<Drawn>) {
+    /// Ends the listening, also where `run` panics, and puts back what was heard around it.
     struct Around(bool, Vec<Drawn>);
     impl Drop for Around {
         fn drop(&mut self) {
-            IS_RECORDED.set(self.0);
+            IS_HEARD.set(self.0);
             OPEN.replace(std::mem::take(&mut self.1));
         }
     }
-    let around = Around(IS_RECORDED.replace(true), OPEN.replace(vec![Drawn::default()]));
+    let around = Around(IS_HEARD.replace(true), OPEN.replace(vec![Drawn::default()]));
     let made = run();
     let parts = OPEN.with_borrow_mut(|open| open.drain(..).next().map(|whole| whole.parts));
     drop(around);
@@ -74,11 +74,11 @@ pub fn record<T>(run: impl FnOnce() -> T) -> (T, Vec<Drawn>) {
 /// Does something for a transform of a field: what is told meanwhile was drawn for it.
 #[inline]
 pub fn of<T>(field: &str, transform: &str, run: impl FnOnce() -> T) -> T {
-    if IS_RECORDED.get() { recorded(field, transform, run) } else { run() }
+    if IS_HEARD.get() { heard(field, transform, run) } else { run() }
 }
 
 #[cold]
-fn recorded<T>(field: &str, transform: &str, run: impl FnOnce() -> T) -> T {
+fn heard<T>(field: &str, transform: &str, run: impl FnOnce() -> T) -> T {
     let next = Drawn { field: field.to_owned(), transform: transform.to_owned(), ..Drawn::default() };
     OPEN.with_borrow_mut(|open| open.push(next));
     let made = run();
@@ -96,7 +96,7 @@ fn recorded<T>(field: &str, transform: &str, run: impl FnOnce() -> T) -> T {
 /// Tells what was drawn for the transform whose turn it is.
 #[inline]
 pub fn tell<const N: usize>(parameters: impl FnOnce() -> [(&'static str, Value); N]) {
-    if IS_RECORDED.get() {
+    if IS_HEARD.get() {
         told(parameters);
     }
 }
@@ -111,7 +111,7 @@ fn told<const N: usize>(parameters: impl FnOnce() -> [(&'static str, Value); N])
 /// only where there are debug assertions.
 #[inline]
 pub fn begin() {
-    if cfg!(debug_assertions) && IS_RECORDED.get() {
+    if cfg!(debug_assertions) && IS_HEARD.get() {
         note(|drawn| drawn.begun = true);
     }
 }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_is_told_belongs_to_the_transform_whose_turn_it_is() {
-        let ((), drawn) = record(|| {
+        let ((), drawn) = listen(|| {
             of("image", "Resize", || ());
             of("image", "RandomApply", || {
                 tell(|| [("applied", true.into())]);
@@ -150,15 +150,15 @@ mod tests {
         let never = || unreachable!("nobody asked");
         assert_eq!(of("image", "Crop", || 3), 3);
         tell::<1>(never);
-        let ended = std::panic::catch_unwind(|| record(|| of("image", "Crop", || panic!("not drawn"))));
+        let ended = std::panic::catch_unwind(|| listen(|| of("image", "Crop", || panic!("not drawn"))));
         assert!(ended.is_err());
         tell::<1>(never);
         // One within another has what is its own.
-        let (inner, outer) = record(|| {
+        let (inner, outer) = listen(|| {
             tell(|| [("seed", 1.into())]);
             of("x", "Outer", || {
                 tell(|| [("p", 0.5.into())]);
-                record(|| of("y", "Inner", || tell(|| [("q", 0.5.into())]))).1
+                listen(|| of("y", "Inner", || tell(|| [("q", 0.5.into())]))).1
             })
         });
         assert_eq!((inner.len(), outer.len()), (1, 1));

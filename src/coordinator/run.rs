@@ -272,6 +272,10 @@ impl Coordinator {
                         // What has begun has it otherwise.
                         self.take_in(Event::Cancelled);
                     }
+                    // Workers may still get runs of the epoch that has begun in advance, until the trainer begins this one.
+                    if let Some(ahead) = self.schedule.epoch_ahead().filter(|ahead| *ahead != epoch) {
+                        self.supervisor.keep((ahead, of))?;
+                    }
                     self.supervisor.give((epoch, of), Arc::new(SharedMemory::open(fd)?))?;
                     continue;
                 }

@@ -81,6 +81,12 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Gives a table again, if the sampler has it: so others are forgotten before it.
+    pub(super) fn keep(&mut self, of: (u64, TableOf)) -> Result<()> {
+        let found = self.tables().find(|(given, _)| *given == of);
+        found.map_or(Ok(()), |(_, memory)| self.give(of, memory))
+    }
+
     /// Returns the tables of epochs that the sampler has, from those on that were given first.
     fn tables(&self) -> impl Iterator<Item = ((u64, TableOf), Arc<SharedMemory>)> {
         self.tables.iter().filter_map(|(of, memory)| Some((*of, memory.upgrade()?)))

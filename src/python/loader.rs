@@ -281,7 +281,7 @@ impl Loader {
     /// name and its parameters.
     fn next_with_drawn(&self, py: Python<'_>, iteration: u64) -> PyResult<(Option<Batch>, String)> {
         let (batch, drawn) = self.waiting(py, |tick| {
-            let (batch, drawn) = drawn::record(|| self.loader.next(iteration, tick));
+            let (batch, drawn) = drawn::listen(|| self.loader.next(iteration, tick));
             Ok((batch?, drawn))
         })?;
         let drawn = serde_json::to_string(&drawn).map_err(|error| Error::Protocol(error.to_string()))?;

@@ -157,6 +157,11 @@ impl Schedule {
         self.free.extend(first..first + slots);
     }
 
+    /// Returns the epoch that has begun in advance, if one has.
+    pub fn epoch_ahead(&self) -> Option<u64> {
+        self.epochs.iter().find(|epoch| epoch.generation.is_none()).map(|epoch| epoch.partition.epoch())
+    }
+
     pub(super) fn epoch(&self, number: u64) -> Option<&EpochState> {
         self.epochs.iter().find(|epoch| epoch.number == number)
     }
