@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     job::Options,
     pipeline::Pipeline,
-    protocol::{Channel, Incoming, Reply, Request, TableOf},
+    protocol::{Channel, Incoming, Reply, Request},
     sampler::{Sampler, Table},
     shm::{Arena, Mailbox, Progress, SlotLayout},
     source::Source,
@@ -261,6 +261,7 @@ impl Coordinator {
                     self.grow(field, places, fd)?;
                     continue;
                 }
+                (Incoming::Message(Request::Cancel), _) => Event::Cancelled,
                 (Incoming::Message(Request::Release { slot }), _) => Event::Release { slot },
                 (Incoming::Message(Request::Segment), Some(fd)) => {
                     let slots = self.arena.adopt(fd)? as u32;
@@ -268,10 +269,6 @@ impl Coordinator {
                     Event::Grown { slots }
                 }
                 (Incoming::Message(Request::Table { epoch, of }), Some(fd)) => {
-                    if of == TableOf::Grown {
-                        // What has begun has it otherwise.
-                        self.take_in(Event::Cancelled);
-                    }
                     // Workers may still get runs of the epoch that has begun in advance, until the trainer begins this one.
                     if let Some(ahead) = self.schedule.epoch_ahead().filter(|ahead| *ahead != epoch) {
                         self.supervisor.keep((ahead, of))?;

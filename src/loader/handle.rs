@@ -63,6 +63,8 @@ pub struct Loader {
     indices: Mutex<Option<(u64, Arc<SharedMemory>)>>,
     /// How many samples the source had in earlier epochs, as long as the pool has not been told.
     pub(super) unsent_grown: Mutex<Option<Arc<SharedMemory>>>,
+    /// Whether epochs have other samples or groups than the pool may have begun in advance.
+    pub(super) is_changed: AtomicBool,
     /// What makes the groups of epochs, where there is a cut.
     pub(super) planner: Option<Planner>,
     stats: Mutex<TrainerStats>,
@@ -102,6 +104,7 @@ impl Loader {
             iterations: Mutex::default(),
             indices: Mutex::default(),
             unsent_grown: Mutex::default(),
+            is_changed: AtomicBool::new(false),
             planner: cut.map(Planner::new),
             stats: Mutex::default(),
             owner: std::process::id(),
@@ -242,9 +245,8 @@ impl Loader {
 
     /// Takes the cuts that an epoch was read with before.
     pub(super) fn set_earlier(&self, epoch: u64, earlier: Vec<Earlier>) {
-        if let Some(planner) = &self.planner {
-            planner.go_on(&self.sampler, epoch, earlier);
-        }
+        let changes = self.planner.as_ref().is_some_and(|planner| planner.go_on(&self.sampler, epoch, earlier));
+        self.is_changed.fetch_or(changes, Ordering::AcqRel);
     }
 
     /// Returns the cuts that an epoch was read with before a state of it was loaded.
@@ -275,10 +277,13 @@ impl Loader {
         if !self.sampler.is_known(epoch) {
             return Err(Error::Usage(format!("nobody has given the indices of epoch {epoch}")));
         }
-        if let Backend::Pool(pool) = &mut *backend
-            && let Some(memory) = lock(&self.unsent_grown).take()
-        {
-            pool.give(0, TableOf::Grown, memory)?;
+        if let Backend::Pool(pool) = &mut *backend {
+            if self.is_changed.swap(false, Ordering::AcqRel) {
+                pool.cancel()?;
+            }
+            if let Some(memory) = lock(&self.unsent_grown).take() {
+                pool.give(0, TableOf::Grown, memory)?;
+            }
         }
         if let Backend::Pool(pool) = &mut *backend
             && let Some((given, memory)) = &*lock(&self.indices)

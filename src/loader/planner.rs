@@ -79,10 +79,10 @@ impl Planner {
     }
 
     /// Notes which cuts an epoch was read with before, so that its groups are those of the rest. That holds for the epoch that
-    /// was told last.
-    pub(super) fn go_on(&self, sampler: &Sampler, epoch: u64, cuts: Vec<Earlier>) {
+    /// was told last. Returns whether any groups are others than before.
+    pub(super) fn go_on(&self, sampler: &Sampler, epoch: u64, cuts: Vec<Earlier>) -> bool {
         if self.earlier(epoch) == cuts {
-            return;
+            return false;
         }
         let given = (!cuts.is_empty()).then_some((epoch, cuts));
         let before = std::mem::replace(&mut *lock(&self.earlier), given);
@@ -90,6 +90,7 @@ impl Planner {
             drop(lock(&self.ahead).take_if(|(planned, _)| *planned == epoch));
             sampler.forget_groups(epoch);
         }
+        true
     }
 
     /// Returns what is left of an epoch that was read with other cuts before.

@@ -351,6 +351,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Lets go of what has begun in advance, before an epoch is started that is another one than it was.
+    pub(super) fn cancel(&mut self) -> Result<()> {
+        self.send(Request::Cancel, None)
+    }
+
     /// Gives a table of an epoch, before it is started.
     pub(super) fn give(&mut self, epoch: u64, of: TableOf, table: Arc<SharedMemory>) -> Result<()> {
         self.send(Request::Table { epoch, of }, Some(table))

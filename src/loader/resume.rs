@@ -1,6 +1,10 @@
 //! Where a loader is, and how another one goes on there: also over a source that has grown.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use super::{
     handle::{Backend, Loader, closed},
@@ -129,6 +133,7 @@ impl Loader {
         self.sampler.give_grown(Table::over(bytes_of(&memory)));
         self.planner.iter().for_each(Planner::forget);
         *lock(&self.unsent_grown) = Some(Arc::clone(&memory));
+        self.is_changed.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -210,6 +210,8 @@ pub enum Request {
         /// The batch to begin with: those before it have been delivered.
         batch: u64,
     },
+    /// What has begun is not to go on, since epochs have other samples or groups from now on; `Start` follows.
+    Cancel,
     /// There is to be more room in the rows of a field; a descriptor of a new arena comes with this message, and `Start`
     /// follows.
     Grow {
@@ -412,6 +414,7 @@ impl Wire for Request {
             Self::Segment => Frame { kind: 23, ..Frame::default() },
             Self::Stats => Frame { kind: 24, ..Frame::default() },
             Self::First { samples } => Frame { kind: 29, a: samples, ..Frame::default() },
+            Self::Cancel => Frame { kind: 30, ..Frame::default() },
             Self::Boot { len, by_main_thread } => {
                 Frame { kind: 25, n: len, a: u64::from(by_main_thread), ..Frame::default() }
             }
@@ -432,6 +435,7 @@ impl Wire for Request {
             27 => Some(Self::Grow { field: n, places: a }),
             28 => Some(Self::Table { epoch: a, of: TableOf::of(n)? }),
             29 => Some(Self::First { samples: a }),
+            30 => Some(Self::Cancel),
             _ => None,
         }
     }
@@ -557,6 +561,7 @@ mod tests {
             round_trip(Reply::Outgrown { field: n, places: a });
             round_trip(Request::Release { slot });
             round_trip(Request::Segment);
+            round_trip(Request::Cancel);
             round_trip(Request::Stats);
             round_trip(Request::First { samples: a });
             round_trip(Reply::First { samples: a, known: b, names: c, draws_others: finishes });

@@ -307,6 +307,19 @@ def test_a_budget_may_change_in_the_middle_of_an_epoch(workers: int) -> None:
         assert bytes_of(whole) == expected[3:]
 
 
+def test_what_has_begun_in_advance_gives_way_to_another_cut() -> None:
+    with loader("budget", num_workers=2) as first, loader("unsorted", num_workers=2) as second:
+        first.set_epoch(1)
+        begun = list(islice(first, 3))
+        # The workers of this one have begun epoch 1 as a whole.
+        list(second)
+        assert eventually(lambda: second.stats()["ready_slots"] > 0)
+        second.load_state_dict(first.state_dict())
+        rest = list(second)
+        indices = np.concatenate([batch.indices for batch in [*begun, *rest]])
+        assert sorted(indices.tolist()) == list(range(LEN))
+
+
 def test_a_long_rule_is_not_told_by_a_state() -> None:
     def buckets(count: int) -> sh.Buckets:
         return sh.Buckets([*range(41, 41 + count)], 4, LENGTHS, FIELDS)
