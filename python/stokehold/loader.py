@@ -589,19 +589,8 @@ class Loader(Tellable, Reviewable):
         fields = ", ".join(f"{name}: {spec.dtype}{list(spec.shape)}" for name, spec in self.spec.items())
         count = f"{self._batches()} batches" if not self._is_stream or hasattr(self.source, "__len__") else "batches"
         ranks = self._ranks
-        part = (
-            "" if ranks.world_size == 1 else f", rank {ranks.rank} of {ranks.world_size} by {ranks.by}{self._shares()}"
-        )
+        part = "" if ranks.world_size == 1 else ranks.told(self._even, self._native.shares)
         return (
             f"Loader({self.source!r}, batch_size={self.batch_size}, num_workers={self._num_workers}, "
             f"{count} of {fields}{part})"
         )
-
-    def _shares(self) -> str:
-        """Returns what there is to say of how samples are shared out among ranks, for `repr`."""
-        if self._even == "pad":
-            return ""
-        shares = self._native.shares
-        if shares is None or shares[2] == shares[3]:
-            return f", even={self._even!r}"
-        return f", even={self._even!r}, {shares[2]} to {shares[3]} batches a rank"

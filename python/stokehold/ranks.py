@@ -63,6 +63,15 @@ class Ranks(NamedTuple):
             size = _other("world_size", "WORLD_SIZE", f"rank={shown(number)}")
         return cls._checked(number, size, "arguments")
 
+    def told(self, even: str, shares: tuple[int, int, int, int] | None) -> str:
+        """Returns what there is to say of them, and of how samples are shared out, for the `repr` of a loader."""
+        text = f", rank {self.rank} of {self.world_size} by {self.by}"
+        if even == "pad":
+            return text
+        text += f", even={even!r}"
+        _, _, fewest, most = shares or (0, 0, 0, 0)
+        return text if fewest == most else f"{text}, {fewest} to {most} batches a rank"
+
     @classmethod
     def _checked(cls, rank: int, world_size: int, by: str) -> Self:
         if world_size < 1:
