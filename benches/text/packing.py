@@ -150,7 +150,7 @@ def plan(count: int) -> None:
     for strategy in ("best_fit", "first_fit", "concat"):
         fill, seconds = planned(lengths, sh.Packing(SEQ_LEN, lengths, strategy=strategy, window=WINDOW), SEQ_LEN)
         print(f"| `Packing({SEQ_LEN}, strategy={strategy!r})` | {fill:.2%} | {seconds:.2f} |", flush=True)
-    peers = {
+    peers: dict[str, Callable[[], tuple[float, float] | None]] = {
         "Grain, first fit": lambda: grain(lengths),
         "zephon, first fit": lambda: zephon(lengths, "first_fit", num_bins=64, pad_token_id=0),
         "zephon, best fit": lambda: zephon(lengths, "best_fit", num_bins=64, pad_token_id=0),

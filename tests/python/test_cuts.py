@@ -562,9 +562,9 @@ def test_a_bad_sample_is_left_out(name: str) -> None:
         "buckets": lambda: sh.Buckets([5, 20, 40], 4, LENGTHS, fields, segment_ids="marks"),
     }
     cut = kinds[name]()
-    of_rows = {"batch_size": 3} if isinstance(cut, sh.Packing) else {}
+    options: dict[str, Any] = {"batch_size": 3} if isinstance(cut, sh.Packing) else {}
     seen: set[int] = set()
-    with sh.Loader(Broken(), cut=cut, num_workers=2, on_error="skip", shuffle=True, seed=5, **of_rows) as given:
+    with sh.Loader(Broken(), cut=cut, num_workers=2, on_error="skip", shuffle=True, seed=5, **options) as given:
         for batch in given:
             marks, tokens = flat(batch["marks"]), flat(batch["tokens"])
             assert (tokens[marks == 0] == 7).all()
