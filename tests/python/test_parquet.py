@@ -405,6 +405,16 @@ def test_ranks_share_an_order_of_blocks(tmp_path: Path) -> None:
     assert [row for rows in zip(*parts, strict=True) for row in rows][:1000] == whole
 
 
+def test_batches_of_several_sizes_keep_an_order_of_blocks(tmp_path: Path) -> None:
+    source = small(tmp_path)
+    for workers in (0, 2):
+        scales = sh.MultiScale([{}, {}], [7, 20])
+        with sh.Loader(source, shuffle="blocks", cut=scales, num_workers=workers) as loader:
+            batches = [batch["i"].tolist() for batch in loader]
+        assert {len(batch) for batch in batches[:-1]} == {7, 20}
+        assert [row for batch in batches for row in batch] == order(source)
+
+
 def test_an_order_of_blocks_is_resumed_and_by_no_other(tmp_path: Path) -> None:
     source = small(tmp_path)
     whole = order(source)
