@@ -309,8 +309,18 @@ def test_a_cut_goes_on_over_the_lengths_that_there_were(kind: str, workers: int)
         plain = loader(60)
         plain.set_epoch(1)
         assert read(second) == read(plain)
+    # Another cut at once: the rest of the samples that there were, and then all.
+    source = sh.Table({"x": sh.Lists([np.arange(length) for length in lengths])})
+    budget = sh.TokenBudget(40, lengths, "x")
+    with sh.Loader(source, cut=budget, shuffle=True, seed=SEED, num_workers=workers) as third:
+        third.load_state_dict(state, grown=True)
+        later = through_json(third.state_dict())
+        for _ in range(2):
+            assert sorted(i for indices, _ in seen + read(third) for i in indices) == list(range(40))
+            assert sorted(i for indices, _ in read(third) for i in indices) == list(range(60))
+            third.load_state_dict(later)
     lengths[3] += 1
-    with pytest.raises(ValueError, match=r"another (Packing|TokenBudget|Buckets)"):
+    with pytest.raises(ValueError, match="other lengths of samples"):
         loader(60).load_state_dict(state, grown=True)
 
 
