@@ -8,6 +8,7 @@ use super::{
     groups::{Groups, Member, Plan},
     length_cut::{CutOptions, Filling, Grouping, LengthCut, TooLong},
     lists::Lists,
+    multi_scale::MultiScale,
     order::EpochOrder,
     packing,
     permutation::Permutation,
@@ -87,12 +88,12 @@ pub(super) struct Ordered<'a> {
 
 impl Ordered<'_> {
     /// Returns how many positions are left.
-    pub(super) fn left(&self) -> u64 {
+    fn left(&self) -> u64 {
         self.rest.map_or(self.positions, |rest| rest.positions.len() as u64)
     }
 
     /// Returns the position that is the `at`th of those that are left.
-    pub(super) fn position(&self, at: u64) -> u32 {
+    fn position(&self, at: u64) -> u32 {
         self.rest.map_or(at as u32, |rest| rest.positions[at as usize])
     }
 
@@ -115,8 +116,24 @@ impl Ordered<'_> {
     pub(super) fn plan(&self, spec: &CutSpec) -> Result<Plan> {
         match spec {
             CutSpec::Lengths(spec) => self.by_lengths(spec),
-            CutSpec::Variants(spec) => Ok(spec.plan(self)),
+            CutSpec::Variants(spec) => Ok(self.by_variants(spec)),
         }
+    }
+
+    /// Returns the batches of several variants, the last of which may be smaller, unless that is left out.
+    fn by_variants(&self, spec: &MultiScale) -> Plan {
+        let mut plan = Plan::default();
+        let mut from = 0;
+        for batch in 0.. {
+            let size = u64::from(spec.batch_sizes()[spec.variant(self.seed, self.epoch, batch) as usize]);
+            let to = (from + size).min(self.left());
+            if from == to || (self.drop_last && to - from < size) {
+                break;
+            }
+            plan.push((from..to).map(|at| Member { position: self.position(at), length: 0 }), 0);
+            from = to;
+        }
+        plan
     }
 
     fn by_lengths(&self, spec: &LengthCut) -> Result<Plan> {

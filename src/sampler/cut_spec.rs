@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    length_cut::{CutOptions, LengthCut},
+    length_cut::{CutOptions, LengthCut, first_of},
     multi_scale::MultiScale,
-    rest::first_of,
 };
 use crate::error::Result;
 

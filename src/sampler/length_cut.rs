@@ -138,6 +138,11 @@ pub struct LengthCut {
     digest: u64,
 }
 
+/// Returns the lengths of the first samples, where lengths decide.
+pub(super) fn first_of(lengths: &[u32], samples: u64) -> &[u32] {
+    &lengths[..lengths.len().min(samples as usize)]
+}
+
 impl LengthCut {
     /// The most values of a row, or of a batch.
     const MOST_VALUES: u32 = 1 << 30;

@@ -22,6 +22,7 @@ mod pacing;
 mod packing;
 mod partition;
 mod permutation;
+mod planning;
 mod rest;
 mod shares;
 mod spans;

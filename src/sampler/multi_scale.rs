@@ -2,10 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    cut::Ordered,
-    groups::{Member, Plan},
-};
 use crate::{
     error::{Error, Result},
     rng::Key,
@@ -77,22 +73,6 @@ impl MultiScale {
     pub(super) fn variant(&self, seed: u64, epoch: u64, batch: u64) -> u32 {
         let key = Key { seed, epoch, index: batch / u64::from(self.repeat) };
         key.rng(OP).below(self.batch_sizes.len() as u64) as u32
-    }
-
-    /// Returns the batches of an epoch, the last of which may be smaller, unless that is left out.
-    pub(super) fn plan(&self, ordered: &Ordered<'_>) -> Plan {
-        let mut plan = Plan::default();
-        let mut from = 0;
-        for batch in 0.. {
-            let size = u64::from(self.batch_sizes[self.variant(ordered.seed, ordered.epoch, batch) as usize]);
-            let to = (from + size).min(ordered.left());
-            if from == to || (ordered.drop_last && to - from < size) {
-                break;
-            }
-            plan.push((from..to).map(|at| Member { position: ordered.position(at), length: 0 }), 0);
-            from = to;
-        }
-        plan
     }
 }
 

@@ -3,14 +3,13 @@
 use std::sync::OnceLock;
 
 use super::{
-    cut::{Cut, Ordered},
+    cut::Cut,
     even::Even,
     given::seed_of,
     groups::Groups,
     grown::Grown,
     multi_scale::MultiScale,
     order::{EpochOrder, Order},
-    rest::{Earlier, Rest},
     table::Table,
 };
 use crate::error::{Error, Result};
@@ -63,7 +62,7 @@ impl Sampler {
     }
 
     /// Returns the sampler of an epoch: over the samples that the source had.
-    fn of_epoch(&self, epoch: u64) -> Self {
+    pub(super) fn of_epoch(&self, epoch: u64) -> Self {
         let len = self.samples_in(epoch);
         if len == self.len { self.clone() } else { self.of_first(len) }
     }
@@ -95,36 +94,6 @@ impl Sampler {
     /// Tells whether it is known which samples an epoch has, or the order draws that itself.
     pub fn can_plan(&self, epoch: u64) -> bool {
         self.order.is_known(epoch) || self.order.draws_indices()
-    }
-
-    /// Returns the groups of an epoch, for [`give_groups`](Self::give_groups): by the lengths of all samples, which are those
-    /// that the cut was made with, where it was made with some. Where the epoch was read with `earlier` cuts, they are those of
-    /// the rest. None where there is no cut, or its groups are known.
-    ///
-    /// # Errors
-    /// Those of [`rest`](Self::rest), and [`Error::Config`] where the cut keeps samples whole, and one is half read.
-    pub fn plan(&self, epoch: u64, lengths: &[u32], earlier: &[Earlier]) -> Result<Option<Vec<u8>>> {
-        let Some(cut) = self.cut.as_ref().filter(|cut| !cut.is_known(epoch)) else { return Ok(None) };
-        let rest = self.rest(epoch, lengths, earlier)?;
-        let spec = cut.spec().of_first(lengths, self.samples_in(epoch))?;
-        let plan = self.ordered(epoch, lengths, rest.as_ref(), |ordered| ordered.plan(&spec))?;
-        Ok(Some(plan.bytes()))
-    }
-
-    /// Calls `with` with what the groups of an epoch, or of its rest, are made of.
-    pub(super) fn ordered<T>(
-        &self,
-        epoch: u64,
-        lengths: &[u32],
-        rest: Option<&Rest>,
-        with: impl FnOnce(&Ordered<'_>) -> T,
-    ) -> T {
-        let is_known = self.order.is_known(epoch);
-        let order = if is_known { self.order.clone() } else { self.order.with_drawn(self.seed, epoch) };
-        let Self { len, order, seed, drop_last, .. } = Self { order, ..self.clone() }.of_epoch(epoch);
-        let (positions, is_random) = (order.positions(len), order.is_random());
-        let order = &order.of_epoch(len, seed, epoch);
-        with(&Ordered { order, positions, rest, is_random, lengths, seed, epoch, drop_last })
     }
 
     /// Forgets the groups of an epoch. All clones of the sampler do then.
