@@ -261,7 +261,10 @@ impl State {
     }
 
     fn of_another_cut(&self, own: &Self) -> String {
-        let named = |cut: &Option<CutState>| cut.as_ref().map_or("no cut=".into(), |cut| format!("cut={}", cut.name));
+        let named = |cut: &Option<CutState>| match cut {
+            Some(cut) => format!("cut={}", cut.name),
+            None => "no cut=".to_owned(),
+        };
         let lengths = |state: &Self| state.cut.as_ref().and_then(|cut| cut.lengths.clone());
         match (lengths(self), lengths(own)) {
             (Some(given), Some(own)) => format!(

@@ -1,6 +1,9 @@
 //! How long a thread has waited.
 
-use std::time::{Duration, Instant};
+use std::{
+    ffi::c_long,
+    time::{Duration, Instant},
+};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -9,7 +12,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 pub struct Waiting {
     begun: Instant,
     /// How many times it had waited before.
-    times: i64,
+    times: c_long,
 }
 
 impl Waiting {
@@ -33,8 +36,8 @@ impl Waiting {
 
 /// Returns how many times this thread has given the processor up to wait; getrusage(2), `ru_nvcsw`. Where the system does not
 /// count that, as in some sandboxes, it is 0.
-fn times() -> i64 {
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches().into())
+fn times() -> c_long {
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.voluntary_context_switches())
 }
 
 #[cfg(test)]

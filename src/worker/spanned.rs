@@ -53,7 +53,9 @@ impl<'a, 'r> SpanRows<'a, 'r> {
 
 /// Writes a row whose sample is left out: padding in its span, and zeros elsewhere.
 pub(super) fn leave_out(rows: &mut [&mut [u8]], fields: &CutFields, span: Span) {
-    rows.iter_mut().for_each(|row| row.fill(0));
+    for row in rows.iter_mut() {
+        row.fill(0);
+    }
     let padding = span.len + span.padding;
     SpanRows::new(rows, fields, Span { len: 0, padding, ..span }).finish();
 }

@@ -311,17 +311,20 @@ def test_a_budget_may_change_in_the_middle_of_an_epoch(workers: int) -> None:
         assert bytes_of(whole) == expected[3:]
 
 
-def test_what_has_begun_in_advance_gives_way_to_another_cut() -> None:
-    with loader("budget", num_workers=2) as first, loader("unsorted", num_workers=2) as second:
-        first.set_epoch(1)
-        begun = list(islice(first, 3))
-        # The workers of this one have begun epoch 1 as a whole.
-        list(second)
-        assert eventually(lambda: second.stats()["ready_slots"] > 0)
+def test_what_has_begun_in_advance_gives_way_to_another_cut(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    first = loader("budget")
+    first.set_epoch(1)
+    begun = list(islice(first, 3))
+    with loader("unsorted", Noted(notes), num_workers=1, prefetch=2) as second:
+        before = notes.stat().st_size
+        assert len(list(second)) > 3
+        # The worker has begun epoch 1 as a whole.
+        assert eventually(lambda: notes.stat().st_size > before + LEN)
         second.load_state_dict(first.state_dict())
         rest = list(second)
-        indices = np.concatenate([batch.indices for batch in [*begun, *rest]])
-        assert sorted(indices.tolist()) == list(range(LEN))
+    indices = np.concatenate([batch.indices for batch in [*begun, *rest]])
+    assert sorted(indices.tolist()) == list(range(LEN))
 
 
 def test_a_long_rule_is_not_told_by_a_state() -> None:
@@ -439,20 +442,25 @@ def test_epochs_may_be_begun_in_any_order() -> None:
         assert given.stats()["restarts"] == 0
 
 
+class Noted:
+    """A dataset that notes each sample that is made."""
+
+    def __init__(self, notes: Path) -> None:
+        self.notes = notes
+
+    def __len__(self) -> int:
+        return LEN
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        with self.notes.open("ab") as file:
+            file.write(b".")
+        return {"tokens": TOKENS[index], "weights": WEIGHTS[index], "label": index}
+
+
 def test_the_next_epoch_is_begun_in_advance(tmp_path: Path) -> None:
     """Its groups are made while the one before it is read."""
     notes = tmp_path / "notes"
-
-    class Noted:
-        def __len__(self) -> int:
-            return LEN
-
-        def __getitem__(self, index: int) -> dict[str, Any]:
-            with notes.open("ab") as file:
-                file.write(b".")
-            return {"tokens": TOKENS[index], "weights": WEIGHTS[index], "label": index}
-
-    with loader("budget", Noted(), num_workers=1, prefetch=2) as given:
+    with loader("budget", Noted(notes), num_workers=1, prefetch=2) as given:
         before = notes.stat().st_size
         assert len(list(given)) > 3
         # Nobody has asked for the next epoch yet.

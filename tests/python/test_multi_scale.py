@@ -327,11 +327,19 @@ def test_scales_go_with_every_order(source: sh.Table, order: sh.Order) -> None:
         assert bytes_of(given) == expected
 
 
-def test_a_state_belongs_to_its_sizes_and_repeats(source: sh.Table) -> None:
-    state = loader(source).state_dict()
+def test_sizes_and_repeats_may_change_in_the_middle_of_an_epoch(source: sh.Table) -> None:
+    first = loader(source)
+    begun = [index for batch in islice(first, 3) for index in batch.indices.tolist()]
+    state = first.state_dict()
     for other in (scales(repeat=2), scales(batch_sizes=[6, 4, 3])):
-        with pytest.raises(ValueError, match="taken with another MultiScale"):
-            loader(source, other).load_state_dict(state)
+        second = loader(source, other)
+        second.load_state_dict(state)
+        rest = list(second)
+        assert begun + [index for batch in rest for index in batch.indices.tolist()] == [
+            index for batch in loader(source) for index in batch.indices.tolist()
+        ]
+        sizes = other.batch_sizes or []
+        assert all(len(batch.indices) == sizes[batch.variant] for batch in rest[:-1])
     with pytest.raises(ValueError, match="MultiScale"):
         sh.Loader(source, num_workers=0, seed=SEED, shuffle=True, transforms=transforms(8)).load_state_dict(state)
 
