@@ -28,8 +28,13 @@ from pathlib import Path
 import stokehold as sh
 
 def threads(pid):
-    names = [task.joinpath("comm") for task in Path(f"/proc/{pid}/task").iterdir()]
-    return {name.read_text().strip().rpartition("-")[0] for name in names}
+    names = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            names.add(task.joinpath("comm").read_text().strip().rpartition("-")[0])
+        except OSError:
+            pass  # It has ended meanwhile.
+    return names
 
 def read(source, shuffle, workers):
     sums, names = hashlib.sha256(), set()
