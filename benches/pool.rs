@@ -12,7 +12,7 @@ use stokehold::{
     BatchTransform, DType, FieldSpec, Loader, Mixing, SharedSource,
     protocol::{Channel, Command, Incoming, Report},
     rng::Key,
-    sampler::{Even, Given, Grown, Order, OrderSpec, Partition, Permutation, Sampler, Table},
+    sampler::{Given, Order, OrderSpec, Partition, Permutation, Sampler, Table},
     shm::{Arena, GiveBack, SlotLayout},
     transform::{BatchChain, BatchRows},
 };
@@ -46,19 +46,7 @@ fn shuffled_index(bencher: Bencher<'_, '_>) {
 /// An epoch of 10 million positions of an order, over as many samples.
 fn partition((spec, table): (OrderSpec, Vec<u8>)) -> Partition {
     let order = Order::Given(Given::open(&spec, Some(Table::new(table)), POSITIONS).unwrap());
-    let (batch_size, drop_last, even) = (256, false, Even::Pad);
-    let sampler = Sampler {
-        len: POSITIONS,
-        order,
-        cut: None,
-        grown: Grown::default(),
-        seed: 1,
-        batch_size,
-        drop_last,
-        even,
-        rank: 0,
-        world_size: 1,
-    };
+    let sampler = Sampler { seed: 1, batch_size: 256, ..Sampler::new(POSITIONS, order) };
     sampler.partition(2, 0)
 }
 

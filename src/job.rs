@@ -12,9 +12,7 @@ use crate::{
     error::{Error, Result},
     pipeline::PipelineSpec,
     rng::Key,
-    sampler::{
-        Blocks, Cut, CutSpec, ENDLESS, Even, Given, Grown, Order, OrderSpec, Partition, Sampler, Shuffle, Table,
-    },
+    sampler::{Blocks, Cut, CutSpec, ENDLESS, Even, Given, Order, OrderSpec, Partition, Sampler, Shuffle, Table},
 };
 
 /// What becomes of a sample that cannot be read, decoded or transformed.
@@ -27,10 +25,10 @@ pub enum OnError {
     /// Its batch raises the error; the iteration can go on with the next batch.
     #[default]
     Raise,
-    /// Its row gets the next sample of the epoch's order that works, which so comes twice. With a cut, its span is left as
-    /// padding.
+    /// Its row gets the next sample of the epoch's order that works, which so comes twice. With a cut by lengths, its span is left
+    /// as padding.
     Skip,
-    /// Its row gets a sample drawn from the whole source by (seed, epoch, index). That does not go with a cut.
+    /// Its row gets a sample drawn from the whole source by (seed, epoch, index). That does not go with a cut by lengths.
     Replace,
 }
 
@@ -247,8 +245,7 @@ impl Options {
             Some(cut) => Some(Cut::open(cut, len)?),
             None => None,
         };
-        let sampler =
-            Sampler { len, order, cut, grown: Grown::default(), seed, batch_size, drop_last, even, rank, world_size };
+        let sampler = Sampler { cut, seed, batch_size, drop_last, even, rank, world_size, ..Sampler::new(len, order) };
         match &self.cut {
             Some(cut) if u32::try_from(sampler.positions(0)).is_err() => Err(Error::Config(format!(
                 "{}: an epoch must have at most {} samples, not {}",

@@ -322,7 +322,7 @@ class Batch(Mapping[str, Any]):
 
     @property
     def indices(self) -> npt.NDArray[np.int64]:
-        """The index of each row's sample in the source, of shape (rows,); -1 where a cut has left one out.
+        """The index of each row's sample in the source, of shape (rows,); -1 where a cut by lengths has left one out.
 
         Raises:
             AttributeError: The batch was made of arrays.
@@ -334,9 +334,9 @@ class Batch(Mapping[str, Any]):
         """Which rows count, of shape (rows,): False where a sample comes again.
 
         It does so to even out the ranks (``even="pad"``), or in place of a bad sample (``on_error="skip"`` and
-        ``"replace"``); with a `cut`, that one's span is left as padding. The samples of valid rows, of all ranks
-        together, are each sample of the epoch that can be read, once. What walks through trees, and rebuilds a batch,
-        keeps its arrays alone: for a mask that goes along with them, name one by the loader's ``valid_field``.
+        ``"replace"``); with a `cut` by lengths, that one's span is left as padding. The samples of valid rows, of
+        all ranks together, are each sample of the epoch that can be read, once. What walks through trees, and rebuilds
+        a batch, keeps its arrays alone: for a mask that goes along with them, name one by the loader's ``valid_field``.
 
         Raises:
             AttributeError: The batch was made of arrays.

@@ -186,8 +186,8 @@ class Loader(Tellable, Reviewable):
             can go on with the next one; ``"skip"`` puts the next sample of the epoch's order into its row, which so
             comes twice; ``"replace"`` one that is drawn from the whole source. Batches stay full and deterministic;
             `Batch.valid` is False for such rows, and `Batch.indices` has what is in them.
-            Of an iterable dataset, ``"skip"`` leaves the sample out, so that its batch is shorter; with a `cut`, the
-            sample's span is padding, its other fields are zero or empty, and its index is -1. Neither has
+            Of an iterable dataset, ``"skip"`` leaves the sample out, so that its batch is shorter; with a `cut` by
+            lengths, the sample's span is padding, its other fields are zero or empty, and its index is -1. Neither has
             ``"replace"``.
         stall_timeout: Seconds that a worker may go without finishing a sample before it is reported, killed and
             replaced; and that the coordinator may go without an answer before it is killed and ``WorkerError`` raised.

@@ -41,8 +41,8 @@ class MultiScale(Cut):
             ``batch_size`` for all; else that is left out.
         repeat: How many batches, one after the other, have the same variant, 1 to 2**30. Ranks take batches in turn:
             with the number of ranks, all of them have the same variant at each step, but for batches that come again at
-            the epoch's end to even out the ranks (``even="pad"``). It belongs to a ``state_dict``, so keep it when a
-            run is resumed with other ranks.
+            the epoch's end to even out the ranks (``even="pad"``). Keep it when a run is resumed with other ranks:
+            with another `repeat`, or other `batch_sizes`, the rest of the epoch is planned anew.
 
     Raises:
         TypeError: An argument is of another type.

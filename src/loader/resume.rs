@@ -52,8 +52,8 @@ impl Loader {
     /// them is not read. Calls `tick` while it waits for the pool.
     ///
     /// # Errors
-    /// As above; [`Error::Config`] too where the first samples are others, the source has fewer than it had, or the order or a mosaic depends
-    /// on all of them; [`Error::Worker`] where the pool is over.
+    /// As above; [`Error::Config`] too where the first samples are others, the source has fewer than it had, or the order or a mosaic
+    /// depends on all of them; [`Error::Worker`] where the pool is over.
     pub fn load_grown_state(&self, state: &State, tick: Tick<'_>) -> Result<()> {
         let Some(had) = state.samples.filter(|had| (1..self.facts.len).contains(had)) else {
             return self.load_state(state);

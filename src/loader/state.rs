@@ -428,23 +428,11 @@ mod tests {
     use super::*;
     use crate::{
         coordinator::Identity,
-        sampler::{Blocks, Even, Given, Grown, OrderSpec, Table},
+        sampler::{Blocks, Given, OrderSpec, Table},
     };
 
     fn sampler() -> Sampler {
-        let (order, even) = (Order::Shuffled, Even::Pad);
-        Sampler {
-            len: 10,
-            order,
-            cut: None,
-            grown: Grown::default(),
-            seed: 3,
-            batch_size: 4,
-            drop_last: false,
-            even,
-            rank: 0,
-            world_size: 1,
-        }
+        Sampler { seed: 3, batch_size: 4, ..Sampler::new(10, Order::Shuffled) }
     }
 
     fn state_of(sampler: &Sampler, facts: &SourceFacts, cursor: u64) -> State {

@@ -289,8 +289,8 @@ mod tests {
 
     use super::{
         super::{
-            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, Grown, LengthCut, Order,
-            OrderSpec, Pacing, Table,
+            Blocks, Cut, CutOptions, CutSpec, ENDLESS, Even, Filling, Given, Grouping, LengthCut, Order, OrderSpec,
+            Pacing, Table,
             groups::{Member, Plan},
         },
         *,
@@ -299,18 +299,7 @@ mod tests {
     const EVENS: [Even; 3] = [Even::Pad, Even::Drop, Even::Uneven];
 
     fn sampler(len: u64, world_size: u32, even: Even, drop_last: bool, order: Order) -> Sampler {
-        Sampler {
-            len,
-            order,
-            cut: None,
-            grown: Grown::default(),
-            seed: 3,
-            batch_size: 3,
-            drop_last,
-            even,
-            rank: 0,
-            world_size,
-        }
+        Sampler { seed: 3, batch_size: 3, drop_last, even, world_size, ..Sampler::new(len, order) }
     }
 
     #[test]

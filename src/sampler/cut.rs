@@ -243,7 +243,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{CutField, Earlier, Even, Grown, Order, Rule, Sampler, Span},
+        super::{CutField, Earlier, Order, Rule, Sampler, Span},
         *,
     };
 
@@ -260,19 +260,7 @@ mod tests {
         let spec = LengthCut::new(options, lengths).unwrap();
         let len = lengths.len() as u64;
         let cut = Some(Cut::open(&CutSpec::Lengths(spec), len).unwrap());
-        let (drop_last, even) = (false, Even::Pad);
-        let sampler = Sampler {
-            len,
-            order,
-            cut,
-            grown: Grown::default(),
-            seed: 3,
-            batch_size,
-            drop_last,
-            even,
-            rank: 0,
-            world_size,
-        };
+        let sampler = Sampler { cut, seed: 3, batch_size, world_size, ..Sampler::new(len, order) };
         for epoch in [0, 1] {
             let plan = sampler.plan(epoch, lengths, &[]).unwrap().unwrap();
             sampler.give_groups(epoch, Table::new(plan)).unwrap();

@@ -83,25 +83,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::{Cut, CutSpec, Earlier, Even, Grown, Order, Rule, Sampler, Table},
+        super::{Cut, CutSpec, Earlier, Order, Rule, Sampler, Table},
         *,
     };
 
     fn sampler(cut: MultiScale, len: u64, drop_last: bool, world_size: u32) -> Sampler {
         let cut = Some(Cut::open(&CutSpec::Variants(cut), len).unwrap());
-        let (order, even) = (Order::Shuffled, Even::Pad);
-        let sampler = Sampler {
-            len,
-            order,
-            cut,
-            grown: Grown::default(),
-            seed: 3,
-            batch_size: 1,
-            drop_last,
-            even,
-            rank: 0,
-            world_size,
-        };
+        let sampler = Sampler { cut, seed: 3, drop_last, world_size, ..Sampler::new(len, Order::Shuffled) };
         for epoch in [0, 1] {
             sampler.give_groups(epoch, Table::new(sampler.plan(epoch, &[], &[]).unwrap().unwrap())).unwrap();
         }

@@ -46,6 +46,22 @@ pub struct Sampler {
 }
 
 impl Sampler {
+    /// Returns the sampler of a single trainer, with seed 0 and batches of one sample.
+    pub fn new(len: u64, order: Order) -> Self {
+        Self {
+            len,
+            order,
+            cut: None,
+            grown: Grown::default(),
+            seed: 0,
+            batch_size: 1,
+            drop_last: false,
+            even: Even::Pad,
+            rank: 0,
+            world_size: 1,
+        }
+    }
+
     /// Tells whether samples come as streams.
     pub fn is_endless(&self) -> bool {
         self.len == ENDLESS
@@ -181,7 +197,7 @@ pub struct Partition {
 
 #[expect(clippy::len_without_is_empty, reason = "it is the source's length, which is never 0")]
 impl Partition {
-    /// Stands for a sample in a row of a cut whose own one is left out. No source has so many samples.
+    /// Stands for a sample in a row of a cut by lengths whose own one is left out. No source has so many samples.
     pub const NO_SAMPLE: u64 = u64::MAX;
 
     /// Returns the epoch.
@@ -396,18 +412,7 @@ mod tests {
 
     fn sampler(len: u64, batch_size: u32, world_size: u32, drop_last: bool, shuffle: bool) -> Sampler {
         let order = if shuffle { Order::Shuffled } else { Order::Source };
-        Sampler {
-            len,
-            order,
-            cut: None,
-            grown: Grown::default(),
-            seed: 1,
-            batch_size,
-            drop_last,
-            even: Even::Pad,
-            rank: 0,
-            world_size,
-        }
+        Sampler { seed: 1, batch_size, drop_last, world_size, ..Sampler::new(len, order) }
     }
 
     /// Blocks of so many samples each, the last one smaller; or all samples alike.

@@ -40,7 +40,7 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{ENDLESS, Even, Grown, Order, Partition},
+        super::{ENDLESS, Even, Order, Partition},
         *,
     };
 
@@ -53,18 +53,7 @@ mod tests {
                 [false, true].into_iter().flat_map(|last| [(last, Even::Pad), (last, Even::Drop), (last, Even::Uneven)])
             {
                 let order = Order::Source;
-                let sampler = Sampler {
-                    len,
-                    order,
-                    cut: None,
-                    grown: Grown::default(),
-                    seed: 1,
-                    batch_size,
-                    drop_last,
-                    even,
-                    rank: 0,
-                    world_size,
-                };
+                let sampler = Sampler { seed: 1, batch_size, drop_last, even, world_size, ..Sampler::new(len, order) };
                 let ranks: Vec<_> =
                     (0..world_size).map(|rank| Sampler { rank, ..sampler.clone() }.partition(0, 0)).collect();
                 let batches = || ranks.iter().map(Partition::batches);
@@ -83,19 +72,7 @@ mod tests {
     #[test]
     fn nobody_knows_those_of_streams() {
         let (len, order) = (ENDLESS, Order::Source);
-        let (drop_last, even) = (false, Even::Pad);
-        let sampler = Sampler {
-            len,
-            order,
-            cut: None,
-            grown: Grown::default(),
-            seed: 1,
-            batch_size: 2,
-            drop_last,
-            even,
-            rank: 0,
-            world_size: 2,
-        };
+        let sampler = Sampler { seed: 1, batch_size: 2, world_size: 2, ..Sampler::new(len, order) };
         assert_eq!(sampler.shares(0), None);
     }
 }

@@ -23,17 +23,16 @@ GROUP = 10
 # Prints a checksum of one field of all batches for each way to read them, and the names of the threads that workers
 # had.
 PROGRAM = """
-import hashlib, json, os, sys
+import contextlib, hashlib, json, os, sys
 from pathlib import Path
 import stokehold as sh
 
 def threads(pid):
     names = set()
     for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
+        # One may have ended meanwhile.
+        with contextlib.suppress(OSError):
             names.add(task.joinpath("comm").read_text().strip().rpartition("-")[0])
-        except OSError:
-            pass  # It has ended meanwhile.
     return names
 
 def read(source, shuffle, workers):

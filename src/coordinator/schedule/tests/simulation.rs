@@ -14,7 +14,7 @@ use crate::{
     job::OnError,
     pipeline::Times,
     protocol::{Fill, Work},
-    sampler::{ENDLESS, Even, Grown, Order, Partition, Sampler},
+    sampler::{ENDLESS, Order, Partition, Sampler},
     worker::{MOST_LANES, Made, RowFailure, RunReport},
 };
 
@@ -101,35 +101,13 @@ impl Simulation {
     }
 
     pub(super) fn with(len: u64, batch_size: u32, workers: u32, options: ScheduleOptions) -> Self {
-        let sampler = Sampler {
-            len,
-            order: Order::Shuffled,
-            cut: None,
-            grown: Grown::default(),
-            seed: 1,
-            batch_size,
-            drop_last: false,
-            even: Even::Pad,
-            rank: 0,
-            world_size: 1,
-        };
+        let sampler = Sampler { seed: 1, batch_size, ..Sampler::new(len, Order::Shuffled) };
         Self::over(sampler, workers, options, Vec::new())
     }
 
     /// A pool whose seats have streams of these lengths.
     pub(super) fn of_streams(streams: Vec<u64>, batch_size: u32, options: ScheduleOptions) -> Self {
-        let sampler = Sampler {
-            len: ENDLESS,
-            order: Order::Source,
-            cut: None,
-            grown: Grown::default(),
-            seed: 1,
-            batch_size,
-            drop_last: false,
-            even: Even::Pad,
-            rank: 0,
-            world_size: 1,
-        };
+        let sampler = Sampler { seed: 1, batch_size, ..Sampler::new(ENDLESS, Order::Source) };
         Self::over(sampler, streams.len() as u32, options, streams)
     }
 
